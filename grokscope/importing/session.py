@@ -9,28 +9,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.declare import Factory, factory_at, resolve
-from grokscope.errors import DamagedFile, PluginError, SettingError, UnknownName, UsageError
+from grokscope.declare import Factory
+from grokscope.errors import DamagedFile, UsageError
 from grokscope.importing.maps import Table, choose, complaint, written
+from grokscope.importing.setup import Setup, set_up
 from grokscope.importing.sources import SAFETENSORS, Source, find, read
 from grokscope.importing.steps import StepRule
-from grokscope.models import MODELS
+from grokscope.plugins import load_plugins
 from grokscope.run import Run
 from grokscope.run.curves import METRICS
 from grokscope.run.imported import Record, contents
 from grokscope.run.layout import Rule, arrange, as_type, read_rules
-from grokscope.tasks import TASKS
-from grokscope.training.config import TRAINING, known
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from grokscope.models.network import Network
-    from grokscope.tasks.task import Task
 
 log = logging.getLogger("grokscope")
 Watch = Callable[[int, int, int], None]
-DECIDED = ("steps", "dtype", "checkpoint_every")  # training settings that the checkpoints themselves say
 CHUNK = 4096  # examples per forward pass
 
 
@@ -64,7 +61,7 @@ def import_checkpoints(
         checkpoints: a glob, or several.
         task: a task's name, or `package.module:factory` made by `@grokscope.task`.
         model: a model's name, or `package.module:factory` made by `@grokscope.model`.
-        settings: by dotted name, as for `train`: `{"task.p": 113, "task.split": "python"}`; of `training`,
+        settings: by name, dotted or bare, as for `train`: `{"p": 113, "split": "python"}`; of `training`,
             loss and seed count, others are only recorded.
         step_from: a regular expression that finds the step in a file's name: its first group, or all.
         steps: in files that hold a list: `every:N` (the k-th state is of step k N, from 0), or the name of
@@ -73,8 +70,8 @@ def import_checkpoints(
             `auto`, the first of them that fits; also under a prefix such as `model.`.
         rename: rules `OLD=NEW`, which stand over the layout's; see `grokscope.run.layout.Rule`.
         link: link safetensors files into the run instead of copying; they are rearranged when they are read.
-        tasks: the known tasks by name; the built-in ones when not given.
-        models: the known models by name; the built-in ones when not given.
+        tasks: the known tasks by name; all that plugins bring when not given.
+        models: the known models by name; all that plugins bring when not given.
         progress: called as (done, total, step) after every checkpoint that was checked.
         notify: called with a sentence that the user should know; logged as a warning when not given.
 
@@ -83,30 +80,27 @@ def import_checkpoints(
             network's, a step that is not to be found or is there twice.
         DamagedFile: a file that needs pickle, is damaged, or is no checkpoint.
         PluginError: a factory that cannot be imported.
+        DataError: the task's data is not there.
         RunError: `out` holds another run, or something else.
         StorageError: a file cannot be written or linked.
     """
     notify = notify or log.warning
     rule = StepRule(step_from, steps)
     paths = find([checkpoints] if isinstance(checkpoints, (str, Path)) else checkpoints)
-    given = _split(settings or {})
-    made_task, task_table = _built("task", task, given["task"], TASKS if tasks is None else tasks)
-    network, model_table = _built(
-        "model", model, given["model"], MODELS if models is None else models, made_task
-    )
-    training = _training(given["training"])
-    reader = Reader(made_task, network, training["loss"], layout, read_rules(rename))
+    if tasks is None or models is None:
+        plugins = load_plugins()
+        tasks = plugins.tasks if tasks is None else tasks
+        models = plugins.models if models is None else models
+    setup = set_up(task, model, settings or {}, tasks, models)
+    reader = Reader(setup, layout, read_rules(rename))
     with _one_thread():
         found = _distinct(_check(paths, reader, rule, progress or (lambda *_: None)), link, notify)
     for sentence in reader.remarks:
         notify(sentence)
-    local = {"local": {"data_dir": made_task.data_dir}} if made_task.data_dir else {}
     config = {
         "recipe": "imported",
-        **local,
-        "task": task_table,
-        "model": model_table,
-        "training": {**training, "dtype": reader.dtype, "steps": found[-1].record.step},
+        **setup.config,
+        "training": {**setup.config["training"], "dtype": reader.dtype, "steps": found[-1].record.step},
         "imported": {
             "layout": reader.table.layout,
             "rename": [written(rule) for rule in reader.table.rules],
@@ -137,10 +131,10 @@ class Reader:
     The table of names is chosen at the first state dict and holds for all.
     """
 
-    def __init__(self, task: Task, network: Network, loss: str, layout: str, rename: Sequence[Rule]) -> None:
-        self._task, self._network, self._loss = task, network, loss
+    def __init__(self, setup: Setup, layout: str, rename: Sequence[Rule]) -> None:
+        self._task, self._network, self._loss = setup.task, setup.network, setup.loss
         self._layout, self._rename = layout, rename
-        self._expected = network.state_dict()
+        self._expected = setup.network.state_dict()
         self._last: Source | None = None
         self._cannot_run = False
         self.table: Table
@@ -278,62 +272,6 @@ def _write(run: Run, reader: Reader, found: Sequence[Checked]) -> None:
             raise DamagedFile(f"{item.path} was changed while it was imported; import it again")
         weights = reader.weights(source.states[max(0, record.position)], str(item.path))
         run.save_checkpoint(record.step, weights, dict(zip(METRICS, record.point, strict=True)))
-
-
-def _split(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the settings by table. Raises UnknownName for another table."""
-    tables: dict[str, dict[str, Any]] = {"task": {}, "model": {}, "training": {}}
-    for dotted, value in settings.items():
-        table, _, name = dotted.partition(".")
-        if table not in tables or not name:
-            raise UnknownName("setting", dotted, ["task.NAME", "model.NAME", "training.NAME"])
-        tables[table][name] = value
-    return tables
-
-
-def _training(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of the training: loss and seed, and whatever else was given."""
-    for name in DECIDED:
-        if name in given:
-            raise SettingError(f"training.{name} cannot be set here: the checkpoints decide it")
-    values = resolve(TRAINING, given, "training")
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in values.items()
-        if name in given or name in ("loss", "seed")
-    }
-
-
-def _built(
-    kind: str, name: str, given: Mapping[str, Any], known_ones: Mapping[str, Factory], *args: Task
-) -> tuple[Any, dict[str, Any]]:
-    """Return the task or network, and its table in the configuration."""
-    import torch
-
-    factory = (
-        factory_at(kind, name) if ":" in name and name not in known_ones else known(kind, name, known_ones)
-    )
-    settings = factory.settings(given)
-    with torch.random.fork_rng(devices=[]):
-        made = factory.build(*args, **settings)
-    wanted = _class(kind)
-    if not isinstance(made, wanted):
-        raise PluginError(f"{kind} {name} must make a grokscope.{wanted.__name__}, got {type(made).__name__}")
-    plain = {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in settings.items()
-        if not factory.parameters[key].param.local
-    }
-    if "data_sha256" in plain:
-        plain["data_sha256"] = getattr(made, "data_sha256", "")
-    return made, {"name": name, **plain}
-
-
-def _class(kind: str) -> type:
-    from grokscope.models.network import Network
-    from grokscope.tasks.task import Task
-
-    return Task if kind == "task" else Network
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[A
 
     Names are bare where no other setting has them (`task` for `task.name`), else dotted.
     """
-    tables = [dict(_settings(config)) for config in configs]
+    tables = [dict(_settings({table: config[table] for table in TABLES})) for config in configs]
     names = list(dict.fromkeys(name for table in tables for name in table))
     bare = Counter(_bare(name) for name in names)
     return {

@@ -125,7 +125,7 @@ def resolve_config(
     if model_name != tables["model"]["name"]:
         tables["model"] = {}
     declared = {"task": task_factory.parameters, "model": model_factory.parameters, "training": TRAINING}
-    for (table, name), value in _placed(settings, declared).items():
+    for (table, name), value in placed(settings, declared).items():
         tables[table][name] = value
     source = source or find_source(tables["training"])
     tables["training"] |= source.settings() if source else {}
@@ -188,7 +188,7 @@ def _given_model(settings: dict[str, Any]) -> Any:
     return settings.pop(spelled[0]) if spelled else None
 
 
-def _placed(
+def placed(
     settings: Mapping[str, Any], declared: Mapping[str, Mapping[str, Any]]
 ) -> dict[tuple[str, str], Any]:
     """Return `settings` by table and name."""

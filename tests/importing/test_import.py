@@ -20,6 +20,8 @@ from grokscope.errors import (
     UsageError,
 )
 
+SIZES = {"model.d_model": 8, "model.heads": 2, "model.d_head": 4, "model.d_mlp": 12}
+TASK = {"task.p": 11, "task.train_fraction": 0.3, "task.split": "python"}
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
@@ -396,6 +398,46 @@ def test_a_link_s_source_may_be_a_symbolic_link(states, bring, tmp_path):
     assert Run.open(run.path).steps == (0,)
 
 
+def test_a_task_read_from_files_is_recorded_as_in_training(bring, tmp_path):
+    """The data's digest is part of what the run is of, the place of the data is not."""
+    pytest.importorskip("sklearn")
+    ours = train(
+        "digits", settings={"hidden": [5], "steps": 4, "checkpoint_every": "2"}, out=tmp_path / "trained"
+    )
+    for step in ours.steps:
+        save_file(ours.weights(step), tmp_path / f"{step}.safetensors")
+    given = {"hidden": [5], "loss": ours.config["training"]["loss"]}
+    run = bring("*.safetensors", task="digits", model="mlp", settings=given)
+    assert run.config["task"] == ours.config["task"]
+    assert len(run.config["task"]["data_sha256"]) == 64
+    same_weights(run, ours)
+    same_metrics(run, ours)
+    assert analyze(run, "fit").failures == ()
+
+
+def test_where_data_lies_is_kept_apart(own, bring, tmp_path):
+    run = bring(task="my_nets.small:stored", model="my_nets.small:line", settings={"data_dir": "/data"})
+    assert run.config["task"] == {"name": "my_nets.small:stored", "data_sha256": "ab" * 32}
+    assert run.config["local"] == {"data_dir": "/data"}
+    assert "local" in (run.path / "run.toml").read_text()
+
+
+def test_runs_side_by_side_differ_in_settings_and_not_in_where_they_came_from(states, bring, tmp_path):
+    from grokscope.run.config import differing_settings
+
+    torch.save(states[0], tmp_path / "0.pt")
+    one = bring("0.pt", out="one", settings={**SIZES, **TASK, "training.seed": 1})
+    torch.save(states[20], tmp_path / "0.pt")
+    other = bring("0.pt", out="other", settings={**SIZES, **TASK, "training.seed": 2})
+    assert differing_settings([one.config, other.config]) == {"seed": [1, 2]}
+
+
+def test_settings_by_their_bare_names(states, bring, tmp_path):
+    torch.save(states[0], tmp_path / "0.pt")
+    bare = {name.partition(".")[2]: value for name, value in {**SIZES, **TASK}.items()}
+    assert bring(settings=bare).config == bring(out="dotted").config
+
+
 OWN = """
 from typing import Annotated
 import torch
@@ -416,6 +458,16 @@ def signs(*, width: Annotated[int, Param("numbers per example", min=1)] = 3):
     inputs = torch.linspace(-1, 1, 10 * width).reshape(10, width)
     labels = (inputs.sum(1) > 0).long()
     return Task("signs", "other", inputs, labels, 2, torch.arange(4), torch.arange(4, 10))
+
+@task
+def stored(
+    *,
+    data_dir: Annotated[str, Param("where", local=True)] = "",
+    data_sha256: Annotated[str, Param("digest")] = "",
+):
+    import dataclasses
+    made = signs.build()
+    return dataclasses.replace(made, data_sha256="ab" * 32, data_dir=data_dir)
 
 @model
 def line(task):

@@ -1,0 +1,101 @@
+"""The task and the network that foreign checkpoints are of, and the tables that record them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from grokscope.declare import Factory, factory_at, resolve
+from grokscope.errors import PluginError, SettingError
+from grokscope.training.config import TRAINING, known, placed
+
+if TYPE_CHECKING:
+    from grokscope.models.network import Network
+    from grokscope.tasks.task import Task
+
+DECIDED = ("steps", "dtype", "checkpoint_every")  # training settings that the checkpoints themselves say
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A task, a network for it, and the configuration that makes them again.
+
+    Attributes:
+        task: the task with its split.
+        network: the network, with any weights.
+        config: the tables task, model and training, and `local` where the task was read from files.
+    """
+
+    task: Task
+    network: Network
+    config: dict[str, Any]
+
+    @property
+    def loss(self) -> str:
+        """The loss that is computed."""
+        return str(self.config["training"]["loss"])
+
+
+def set_up(
+    task: str,
+    model: str,
+    settings: Mapping[str, Any],
+    tasks: Mapping[str, Factory],
+    models: Mapping[str, Factory],
+) -> Setup:
+    """Return the task and network called so. Raises UsageError, PluginError, DataError."""
+    import torch
+
+    task_factory, model_factory = _factory("task", task, tasks), _factory("model", model, models)
+    declared = {"task": task_factory.parameters, "model": model_factory.parameters, "training": TRAINING}
+    given: dict[str, dict[str, Any]] = {table: {} for table in declared}
+    for (table, name), value in placed(settings, declared).items():
+        given[table][name] = value
+    training = _training(given["training"])
+    task_settings = task_factory.settings(given["task"])
+    model_settings = model_factory.settings(given["model"])
+    made = _checked("task", task, task_factory.build(**task_settings))
+    with torch.random.fork_rng(devices=[]):
+        network = _checked("model", model, model_factory.build(made, **model_settings))
+    if "data_sha256" in task_settings:
+        task_settings["data_sha256"] = made.data_sha256
+    lasting = {
+        name: value for name, value in task_settings.items() if not task_factory.parameters[name].param.local
+    }
+    config = {
+        **({"local": {"data_dir": made.data_dir}} if made.data_dir else {}),
+        "task": {"name": task, **_plain(lasting)},
+        "model": {"name": model, **_plain(model_settings)},
+        "training": training,
+    }
+    return Setup(made, network, config)
+
+
+def _factory(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:
+    return factory_at(kind, name) if ":" in name and name not in factories else known(kind, name, factories)
+
+
+def _checked(kind: str, name: str, made: Any) -> Any:
+    from grokscope.models.network import Network
+    from grokscope.tasks.task import Task
+
+    wanted = Task if kind == "task" else Network
+    if not isinstance(made, wanted):
+        raise PluginError(f"{kind} {name} must make a grokscope.{wanted.__name__}, got {type(made).__name__}")
+    return made
+
+
+def _training(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of the training: loss and seed, and whatever else was given."""
+    for name in DECIDED:
+        if name in given:
+            raise SettingError(f"training.{name} cannot be set here: the checkpoints decide it")
+    values = resolve(TRAINING, given, "training")
+    return _plain(
+        {name: value for name, value in values.items() if name in given or name in ("loss", "seed")}
+    )
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
