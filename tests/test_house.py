@@ -31,7 +31,9 @@ FLOORS = [
     ["importing"],
     ["analysis.plan"],
     ["analysis"],
-    ["report", "testing"],
+    ["statistics", "testing"],
+    ["report", "export"],
+    ["reproduce"],
     ["cli"],
 ]
 # The core's own plugin is loaded by name, as everyone's; nothing imports it.

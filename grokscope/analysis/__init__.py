@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.comparison import Comparison
 from grokscope.analysis.plan import Place, Plan, PlannedCell, make_plan, resolve_parameters
-from grokscope.analysis.results import Results, assemble
+from grokscope.analysis.results import Provenance, Results, assemble
 from grokscope.errors import DataError, GrokscopeError
 from grokscope.plugins import Plugins, load_plugins
 from grokscope.run import Cell, CellKey, Run
@@ -17,7 +17,7 @@ from grokscope.run import Cell, CellKey, Run
 if TYPE_CHECKING:
     from grokscope.analysis.engine import Ledger
 
-__all__ = ["Comparison", "Results", "analyze", "analyze_many"]
+__all__ = ["Comparison", "Provenance", "Results", "analyze", "analyze_many"]
 
 CHECKPOINTS_PER_WORKER = 4  # starting a process costs more than computing fewer
 Progress = Callable[[int, int, str, int], None]
@@ -60,12 +60,22 @@ def analyze(
         DataError: the data that the run was trained on is gone, or is another now.
         StorageError: results cannot be stored.
     """
-    run = _opened(run, None)
-    plugins = plugins or load_plugins()
-    wanted = _Wanted(_names(measures), steps, settings, baseline)
-    part = _Part.of(run, wanted, plugins, refresh)
-    _compute([part], plugins, Place.of(device, data_dir), workers, progress)
-    return part.results()
+    found = analyze_many(
+        [run],
+        measures,
+        steps=steps,
+        settings=settings,
+        baseline=baseline,
+        refresh=refresh,
+        device=device,
+        workers=workers,
+        data_dir=data_dir,
+        plugins=plugins,
+        progress=progress,
+    )
+    for error in found.failed.values():
+        raise error
+    return next(iter(found.runs.values()))
 
 
 def analyze_many(

@@ -8,16 +8,37 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.plan import Plan
-from grokscope.errors import UsageError
+from grokscope.errors import UnknownName, UsageError
 from grokscope.measure import Column
 from grokscope.run import Cell, CellKey, Run
+from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS, first_step_staying_above
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas
 
     from grokscope.analysis.engine import Failure
 
 Value = float | str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a measure's numbers come from.
+
+    Attributes:
+        plugin, distribution, distribution_version: who brought the measure.
+        version: the measure's own version.
+        parameters: what it was computed with.
+        source: the paper.
+    """
+
+    plugin: str
+    distribution: str
+    distribution_version: str
+    version: int
+    parameters: Mapping[str, Any]
+    source: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +56,10 @@ class Results:
         damaged: files of the run that could not be believed and were left out.
         messages: anything else that was noticed: a rebuilt index, results that are not deterministic.
         computed: how many cells were computed by this call; the others were stored already.
-        memorisation_step, grokking_step: None when never reached.
+        memorisation_step, grokking_step: None when never reached; see `transitions` for other thresholds.
+        curve: the run's finer curve: `step`, losses and accuracies; it has every checkpoint's step, and more.
+        config: the run's configuration: `recipe` and the tables `task`, `model`, `training`.
+        provenance: where each measure's numbers come from, by measure.
     """
 
     run: str
@@ -49,6 +73,9 @@ class Results:
     computed: int = 0
     memorisation_step: int | None = None
     grokking_step: int | None = None
+    curve: Mapping[str, np.ndarray] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Provenance] = field(default_factory=dict)
 
     @property
     def steps(self) -> list[int]:
@@ -59,6 +86,35 @@ class Results:
     def measured(self) -> list[str]:
         """The column names without `step`, in the order of the measures asked for."""
         return [name for name in self.columns if name != "step"]
+
+    def course(self, name: str) -> np.ndarray:
+        """Return a column of numbers at `steps` in float64, NaN where there is none; or a metric of the curve
+        (`train_loss`, `test_loss`, `train_accuracy`, `test_accuracy`) at the same steps.
+
+        Raises UnknownName where there is no such column of numbers.
+        """
+        import numpy as np
+
+        if name in METRICS and self.curve:
+            at = dict(zip(self.curve["step"].tolist(), self.curve[name].tolist(), strict=True))
+            return np.array([at.get(step, math.nan) for step in self.steps], np.float64)
+        if name not in self.declared or self.declared[name].text:
+            numbers = [known for known in self.measured if not self.declared[known].text]
+            raise UnknownName("column", name, [*numbers, *METRICS])
+        return np.array(self.columns[name], np.float64)
+
+    def transitions(
+        self, train: float = MEMORISED_AT, test: float = GROKKED_AT
+    ) -> tuple[int | None, int | None]:
+        """Return memorisation and grokking step, None when never: the first steps of the curve from which
+        train (test) accuracy is at least `train` (`test`) for three evaluations in a row."""
+        if not self.curve:
+            return self.memorisation_step, self.grokking_step
+        steps = self.curve["step"]
+        return (
+            first_step_staying_above(steps, self.curve["train_accuracy"], train),
+            first_step_staying_above(steps, self.curve["test_accuracy"], test),
+        )
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one dict per step."""
@@ -145,6 +201,19 @@ def assemble(
         computed=computed,
         memorisation_step=run.memorisation_step(),
         grokking_step=run.grokking_step(),
+        curve=run.curves,
+        config=run.config,
+        provenance={
+            registered.title: Provenance(
+                registered.plugin,
+                registered.distribution,
+                registered.version,
+                registered.measure.version,
+                plan.parameters[registered.id],
+                registered.measure.source,
+            )
+            for registered in plan.measures
+        },
     )
 
 

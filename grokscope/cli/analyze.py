@@ -4,62 +4,39 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.options import Quiet, key_values
-from grokscope.cli.progress import cells_progress
-from grokscope.cli.terminal import (
-    Stopped,
-    data_width,
-    on_signal,
-    print_data,
-    say,
-    stdout_to_stderr,
-    stop_by_exception,
+from grokscope.cli.measuring import (
+    Baseline,
+    DataDir,
+    Device,
+    Kept,
+    Names,
+    Runs,
+    Settings,
+    Steps,
+    Workers,
+    end,
+    measured,
 )
+from grokscope.cli.options import Quiet
+from grokscope.cli.terminal import data_width, print_data
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import RenderableType
 
     from grokscope.analysis import Comparison, Results
 
-MOST_WORKERS = 8  # each holds its own torch
-
 
 def analyze(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)
-    ],
-    measure: Annotated[
-        str | None,
-        typer.Option(
-            "--measure",
-            "-m",
-            metavar="NAMES",
-            help="Measures, families, globs or `all`, separated by commas. "
-            "Default: every measure that is not expensive.",
-        ),
-    ] = None,
-    steps: Annotated[
-        str,
-        typer.Option(metavar="STEPS", help="all, first, last, every:N, A:B or steps, separated by commas."),
-    ] = "all",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="MEASURE.PARAM=VALUE", help="Set a measure's parameter; may be repeated."
-        ),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(help="first, last, previous or a step, for measures that compare two checkpoints."),
-    ] = None,
+    runs: Runs,
+    measure: Names = None,
+    steps: Steps = "all",
+    settings: Settings = None,
+    baseline: Baseline = None,
     csv_file: Annotated[
         str | None, typer.Option("--csv", metavar="FILE", help="Write CSV, one row per step; - is stdout.")
     ] = None,
@@ -69,96 +46,32 @@ def analyze(
         bool, typer.Option("--per-layer", help="Show the columns by layer in the table too.")
     ] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute again what is stored.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Keep results in this directory instead, for runs that are read-only.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, ...")] = "cpu",
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where the task's data lies, if no longer where the run found it.")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes, one thread each. Default: the cores, where it is worth it."),
-    ] = None,
+    out: Kept = None,
+    device: Device = "cpu",
+    data_dir: DataDir = None,
+    workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure the checkpoints of a run, or of several. What is stored already is not computed again.
 
     Of several runs, tables, CSV and JSON tell the run and the settings in which the runs differ.
     """
-    found = _analyze(
+    found = measured(
         runs,
-        out,
-        quiet,
+        quiet=quiet,
         measures=measure,
         steps=steps,
-        settings=key_values(settings or [], "--set"),
+        settings=settings,
         baseline=baseline,
         refresh=refresh,
+        out=out,
         device=device,
         data_dir=data_dir,
-        workers=workers or _worthwhile_workers(device),
+        workers=workers,
     )
-    several = _by_run(found)
-    for run, results in several.items():
-        for message in [*results.messages, *results.damaged]:
-            say(_of(run, message))
-    if several:
-        _print(found, csv_file, json, long, per_layer)
-    _end(found, several)
-
-
-def _end(found: Results | Comparison, several: Mapping[str, Results]) -> None:
-    """Say what failed, and exit accordingly."""
-    for run, results in several.items():
-        _report_failures(run, results)
-    if any(results.failures for results in several.values()):
-        say("the other results are stored; the same command tries the failed ones again")
-    refused = getattr(found, "failed", {})
-    for path, error in refused.items():
-        say(f"failed: {error}" if path in str(error) else f"failed: {path}: {error}")
-    if not several:
-        raise typer.Exit(max(error.exit_code for error in refused.values()))
-    if refused or any(results.failures or results.damaged for results in several.values()):
-        raise typer.Exit(3)
-
-
-def _by_run(found: Results | Comparison) -> Mapping[str, Results]:
-    from grokscope.analysis import Results
-
-    return {"": found} if isinstance(found, Results) else found.runs
-
-
-def _of(run: str, message: str) -> str:
-    return f"{run}: {message}" if run else message
-
-
-def _analyze(paths: list[Path], out: Path | None, quiet: bool, **options: Any) -> Results | Comparison:
-    def interrupted(signum: int) -> None:
-        progress.stop()
-        stop_by_exception(signum)
-
-    with stdout_to_stderr(), cells_progress(quiet) as progress, on_signal(interrupted):
-        from grokscope.analysis import analyze as measure_run
-        from grokscope.analysis import analyze_many
-        from grokscope.run import Run
-
-        options["progress"] = progress.update
-        try:
-            if len(paths) == 1:
-                return measure_run(Run.open(paths[0], results=out), **options)
-            return analyze_many(paths, out=out, **options)
-        except Stopped:
-            say("stopped: what was computed is stored, and the same command goes on from there")
-            raise
-
-
-def _worthwhile_workers(device: str) -> int:
-    """The cores this process may use; a GPU is shared badly."""
-    if device != "cpu":
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST_WORKERS)
+    if found.runs:
+        _print(next(iter(found.runs.values())) if len(runs) == 1 else found, csv_file, json, long, per_layer)
+    end(found)
 
 
 def _print(
@@ -233,14 +146,3 @@ def _as_dict(found: Results | Comparison) -> dict[str, Any]:
         "notes": dict(found.notes),
         "failures": [str(failure) for failure in found.failures],
     }
-
-
-def _report_failures(run: str, results: Results) -> None:
-    grouped: dict[str, list[Any]] = {}
-    for failure in results.failures:
-        grouped.setdefault(failure.measure, []).append(failure)
-    for failures in grouped.values():
-        more = f" (and at {len(failures) - 1} more steps)" if len(failures) > 1 else ""
-        say(f"failed: {_of(run, str(failures[0]))}{more}")
-        if os.environ.get("GROKSCOPE_DEBUG") and failures[0].detail:
-            say(failures[0].detail)

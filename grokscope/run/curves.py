@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+MEMORISED_AT, GROKKED_AT = 0.99, 0.95  # train and test accuracy that count as memorised and grokked
 LONGEST = 4096  # points per checkpoint: the header that holds them must stay below 1 MiB
 
 Point = tuple[int, float, float, float, float]  # step, then METRICS

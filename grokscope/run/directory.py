@@ -25,7 +25,16 @@ from grokscope.run.config import (
     seed_of,
     to_toml,
 )
-from grokscope.run.curves import METRICS, curve_text, first_step_staying_above, joined, points, read_curve
+from grokscope.run.curves import (
+    GROKKED_AT,
+    MEMORISED_AT,
+    METRICS,
+    curve_text,
+    first_step_staying_above,
+    joined,
+    points,
+    read_curve,
+)
 from grokscope.run.files import (
     TEMPORARY,
     atomic_write,
@@ -261,12 +270,12 @@ class Run:
             for name, column in zip(("step", *METRICS), columns, strict=True)
         }
 
-    def memorisation_step(self, threshold: float = 0.99) -> int | None:
+    def memorisation_step(self, threshold: float = MEMORISED_AT) -> int | None:
         """Return the first step from which train accuracy is >= `threshold` three times in a row."""
         curves = self.curves
         return first_step_staying_above(curves["step"], curves["train_accuracy"], threshold)
 
-    def grokking_step(self, threshold: float = 0.95) -> int | None:
+    def grokking_step(self, threshold: float = GROKKED_AT) -> int | None:
         """Return the first step from which test accuracy is >= `threshold` three times in a row."""
         curves = self.curves
         return first_step_staying_above(curves["step"], curves["test_accuracy"], threshold)

@@ -1,0 +1,135 @@
+"""How commands that need measured runs get them: shared options, progress, messages, exit codes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grokscope.cli.options import key_values
+from grokscope.cli.progress import cells_progress
+from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, stop_by_exception
+
+if TYPE_CHECKING:
+    from grokscope.analysis import Comparison, Results
+
+MOST_WORKERS = 8  # each holds its own torch
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        "--measure",
+        "-m",
+        metavar="NAMES",
+        help="Measures, families, globs or `all`, separated by commas. "
+        "Default: every measure that is not expensive.",
+    ),
+]
+Steps = Annotated[
+    str,
+    typer.Option(metavar="STEPS", help="all, first, last, every:N, A:B or steps, separated by commas."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="MEASURE.PARAM=VALUE", help="Set a measure's parameter; may be repeated."),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(help="first, last, previous or a step, for measures that compare two checkpoints."),
+]
+Kept = Annotated[
+    Path | None,
+    typer.Option("--out", help="Keep results in this directory instead, for runs that are read-only."),
+]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, ...")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where the task's data lies, if no longer where the run found it.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes, one thread each. Default: the cores, where it is worth it."),
+]
+
+
+def measured(
+    paths: Iterable[Path],
+    *,
+    quiet: bool,
+    settings: Iterable[str] | None = None,
+    workers: int | None = None,
+    device: str = "cpu",
+    **options: Any,
+) -> Comparison:
+    """Return the runs measured, missing cells computed and stored, with progress and messages on stderr.
+
+    `options` are those of `analyze_many`. Raises the error of a single run that cannot be measured.
+    """
+
+    def interrupted(signum: int) -> None:
+        progress.stop()
+        stop_by_exception(signum)
+
+    paths = list(paths)
+    with stdout_to_stderr(), cells_progress(quiet) as progress, on_signal(interrupted):
+        from grokscope.analysis import analyze_many
+
+        try:
+            found = analyze_many(
+                paths,
+                settings=key_values(settings or [], "--set"),
+                workers=workers or _worthwhile_workers(device),
+                device=device,
+                progress=progress.update,
+                **options,
+            )
+        except Stopped:
+            say("stopped: what was computed is stored, and the same command goes on from there")
+            raise
+    if len(paths) == 1:
+        for error in found.failed.values():
+            raise error
+    for run, results in found.runs.items():
+        for message in [*results.messages, *results.damaged]:
+            say(_of(found, run, message))
+    return found
+
+
+def end(found: Comparison) -> None:
+    """Say what failed, and exit accordingly: 3 when some of it did; nothing happens when all is well."""
+    for run, results in found.runs.items():
+        _report_failures(found, run, results)
+    if any(results.failures for results in found.runs.values()):
+        say("the other results are stored; the same command tries the failed ones again")
+    for path, error in found.failed.items():
+        say(f"failed: {error}" if path in str(error) else f"failed: {path}: {error}")
+    if not found.runs:
+        raise typer.Exit(max(error.exit_code for error in found.failed.values()))
+    if found.failed or any(results.failures or results.damaged for results in found.runs.values()):
+        raise typer.Exit(3)
+
+
+def _worthwhile_workers(device: str) -> int:
+    """The cores this process may use; a GPU is shared badly."""
+    if device != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS)
+
+
+def _of(found: Comparison, run: str, message: str) -> str:
+    return message if len(found.runs) + len(found.failed) == 1 else f"{run}: {message}"
+
+
+def _report_failures(found: Comparison, run: str, results: Results) -> None:
+    grouped: dict[str, list[Any]] = {}
+    for failure in results.failures:
+        grouped.setdefault(failure.measure, []).append(failure)
+    for failures in grouped.values():
+        more = f" (and at {len(failures) - 1} more steps)" if len(failures) > 1 else ""
+        say(f"failed: {_of(found, run, str(failures[0]))}{more}")
+        if os.environ.get("GROKSCOPE_DEBUG") and failures[0].detail:
+            say(failures[0].detail)
