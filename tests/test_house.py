@@ -22,7 +22,7 @@ FLOORS = [
     ["measure"],
     ["hookspecs"],
     ["run"],
-    ["objective"],
+    ["objective", "device"],
     ["tasks"],
     ["models"],
     ["probe"],

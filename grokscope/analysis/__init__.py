@@ -56,6 +56,7 @@ def analyze(
 
     Raises:
         UsageError: an unknown name or step, or a parameter out of bounds.
+        SettingError: there is no such device.
         RunError: `run` is no run directory.
         DataError: the data that the run was trained on is gone, or is another now.
         StorageError: results cannot be stored.
@@ -106,6 +107,7 @@ def analyze_many(
 
     Raises:
         UsageError: an unknown measure, or a parameter out of bounds.
+        SettingError: there is no such device.
     """
     plugins = plugins or load_plugins()
     wanted = _Wanted(_names(measures), steps, settings, baseline)
@@ -216,7 +218,9 @@ def _compute(
     if not parts:
         return
     from grokscope.analysis import engine, pool
+    from grokscope.device import find_device
 
+    find_device(place.device, "device")
     checkpoints = [cells for part in parts for cells in part.missing.values()]
     total, done = sum(map(len, checkpoints)), 0
 

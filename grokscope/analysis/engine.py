@@ -10,7 +10,6 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 
 from grokscope.analysis.plan import Place, PlannedCell
 from grokscope.declare import Factory, factory_at
+from grokscope.device import threads
 from grokscope.errors import (
     DamagedFile,
     DataError,
@@ -196,17 +196,6 @@ def failure(cell: PlannedCell, message: str, detail: str = "") -> Failure:
     )
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: sums of float32 differ between thread counts, and results are kept."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 class Ledger:
     """Puts results away: one segment per finished checkpoint or every two seconds, whichever is later.
 
@@ -257,7 +246,7 @@ def execute(
 ) -> None:
     """Compute all missing cells in this process; what is done is stored also when it is interrupted."""
     try:
-        with one_thread():
+        with threads(1):
             for step in sorted(missing):
                 for outcome in compute_checkpoint(bench, missing[step], finished):
                     ledger.take(outcome)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory
+from grokscope.device import threads
 from grokscope.errors import DamagedFile, UsageError
 from grokscope.importing.maps import Table, choose, complaint, written
 from grokscope.importing.setup import Setup, set_up
@@ -93,7 +93,7 @@ def import_checkpoints(
         models = plugins.models if models is None else models
     setup = set_up(task, model, settings or {}, tasks, models)
     reader = Reader(setup, layout, read_rules(rename))
-    with _one_thread():
+    with threads(1):
         found = _distinct(_check(paths, reader, rule, progress or (lambda *_: None)), link, notify)
     for sentence in reader.remarks:
         notify(sentence)
@@ -272,16 +272,3 @@ def _write(run: Run, reader: Reader, found: Sequence[Checked]) -> None:
             raise DamagedFile(f"{item.path} was changed while it was imported; import it again")
         weights = reader.weights(source.states[max(0, record.position)], str(item.path))
         run.save_checkpoint(record.step, weights, dict(zip(METRICS, record.point, strict=True)))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute with one thread, as measures are: sums of float32 differ between thread counts."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory
+from grokscope.device import find_device
+from grokscope.device import threads as use_threads
 from grokscope.errors import SettingError
 from grokscope.plugins import load_plugins
 from grokscope.run import Run, default_directory
@@ -17,8 +19,6 @@ from grokscope.training.progress import Progress
 from grokscope.training.subnetwork import Source, find_source
 
 if TYPE_CHECKING:
-    import torch
-
     from grokscope.models.network import Network
     from grokscope.tasks.task import Task
 
@@ -126,7 +126,7 @@ def build(
     from grokscope.training.interventions import scale_parameters, zero_last_layer
 
     training = config["training"]
-    device = find_device(training["device"])
+    device = find_device(training["device"], "training.device")
     task = _make(tasks, "task", config)
     if training["batch_size"] > len(task.train):
         raise SettingError(
@@ -154,21 +154,6 @@ def check_start(source: Source, network: Network) -> None:
         )
 
 
-def find_device(name: str) -> torch.device:
-    """Return the torch device called `name`. Raises SettingError when there is none on this machine."""
-    import torch
-
-    try:
-        number = torch.zeros(1, device=name)
-        number.item()
-        return number.device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).split("\n")[0]
-        raise SettingError(
-            f"training.device must be a device of this machine, got {name!r}: {reason}"
-        ) from error
-
-
 @contextmanager
 def torch_state(config: Config, threads: int) -> Iterator[None]:
     """Seed torch and set its threads for the block; afterwards both are as they were."""
@@ -176,15 +161,10 @@ def torch_state(config: Config, threads: int) -> Iterator[None]:
 
     if threads < 1:
         raise SettingError(f"threads must be at least 1, got {threads}")
-    before = torch.get_num_threads()
-    device = find_device(config["training"]["device"])
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    device = find_device(config["training"]["device"], "training.device")
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), use_threads(threads):
         torch.manual_seed(config["training"]["seed"])
-        torch.set_num_threads(threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
+        yield
 
 
 def _make(factories: Mapping[str, Factory], kind: str, config: Config, *args: Any) -> Any:

@@ -15,6 +15,7 @@ from grokscope import (
     MeasureError,
     NotApplicable,
     Run,
+    SettingError,
     UsageError,
     analyze,
     hookimpl,
@@ -345,3 +346,9 @@ def test_a_second_analysis_imports_no_torch(run_path):
 
     assert run() == ["35", "0", "True", "True"]
     assert run() == ["0", "0", "False", "False"]
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_computed(run_path, device):
+    with pytest.raises(SettingError, match=f"device must be a device of this machine, got '{device}'"):
+        analyze(run_path, "fit", device=device)
