@@ -1,11 +1,8 @@
 """What the papers say that interventions do, on runs of seconds to minutes; README has the same numbers."""
 
 import pytest
-import torch
 
 from grokscope import analyze, train
-from grokscope.declare import task
-from grokscope.tasks.task import Task
 
 pytestmark = pytest.mark.slow
 
@@ -39,26 +36,25 @@ def norm(run, step):
 
 @pytest.fixture(scope="module")
 def small_nanda(tmp_path_factory):
-    """Train nanda's transformer at p = 53, once per set of settings."""
+    """Train recipes of nanda's transformer at p = 53, each once."""
     folder, made = tmp_path_factory.mktemp("nanda"), {}
 
-    def run(steps, **beside):
-        key = repr((steps, beside))
-        if key not in made:
-            settings = {f"training.{name}": value for name, value in beside.items()}
-            settings |= {"training.steps": steps, "training.checkpoint_every": "25", **SMALL_NANDA}
-            made[key] = train("modadd", recipe="nanda", settings=settings, out=folder / str(len(made)))
-        return made[key]
+    def run(steps, recipe="nanda"):
+        if (steps, recipe) not in made:
+            settings = {"training.steps": steps, "training.checkpoint_every": "25", **SMALL_NANDA}
+            out = folder / str(len(made))
+            made[steps, recipe] = train("modadd", recipe=recipe, settings=settings, out=out)
+        return made[steps, recipe]
 
     return run
 
 
 @pytest.fixture
 def clauw(tmp_path):
-    def run(name, steps=600, **beside):
+    def run(name, recipe="clauw", **beside):
         settings = {f"training.{name}": value for name, value in beside.items()}
-        settings |= {"training.steps": steps, "training.checkpoint_every": "100"}
-        return train("modadd", recipe="clauw", settings=settings, out=tmp_path / name)
+        settings |= {"training.steps": 600, "training.checkpoint_every": "100"}
+        return train("modadd", recipe=recipe, settings=settings, out=tmp_path / name)
 
     return run
 
@@ -71,14 +67,14 @@ def agreement_when_memorised(run):
 
 
 def test_perturbed_training_knows_the_mirror_image_as_soon_as_it_has_memorised(small_nanda):
-    plain, perturbed = small_nanda(700), small_nanda(700, perturb="0.5,0.4")
+    plain, perturbed = small_nanda(700), small_nanda(700, "nanda-perturbed")
     assert agreement_when_memorised(plain) < 0.35
     assert agreement_when_memorised(perturbed) > 0.95
     assert accuracy(perturbed, "test", 700) > accuracy(plain, "test", 700) + 0.15
 
 
 def test_abelian_training_has_test_accuracy_earlier(small_nanda):
-    plain, abelian = small_nanda(700), small_nanda(300, abelian=100)
+    plain, abelian = small_nanda(700), small_nanda(300, "nanda-abelian")
     assert first(abelian, "train", 0.99) <= 200
     assert agreement_when_memorised(abelian) > 0.95
     assert first(abelian, "test", 0.3) <= 200
@@ -95,10 +91,8 @@ def test_constrained_norm_takes_the_delay_away(small_nanda, tmp_path):
 
 
 def test_the_mlp_groks_from_large_weights_alone_and_neither_from_plain_nor_from_huge_ones(clauw):
-    held = {"init_scale_only": "weights", "init_zero": "last_layer", "constrain_norm": "all"}
-    eight, one, fifty = (
-        clauw(f"alpha {alpha}", init_scale=alpha, weight_decay=0.0, **held) for alpha in (8, 1, 50)
-    )
+    eight = clauw("alpha 8", "clauw-alpha8")
+    one, fifty = (clauw(f"alpha {alpha}", "clauw-alpha8", init_scale=alpha) for alpha in (1, 50))
     assert first(eight, "train", 0.99) <= 120
     assert accuracy(eight, "test", 100) < 0.05
     assert 300 < first(eight, "test", 0.9) <= 600
@@ -116,29 +110,11 @@ def test_without_weight_decay_stablemax_and_orthogonal_gradients_generalise(clau
     assert accuracy(both, "test", 600) > 0.85
 
 
-@task
-def digits(*, train_size: int = 200) -> Task:
-    """Handwritten digits of 8 x 8 pixels in [0, 1], some to train on and the rest to test on."""
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    return Task(
-        name="digits",
-        kind="images",
-        inputs=torch.tensor(pixels, dtype=torch.float32) / 16,
-        labels=torch.tensor(labels).long(),
-        classes=10,
-        train=order[:train_size],
-        test=order[train_size:],
-    )
-
-
 @pytest.fixture
 def images(tmp_path):
     def run(name, **beside):
         settings = {**DIGITS, **{f"training.{name}": value for name, value in beside.items()}}
-        return train("digits", settings=settings, out=tmp_path / name, tasks={"digits": digits})
+        return train("digits", settings=settings, out=tmp_path / name)
 
     return run
 
