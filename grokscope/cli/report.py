@@ -27,7 +27,7 @@ def report(
     runs: Runs,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="FILE", help="The .html file; one that is there is replaced."),
+        typer.Option("--out", "-o", metavar="FILE", help="The .html file; replaced if it is there."),
     ] = Path("report.html"),
     measure: Names = None,
     steps: Steps = "all",

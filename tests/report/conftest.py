@@ -50,13 +50,14 @@ def _results(name, names, steps, seed, decay, rng):
     )
 
 
+COLUMNS = ("oinfo.synergy", "oinfo.redundancy", "weight_norm.l2_all")
+
+
 @pytest.fixture
 def comparison_of():
     """Make a comparison of runs with known courses: `comparison_of(runs=8, points=1000)`."""
 
-    def make(
-        runs=4, names=("oinfo.synergy", "oinfo.redundancy", "weight_norm.l2_all"), points=60, labels=None
-    ):
+    def make(runs=4, names=COLUMNS, points=60, labels=None):
         rng = np.random.default_rng(0)
         steps = np.arange(points) * 5
         labels = labels or [f"modadd-clauw-{'0123456789abcdef'[at]:0>8}-s{at}" for at in range(runs)]
@@ -100,6 +101,11 @@ class FakeSummary:
     partial: float = 0.4
     partial_low: float = 0.2
     partial_high: float = 0.6
+    ahead: float = math.nan
+    ahead_low: float = -0.05
+    ahead_high: float = 0.2
+    p_adjusted: float = 0.03
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,8 @@ class FakeScores:
     rows: list = field(default_factory=list)
     summaries: list = field(default_factory=list)
     control: str = "weight_norm.l2_all"
+    confidence: float = 0.95
+    notes: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -139,8 +147,6 @@ def phased():
     """Phases of one run, of (name, start, end)."""
 
     def make(*phases, note=""):
-        return FakePhases(
-            tuple(FakePhase(*each) for each in phases), "Phases begin where synergy turns.", note
-        )
+        return FakePhases(tuple(FakePhase(*each) for each in phases), "Where synergy turns.", note)
 
     return make

@@ -8,8 +8,8 @@ from typing import Any
 
 from grokscope.analysis.comparison import Comparison
 from grokscope.errors import UsageError
-from grokscope.report.page.content import content
-from grokscope.report.page.document import document
+from grokscope.report.page.content import content_of
+from grokscope.report.page.document import html
 from grokscope.report.page.judging import judged
 from grokscope.run.files import atomic_write
 
@@ -47,8 +47,8 @@ def page(
     """
     if not comparison.runs:
         raise UsageError("a report must have at least one run, got none that could be measured")
-    return document(
-        content(
+    return html(
+        content_of(
             comparison,
             scores,
             phases or {},
@@ -73,8 +73,8 @@ def write_report(
     Scores and phases are computed; where that cannot be, the report says why and has everything else.
 
     Args:
-        title, per_layer, pareto: as for `grokscope report`: the heading, the columns by layer too, the columns
-            on the axes of the Pareto plot.
+        title, per_layer, pareto: the heading, the columns by layer too, the columns on the axes of the
+            Pareto plot, as for `grokscope report`.
 
     Raises:
         UsageError: `path` is no HTML file in a folder that exists, there is no run, or no such column.

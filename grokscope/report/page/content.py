@@ -1,4 +1,4 @@
-"""What the page shows: a comparison's numbers, words and their origin as plain data, foreign text disarmed."""
+"""What the page shows: a comparison's numbers and words and their origin, as data; foreign text disarmed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import combinations
 from statistics import median
 from typing import Any
 
@@ -21,10 +22,11 @@ from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS
 
 PARETO = ("oinfo.synergy", "oinfo.redundancy")
 TABLES = ("task", "model", "training", "imported")
+MOST_SETTINGS = 3  # in the label of a run
 SEED = "seed"  # runs that differ in nothing else are repetitions
 
 
-def content(
+def content_of(
     comparison: Comparison,
     scores: Any,
     phases: Mapping[str, Any],
@@ -53,7 +55,7 @@ def content(
         "differing": list(comparison.settings),
         "groups": _groups(comparison),
         "columns": [_column(name, comparison) for name in columns],
-        "open": _opened(columns, comparison),
+        "open": _opened(columns),
         "pareto": _pareto(columns, pareto),
         "settings": settings,
         "scores": _scores(scores),
@@ -114,7 +116,7 @@ def _curve(results: Results, axes: Axes) -> dict[str, Any] | None:
         return None
     steps = [int(step) for step in results.curve["step"]]
     marks = [step for step in results.transitions() if step is not None]
-    at = kept(steps, {*results.steps, *marks})
+    at = kept(steps, marks)
     return {
         "axis": axes.of([steps[index] for index in at]),
         "last": {name: float(results.curve[name][-1]) for name in METRICS},
@@ -159,15 +161,27 @@ def _title(comparison: Comparison) -> str:
 
 
 def _short_labels(comparison: Comparison) -> list[str]:
-    """The settings that tell the runs apart, where they do and are few; else the runs' names."""
-    values = list(zip(*comparison.settings.values(), strict=True))
-    if values and len(comparison.settings) <= 3 and len(set(values)) == len(comparison.runs):
-        return [_pairs(comparison.settings, row) for row in values]
-    return list(comparison.runs)
+    """The fewest settings that tell the runs apart, where that is at most three; else the runs' names."""
+    names = _telling(comparison, list(comparison.settings), len(comparison.runs))
+    return [_pairs(names, row) for row in _rows(comparison, names)] if names else list(comparison.runs)
 
 
-def _pairs(names: Iterable[str], values: Iterable[Any]) -> str:
-    return ", ".join(f"{name} {_plain(value)}" for name, value in zip(names, values, strict=True))
+def _telling(comparison: Comparison, names: Sequence[str], kinds: int) -> tuple[str, ...]:
+    """The fewest of the settings `names` that have as many different rows of values as `kinds`."""
+    for size in range(1, min(MOST_SETTINGS, len(names)) + 1):
+        for chosen in combinations(names, size):
+            if len(set(_rows(comparison, chosen))) == kinds:
+                return chosen
+    return ()
+
+
+def _rows(comparison: Comparison, names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Each run's values of these settings."""
+    return list(zip(*(map(_plain, comparison.settings[name]) for name in names), strict=True))
+
+
+def _pairs(names: Iterable[str], values: Iterable[str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
 
 
 def _groups(comparison: Comparison) -> dict[str, Any] | None:
@@ -175,13 +189,15 @@ def _groups(comparison: Comparison) -> dict[str, Any] | None:
     names = [name for name in comparison.settings if name.rpartition(".")[2] != SEED]
     if len(names) == len(comparison.settings) or not names:
         return None
-    rows = list(zip(*(comparison.settings[name] for name in names), strict=True))
-    labels = list(dict.fromkeys(_pairs(names, row) for row in rows))
-    return {"labels": labels, "of": [labels.index(_pairs(names, row)) for row in rows]}
+    kinds = list(dict.fromkeys(_rows(comparison, names)))
+    label = _telling(comparison, names, len(kinds)) or tuple(names)
+    of = [kinds.index(row) for row in _rows(comparison, names)]
+    rows = _rows(comparison, label)
+    return {"labels": [_pairs(label, rows[of.index(kind)]) for kind in range(len(kinds))], "of": of}
 
 
-def _opened(columns: Sequence[str], comparison: Comparison) -> list[int]:
-    """The columns drawn at first: synergy and redundancy where they are, then one of each measure, three in all."""
+def _opened(columns: Sequence[str]) -> list[int]:
+    """Three columns to draw at first: synergy and redundancy if they are there, then one of each measure."""
     first = {split_name(name)[0]: name for name in reversed(columns) if not _repeats_the_curve(name)}
     wanted = [name for name in PARETO if name in columns]
     wanted += [name for name in columns if name in first.values() and name not in wanted]
@@ -239,6 +255,8 @@ def _plain(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_plain, value))
     if isinstance(value, Mapping):
@@ -292,6 +310,7 @@ def _scores(scores: Any) -> dict[str, Any] | None:
             for name, value in rest.items()
             if isinstance(value, (str, int, float)) and value != ""
         ],
+        "notes": list(getattr(scores, "notes", ())),
     }
 
 
@@ -326,15 +345,16 @@ def _provenance(comparison: Comparison) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _words(comparison: Comparison) -> list[list[str]]:
-    """What the columns of text say, by run."""
-    return [
-        [name, label, ", ".join(said)]
-        for label, results in comparison.runs.items()
-        for name in results.measured
-        if results.declared[name].text
-        and (said := list(dict.fromkeys(str(value) for value in results.columns[name] if value)))
-    ]
+def _words(comparison: Comparison) -> list[dict[str, Any]]:
+    """What the columns of text say, each with the runs in which they do."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for at, results in enumerate(comparison.runs.values()):
+        for name in results.measured:
+            if results.declared[name].text:
+                said = ", ".join(dict.fromkeys(str(value) for value in results.columns[name] if value))
+                if said:
+                    found.setdefault((name, said), []).append(at)
+    return [{"column": name, "said": said, "runs": runs} for (name, said), runs in found.items()]
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The HTML around the data: one file, whose policy allows the scripts and styles in it by their hash alone."""
+"""The HTML around the data: one file, whose policy allows its own scripts and styles by their hash alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POLICY = (
 )
 
 
-def document(content: dict[str, Any]) -> str:
+def html(content: dict[str, Any]) -> str:
     """Return the page that shows `content`. Foreign text is only in the data, which is no script."""
     styles = [_read("vendor", "uPlot.min.css"), _read("page.css")]
     scripts = [_licensed(_read("vendor", "uPlot.iife.min.js")), _page_script()]

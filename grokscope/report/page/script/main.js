@@ -4,8 +4,9 @@ function setUpHead() {
   byId("title").textContent = DATA.title;
   document.title = `${DATA.title} – grokscope report`;
   const differing = DATA.differing.length ? ` that differ in ${listed(DATA.differing)}` : "";
-  const what = DATA.columns.length ? ` ${plural(new Set(DATA.columns.map((column) => column.measure)).size, "measure")} of ${RUNS.length === 1 ? "it" : "them"}: ${plural(DATA.columns.length, "column")}.` : "";
-  byId("lead").textContent = RUNS.length === 1 ? `One run, ${RUNS[0].name}.${what}` : `${RUNS.length} runs${differing}.${what}`;
+  const measures = new Set(DATA.columns.map((column) => column.measure)).size;
+  const what = DATA.columns.length ? `; ${plural(DATA.columns.length, "column")} of ${plural(measures, "measure")}` : "";
+  byId("lead").textContent = `${RUNS.length === 1 ? `One run, ${RUNS[0].name}` : `${RUNS.length} runs${differing}`}${what}.`;
   show(byId("facts"), ...DATA.facts.map(([name, value, more]) => make("div", null, make("dt", null, name), make("dd", null, make("b", null, value), make("span", null, more)))));
   show(byId("runs-table"), runsTable());
   const { train, test } = DATA.thresholds;
@@ -15,7 +16,7 @@ function setUpHead() {
 }
 
 function setUpContents() {
-  const links = [...document.querySelectorAll("main > section")].filter((section) => !section.hidden).map((section) => make("a", { href: `#${section.id}` }, section.querySelector("h2").textContent));
+  const links = [...document.querySelectorAll("main > section")].filter((section) => !section.hidden).map((section) => make("a", { href: `#${section.id}` }, section.dataset.nav));
   show(byId("contents"), ...links);
 }
 
@@ -106,7 +107,7 @@ function panelSwitch(panel) {
 function showLegend() {
   const runs = shownRuns();
   const seen = new Set();
-  const keys = runs.filter((run) => !seen.has(colourIndex(run)) && seen.add(colourIndex(run))).map((run) => make("span", { class: "key" }, swatch(run), state.byGroup ? DATA.groups.labels[DATA.groups.of[run.at]] : run.label));
+  const keys = runs.filter((run) => !seen.has(colourIndex(run)) && seen.add(colourIndex(run))).map((run) => make("span", { class: state.byGroup ? "key" : "key print-only" }, swatch(run), state.byGroup ? DATA.groups.labels[DATA.groups.of[run.at]] : run.label));
   show(byId("legend"), ...keys, make("span", { class: "key" }, runs.length > 3 ? "○ memorised  ● grokked" : runs.length > 1 ? "dotted line: memorised  line: grokked" : "M memorised  G grokked"));
 }
 

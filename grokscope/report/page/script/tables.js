@@ -75,14 +75,14 @@ function interval(middle, low, high) {
   return missing(low) || missing(high) ? number(middle, 3) : `${number(middle, 3)} [${number(low, 3)}, ${number(high, 3)}]`;
 }
 
-// Mean lead and its interval about zero: right of the line the measure was earlier than the network.
-function forest(row, reach) {
+// A mean and its interval about zero: right of the line the measure was earlier.
+function forest(middle, low, high, reach) {
   const width = 150;
   const at = (value) => (width / 2 + (Math.max(-reach, Math.min(reach, value)) / reach) * (width / 2 - 6)).toFixed(1);
   const plot = draw("svg", { class: "forest", width, height: 18, viewBox: `0 0 ${width} 18`, "aria-hidden": "true" }, draw("line", { class: "zero", x1: width / 2, x2: width / 2, y1: 0, y2: 18 }));
-  if (missing(row.lead)) return plot;
-  if (!missing(row.lead_low)) plot.append(draw("line", { class: "whisker", x1: at(row.lead_low), x2: at(row.lead_high), y1: 9, y2: 9 }));
-  plot.append(draw("circle", { class: "point", cx: at(row.lead), cy: 9, r: 4 }));
+  if (missing(middle)) return plot;
+  if (!missing(low) && !missing(high)) plot.append(draw("line", { class: "whisker", x1: at(low), x2: at(high), y1: 9, y2: 9 }));
+  plot.append(draw("circle", { class: "point", cx: at(middle), cy: 9, r: 4 }));
   return plot;
 }
 
@@ -90,12 +90,12 @@ function setUpScores() {
   const scores = DATA.scores;
   if (!scores || !scores.summaries.length) return;
   byId("scores").hidden = false;
-  const reach = Math.max(0.1, ...scores.summaries.flatMap((row) => [row.lead, row.lead_low, row.lead_high]).filter((v) => !missing(v)).map(Math.abs));
   show(
     byId("scores-body"),
     make("p", null, scoreSentence(scores.summaries)),
-    sortable("scores-sorted", "Scores by column", summaryColumns(reach), scores.summaries),
-    make("p", { class: "small" }, "Lead: mean log₁₀ of grokking step over the measure's own transition step, with its interval; above 0 the measure was earlier. Rank correlations are with test accuracy."),
+    sortable("scores-sorted", "Scores by column", summaryColumns(scores.summaries), scores.summaries),
+    make("p", { class: "small" }, scoreWords(scores.summaries)),
+    ...scores.notes.map((note) => make("p", { class: "small" }, note)),
     scores.made.length ? make("p", { class: "small" }, `Made with ${scores.made.map(([name, value]) => `${name} ${value}`).join(", ")}.`) : null,
     scores.rows.length ? make("details", null, make("summary", null, "Scores of every run"), sortable("score-rows-sorted", "Scores of every run", rowColumns(), scores.rows)) : null,
   );
@@ -104,21 +104,38 @@ function setUpScores() {
 function scoreSentence(summaries) {
   const of = (word) => summaries.filter((row) => row.verdict === word).map((row) => row.column);
   const told = VERDICTS.map((word) => [word, of(word)]).filter(([, columns]) => columns.length);
-  return told.map(([word, columns]) => `${columns.length > 4 ? plural(columns.length, "column") : listed(columns)}: ${word}`).join("; ") + ".";
+  return told.map(([word, columns]) => `${word}: ${columns.length > 4 ? plural(columns.length, "column") : listed(columns)}`).join("; ") + ".";
 }
 
-function summaryColumns(reach) {
+// Verdicts rest on how far ahead of test accuracy's own transition a column changes, where the scores have it.
+function judgedBy(summaries) {
+  return summaries.some((row) => !missing(row.ahead)) ? "ahead" : "lead";
+}
+
+function scoreWords(summaries) {
+  const ahead = judgedBy(summaries) === "ahead" ? "Ahead: mean log₁₀ of the step of test accuracy's own transition over that of the measure's. " : "";
+  return `${ahead}Lead: mean log₁₀ of the grokking step over that of the measure's transition. Above 0 the measure is earlier; brackets are intervals over runs. ρ: rank correlation with test accuracy.`;
+}
+
+function summaryColumns(summaries) {
   const value = (name) => (row) => row[name];
+  const judged = judgedBy(summaries);
+  const spread = (title, name, help) => ({ title, help, number: true, value: value(name), cell: (row) => interval(row[name], row[`${name}_low`], row[`${name}_high`]) });
+  const reach = Math.max(0.1, ...summaries.flatMap((row) => [row[judged], row[`${judged}_low`], row[`${judged}_high`]]).filter((v) => !missing(v)).map(Math.abs));
+  const p = (row) => (judged === "ahead" && !missing(row.p_adjusted) ? row.p_adjusted : row.sign_p_adjusted);
+  const lead = spread("lead", "lead", "before the grokking step");
   return [
     { title: "measure", help: "measure and column", value: value("column"), cell: value("column") },
     { title: "verdict", help: "what the numbers say", value: (row) => VERDICTS.indexOf(row.verdict), cell: (row) => verdict(row.verdict) },
-    { title: "lead", help: "mean log10 lead and its interval", number: true, value: value("lead"), cell: (row) => interval(row.lead, row.lead_low, row.lead_high) },
-    { title: "lags ← 0 → leads", help: "the same as a plot", value: value("lead"), cell: (row) => forest(row, reach) },
-    numeric("p", "sign test of the leads, corrected over columns", value("sign_p_adjusted"), (p) => number(p, 2)),
+    judged === "ahead" ? spread("ahead", "ahead", "before test accuracy's own transition") : lead,
+    { title: "later ← 0 → earlier", help: "the same as a plot", number: true, value: value(judged), cell: (row) => forest(row[judged], row[`${judged}_low`], row[`${judged}_high`], reach) },
+    numeric("p", "corrected over columns", p, (v) => number(v, 2)),
     numeric("ρ", "Spearman's rank correlation with test accuracy", value("spearman"), (v) => number(v, 2)),
-    { title: "partial ρ", help: "rank correlation with test accuracy, controlled", number: true, value: value("partial"), cell: (row) => interval(row.partial, row.partial_low, row.partial_high) },
-    numeric("runs", "runs that the column was scored in", value("runs"), step),
-    numeric("censored", "runs that never grokked, or in which the measure has no transition", value("censored"), step),
+    spread("partial ρ", "partial", "rank correlation with test accuracy, controlled"),
+    ...(judged === "ahead" ? [lead] : []),
+    numeric("runs", "runs that have the column", value("runs"), step),
+    numeric("censored", "of them, runs that never grok", value("censored"), step),
+    ...(summaries.some((row) => row.why) ? [{ title: "why", help: "what the verdict rests on", value: value("why"), cell: (row) => row.why || "–" }] : []),
   ];
 }
 
@@ -165,6 +182,10 @@ function settingGroups(shared) {
   return [...groups];
 }
 
+function runsOf(entry) {
+  return entry.runs.length === RUNS.length ? "all" : entry.runs.map((at) => RUNS[at].label).join("; ");
+}
+
 function setUpProvenance() {
   byId("provenance").hidden = false;
   const several = DATA.provenance.some((entry) => entry.runs.length < RUNS.length);
@@ -175,18 +196,17 @@ function setUpProvenance() {
     entry.plugin,
     `${entry.distribution} ${entry.distribution_version}`.trim(),
     entry.source || "–",
-    ...(several ? [entry.runs.length === RUNS.length ? "all" : entry.runs.map((at) => RUNS[at].label).join("; ")] : []),
+    ...(several ? [runsOf(entry)] : []),
   ]);
   const code = (text) => (text ? make("code", { class: "hash" }, text) : "–");
   const runs = RUNS.map((run) => [run.name, code(run.origin.id), missing(run.origin.seed) ? "–" : String(run.origin.seed), code(run.origin.config), code(run.origin.task), code(run.origin.data)]);
-  const words = DATA.words.map(([name, run, said]) => [name, run, said]);
   show(
     byId("provenance-body"),
     measures.length ? make("h3", null, "Measures") : null,
     measures.length ? plainTable("Measures", ["measure", "version", "parameters", "plugin", "distribution", "source", ...(several ? ["runs"] : [])], measures) : null,
     make("h3", null, "Runs"),
     plainTable("Runs and their hashes", ["run", "id", "seed", "configuration, sha256", "task, sha256", "data, sha256"], runs),
-    words.length ? make("h3", null, "What measures say in words") : null,
-    words.length ? plainTable("What measures say in words", ["column", "run", "said"], words) : null,
+    DATA.words.length ? make("h3", null, "What measures say in words") : null,
+    DATA.words.length ? plainTable("What measures say in words", ["column", "words", "runs"], DATA.words.map((entry) => [entry.column, entry.said, runsOf(entry)])) : null,
   );
 }
