@@ -135,7 +135,7 @@ function setUpTheme() {
 function setUpPrint() {
   let before = null;
   addEventListener("beforeprint", () => {
-    const closed = [...document.querySelectorAll("details:not([open])")];
+    const closed = [...document.querySelectorAll("details.unfolds:not([open])")];
     before = { theme: document.documentElement.dataset.theme, pressed: byId("theme").getAttribute("aria-pressed"), closed };
     printing = true;
     document.documentElement.dataset.theme = "light";

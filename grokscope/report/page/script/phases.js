@@ -29,7 +29,7 @@ function drawPhases() {
     ...DATA.phases.rules.map((rule) => make("p", { class: "rule" }, rule)),
     runs.length ? phaseLegend() : null,
     runs.length ? make("div", { class: "bars" }, ...runs.map((run) => phaseBar(run, width)), phaseAxis(width)) : null,
-    runs.length ? make("details", null, make("summary", null, "Phases as a table"), phaseTable(runs)) : null,
+    runs.length ? make("details", { class: "unfolds" }, make("summary", null, "Phases as a table"), phaseTable(runs)) : null,
     phaseNotes(),
   );
 }

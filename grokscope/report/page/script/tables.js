@@ -104,7 +104,8 @@ function setUpScores() {
 function scoreSentence(summaries) {
   const of = (word) => summaries.filter((row) => row.verdict === word).map((row) => row.column);
   const told = VERDICTS.map((word) => [word, of(word)]).filter(([, columns]) => columns.length);
-  return told.map(([word, columns]) => `${word}: ${columns.length > 4 ? plural(columns.length, "column") : listed(columns)}`).join("; ") + ".";
+  const text = told.map(([word, columns]) => `${word}: ${columns.length > 4 ? plural(columns.length, "column") : listed(columns)}`).join("; ");
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 // Verdicts rest on how far ahead of test accuracy's own transition a column changes, where the scores have it.
