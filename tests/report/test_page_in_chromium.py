@@ -166,6 +166,10 @@ def test_it_draws(report):
         assert colours > 5
     assert len(report.all("#phases-body rect")) == 6
     assert len(report.all("#runs-sorted tbody tr")) == 3
+    ends = [
+        [float(bar.get_attribute(name)) for name in ("x", "width")] for bar in report.all(".bar rect")[:2]
+    ]
+    assert 0 < ends[1][0] - sum(ends[0]) < 2, "phases that follow one another touch"
 
 
 def test_measures_are_chosen(report):

@@ -47,16 +47,24 @@ function along(at, width) {
   return ((position(at) - low) / (high - low)) * width;
 }
 
+// A bar reaches to the next phase where that begins at the very next evaluation.
+function drawnEnd(run, at) {
+  const phases = DATA.phases.of[run.at];
+  const steps = run.curve && !run.steps.includes(phases[at].end) ? run.curve.steps : run.steps;
+  const next = phases[at + 1];
+  return next && steps[lowerBound(steps, phases[at].end + 1)] === next.start ? next.start : phases[at].end;
+}
+
 function phaseBar(run, width) {
   const phases = DATA.phases.of[run.at];
   const words = phases.map((phase) => `${phase.name} ${phase.start} to ${phase.end}`).join(", ");
   const bar = draw("svg", { class: "bar", width, height: BAR + 8, viewBox: `0 0 ${width} ${BAR + 8}`, role: "img", "aria-label": `${run.label}: ${words}` });
-  for (const phase of phases) {
-    const [left, right] = [along(phase.start, width), along(phase.end, width)];
-    const area = draw("rect", { class: `phase-${phaseKind(phase.name)}`, x: left.toFixed(1), y: 4, width: Math.max(right - left, 1.5).toFixed(1), height: BAR, rx: 2 }, draw("title", null, `${phase.name}, steps ${phase.start} to ${phase.end}`));
+  phases.forEach((phase, at) => {
+    const [left, right] = [along(phase.start, width), along(drawnEnd(run, at), width)];
+    const area = draw("rect", { class: `phase-${phaseKind(phase.name)}`, x: left.toFixed(1), y: 4, width: Math.max(right - left - 1, 1.5).toFixed(1), height: BAR, rx: 2 }, draw("title", null, `${phase.name}, steps ${phase.start} to ${phase.end}`));
     bar.append(area);
     if (right - left > phase.name.length * 7 + 8) bar.append(draw("text", { x: ((left + right) / 2).toFixed(1), y: 4 + BAR / 2 + 4, "text-anchor": "middle" }, phase.name));
-  }
+  });
   for (const [letter, at] of [["M", run.memorised], ["G", run.grokked]]) {
     if (at === null) continue;
     const x = along(at, width).toFixed(1);

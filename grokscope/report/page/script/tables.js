@@ -77,7 +77,7 @@ function interval(middle, low, high) {
 
 // A mean and its interval about zero: right of the line the measure was earlier.
 function forest(middle, low, high, reach) {
-  const width = 150;
+  const width = 120;
   const at = (value) => (width / 2 + (Math.max(-reach, Math.min(reach, value)) / reach) * (width / 2 - 6)).toFixed(1);
   const plot = draw("svg", { class: "forest", width, height: 18, viewBox: `0 0 ${width} 18`, "aria-hidden": "true" }, draw("line", { class: "zero", x1: width / 2, x2: width / 2, y1: 0, y2: 18 }));
   if (missing(middle)) return plot;
