@@ -60,7 +60,7 @@ def comparison_of():
     def make(runs=4, names=COLUMNS, points=60, labels=None):
         rng = np.random.default_rng(0)
         steps = np.arange(points) * 5
-        labels = labels or [f"modadd-clauw-{'0123456789abcdef'[at]:0>8}-s{at}" for at in range(runs)]
+        labels = labels or [f"modadd-clauw-{at:08x}-s{at}" for at in range(runs)]
         seeds, decays = list(range(runs)), [2.0 if at < (runs + 1) // 2 else 10.0 for at in range(runs)]
         found = {
             label: _results(label, list(names), steps, seed, decay, rng)

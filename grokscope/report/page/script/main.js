@@ -48,6 +48,7 @@ function setUpControls() {
       drawAll();
     });
   }
+  byId("runs-choice").hidden = RUNS.length === 1;
   byId("groups-choice").hidden = !DATA.groups;
   byId("by-group").checked = state.byGroup;
   byId("by-group").addEventListener("change", () => {
