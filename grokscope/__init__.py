@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from grokscope.models.network import Network
     from grokscope.plugins import Plugins, load_plugins
     from grokscope.probe import Probe
+    from grokscope.report.page import write_report
     from grokscope.run import Run
     from grokscope.tasks.task import Task
     from grokscope.training import train
@@ -74,6 +75,7 @@ __all__ = [
     "sweep",
     "task",
     "train",
+    "write_report",
 ]
 
 _LAZY = {
@@ -92,6 +94,7 @@ _LAZY = {
     "objective": "grokscope.objective",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
+    "write_report": "grokscope.report.page",
 }
 
 

@@ -143,6 +143,7 @@ def test_the_public_surface_is_what_is_written_here():
         "sweep",
         "task",
         "train",
+        "write_report",
     ]
     for name in grokscope.__all__:
         value = getattr(grokscope, name)
@@ -214,6 +215,11 @@ def test_the_wheel_holds_the_core_and_the_families_and_nothing_else(wheel):
     assert tops == {"grokscope", *families}
     assert "grokscope/py.typed" in names
     assert "grokscope/training/recipes/clauw.toml" in names
+    page = PACKAGE / "report" / "page"
+    for kind in ("*.html", "*.css", "script/*.js", "vendor/*"):
+        held = {str(path.relative_to(ROOT)) for path in page.glob(kind)}
+        assert held, f"there is no {kind} in {page}"
+        assert held <= set(names)
 
 
 def test_the_wheel_works_where_nothing_else_is(wheel, tmp_path):

@@ -101,7 +101,7 @@ def test_commands_run(command, cli, run_path, tmp_path, monkeypatch):
         arguments += ["--workers", "1", *(word for each in settings for word in ("--set", each))]
     if "--steps" in arguments and arguments[0] == "analyze":
         arguments[arguments.index("--steps") + 1] = "0:20"
-    if arguments[0] == "analyze":
+    if arguments[0] in ("analyze", "report"):
         arguments += ["--steps", "last"]  # the README's run is larger
     if arguments[0] == "import":
         write_published_checkpoints(tmp_path / "theirs")

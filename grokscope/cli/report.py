@@ -1,0 +1,76 @@
+"""`grokscope report`: one HTML file of runs, to read, to send and to keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grokscope.cli.measuring import (
+    Baseline,
+    DataDir,
+    Device,
+    Names,
+    Runs,
+    Settings,
+    Steps,
+    Workers,
+    end,
+    measured,
+)
+from grokscope.cli.options import Quiet
+from grokscope.cli.terminal import say
+
+
+def report(
+    runs: Runs,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FILE", help="The .html file; replaced if it is there."),
+    ] = Path("report.html"),
+    measure: Names = None,
+    steps: Steps = "all",
+    settings: Settings = None,
+    baseline: Baseline = None,
+    title: Annotated[str, typer.Option(help="The heading. Default: task and recipe.")] = "",
+    pareto: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y", help="The columns of the Pareto plot when it opens. Default: synergy, redundancy."
+        ),
+    ] = None,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="Also the columns by layer.")] = False,
+    device: Device = "cpu",
+    data_dir: DataDir = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a report of runs as one HTML file, which opens in any browser, offline and without a server.
+
+    It shows the runs, their curves, scores, phases and settings, and where every number comes from.
+    """
+    from grokscope.report.page import checked_path, write_report
+
+    checked_path(out)  # before minutes of measuring
+    found = measured(
+        runs,
+        quiet=quiet,
+        measures=measure,
+        steps=steps,
+        settings=settings,
+        baseline=baseline,
+        device=device,
+        data_dir=data_dir,
+        workers=workers,
+    )
+    if found.runs:
+        written = write_report(
+            found,
+            out,
+            title=title,
+            per_layer=per_layer,
+            pareto=[name.strip() for name in pareto.split(",")] if pareto else None,
+        )
+        say(f"{written}: {written.stat().st_size / 1e6:.2f} MB", quiet)
+    end(found)

@@ -1,0 +1,68 @@
+"""The HTML around the data: one file, whose policy allows its own scripts and styles by their hash alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+SCRIPTS = ("base", "state", "scale", "curves", "pareto", "phases", "tables", "main")  # in this order
+# What would end the script element that the data lies in, and what old JavaScript takes for line ends.
+ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+POLICY = (
+    "default-src 'none'; script-src {scripts}; style-src {styles}; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+def html(content: dict[str, Any]) -> str:
+    """Return the page that shows `content`. Foreign text is only in the data, which is no script."""
+    styles = [_read("vendor", "uPlot.min.css"), _read("page.css")]
+    scripts = [_licensed(_read("vendor", "uPlot.iife.min.js")), _page_script()]
+    return Template(_read("page.html")).substitute(
+        policy=_policy(scripts, styles),
+        styles="\n".join(f"<style>{text}</style>" for text in styles),
+        data=embedded_json(content),
+        scripts="\n".join(f"<script>{text}</script>" for text in scripts),
+    )
+
+
+def embedded_json(value: Any) -> str:
+    """Return JSON that may stand in a script element, whatever text is in it.
+
+    >>> embedded_json({"name": "</script>&"})
+    '{"name":"\\\\u003c/script\\\\u003e\\\\u0026"}'
+    """
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(ESCAPES)
+
+
+def source_hash(text: str) -> str:
+    """Return the source expression that allows the inline element of this text.
+
+    >>> source_hash("")
+    "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+    """
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _policy(scripts: list[str], styles: list[str]) -> str:
+    return POLICY.format(
+        scripts=" ".join(map(source_hash, scripts)), styles=" ".join(map(source_hash, styles))
+    )
+
+
+def _page_script() -> str:
+    parts = "\n".join(_read("script", f"{name}.js") for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}}})();\n'
+
+
+def _licensed(code: str) -> str:
+    return f"/*\n{_read('vendor', 'uPlot.LICENSE').strip()}\n*/\n{code}"
+
+
+def _read(*place: str) -> str:
+    # A browser reads CR LF as LF, and would then find another hash.
+    return files(__package__).joinpath(*place).read_bytes().decode().replace("\r\n", "\n")
