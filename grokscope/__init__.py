@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from grokscope.plugins import Plugins, load_plugins
     from grokscope.probe import Probe
     from grokscope.run import Run
+    from grokscope.statistics.score import Scores, score
     from grokscope.tasks.task import Task
     from grokscope.training import train
     from grokscope.training.sweep import Sweep, sweep
@@ -56,6 +57,7 @@ __all__ = [
     "Results",
     "Run",
     "RunError",
+    "Scores",
     "SettingError",
     "StorageError",
     "Sweep",
@@ -71,6 +73,7 @@ __all__ = [
     "measure",
     "model",
     "objective",
+    "score",
     "sweep",
     "task",
     "train",
@@ -83,6 +86,7 @@ _LAZY = {
     "Probe": "grokscope.probe",
     "Results": "grokscope.analysis",
     "Run": "grokscope.run",
+    "Scores": "grokscope.statistics.score",
     "Sweep": "grokscope.training.sweep",
     "Task": "grokscope.tasks.task",
     "analyze": "grokscope.analysis",
@@ -90,6 +94,7 @@ _LAZY = {
     "import_checkpoints": "grokscope.importing",
     "load_plugins": "grokscope.plugins",
     "objective": "grokscope.objective",
+    "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
 }
