@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from grokscope.plugins import Plugins, load_plugins
     from grokscope.probe import Probe
     from grokscope.run import Run
+    from grokscope.statistics.phases import Phases, phases
     from grokscope.statistics.score import Scores, score
     from grokscope.tasks.task import Task
     from grokscope.training import train
@@ -51,6 +52,7 @@ __all__ = [
     "Network",
     "NotApplicable",
     "Param",
+    "Phases",
     "PluginError",
     "Plugins",
     "Probe",
@@ -73,6 +75,7 @@ __all__ = [
     "measure",
     "model",
     "objective",
+    "phases",
     "score",
     "sweep",
     "task",
@@ -82,6 +85,7 @@ __all__ = [
 _LAZY = {
     "Comparison": "grokscope.analysis",
     "Network": "grokscope.models.network",
+    "Phases": "grokscope.statistics.phases",
     "Plugins": "grokscope.plugins",
     "Probe": "grokscope.probe",
     "Results": "grokscope.analysis",
@@ -94,6 +98,7 @@ _LAZY = {
     "import_checkpoints": "grokscope.importing",
     "load_plugins": "grokscope.plugins",
     "objective": "grokscope.objective",
+    "phases": "grokscope.statistics.phases",
     "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",

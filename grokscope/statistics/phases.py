@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grokscope.statistics.costs import WeightedLine
 
 SYNERGY, REDUNDANCY, LOSS = "oinfo.synergy", "oinfo.redundancy", "test_loss"
-EARNS = 0.03  # share of the squared deviation that a further boundary must take away
+EARNS = 0.02  # share of the squared deviation that a further boundary must take away
 FLAT = 0.1  # of a course's range: less is no trend
 SHORTEST = 3  # evaluations in a segment
 FEATURES, EMERGENCE, DIVERGENCE = "feature learning", "emergence", "divergence"
@@ -25,13 +25,13 @@ DELAYED, DECOUPLING = "delayed emergence", "decoupling"
 NAMES = (FEATURES, EMERGENCE, DIVERGENCE, DELAYED, DECOUPLING)
 
 RULE = (
-    "Synergy, redundancy and test loss, each scaled to its range over the run, are cut together into straight "
-    f"pieces over the log step axis; a boundary must take away {EARNS:.0%} of their squared deviation. Until the "
-    "network has memorised it is feature learning, and while test loss and synergy go on rising. Then: test loss "
-    "falls and synergy rises, emergence, or delayed emergence once there was divergence; test loss rises, "
-    "divergence; both fall, decoupling. Where synergy is flat, falling redundancy counts as its rise and rising "
-    f"redundancy as its fall; where test loss is flat too (a change below {FLAT:.0%} of the range), the phase "
-    "goes on."
+    "Synergy, redundancy and test loss, each scaled to its range over the run, are cut at the same steps into "
+    f"straight pieces; a boundary must take away {EARNS:.0%} of their squared deviation. It is feature learning "
+    "until the network has memorised, and as long as test loss and synergy then go on rising. After that, test "
+    "loss falling and synergy rising is emergence, or delayed emergence once there was divergence; test loss "
+    "rising is divergence; both falling is decoupling. Where synergy is flat (it changes by less than "
+    f"{FLAT:.0%} of its range), falling redundancy counts as its rise and rising redundancy as its fall; where "
+    "test loss is flat, or both of these, the phase goes on."
 )
 
 
@@ -59,11 +59,11 @@ def phases(
     """Return the phases of a run after Clauw et al. 2024, section 5: feature learning, emergence, divergence,
     delayed emergence and decoupling.
 
-    The paper names the phases and shows them in figures; `RULE` that finds them is grokscope's. Boundaries are
-    ruptures' (Killick, Fearnhead & Eckley 2012, *Optimal detection of changepoints with a linear computational
-    cost*, JASA 107; `Pelt`, exact for its penalty) for pieces that are straight over the step axis, each
-    evaluation weighted by its share of it, after a running median of three. A boundary lies at the first
-    evaluation of the new piece. What is found depends on how densely `results` were measured.
+    The names are the paper's; the rule that finds them, `RULE`, is grokscope's. Boundaries are ruptures'
+    (`Pelt`, exact for its penalty; Killick, Fearnhead & Eckley 2012, *Optimal detection of changepoints with
+    a linear computational cost*, JASA 107) between pieces that are straight over the step axis, each
+    evaluation weighted by its share of it, after a running median of three. A phase begins at the first
+    evaluation of its first piece. No uncertainty is given: run several seeds and compare.
 
     Args:
         results: of `analyze`, with the two columns.
@@ -121,9 +121,9 @@ def _pieces(
     return list(zip([0, *ends], ends, strict=False)), cost
 
 
-def _name(change: Sequence[float], earlier: Sequence[str]) -> str:
+def _name(change: np.ndarray, earlier: Sequence[str]) -> str:
     """The phase of a piece after memorisation, by how far each course goes in it."""
-    synergy, redundancy, loss = map(_direction, change)
+    synergy, redundancy, loss = map(_direction, change.tolist())
     rising = synergy or -redundancy
     if loss > 0:
         learning = rising > 0 and set(earlier) == {FEATURES}
