@@ -25,13 +25,14 @@ DELAYED, DECOUPLING = "delayed emergence", "decoupling"
 NAMES = (FEATURES, EMERGENCE, DIVERGENCE, DELAYED, DECOUPLING)
 
 RULE = (
-    "Synergy, redundancy and test loss, each scaled to its range over the run, are cut at the same steps into "
-    f"straight pieces; a boundary must take away {EARNS:.0%} of their squared deviation. It is feature learning "
-    "until the network has memorised, and as long as test loss and synergy then go on rising. After that, test "
-    "loss falling and synergy rising is emergence, or delayed emergence once there was divergence; test loss "
-    "rising is divergence; both falling is decoupling. Where synergy is flat (it changes by less than "
-    f"{FLAT:.0%} of its range), falling redundancy counts as its rise and rising redundancy as its fall; where "
-    "test loss is flat, or both of these, the phase goes on."
+    "Synergy, redundancy and test loss, each scaled to its range over the run, are cut at the same steps "
+    f"into straight pieces; a boundary must take away {EARNS:.0%} of their squared deviation. It is feature "
+    "learning until the network has memorised, and as long as test loss and synergy then go on rising. After "
+    "that, test loss falling and synergy rising is emergence, or delayed emergence once there was "
+    "divergence; test loss rising is divergence; both falling is decoupling. Where synergy is flat (it "
+    f"changes by less than {FLAT:.0%} of its range), falling redundancy counts as its rise and rising "
+    "redundancy as "
+    "its fall; where test loss is flat, or both of these, the phase goes on."
 )
 
 

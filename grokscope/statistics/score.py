@@ -28,7 +28,8 @@ MOST = 0.8  # of the runs that grok must have a clear transition, and most of th
 
 RULES = {
     "leads": "its change comes before test accuracy's own: the interval of `ahead` is above 0, and Student's "
-    "test over the runs holds after Holm's correction over the columns",
+    "tests over the runs, that it is not 0 and that the change goes one way, hold after Holm's correction "
+    "over the columns",
     "lags": "likewise, after it",
     "coincides": f"the interval of `ahead` lies within ±{MARGIN} (12 % of the step)",
     "confounded": f"its rank correlation with test accuracy is strong (at least {STRONG} in size, interval "
@@ -53,6 +54,7 @@ class Score:
         with_control: Spearman with the control column.
         ahead: log10(test accuracy's own transition / transition step): 0 for a copy of test accuracy.
         shape: `rise`, `fall` or `peak`; empty without a transition.
+        size: how far the column goes in its transition, below 0 in a fall, as a share of its range.
     """
 
     run: str
@@ -68,6 +70,7 @@ class Score:
     with_control: float = math.nan
     ahead: float = math.nan
     shape: str = ""
+    size: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,9 @@ class Summary:
         before: in how many runs the column changes before test accuracy does.
         sign_p: sign test of `ahead`: two-sided, ties left out.
         sign_p_adjusted: corrected over the columns after Holm; of n runs sign_p is 2^(1 - n) at least.
-        p, p_adjusted: likewise Student's test that the mean of `ahead` is 0.
+        p: the larger p-value of two of Student's tests: that the mean of `ahead` is 0, and that of `size`.
+            What drifts at random may change late in every run, but up in one and down in the other.
+        p_adjusted: likewise corrected.
         shape, same_shape: the commonest shape of the change, and in how many runs it is that.
         spearman, partial, ...: means of the runs' and their bootstrap intervals.
         why: what the verdict rests on.
@@ -317,6 +322,7 @@ class _Window:
             with_control=spearman(course, control),
             ahead=_log_ratio(self.reference, changed),
             shape=found.shape if found and changed is not None else "",
+            size=found.size if found and changed is not None else math.nan,
         )
 
 
@@ -354,6 +360,7 @@ class _Evidence:
     shape: str
     same_shape: int
     p: float
+    size_p: float
     sign_p: float
 
     @classmethod
@@ -366,6 +373,7 @@ class _Evidence:
         }
         aheads = [row.ahead for row in grokked if not math.isnan(row.ahead)]
         shapes = [row.shape for row in grokked if row.shape]
+        size_p = t_test([row.size for row in grokked if row.shape])
         shape = max(sorted(set(shapes)), key=shapes.count, default="")
         before = sum(value > 0 for value in aheads)
         return cls(
@@ -380,7 +388,8 @@ class _Evidence:
             before=before,
             shape=shape,
             same_shape=shapes.count(shape),
-            p=t_test(aheads),
+            p=max(t_test(aheads), size_p),
+            size_p=size_p,
             sign_p=sign_test(before, sum(value != 0 for value in aheads)) if aheads else math.nan,
         )
 
@@ -435,7 +444,7 @@ class _Evidence:
             return "undecided", f"it changes clearly in {self.clear} of {len(self.grokked)} runs"
         if self.same_shape < MOST * self.clear:
             return "undecided", f"its change is a {self.shape} in {self.same_shape} of {self.clear} runs only"
-        if max(abs(self.ahead.low), abs(self.ahead.high)) <= MARGIN:
+        if max(abs(self.ahead.low), abs(self.ahead.high)) <= MARGIN and self.size_p <= alpha:
             return "coincides", f"it changes within {MARGIN} decades of test accuracy"
         before = f"before test accuracy in {self.before} of {self.clear} runs"
         if self.ahead.contains(0) or p > alpha:

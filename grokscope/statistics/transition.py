@@ -21,12 +21,13 @@ CLEAR = 0.5  # share of the squared deviation that the change must account for
 STEEPER = (
     0.85  # ... of what a straight line accounts for: 0.75 is what the best two levels make of an even ramp
 )
-MOST_ENDS = 200  # a peak's two flanks are looked for among so many evaluations: the search is quadratic
+MOST_ENDS = 120  # a peak's two flanks are looked for among so many evaluations: the search is quadratic
 ROUNDING = 1e-12  # a course that varies by less of its size is constant
 
 RULE = (
-    "A course's transition is its one change of level: the split into two levels, over the log (or linear) "
-    "step axis, that leaves the least squared deviation. A column that is said to peak is split into three "
+    "A course's transition is its one change of level: of the split into two levels, over the log (or "
+    "linear) step axis, that leaves the least squared deviation, the nearest point where the course crosses "
+    "the middle between the medians on either side. A column that is said to peak is split into three "
     "levels; where the middle one is the highest, the transition is its highest point. A running median of "
     "three evaluations is taken first, so that single spikes do not count. The change is clear when the "
     f"levels account for at least {CLEAR:.0%} of the squared deviation, and for {STEEPER:.0%} of what a "
@@ -42,6 +43,8 @@ class Transition:
         step: the first evaluation on the new level, or a peak's highest point.
         at: its index among the steps given.
         before, after: the levels on either side; of a peak, its flanks.
+        size: how far it rises (falls, below 0) from level to level, or from the higher flank to the peak's
+            level, as a share of the course's range.
         explained: the share of the course's squared deviation that its levels account for, 0 to 1.
         line: the share that a straight line over the axis accounts for; of an even ramp 1, its levels 0.75.
         shape: `rise`, `fall` or `peak`.
@@ -51,6 +54,7 @@ class Transition:
     at: int
     before: float
     after: float
+    size: float
     explained: float
     line: float
     shape: Literal["rise", "fall", "peak"]
@@ -69,10 +73,10 @@ def transition(
 
     ruptures' exact search (`Dynp`; Truong, Oudre & Vayatis 2020, *Selective review of offline change point
     detection methods*, Signal Processing 167) for the split with least squared deviation from the levels on
-    either side. It lies where the course crosses the middle between the two: at the jump of a step, the steep
-    part of a sigmoid, the middle of a ramp. An evaluation counts by its share of the axis, so that the answer
-    is about the axis and not about where checkpoints happen to lie. The scale and sign of the values do not
-    matter; those that are not finite are left out.
+    either side. It lies where the course, next to that split, crosses the middle between the medians on
+    either side: at the jump of a step, the steep part of a sigmoid, the middle of a ramp. An evaluation
+    counts by its share of the axis, so that the answer is about the axis and not about where checkpoints
+    happen to lie. The scale and sign of the values do not matter; those that are not finite are left out.
 
     Args:
         steps: ascending.
@@ -101,12 +105,13 @@ def transition(
     at_steps = np.asarray(steps, np.int64)[kept]
     axis = axis_of(at_steps, scale)
     found = (_peak(smooth, axis) if peak else None) or _change(smooth, axis)
-    at, before, after, explained, shape = found
+    at, before, after, height, explained, shape = found
     return Transition(
         step=int(at_steps[at]),
         at=int(kept[at]),
         before=before * float(size),
         after=after * float(size),
+        size=height / float(np.ptp(smooth)),
         explained=explained,
         line=_line(smooth, axis),
         shape=shape,
@@ -142,14 +147,25 @@ def axis_shares(axis: np.ndarray) -> np.ndarray:
     return np.diff(ends) / (axis[-1] - axis[0])
 
 
-_Found = tuple[int, float, float, float, Literal["rise", "fall", "peak"]]
+_Found = tuple[int, float, float, float, float, Literal["rise", "fall", "peak"]]
 
 
 def _change(course: np.ndarray, axis: np.ndarray) -> _Found:
     """One change of level."""
     cost, ends = _split(course, axis, 1)
     before, after = _levels(cost, ends)
-    return ends[0], before, after, _explained(cost, ends), "rise" if after > before else "fall"
+    at = _crossing(course, axis, ends[0])
+    return at, before, after, after - before, _explained(cost, ends), "rise" if after > before else "fall"
+
+
+def _crossing(course: np.ndarray, axis: np.ndarray, split: int) -> int:
+    """The point nearest to the split from which the course is beyond the middle of the medians beside it."""
+    import numpy as np
+
+    before, after = np.median(course[:split]), np.median(course[split:])
+    beyond = (course - (before + after) / 2) * np.sign(after - before) >= 0
+    crossings = np.flatnonzero(beyond[1:] & ~beyond[:-1]) + 1
+    return int(crossings[np.abs(axis[crossings] - axis[split]).argmin()]) if len(crossings) else split
 
 
 def _peak(course: np.ndarray, axis: np.ndarray) -> _Found | None:
@@ -159,7 +175,7 @@ def _peak(course: np.ndarray, axis: np.ndarray) -> _Found | None:
     if middle <= max(before, after):
         return None
     at = ends[0] + int(course[ends[0] : ends[1]].argmax())
-    return at, before, after, _explained(cost, ends), "peak"
+    return at, before, after, middle - max(before, after), _explained(cost, ends), "peak"
 
 
 def _split(course: np.ndarray, axis: np.ndarray, changes: int) -> tuple[WeightedLevel, list[int]]:
