@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from grokscope.probe import Probe
     from grokscope.report.page import write_report
     from grokscope.run import Run
+    from grokscope.statistics.phases import Phases, phases
+    from grokscope.statistics.score import Scores, score
     from grokscope.tasks.task import Task
     from grokscope.training import train
     from grokscope.training.sweep import Sweep, sweep
@@ -51,12 +53,14 @@ __all__ = [
     "Network",
     "NotApplicable",
     "Param",
+    "Phases",
     "PluginError",
     "Plugins",
     "Probe",
     "Results",
     "Run",
     "RunError",
+    "Scores",
     "SettingError",
     "StorageError",
     "Sweep",
@@ -72,6 +76,8 @@ __all__ = [
     "measure",
     "model",
     "objective",
+    "phases",
+    "score",
     "sweep",
     "task",
     "train",
@@ -81,10 +87,12 @@ __all__ = [
 _LAZY = {
     "Comparison": "grokscope.analysis",
     "Network": "grokscope.models.network",
+    "Phases": "grokscope.statistics.phases",
     "Plugins": "grokscope.plugins",
     "Probe": "grokscope.probe",
     "Results": "grokscope.analysis",
     "Run": "grokscope.run",
+    "Scores": "grokscope.statistics.score",
     "Sweep": "grokscope.training.sweep",
     "Task": "grokscope.tasks.task",
     "analyze": "grokscope.analysis",
@@ -92,6 +100,8 @@ _LAZY = {
     "import_checkpoints": "grokscope.importing",
     "load_plugins": "grokscope.plugins",
     "objective": "grokscope.objective",
+    "phases": "grokscope.statistics.phases",
+    "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
     "write_report": "grokscope.report.page",

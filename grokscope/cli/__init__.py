@@ -14,9 +14,11 @@ import typer
 from grokscope.cli.analyze import analyze
 from grokscope.cli.importing import import_
 from grokscope.cli.measures import measures
+from grokscope.cli.phases import phases
 from grokscope.cli.plugins import plugins
 from grokscope.cli.recipes import recipes
 from grokscope.cli.report import report
+from grokscope.cli.score import score
 from grokscope.cli.show import show
 from grokscope.cli.sweep import sweep
 from grokscope.cli.terminal import Stopped, say
@@ -31,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, analyze, report, show, measures, plugins, recipes):
+for command in (train, sweep, analyze, show, score, phases, report, measures, plugins, recipes):
     app.command()(command)
 app.command("import")(import_)
 

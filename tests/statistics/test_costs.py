@@ -1,0 +1,33 @@
+"""The weighted costs are ruptures' own where weights are equal, and weighted least squares where not."""
+
+import numpy as np
+import pytest
+import ruptures
+import statsmodels.api as sm
+
+from grokscope.statistics.costs import WeightedLevel, WeightedLine
+
+rng = np.random.default_rng(1)
+AXIS = np.sort(rng.random(40))
+SIGNAL = rng.normal(size=(40, 2)) + AXIS[:, None]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 40), (3, 17), (35, 40)])
+def test_equal_weights_give_the_librarys_costs(start, end):
+    level = WeightedLevel(np.ones(40)).fit(SIGNAL)
+    assert level.error(start, end) == pytest.approx(ruptures.costs.CostL2().fit(SIGNAL).error(start, end))
+    line = WeightedLine(np.ones(40), AXIS).fit(SIGNAL)
+    theirs = 0.0
+    for column in SIGNAL.T:
+        theirs += sm.OLS(column[start:end], sm.add_constant(AXIS[start:end])).fit().ssr
+    assert line.error(start, end) == pytest.approx(theirs)
+
+
+def test_unequal_weights_give_weighted_least_squares():
+    weights = rng.random(40) + 0.1
+    line = WeightedLine(weights, AXIS).fit(SIGNAL[:, :1])
+    fitted = sm.WLS(SIGNAL[5:30, 0], sm.add_constant(AXIS[5:30]), weights=weights[5:30]).fit()
+    assert line.error(5, 30) == pytest.approx(fitted.ssr)
+    assert line.change(5, 30)[0] == pytest.approx(fitted.params[1] * (AXIS[29] - AXIS[5]))
+    level = WeightedLevel(weights).fit(SIGNAL[:, :1])
+    assert level.level(5, 30)[0] == pytest.approx(np.average(SIGNAL[5:30, 0], weights=weights[5:30]))
