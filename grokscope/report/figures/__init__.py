@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.analysis import Comparison, Results
 from grokscope.errors import UsageError
-from grokscope.report.figures.columns import chosen_columns, one_column
+from grokscope.report.figures.columns import LOSS, chosen_columns, one_column
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def plot(
 
     Args:
         found: what `analyze` or `analyze_many` returned.
-        columns: names as in `chosen_columns`; None is every column of numbers that is not by layer.
+        columns: names as in `chosen_columns`; None is every column of numbers that is not by layer, or the
+            losses where nothing was measured.
         x: the step axis. On `log` the way from step 0 to the first step after it is linear.
         normalise: every column of every run from its lowest (0) to its highest value (1).
         per_layer: the columns by layer of the named measures too.
@@ -86,8 +87,10 @@ def curves(
     from grokscope.report.figures.courses import Picture
 
     chosen = chosen_columns(found, columns, per_layer)
-    picture = Picture.of(_comparison(found), chosen, normalise=normalise, train=train, test=test)
-    return drawing.draw_curves(picture, scale=x, phases=phases or {}, size=size, title=title)
+    if columns is None and not chosen:
+        chosen = chosen_columns(found, LOSS)
+    picture = Picture.of(_comparison(found), chosen, scale=x, normalise=normalise, train=train, test=test)
+    return drawing.draw_curves(picture, phases=phases or {}, size=size, title=title)
 
 
 def pareto(
@@ -109,7 +112,7 @@ def pareto(
     from grokscope.report.figures.courses import Picture
 
     chosen = [one_column(found, x), one_column(found, y)]
-    picture = Picture.of(_comparison(found), chosen, normalise=False, train=train, test=test)
+    picture = Picture.of(_comparison(found), chosen, train=train, test=test)
     return drawing.draw_pareto(picture, chosen[0], chosen[1], size=size, title=title)
 
 
