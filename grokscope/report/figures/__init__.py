@@ -52,7 +52,7 @@ def plot(
     """
     if pareto is not None:
         horizontal, vertical = pareto
-        return _pareto(found, horizontal, vertical, size=size)
+        return _pareto(found, horizontal, vertical, colour=x, size=size)
     return curves(found, columns, x=x, normalise=normalise, per_layer=per_layer, phases=phases, size=size)
 
 
@@ -98,12 +98,20 @@ def pareto(
     x: str,
     y: str,
     *,
+    colour: Scale = "log",
     size: tuple[float, float] | None = None,
     title: str | None = None,
     train: float = MEMORISED_AT,
     test: float = GROKKED_AT,
 ) -> Figure:
     """Return column `y` over column `x`, a point for every step of every run, coloured by step.
+
+    Runs whose settings differ in more than the seed have a panel for each of these settings.
+
+    Args:
+        x, y: names as in `one_column`.
+        colour: the scale of the steps' colours.
+        found, size, title, train, test: as for `curves`.
 
     Raises UsageError: as `plot` does.
     """
@@ -112,7 +120,7 @@ def pareto(
     from grokscope.report.figures.courses import Picture
 
     chosen = [one_column(found, x), one_column(found, y)]
-    picture = Picture.of(_comparison(found), chosen, train=train, test=test)
+    picture = Picture.of(_comparison(found), chosen, scale=colour, finer=False, train=train, test=test)
     return drawing.draw_pareto(picture, chosen[0], chosen[1], size=size, title=title)
 
 

@@ -107,6 +107,7 @@ class Picture:
         panels: what is drawn beside the accuracies, panel by panel.
         normalised: whether every column lies between 0 and 1.
         scale: of the step axis, `log` or `linear`.
+        finer: whether it goes by the steps of the finer curve, which accuracies are drawn from.
         declared: what is known of the columns.
     """
 
@@ -116,6 +117,7 @@ class Picture:
     panels: tuple[Panel, ...]
     normalised: bool
     scale: str
+    finer: bool
     declared: Mapping[str, Column]
 
     @classmethod
@@ -125,6 +127,7 @@ class Picture:
         columns: Sequence[str],
         *,
         scale: str = "log",
+        finer: bool = True,
         normalise: bool = False,
         train: float = MEMORISED_AT,
         test: float = GROKKED_AT,
@@ -146,7 +149,7 @@ class Picture:
                 f"a figure has room for {MOST_PANELS} panels, got {len(panels)}: "
                 "name fewer columns, for example measure.column"
             )
-        return cls(groups, told_by, also, panels, normalise, scale, comparison.declared)
+        return cls(groups, told_by, also, panels, normalise, scale, finer, comparison.declared)
 
     @cached_property
     def runs(self) -> dict[str, Results]:
@@ -156,7 +159,7 @@ class Picture:
     @cached_property
     def steps(self) -> np.ndarray:
         """All steps at which anything is drawn."""
-        drawn = [_steps_of(results, "test_accuracy") for results in self.runs.values()]
+        drawn = [_steps_of(results, "test_accuracy") for results in self.runs.values() if self.finer]
         drawn += [np.asarray(results.steps, float) for results in self.runs.values()]
         return np.unique(
             np.concatenate([*drawn, [0.0]]) if not sum(map(len, drawn)) else np.concatenate(drawn)

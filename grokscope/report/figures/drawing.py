@@ -82,7 +82,7 @@ def draw_curves(
     with look():
         one = len(picture.groups) == 1
         count = len(picture.panels) + (not one) or 1
-        columns = _columns(count, one)
+        columns = _columns(count)
         figure, axes = _grid(count, columns, size or _size(count, columns))
         found = _only_phases(picture, phases)
         for axis in axes:
@@ -102,16 +102,14 @@ def draw_curves(
     return figure
 
 
-def _columns(count: int, one: bool) -> int:
-    """How many panels stand side by side."""
-    if count <= 1 or (count == 2 and not one):
-        return 1
-    return 2 if count <= 4 else 3 if count <= 9 else 4
+def _columns(count: int) -> int:
+    """How many panels stand side by side; few stand below one another, so that steps can be compared."""
+    return 1 if count <= 3 else 2 if count <= 8 else 3 if count <= 15 else 4
 
 
 def _size(count: int, columns: int) -> tuple[float, float]:
     rows = math.ceil(count / columns)
-    width, height = {1: (6.8, 2.7), 2: (4.6, 2.5), 3: (3.9, 2.2), 4: (3.3, 2.0)}[columns]
+    width, height = {1: (6.8, 2.4), 2: (4.6, 2.3), 3: (3.9, 2.1), 4: (3.3, 2.0)}[columns]
     if count == 1:
         height = 3.4
     return columns * width, rows * height + 0.9
@@ -443,7 +441,7 @@ def _line(axis: Any, course: Course, each: Look, label: str, width: float, scale
 
 
 def _marked(course: Course, scale: str) -> list[int]:
-    """Points without neighbours, which no line shows; on a `scale` also some where markers tell lines apart."""
+    """Points without neighbours, which no line shows; on a `scale` also some others, to tell lines apart."""
     there = np.isfinite(course.mean)
     padded = np.concatenate([[False], there, [False]])
     alone = np.flatnonzero(there & ~padded[:-2] & ~padded[2:])
@@ -565,7 +563,10 @@ def _draw_phases(axes: Sequence[Any], picture: Picture, found: Sequence[Any]) ->
         )
     if fits:
         return ["Shaded: phases."]
-    told = (f"{at} {plain(phase.name)} ({phase.start}–{phase.end})" for at, phase in enumerate(found, 1))
+    told = (
+        f"{at}\N{NO-BREAK SPACE}{plain(phase.name)} ({phase.start}–{phase.end})"
+        for at, phase in enumerate(found, 1)
+    )
     return [f"Phases: {', '.join(told)}."]
 
 
@@ -701,7 +702,7 @@ def _group_title(picture: Picture, group: Group) -> str:
 
 def _step_norm(picture: Picture) -> Normalize:
     steps, ends = picture.steps, picture.ends
-    if not ends:
+    if picture.scale != "log" or not ends:
         return Normalize(steps[0], max(steps[-1], steps[0] + 1))
     return SymLogNorm(ends[0], linscale=ZERO_DECADES, vmin=steps[0], vmax=steps[-1], base=10)
 
@@ -760,7 +761,7 @@ def _step_bar(figure: Any, axes: Sequence[Any], shown: Any, picture: Picture) ->
     bar = figure.colorbar(shown, ax=list(axes), aspect=30, pad=0.02)
     bar.outline.set_visible(False)
     bar.set_label(_step_words(picture))
-    if picture.ends:
+    if picture.scale == "log" and picture.ends:
         bar.set_ticks([0.0] * bool(picture.steps[0] <= 0) + decades(*picture.ends))
         bar.minorticks_off()
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _step_text(value)))

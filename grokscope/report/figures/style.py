@@ -59,7 +59,7 @@ _NOT_OURS = {"backend", "backend_fallback", "interactive", "toolbar", "timezone"
 def look() -> Iterator[None]:
     """Draw in the house's look, whatever the user's matplotlibrc says."""
     settings: Any = {k: value for k, value in matplotlib.rcParamsDefault.items() if k not in _NOT_OURS}
-    with matplotlib.rc_context({**settings, **_LOOK}):
+    with matplotlib.rc_context(settings | _LOOK):
         yield
 
 
