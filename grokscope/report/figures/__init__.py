@@ -15,8 +15,9 @@ from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from rich.console import RenderableType
 
-__all__ = ["FORMATS", "chosen_columns", "curves", "one_column", "pareto", "picture", "plot"]
+__all__ = ["FORMATS", "chosen_columns", "curves", "one_column", "pareto", "picture", "plot", "plot_text"]
 
 FORMATS = ("png", "svg", "pdf")
 Scale = Literal["log", "linear"]
@@ -51,8 +52,7 @@ def plot(
         UsageError: an unknown column, too many of them, or matplotlib is not installed.
     """
     if pareto is not None:
-        horizontal, vertical = pareto
-        return _pareto(found, horizontal, vertical, colour=x, size=size)
+        return _pareto(found, *_pair(found, pareto), colour=x, size=size)
     return curves(found, columns, x=x, normalise=normalise, per_layer=per_layer, phases=phases, size=size)
 
 
@@ -86,9 +86,7 @@ def curves(
     from grokscope.report.figures import drawing
     from grokscope.report.figures.courses import Picture
 
-    chosen = chosen_columns(found, columns, per_layer)
-    if columns is None and not chosen:
-        chosen = chosen_columns(found, LOSS)
+    chosen = _chosen(found, columns, per_layer)
     picture = Picture.of(_comparison(found), chosen, scale=x, normalise=normalise, train=train, test=test)
     return drawing.draw_curves(picture, phases=phases or {}, size=size, title=title)
 
@@ -119,12 +117,46 @@ def pareto(
     from grokscope.report.figures import drawing
     from grokscope.report.figures.courses import Picture
 
-    chosen = [one_column(found, x), one_column(found, y)]
+    chosen = _pair(found, (x, y))
     picture = Picture.of(_comparison(found), chosen, scale=colour, finer=False, train=train, test=test)
-    return drawing.draw_pareto(picture, chosen[0], chosen[1], size=size, title=title)
+    return drawing.draw_pareto(picture, *chosen, size=size, title=title)
 
 
 _pareto = pareto  # `plot` has an argument of that name
+
+
+def plot_text(
+    found: Comparison | Results,
+    columns: Columns = None,
+    *,
+    width: int,
+    height: int,
+    colour: bool,
+    x: Scale = "log",
+    normalise: bool = False,
+    per_layer: bool = False,
+    pareto: Sequence[str] | None = None,
+) -> RenderableType:
+    """Return what `plot` draws as text of `width` columns and about `height` rows, for rich to print.
+
+    Without `colour` symbols tell the lines apart.
+
+    Raises UsageError: as `plot` does, and where plotext is not installed.
+    """
+    try:
+        import plotext  # noqa: F401
+    except ImportError as error:
+        raise UsageError("a plot in the terminal needs plotext: pip install 'grokscope[report]'") from error
+    from grokscope.report.figures import terminal
+    from grokscope.report.figures.courses import Picture
+
+    comparison = _comparison(found)
+    if pareto is not None:
+        pair = _pair(found, pareto)
+        return terminal.pareto_text(Picture.of(comparison, pair, finer=False), pair, width, height, colour)
+    chosen = _chosen(found, columns, per_layer)
+    shown = Picture.of(comparison, chosen, scale=x, normalise=normalise)
+    return terminal.curves_text(shown, width, height, colour)
 
 
 def picture(figure: Figure, format: str) -> bytes:
@@ -137,6 +169,17 @@ def picture(figure: Figure, format: str) -> bytes:
     from grokscope.report.figures import drawing
 
     return drawing.as_file(figure, format)
+
+
+def _chosen(found: Comparison | Results, columns: Columns, per_layer: bool) -> list[str]:
+    chosen = chosen_columns(found, columns, per_layer)
+    return chosen_columns(found, LOSS) if columns is None and not chosen else chosen
+
+
+def _pair(found: Comparison | Results, names: Sequence[str]) -> tuple[str, str]:
+    if len(names) != 2:
+        raise UsageError(f"pareto must be two columns, got {len(names)}")
+    return one_column(found, names[0]), one_column(found, names[1])
 
 
 def _comparison(found: Comparison | Results) -> Comparison:

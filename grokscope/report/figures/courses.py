@@ -171,10 +171,26 @@ class Picture:
         positive = self.steps[self.steps > 0]
         return (float(positive[0]), float(positive[-1])) if len(positive) > 1 else None
 
+    @property
+    def name(self) -> str:
+        """What the runs are, in few words."""
+        if len(self.runs) == 1:
+            return next(iter(self.runs))
+        configs = [results.config for results in self.runs.values()]
+        task = _shared(config.get("task", {}).get("name") for config in configs)
+        recipe = _shared(config.get("recipe") for config in configs)
+        words = " ".join(word for word in dict.fromkeys((task, recipe)) if word)
+        return f"{words}, {len(configs)} runs" if words else f"{len(configs)} runs"
+
     def title_of(self, column: str) -> str:
         """Return a column's name with its unit."""
         unit = self.declared[column].unit if column in self.declared else ""
         return f"{column} ({unit})" if unit else column
+
+
+def _shared(values: Iterable[Any]) -> str:
+    found = {str(value) for value in values if value}
+    return found.pop() if len(found) == 1 else ""
 
 
 def decades(first: float, last: float) -> list[float]:

@@ -6,7 +6,7 @@ import io
 import itertools
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,7 @@ def draw_curves(
         found = _only_phases(picture, phases)
         for axis in axes:
             _step_axis(axis, picture)
-        heading = _title(picture) if title is None else plain(title)
+        heading = plain(picture.name if title is None else title)
         if one:
             _draw_group(picture, axes, room=bool(found))
             _heading(figure, heading)
@@ -579,25 +579,6 @@ def _edges(found: Sequence[Any], steps: Sequence[int]) -> list[tuple[float, floa
     return [(start, end) for start, end in edges]
 
 
-def _title(picture: Picture) -> str:
-    """What the runs are, in as few words as tell them."""
-    runs = list(picture.runs)
-    if len(runs) == 1:
-        return plain(runs[0])
-    configs = [results.config for results in picture.runs.values()]
-    words = [
-        _shared(config.get("task", {}).get("name") for config in configs),
-        _shared(config.get("recipe") for config in configs),
-    ]
-    named = " ".join(word for word in dict.fromkeys(words) if word)
-    return plain(f"{named}, {len(runs)} runs" if named else f"{len(runs)} runs")
-
-
-def _shared(values: Iterable[Any]) -> str:
-    found = {str(value) for value in values if value}
-    return found.pop() if len(found) == 1 else ""
-
-
 def _notes(picture: Picture) -> list[str]:
     """What has to be said of the lines, bands and marks."""
     group = picture.groups[0]
@@ -671,7 +652,7 @@ def draw_pareto(
         _pareto_axes(axes, columns, picture, (x, y))
         if shown is not None:
             _step_bar(figure, axes, shown, picture)
-        _heading(figure, _title(picture) if title is None else plain(title))
+        _heading(figure, plain(picture.name if title is None else title))
         _note(figure, _pareto_notes(picture))
     return figure
 
