@@ -241,12 +241,12 @@ def _width(axis: Any) -> float:
 
 
 def _mark(axis: Any, group: Group, named: bool) -> None:
-    """Lines where the runs memorise and grok, by their median; a tick above for each run."""
+    """Lines where the runs memorise and grok, by their median; where they are named a tick for each run."""
     marks = {name: mark for name, mark in (("M", group.memorised), ("G", group.grokked)) if mark.steps}
     sides = _sides(axis, [mark.median for mark in marks.values()])
     for (name, mark), side in zip(marks.items(), sides, strict=True):
         axis.axvline(mark.median, color="#9a9a9a", linewidth=0.8, zorder=0.5, gid=f"mark-{name}")
-        if len(mark.steps) > 1:
+        if named and len(mark.steps) > 1:
             axis.plot(
                 mark.steps,
                 [1.0] * len(mark.steps),

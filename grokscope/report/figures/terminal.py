@@ -58,10 +58,10 @@ def curves_text(picture: Picture, width: int, height: int, colour: bool) -> Rend
     drawn = [(name, _accuracies(picture), Axis(0, 1, (0, 0.5, 1), ("0 %", "50 %", "100 %")))]
     drawn += [_column(picture, panel) for panel in picture.panels]
     margin = max(len(label) for _, _, axis in drawn for label in axis.labels)
-    key = _key(picture, colour)
-    around = 3 + bool(key.plain) + bool(_marks(picture))
+    key = _key(picture, colour, width)
+    around = 3 + len(key) + bool(_marks(picture))
     rows = min(MOST, max(LEAST, (height - around) // len(drawn) - 1))
-    parts: list[RenderableType] = [_heading(picture), *([key] if key.plain else [])]
+    parts: list[RenderableType] = [_heading(picture), *key]
     for at, (name, lines, axis) in enumerate(drawn):
         first, last = at == 0, at == len(drawn) - 1
         parts.append(Text(printable(name), no_wrap=True, overflow="ellipsis"))
@@ -143,7 +143,7 @@ def _unbroken(line: Line) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The stretches of a line without missing values; the points of one that is not joined."""
     there = np.isfinite(line.x) & np.isfinite(line.y)
     places = np.flatnonzero(there)
-    cuts = np.flatnonzero(np.diff(places) > 1) + 1 if line.joined else []
+    cuts = np.flatnonzero(np.diff(places) > (1 if line.joined else np.inf)) + 1
     for stretch in np.split(places, cuts):
         if len(stretch):
             yield line.x[stretch], line.y[stretch]
@@ -161,12 +161,12 @@ def _accuracies(picture: Picture) -> list[Line]:
 
 def _column(picture: Picture, panel: Panel) -> tuple[str, list[Line], Axis]:
     """A panel's name, lines and axis of values."""
-    looks = [(group, name) for group in picture.groups for name in panel.lines]
-    by_line = len(picture.groups) == 1
+    one = len(picture.groups) == 1
+    looks = _looks(panel) if one else [(_colour(at), _symbol(at)) for at in range(len(picture.groups))]
     lines = []
-    for at, (group, name) in enumerate(looks):
-        which = at if by_line else picture.groups.index(group)
-        line = _line(picture, group.course(name), _colour(which), _symbol(which))
+    for at, (group, name) in enumerate((group, name) for group in picture.groups for name in panel.lines):
+        look = looks[at if one else at // len(panel.lines)]
+        line = _line(picture, group.course(name), *look)
         if panel.log:
             with np.errstate(divide="ignore", invalid="ignore"):
                 line = Line(line.x, np.log10(line.y), line.colour, line.symbol)
@@ -209,8 +209,8 @@ def _value_axis(values: Sequence[np.ndarray], words: Callable[[float], str] = nu
 def _step_axis(picture: Picture, named: bool) -> Axis:
     ends = _place(picture, picture.steps[[0, -1]])
     low, high = float(ends[0]), float(ends[1])
-    ticks = _ticks(picture)
-    labels = [f"{tick:g}" if tick < 1e5 else number(tick) for tick in ticks] if named else [" "] * len(ticks)
+    ticks = _ticks(picture) if named else []
+    labels = [f"{tick:g}" if tick < 1e5 else number(tick) for tick in ticks]
     places = _place(picture, np.array(ticks)).tolist()
     return Axis(low - (low == high), high + (low == high), places, labels)
 
@@ -252,30 +252,40 @@ def _marks(picture: Picture) -> dict[float, str]:
     return found
 
 
-def _key(picture: Picture, colour: bool) -> Text:
-    """Which line is which."""
+def _key(picture: Picture, colour: bool, width: int) -> list[Text]:
+    """Which line is which, in as many rows as that takes."""
+    head = ""
     if len(picture.groups) > 1:
-        names = [group.label for group in picture.groups]
-        head = f"{picture.told_by[0]}: " if len(picture.told_by) == 1 else ""
-        return Text(printable(head)) + _entries(names, colour)
-    key = Text.assemble(
-        ("━ " if colour else "· ", f"color({GREY})"), "train  ", "━ " if colour else "• ", "test"
-    )
-    for panel in picture.panels:
-        if len(panel.lines) > 1:
-            key += Text("  ") + _entries(_names(panel), colour)
-    return key
+        names = [(group.label, _colour(at), _symbol(at)) for at, group in enumerate(picture.groups)]
+        head = printable(f"{picture.told_by[0]}: ") if len(picture.told_by) == 1 else ""
+    else:
+        names = [("train", GREY, "·"), ("test", None, SYMBOLS[0])]
+        for panel in picture.panels:
+            if len(panel.lines) > 1:
+                looks = _looks(panel)
+                names += [(name, *look) for name, look in zip(_names(panel), looks, strict=True)]
+    rows = [Text(head)]
+    for name, code, symbol in names:
+        entry = Text.assemble(
+            ("━ " if colour else f"{symbol} ", f"color({code})" if code else ""), f"{printable(name)}  "
+        )
+        if rows[-1].plain and rows[-1].cell_len + entry.cell_len - 2 > width:
+            rows.append(Text())
+        rows[-1] += entry
+    for row in rows:
+        row.rstrip()
+        row.no_wrap, row.overflow = True, "ellipsis"
+    return rows
+
+
+def _looks(panel: Panel) -> list[tuple[int, str]]:
+    """Colours and symbols of several lines of one panel; the first symbol is that of test accuracy."""
+    first = 1 if len(panel.lines) > 1 else 0
+    return [(_colour(at), _symbol(at + first)) for at in range(len(panel.lines))]
 
 
 def _names(panel: Panel) -> list[str]:
     return [f"{label} loss" if panel.log else label or name for name, label in panel.lines.items()]
-
-
-def _entries(names: Sequence[str], colour: bool) -> Text:
-    return Text("  ").join(
-        Text.assemble((f"{'━' if colour else _symbol(at)} ", f"color({_colour(at)})"), printable(name))
-        for at, name in enumerate(names)
-    )
 
 
 def _note(picture: Picture) -> str:
@@ -286,7 +296,7 @@ def _note(picture: Picture) -> str:
             f", linear from 0 to {picture.ends[0]:g})" if picture.steps[0] <= 0 else ")"
         )
     if max(len(group.runs) for group in picture.groups) > 1:
-        words += "; lines are means over runs, M and G medians"
+        words += "; lines are means over runs, marks medians"
     return words
 
 
