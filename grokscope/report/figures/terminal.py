@@ -255,6 +255,7 @@ def _marks(picture: Picture) -> dict[float, str]:
 def _key(picture: Picture, colour: bool, width: int) -> list[Text]:
     """Which line is which, in as many rows as that takes."""
     head = ""
+    names: list[tuple[str, int | None, str]]
     if len(picture.groups) > 1:
         names = [(group.label, _colour(at), _symbol(at)) for at, group in enumerate(picture.groups)]
         head = printable(f"{picture.told_by[0]}: ") if len(picture.told_by) == 1 else ""
