@@ -20,7 +20,7 @@ from grokscope.cli.measuring import (
     measured,
 )
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import print_data
+from grokscope.cli.terminal import print_data, say
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def plot(
         data_dir=data_dir,
         workers=workers,
     )
+    for measure_name, why in _notes(found):
+        say(f"{measure_name} does not apply: {why}", quiet)
     if found.runs:
         options: dict[str, Any] = {"x": x.value}
         if pair:
@@ -128,6 +130,10 @@ def _measures(names: list[str]) -> list[str]:
     from grokscope.report.figures.columns import measures_of
 
     return measures_of(names, load_plugins())
+
+
+def _notes(found: Comparison) -> dict[tuple[str, str], None]:
+    return dict.fromkeys(note for results in found.runs.values() for note in results.notes.items())
 
 
 def _show(found: Comparison, names: list[str], options: dict[str, Any]) -> None:

@@ -24,6 +24,8 @@ def chosen_columns(
     `all`, or a glob over these; or a metric of the curve (`test_loss`; `loss` is both). A measure is its
     columns without those by layer, unless it has no others, or `per_layer`. None is all.
 
+    A measure that does not apply, or that failed everywhere, has none.
+
     Raises:
         UnknownName: nothing is called so.
         UsageError: two measures have a column of that name.
@@ -61,20 +63,31 @@ def _measures_of(name: str, plugins: Plugins) -> list[str]:
         return []
     measure, column, _ = split_name(name)
     if column:
-        return [registered.id for registered in plugins.select([measure])]
+        chosen = plugins.select([measure])
+        known = {f"{r.title}.{each.name}": r.id for r in chosen for each in r.measure.columns}
+        if not _is_glob(name) and not any(full.endswith(f".{column}") for full in known):
+            raise UnknownName("column", name, known)
+        return [registered.id for registered in chosen]
     try:
         return [registered.id for registered in plugins.select([name])]
     except UnknownName:
-        having = [
-            registered
-            for registered in plugins.registered
-            if name.partition(":")[0] in {column.name for column in registered.measure.columns}
-        ]
-        if not having:
+        if _is_glob(name):
             raise
-        if len(having) > 1:
-            raise _several(name, [f"{registered.title}.{name}" for registered in having]) from None
-        return [having[0].id]
+    having = {
+        f"{registered.title}.{column.name}": registered.id
+        for registered in plugins.registered
+        for column in registered.measure.columns
+    }
+    bare = name.partition(":")[0]
+    meant = [full for full in having if split_name(full)[1] == bare]
+    if not meant:
+        words = {split_name(full)[position] for full in having for position in (0, 1)}
+        raise UnknownName("measure or column", name, words | {plugin.name for plugin in plugins.plugins})
+    return [having[_single(name, meant, having)]]
+
+
+def _is_glob(name: str) -> bool:
+    return any(character in name for character in "*?[")
 
 
 def _runs(found: Comparison | Results) -> list[Results]:
@@ -96,12 +109,21 @@ def _meant(many: Sequence[Results], name: str, shown: Sequence[str]) -> list[str
         return [name]
     if name == "all":
         return list(shown)
-    if any(character in name for character in "*?["):
+    if _is_glob(name):
         measures = [column for column in shown if fnmatchcase(split_name(column)[0], name)]
         found = measures or [column for column in numbers if fnmatchcase(column, name)]
     else:
         found = [column for column in shown if name in _owners(many, column)]
+    if not found and _has_no_columns(many, name):
+        return []
     return found or [_single(name, _bare(numbers, name), [*numbers, *METRICS])]
+
+
+def _has_no_columns(many: Sequence[Results], name: str) -> bool:
+    """Whether `name` was asked for but has nothing to show: it does not apply, or it failed."""
+    measure = split_name(name)[0]
+    asked = [results for results in many if measure in results.provenance]
+    return bool(asked) and not any(split_name(c)[0] == measure for r in asked for c in r.measured)
 
 
 def _owners(many: Sequence[Results], column: str) -> set[str]:

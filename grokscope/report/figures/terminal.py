@@ -79,7 +79,7 @@ def pareto_text(
     """Return one column over another: a point for every checkpoint, by what the run had reached there."""
     lines = [line for group in picture.groups for line in _stages(group, names)]
     across, up = (_value_axis([getattr(line, side) for line in lines]) for side in ("x", "y"))
-    margin = max(map(len, up.labels))
+    margin = max(map(len, up.labels), default=0)
     key = Text("  ").join(
         Text(f"{'•' if colour else symbol} {name}", style=f"color({code})")
         for name, (code, symbol) in STAGES.items()

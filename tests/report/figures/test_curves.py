@@ -326,16 +326,13 @@ HOSTILE = "$\\frac{a}{b}$ \x1b[31m<script>\nline $x_$"
 def test_hostile_names_are_only_text(made_up, compared):
     runs = [made_up(f"{HOSTILE}{at}", {f"m.{HOSTILE}": np.arange(61.0)}) for at in range(2)]
     for figure in (
-        curves(runs[0]),
+        curves(runs[0], normalise=True, phases={runs[0].run: Found((HOSTILE, 0, 600))}),
         curves(compared(runs, **{HOSTILE: ["$a$", "$\\bad$"]})),
-        curves(runs[0], normalise=True),
-        curves(runs[0], phases={runs[0].run: Found((HOSTILE, 0, 600))}),
         pareto(runs[0], f"m.{HOSTILE}", f"m.{HOSTILE}"),
     ):
-        for format in ("svg", "png", "pdf"):
-            data = picture(figure, format)
-            assert b"<script" not in data
-            assert b"\x1b[31m" not in data
+        data = picture(figure, "svg")
+        assert b"<script" not in data
+        assert b"\x1b[31m" not in data
         shown = " ".join(texts(figure))
         assert r"\$" in shown
         assert shown.replace(r"\$", "").count("$") == 0
