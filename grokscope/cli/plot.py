@@ -64,6 +64,9 @@ def plot(
     per_layer: Annotated[
         bool, typer.Option("--per-layer", help="Draw the columns by layer of the measures too.")
     ] = False,
+    phases: Annotated[
+        bool, typer.Option("--phases/--no-phases", help="Shade the phases of a single run, where known.")
+    ] = True,
     steps: Steps = "all",
     settings: Settings = None,
     baseline: Baseline = None,
@@ -104,7 +107,8 @@ def plot(
         if file is None:
             _show(found, names, options)
         else:
-            _write(found, names, options, file, kind)
+            told = _phases(found) if phases and not pair else {}
+            _write(found, names, {**options, "phases": told}, file, kind)
     end(found)
 
 
@@ -150,14 +154,15 @@ def _write(found: Comparison, names: list[str], options: dict[str, Any], file: P
     from grokscope.report.figures import picture, plot
     from grokscope.run.files import atomic_write
 
-    figure = plot(found, names, phases=_phases(found), **options)
-    atomic_write(file, picture(figure, kind))
+    atomic_write(file, picture(plot(found, names, **options), kind))
 
 
 def _phases(found: Comparison) -> dict[str, Any]:
-    """The phases of the runs whose columns tell them."""
+    """The phases of a single run, where its columns tell them."""
     from importlib import import_module
 
+    if len(found.runs) != 1:
+        return {}
     try:
         phases = import_module("grokscope.statistics.phases").phases
     except ImportError:

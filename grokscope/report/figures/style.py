@@ -34,14 +34,15 @@ _LOOK = {
     "axes.unicode_minus": True,
     "figure.constrained_layout.h_pad": 0.05,
     "figure.constrained_layout.w_pad": 0.06,
-    "font.family": "DejaVu Sans",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],  # matplotlib has the first; the second is as wide, for SVG
     "font.size": 9,
     "legend.fontsize": 8.5,
     "legend.frameon": False,
     "lines.solid_capstyle": "round",
     "pdf.fonttype": 42,  # journals refuse type 3
     "savefig.dpi": 200,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # words stay words: searchable, and half the size
     "svg.hashsalt": "grokscope",
     "text.color": INK,
     "text.usetex": False,
