@@ -47,7 +47,7 @@ from grokscope.report.figures.style import (
 )
 
 HALO = [withStroke(linewidth=2.5, foreground="white")]
-SYMBOLS = 8  # on a line that markers tell from others
+SYMBOLS = 14  # on a line that markers tell from others
 ZERO_DECADES = 0.4  # how wide the way from step 0 to the first step is, in decades
 THIN = "\N{THIN SPACE}"
 PRINT, SCREEN = 200, 110  # dots per inch of a PNG

@@ -105,6 +105,6 @@ def of_lines(count: int, ordered: bool) -> list[Look]:
 
 
 def ramp(count: int) -> list[Any]:
-    """Return `count` colours of one scale, dark to light; few do without its lightest, which white swallows."""
+    """Return `count` colours of one scale, dark to light; a few do without its lightest, lost on white."""
     scale, lightest = matplotlib.colormaps[STEPS], min(0.88, 0.52 + 0.09 * count)
     return [scale(lightest * at / max(count - 1, 1)) for at in range(count)]
