@@ -77,10 +77,11 @@ def plot(
 ) -> None:
     """Draw accuracies and measures of a run, or of several, over the steps.
 
-    Train and test accuracy are on the left axis, the measure is on the right; M and G mark the memorisation
-    and the grokking step. Runs that differ in the seed alone are one line, their mean, in a band from lowest
-    to highest; of runs that differ otherwise there is a line for each setting. Without -o the figure is
-    drawn in the terminal. What is not measured yet is computed and stored.
+    Accuracies are on the left axis, the measure is on the right; M and G mark memorisation and grokking.
+
+    Runs that differ in the seed alone are their mean in a band, others a line for each setting.
+
+    Without -o the figure is drawn in the terminal. What is not measured yet is computed and stored.
     """
     kind = _format(file)
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
