@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from grokscope.models.network import Network
     from grokscope.plugins import Plugins, load_plugins
     from grokscope.probe import Probe
+    from grokscope.report.figures import plot
     from grokscope.report.page import write_report
     from grokscope.run import Run
     from grokscope.statistics.phases import Phases, phases
@@ -77,6 +78,7 @@ __all__ = [
     "model",
     "objective",
     "phases",
+    "plot",
     "score",
     "sweep",
     "task",
@@ -101,6 +103,7 @@ _LAZY = {
     "load_plugins": "grokscope.plugins",
     "objective": "grokscope.objective",
     "phases": "grokscope.statistics.phases",
+    "plot": "grokscope.report.figures",
     "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",

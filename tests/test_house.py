@@ -143,6 +143,7 @@ def test_the_public_surface_is_what_is_written_here():
         "model",
         "objective",
         "phases",
+        "plot",
         "score",
         "sweep",
         "task",

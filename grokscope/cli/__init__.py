@@ -15,6 +15,7 @@ from grokscope.cli.analyze import analyze
 from grokscope.cli.importing import import_
 from grokscope.cli.measures import measures
 from grokscope.cli.phases import phases
+from grokscope.cli.plot import plot
 from grokscope.cli.plugins import plugins
 from grokscope.cli.recipes import recipes
 from grokscope.cli.report import report
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, analyze, show, score, phases, report, measures, plugins, recipes):
+for command in (train, sweep, analyze, show, plot, score, phases, report, measures, plugins, recipes):
     app.command()(command)
 app.command("import")(import_)
 
