@@ -28,7 +28,7 @@ def planted(make):
         columns = {
             NORM: norm,
             "early.value": 3 + 5 * make.sigmoid(middle / 2) + 0.05 * make.smooth(rng),
-            "late.value": -40 * make.sigmoid(middle * 1.5, 0.02) + make.smooth(rng),
+            "late.value": -40 * make.sigmoid(middle * 1.5, 0.02) + 0.3 * make.smooth(rng),
             "copy.value": 1e-9 * accuracy,
             "follower.value": -ranks + 0.1 * rng.normal(size=len(norm)),
             "noise.value": rng.normal(size=len(norm)),
