@@ -98,8 +98,8 @@ def test_verdicts(scores):
 
 
 def test_noise_gets_no_claim(make):
-    """Of 8 sweeps of 6 runs with a white, a drifting and a trembling column none says anything."""
-    for sweep in range(8):
+    """Of 5 sweeps of 6 runs with a white, a drifting and a trembling column none says anything."""
+    for sweep in range(5):
         rng = np.random.default_rng(sweep)
         runs = []
         for _ in range(6):
