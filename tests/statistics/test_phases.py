@@ -36,7 +36,7 @@ def found(results, **options):
     return [(phase.name, phase.start, phase.end) for phase in phases(results, **options).found]
 
 
-def near(got, expected, tolerance=0.08):
+def near(got, expected, tolerance=0.15):
     assert [name for name, *_ in got] == [name for name, *_ in expected]
     for (_, start, _), (_, begun) in zip(got[1:], expected[1:], strict=True):
         assert abs(np.log10(start + 10) - np.log10(begun + 10)) <= tolerance, (start, begun)
