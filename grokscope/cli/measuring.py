@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, st
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results
+    from grokscope.plugins import Plugins
 
 MOST_WORKERS = 8  # each holds its own torch
 
@@ -96,6 +97,18 @@ def measured(
         for message in [*results.messages, *results.damaged]:
             say(_of(found, run, message))
     return found
+
+
+def titles(plugins: Plugins, names: str | None) -> list[str]:
+    """Return the titles of the measures that `--measure` asks for."""
+    return [registered.title for registered in plugins.select(names.split(",") if names else None)]
+
+
+def with_measure_of(column: str, asked: Sequence[str]) -> list[str]:
+    """Return the measures asked for, and that of `column`."""
+    from grokscope.analysis.results import split_name
+
+    return list(dict.fromkeys([*asked, split_name(column)[0]]))
 
 
 def end(found: Comparison) -> None:

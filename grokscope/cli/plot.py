@@ -160,12 +160,8 @@ def _write(found: Comparison, names: list[str], options: dict[str, Any], file: P
 
 def _phases(found: Comparison) -> dict[str, Any]:
     """The phases of a single run, where its columns tell them."""
-    from importlib import import_module
+    from grokscope.statistics.phases import phases
 
     if len(found.runs) != 1:
-        return {}
-    try:
-        phases = import_module("grokscope.statistics.phases").phases
-    except ImportError:
         return {}
     return {run: phases(results) for run, results in found.runs.items()}

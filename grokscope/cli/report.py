@@ -18,6 +18,8 @@ from grokscope.cli.measuring import (
     Workers,
     end,
     measured,
+    titles,
+    with_measure_of,
 )
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import say
@@ -50,19 +52,23 @@ def report(
 
     It shows the runs, their curves, scores, phases and settings, and where every number comes from.
     """
+    from grokscope.plugins import load_plugins
     from grokscope.report.page import checked_path, write_report
+    from grokscope.statistics.score import CONTROL
 
     checked_path(out)  # before minutes of measuring
+    plugins = load_plugins()
     found = measured(
         runs,
         quiet=quiet,
-        measures=measure,
+        measures=with_measure_of(CONTROL, titles(plugins, measure)),
         steps=steps,
         settings=settings,
         baseline=baseline,
         device=device,
         data_dir=data_dir,
         workers=workers,
+        plugins=plugins,
     )
     if found.runs:
         written = write_report(

@@ -22,6 +22,8 @@ from grokscope.cli.measuring import (
     Workers,
     end,
     measured,
+    titles,
+    with_measure_of,
 )
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import data_width, print_data
@@ -89,11 +91,11 @@ def score(
     from grokscope.statistics.score import score as scored
 
     plugins = load_plugins()
-    asked = [each.title for each in plugins.select(measure.split(",") if measure else None)]
+    asked = titles(plugins, measure)
     found = measured(
         runs,
         quiet=quiet,
-        measures=_with_control(asked, control),
+        measures=with_measure_of(control, asked),
         steps=steps,
         settings=settings,
         baseline=baseline,
@@ -115,13 +117,6 @@ def score(
         )
         _print(scores, found, csv_file, summary, json)
     end(found)
-
-
-def _with_control(asked: Sequence[str], control: str) -> list[str]:
-    from grokscope.analysis.results import split_name
-
-    measure = split_name(control)[0]
-    return [*asked, *([] if measure in asked else [measure])]
 
 
 def _columns(found: Comparison, asked: Sequence[str], control: str, per_layer: bool) -> list[str]:

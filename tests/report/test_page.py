@@ -309,14 +309,13 @@ def test_scores_and_phases_come_as_they_are(comparison_of, scored, phased):
     assert data["phases"]["notes"] == ["", "too short"]
 
 
-def test_what_cannot_be_judged_is_said_and_the_rest_is_there(comparison_of, tmp_path, monkeypatch):
-    def refused(name):
-        def statistic(given):
+def test_what_cannot_be_judged_is_said_and_the_rest_is_there(tmp_path, comparison_of, monkeypatch):
+    for name in ("score", "phases"):
+
+        def refused(given, name=name):
             raise UsageError(f"{name} needs ruptures")
 
-        return statistic
-
-    monkeypatch.setattr(judging, "_statistic", refused)
+        monkeypatch.setattr(judging, name, refused)
     data = Reader(write_report(comparison_of(2), tmp_path / "report.html").read_text()).data
     assert data["scores"] is None
     assert data["phases"] is None

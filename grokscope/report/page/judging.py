@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from typing import Any
+from collections.abc import Mapping
 
 from grokscope.analysis.comparison import Comparison
 from grokscope.errors import GrokscopeError
+from grokscope.statistics.phases import Phases, phases
+from grokscope.statistics.score import Scores, score
 
 
-def judged(comparison: Comparison) -> tuple[Any, Mapping[str, Any], list[str]]:
+def judged(comparison: Comparison) -> tuple[Scores | None, Mapping[str, Phases], list[str]]:
     """Return scores, phases by run, and a sentence for each of them that cannot be had."""
     notes: list[str] = []
-    scores = _tried("scores", "score", comparison, notes)
-    phases = {
-        run: found
-        for run, results in comparison.runs.items()
-        if (found := _tried("phases", "phases", results, notes)) is not None
-    }
-    return scores, phases, list(dict.fromkeys(notes))
-
-
-def _tried(what: str, name: str, given: Any, notes: list[str]) -> Any:
+    scores = None
     try:
-        return _statistic(name)(given)
-    except (GrokscopeError, ModuleNotFoundError) as error:
-        notes.append(f"There are no {what}: {error}.")
-        return None
-
-
-def _statistic(name: str) -> Callable[[Any], Any]:
-    function: Callable[[Any], Any] = getattr(import_module(f"grokscope.statistics.{name}"), name)
-    return function
+        scores = score(comparison)
+    except GrokscopeError as error:
+        notes.append(f"There are no scores: {error}.")
+    found = {}
+    for run, results in comparison.runs.items():
+        try:
+            found[run] = phases(results)
+        except GrokscopeError as error:
+            notes.append(f"There are no phases: {error}.")
+    return scores, found, list(dict.fromkeys(notes))
