@@ -25,6 +25,7 @@ from grokscope.errors import (
     UsageError,
 )
 from grokscope.hookspecs import hookimpl
+from grokscope.hypothesis import Hypothesis, hypothesis
 from grokscope.measure import Column, Measure, measure
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from grokscope.plugins import Plugins, load_plugins
     from grokscope.probe import Probe
     from grokscope.run import Run
+    from grokscope.statistics.predict import Prediction, predict
     from grokscope.tasks.task import Task
     from grokscope.training import train
     from grokscope.training.sweep import Sweep, sweep
@@ -45,6 +47,7 @@ __all__ = [
     "DamagedFile",
     "DataError",
     "GrokscopeError",
+    "Hypothesis",
     "Measure",
     "MeasureError",
     "Network",
@@ -52,6 +55,7 @@ __all__ = [
     "Param",
     "PluginError",
     "Plugins",
+    "Prediction",
     "Probe",
     "Results",
     "Run",
@@ -66,11 +70,13 @@ __all__ = [
     "analyze",
     "analyze_many",
     "hookimpl",
+    "hypothesis",
     "import_checkpoints",
     "load_plugins",
     "measure",
     "model",
     "objective",
+    "predict",
     "sweep",
     "task",
     "train",
@@ -80,6 +86,7 @@ _LAZY = {
     "Comparison": "grokscope.analysis",
     "Network": "grokscope.models.network",
     "Plugins": "grokscope.plugins",
+    "Prediction": "grokscope.statistics.predict",
     "Probe": "grokscope.probe",
     "Results": "grokscope.analysis",
     "Run": "grokscope.run",
@@ -90,6 +97,7 @@ _LAZY = {
     "import_checkpoints": "grokscope.importing",
     "load_plugins": "grokscope.plugins",
     "objective": "grokscope.objective",
+    "predict": "grokscope.statistics.predict",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
 }
