@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from grokscope.probe import Probe
     from grokscope.run import Run
     from grokscope.statistics.predict import Prediction, predict
+    from grokscope.statistics.verdicts import Verdict, verdicts
     from grokscope.tasks.task import Task
     from grokscope.training import train
     from grokscope.training.sweep import Sweep, sweep
@@ -67,6 +68,7 @@ __all__ = [
     "TrainingError",
     "UnknownName",
     "UsageError",
+    "Verdict",
     "analyze",
     "analyze_many",
     "hookimpl",
@@ -80,6 +82,7 @@ __all__ = [
     "sweep",
     "task",
     "train",
+    "verdicts",
 ]
 
 _LAZY = {
@@ -92,6 +95,7 @@ _LAZY = {
     "Run": "grokscope.run",
     "Sweep": "grokscope.training.sweep",
     "Task": "grokscope.tasks.task",
+    "Verdict": "grokscope.statistics.verdicts",
     "analyze": "grokscope.analysis",
     "analyze_many": "grokscope.analysis",
     "import_checkpoints": "grokscope.importing",
@@ -100,6 +104,7 @@ _LAZY = {
     "predict": "grokscope.statistics.predict",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
+    "verdicts": "grokscope.statistics.verdicts",
 }
 
 

@@ -134,6 +134,7 @@ def test_the_public_surface_is_what_is_written_here():
         "TrainingError",
         "UnknownName",
         "UsageError",
+        "Verdict",
         "analyze",
         "analyze_many",
         "hookimpl",
@@ -147,6 +148,7 @@ def test_the_public_surface_is_what_is_written_here():
         "sweep",
         "task",
         "train",
+        "verdicts",
     ]
     for name in grokscope.__all__:
         value = getattr(grokscope, name)

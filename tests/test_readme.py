@@ -32,7 +32,7 @@ def test_every_command_is_documented():
 
 def test_every_hook_is_documented():
     hooks = [name for name in vars(hookspecs) if name.startswith("grokscope_")]
-    assert len(hooks) == 3
+    assert len(hooks) == 4
     for hook in hooks:
         assert f"`{hook}()`" in README
         assert "Called once" in getattr(hookspecs, hook).__doc__

@@ -15,6 +15,7 @@ from grokscope.cli.analyze import analyze
 from grokscope.cli.importing import import_
 from grokscope.cli.measures import measures
 from grokscope.cli.plugins import plugins
+from grokscope.cli.predict import predict
 from grokscope.cli.recipes import recipes
 from grokscope.cli.show import show
 from grokscope.cli.sweep import sweep
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, analyze, show, measures, plugins, recipes):
+for command in (train, sweep, analyze, predict, show, measures, plugins, recipes):
     app.command()(command)
 app.command("import")(import_)
 

@@ -1,8 +1,8 @@
 """How well one feature of n runs tells two kinds of runs apart, or a number of each, out of sample.
 
-scikit-learn refits a model for every split; ten thousand permutations of it take minutes for each feature. What is
-fitted here - a direction, a straight line - has closed forms, which tests hold against scikit-learn's.
-Resampling, permutation, intervals and corrections are scipy's and statsmodels'.
+scikit-learn refits a model for every split; ten thousand permutations of it take minutes for each feature.
+What is fitted here - a direction, a straight line - has closed forms, which tests hold against
+scikit-learn's. Resampling, permutation, intervals and corrections are scipy's and statsmodels'.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def separation(first: Array, second: Array, confidence: float, seed: int) -> Est
 
 
 def _separation_p(value: float, ranks: Array, k: int, seed: int) -> float:
-    """Return the share of labellings that do as well; that of those drawn counts the runs' own as one more."""
+    """Return the share of labellings that do as well; where they are drawn, the runs' own is one more."""
     null = _separation_null(tuple(np.sort(ranks).tolist()), k, seed)
     reached = int((null >= value - _ROUNDING).sum())
     drawn = math.comb(len(ranks), k) > PERMUTATIONS
@@ -199,13 +199,13 @@ def smallest_timing_p(n: int) -> float:
     return max(1 / math.factorial(n), 1 / (PERMUTATIONS + 1))
 
 
-def superiority(first: Array, second: Array, confidence: float, seed: int) -> tuple[Estimate, float]:
-    """Return the AUROC of a direction that is claimed beforehand - first larger than second - and its mirror p.
+def superiority(first: Array, second: Array, confidence: float, seed: int) -> Estimate:
+    """Return the AUROC of a direction that is claimed beforehand: first larger than second.
 
     The value is the Mann-Whitney U over k m. Nothing is learned, so nothing is left out. The interval is
     Wilson's for a share of min(k, m): the variance of an AUROC is at most A (1 - A) / min(k, m) (Birnbaum &
     Klose 1957, Ann. Math. Statist. 28(4), 933), so it is never too short, and has a width where all pairs
-    agree. p is of the first being larger, the second number of its being smaller.
+    agree. p is one-sided.
     """
     from statsmodels.stats.proportion import proportion_confint
 
@@ -214,24 +214,21 @@ def superiority(first: Array, second: Array, confidence: float, seed: int) -> tu
     def larger(one: Array, other: Array, axis: int) -> Array:
         return (1 + np.sign(one[..., :, None] - other[..., None, :])).mean((-1, -2)) / 2
 
-    def p(alternative: str) -> float:
-        done = scipy.stats.permutation_test(
-            (np.asarray(first), np.asarray(second)),
-            larger,
-            permutation_type="independent",
-            vectorized=True,
-            n_resamples=PERMUTATIONS,
-            batch=max(1, _AT_ONCE // (k * m)),
-            alternative=alternative,
-            axis=-1,
-            random_state=np.random.default_rng(seed),
-        )
-        return float(done.pvalue)
-
+    done = scipy.stats.permutation_test(
+        (np.asarray(first), np.asarray(second)),
+        larger,
+        permutation_type="independent",
+        vectorized=True,
+        n_resamples=PERMUTATIONS,
+        batch=max(1, _AT_ONCE // (k * m)),
+        alternative="greater",
+        axis=-1,
+        random_state=np.random.default_rng(seed),
+    )
     value = float(scipy.stats.mannwhitneyu(first, second, method="asymptotic").statistic) / (k * m)
     fewer = min(k, m)
     low, high = proportion_confint(value * fewer, fewer, alpha=1 - confidence, method="wilson")
-    return Estimate(value, float(low), float(high), p("greater")), p("less")
+    return Estimate(value, float(low), float(high), float(done.pvalue))
 
 
 def mean_interval(values: Array, confidence: float, seed: int) -> tuple[float, float]:
@@ -266,7 +263,7 @@ def _bootstrap(
     method: str,
     size: int,
 ) -> tuple[float, float]:
-    """Return scipy's bootstrap interval; BCa without a value (no spread at one end) gives way to percentile."""
+    """Return scipy's bootstrap interval; where BCa has none, the percentile one."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # a degenerate BCa, which is dealt with below
         low, high = scipy.stats.bootstrap(

@@ -1,4 +1,4 @@
-"""Early warning: which column, looked at before anything is seen of grokking, tells which runs will grok and when."""
+"""Early warning: which column, looked at before a network groks, tells whether it will, and when."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ def predict(
     """Return how well each column foretells, up to a cut, which runs will grok and when.
 
     Nothing after the cut enters a feature: no value, no scale. The cut is each run's memorisation step, or
-    `until`. A run takes part where it is known what becomes of it: it has memorised (unless `until` is given),
-    was trained beyond the cut, has not grokked by then, and it either groks or was trained up to the budget.
-    All others are named in `excluded`.
+    `until`. A run takes part where it is known what becomes of it: it has memorised (unless `until` is
+    given), was trained beyond the cut, has not grokked by then, and it either groks or was trained up to the
+    budget. All others are named in `excluded`.
 
     Args:
         comparison: several runs, measured.
@@ -340,7 +340,8 @@ def _warnings(
         yield from _unreachable(f"with {yes} runs that grok and {no} that do not", least, tests, "AUROC")
         yield from _settled_by_settings(comparison, parts)
     if timed < FEWEST_TIMED:
-        yield f"{_runs(timed)} grok at a known step: predicting it takes at least {FEWEST_TIMED}, so there is no R²"
+        known = f"{_runs(timed)} {'groks' if timed == 1 else 'grok'} at a known step"
+        yield f"{known}: predicting it takes at least {FEWEST_TIMED}, so there is no R²"
     else:
         tests = sum(not math.isnan(row.r2_p) for row in predictors)
         yield from _unreachable(
@@ -353,7 +354,7 @@ def _unreachable(runs: str, least: float, tests: int, what: str) -> Iterable[str
         yield f"{runs} no permutation test can reach p below {least:.2g}: {what} here proves nothing"
     elif least * tests > SIGNIFICANT:
         yield (
-            f"{runs} no permutation test can reach p below {least:.2g}, or {min(1.0, least * tests):.2g} when "
+            f"{runs} no permutation test can reach p below {least:.2g}, or {min(1.0, least * tests):.2g} "
             f"corrected for {tests} rows: measure fewer columns, or more runs, before believing any {what}"
         )
 

@@ -16,8 +16,9 @@ SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 SIGNIFICANT = 0.05
 STRONG = 0.75  # the share of runs, or AUROC, that a claim must reach to be worth being made
 RULE = (
-    f"supported: p, corrected by Holm over the hypotheses tested, is below {SIGNIFICANT} and the share of runs (or "
-    f"AUROC) at least {STRONG}; not supported: the interval of that share lies below {STRONG}; else undecided"
+    f"supported: p, corrected by Holm over the hypotheses tested, is below {SIGNIFICANT} and the share of "
+    f"runs (or AUROC) at least {STRONG}; not supported: the interval of that share lies below {STRONG}; "
+    "else undecided"
 )
 
 
@@ -29,9 +30,9 @@ class Verdict:
         name, claim, source: the hypothesis.
         verdict: `supported`, `not supported` or `undecided`; see `RULE`.
         text: what was found, a sentence.
-        numbers: `share` (of runs in which it holds, or the AUROC) with `low`, `high`, `p` and `p_adjusted`; the
-            number of `runs`, and for a claim about each run how many `hold`, the mean `effect` and its interval
-            `effect_low`, `effect_high`; for a comparison the number of runs in the `first` and `second` group.
+        numbers: `share` (of runs in which it holds, or the AUROC) with `low`, `high`, `p` and `p_adjusted`;
+            the number of `runs`, and for a claim about each run how many `hold`, the mean `effect` and its
+            interval `effect_low`, `effect_high`; for a comparison how many are in `first` and `second`.
         effects: what the hypothesis made of each run that had something to say.
         missing: the columns that no run has; then nothing was tested.
         failures: why the hypothesis failed, by run; then nothing was tested.
@@ -63,8 +64,8 @@ def verdicts(
     about two kinds of runs by a one-sided permutation test of the AUROC. p-values are corrected by Holm's
     method over all hypotheses that could be tested, so that of many only one in twenty such lists names a
     single one wrongly supported. A claim is `supported` where the corrected p is below 0.05 and it holds in
-    three of four runs at least (or has an AUROC of 0.75), `not supported` where the interval of that share lies
-    below 0.75, and else undecided.
+    three of four runs at least (or has an AUROC of 0.75), `not supported` where the interval of that share
+    lies below 0.75, and else undecided.
 
     Args:
         comparison: several runs, measured.
@@ -202,7 +203,7 @@ def _between(
     _require_library()
     from grokscope.statistics.estimates import superiority
 
-    found, _ = superiority(values[0], values[1], confidence, seed)
+    found = superiority(values[0], values[1], confidence, seed)
     numbers |= {"share": found.value, "low": found.low, "high": found.high, "p": found.p}
     return replace(
         plain, numbers=numbers, text=f"AUROC {found.value:.2f}{_interval(found.low, found.high)}; {words}"
