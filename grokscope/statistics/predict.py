@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FEATURES = ("value", "slope", "peak")
 OWN = "own"  # the budget of each run is where it was stopped
 SIGNIFICANT = 0.05
+TRUSTED_DIGITS = 10
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,7 @@ def _predictor(
 
     from grokscope.statistics.estimates import separation, timing
 
-    values = np.array(given, np.float64)
+    values = _without_rounding(np.array(given, np.float64))
     known = np.isfinite(values)
     groks = np.array([fate.groks for fate in parts], bool)
     steps = np.array([fate.grokked or math.nan for fate in parts], np.float64)
@@ -301,6 +302,14 @@ def _predictor(
         r2_p=timed.p,
         r2_p_adjusted=math.nan,
     )
+
+
+def _without_rounding(values: np.ndarray) -> np.ndarray:
+    """Return values without the digits that rounding made: ranks and lines would read them as news."""
+    import numpy as np
+
+    size = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    return np.round(values / size, TRUSTED_DIGITS) if size > 0 else values
 
 
 def _sign(yes: np.ndarray, no: np.ndarray) -> str:

@@ -189,17 +189,17 @@ def _between(
     """Test whether the value is larger in the runs of the first kind than in those of the second."""
     import numpy as np
 
+    from grokscope.statistics.estimates import FEWEST_OF_EACH
+
     values = [
         np.array([plain.effects[run] for run, kind in kinds.items() if kind == group]) for group in groups
     ]
-    numbers: dict[str, float] = {
-        "runs": len(plain.effects),
-        "first": len(values[0]),
-        "second": len(values[1]),
-    }
-    words = f"{len(values[0])} runs {groups[0]}, {len(values[1])} {groups[1]}"
-    if not all(map(len, values)):
-        return replace(plain, numbers=numbers, text=f"nothing to compare: {words}")
+    first, second = map(len, values)
+    numbers: dict[str, float] = {"runs": first + second, "first": first, "second": second}
+    words = f"{first} runs {groups[0]}, {second} {groups[1]}"
+    if min(first, second) < FEWEST_OF_EACH:
+        text = f"too few to compare, {FEWEST_OF_EACH} of each at least: {words}"
+        return replace(plain, numbers=numbers, text=text)
     _require_library()
     from grokscope.statistics.estimates import superiority
 

@@ -60,8 +60,8 @@ def sparsity_plateaus_before(results: Results) -> float | None:
     source="Golechha 2024, section 3",
 )
 def generalises_with_growing_norm(results: Results) -> float | None:
-    """The smaller of the relative growth of the norm and the growth of test accuracy, from memorisation to the
-    last checkpoint. Only runs trained with the anti-norm term."""
+    """The smaller of the relative growth of the norm and the growth of test accuracy, from memorisation to
+    the last checkpoint. Only runs trained with the anti-norm term."""
     memorised = results.memorisation_step
     if memorised is None or not results.config.get("training", {}).get("anti_norm"):
         return None

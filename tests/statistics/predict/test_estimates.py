@@ -1,4 +1,4 @@
-"""Out-of-sample estimates meet scikit-learn's, are centred where nothing is to be known, and cover the truth."""
+"""Out-of-sample estimates are scikit-learn's, are centred where there is nothing to know, and cover truth."""
 
 import itertools
 import math
