@@ -97,7 +97,10 @@ BROKEN = {
         GOOD.format(measure="a").replace("(weights)", "(model)"),
         "there is no input 'model'",
     ),
-    "no hook": ("x = 1", "it registers nothing; it must have a function grokscope_hypotheses or grokscope_measures"),
+    "no hook": (
+        "x = 1",
+        "it registers nothing; it must have a function grokscope_hypotheses or grokscope_measures",
+    ),
     "misspelt hook": (
         hook("return []", name="grokscope_mesures"),
         "there is no hook 'grokscope_mesures': did you mean grokscope_measures?",

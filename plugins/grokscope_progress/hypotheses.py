@@ -19,7 +19,7 @@ FEWEST = 3
 @hypothesis(
     claim="Weight entropy falls as the network generalises.",
     columns=[ENTROPY],
-    source="Golechha 2024, section 4",
+    source="Golechha 2024",
 )
 def weight_entropy_falls(results: Results) -> float | None:
     """Mean from memorisation to just before grokking, less the mean after, over the sum of their sizes.
@@ -37,7 +37,7 @@ def weight_entropy_falls(results: Results) -> float | None:
 @hypothesis(
     claim="Activation sparsity reaches a plateau before the network groks.",
     columns=[SPARSITY],
-    source="Golechha 2024, section 4",
+    source="Golechha 2024",
 )
 def sparsity_plateaus_before(results: Results) -> float | None:
     """A quarter, less the share of the range up to grokking that the course still covers in the last third
@@ -57,7 +57,7 @@ def sparsity_plateaus_before(results: Results) -> float | None:
 @hypothesis(
     claim="Trained against a small norm, networks still generalise: norm and test accuracy grow together.",
     columns=[NORM],
-    source="Golechha 2024, section 3",
+    source="Golechha 2024",
 )
 def generalises_with_growing_norm(results: Results) -> float | None:
     """The smaller of the relative growth of the norm and the growth of test accuracy, from memorisation to

@@ -16,7 +16,7 @@ CD, NORM = "cd.cd", "weight_norm.l2_all"
 @hypothesis(
     claim="The confidence difference CD falls between memorisation and grokking.",
     columns=[CD],
-    source="Tan & Huang 2023, section 6",
+    source="Tan & Huang 2023",
 )
 def cd_falls(results: Results) -> float | None:
     """Mean of CD over the first half of the checkpoints from memorisation to grokking, less that over the
@@ -35,7 +35,7 @@ def cd_falls(results: Results) -> float | None:
 @hypothesis(
     claim="The norm need not fall: networks grok without their weight norm falling.",
     columns=[NORM],
-    source="Tan & Huang 2023, section 3; Golechha 2024, section 3",
+    source="Tan & Huang 2023; Golechha 2024",
 )
 def norm_not_needed(results: Results) -> float | None:
     """log10 of the norm at grokking over that at memorisation, the first checkpoints from each on; positive
