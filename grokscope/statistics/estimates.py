@@ -227,7 +227,7 @@ def superiority(first: Array, second: Array, confidence: float, seed: int) -> Es
     )
     value = float(scipy.stats.mannwhitneyu(first, second, method="asymptotic").statistic) / (k * m)
     fewer = min(k, m)
-    low, high = proportion_confint(value * fewer, fewer, alpha=1 - confidence, method="wilson")
+    low, high = np.round(proportion_confint(value * fewer, fewer, 1 - confidence, method="wilson"), 12)
     return Estimate(value, float(low), float(high), float(done.pvalue))
 
 

@@ -18,6 +18,7 @@ FEATURES = ("value", "slope", "peak")
 OWN = "own"  # the budget of each run is where it was stopped
 SIGNIFICANT = 0.05
 TRUSTED_DIGITS = 10
+MOSTLY = 0.9  # of a variance
 
 
 @dataclass(frozen=True)
@@ -356,6 +357,7 @@ def _warnings(
         yield from _unreachable(
             f"with {timed} runs whose grokking step is known", smallest_timing_p(timed), tests, "R²"
         )
+        yield from _timed_by_settings(comparison, parts)
 
 
 def _unreachable(runs: str, least: float, tests: int, what: str) -> Iterable[str]:
@@ -372,19 +374,44 @@ def _settled_by_settings(comparison: Comparison, parts: Sequence[_Fate]) -> Iter
     """Say so where settings alone settle which runs grok: seeds are then no independent evidence."""
     from grokscope.statistics.estimates import smallest_separation_p
 
-    names = [name for name in comparison.settings if not name.split(".")[-1].endswith("seed")]
-    groups: dict[tuple[Any, ...], set[bool]] = {}
-    for fate in parts:
-        settings = comparison.settings_of(fate.run)
-        groups.setdefault(tuple(str(settings[name]) for name in names), set()).add(fate.groks)
-    if len(groups) == len(parts) or len(groups) < 2 or any(len(fates) > 1 for fates in groups.values()):
+    names, groups = _by_settings(comparison, parts)
+    outcomes = [{fate.groks for fate in fates} for fates in groups]
+    if len(groups) == len(parts) or len(groups) < 2 or any(len(found) > 1 for found in outcomes):
         return
-    yes = sum(fates == {True} for fates in groups.values())
+    yes = sum(found == {True} for found in outcomes)
     least = smallest_separation_p(yes, len(groups) - yes)
     yield (
         f"all seeds of one setting of {', '.join(names)} end alike: a column may only tell the {len(groups)} "
         f"settings apart; counted by settings, no test could reach p below {least:.2g}"
     )
+
+
+def _timed_by_settings(comparison: Comparison, parts: Sequence[_Fate]) -> Iterable[str]:
+    """Say so where most of what there is to predict lies between settings."""
+    import numpy as np
+
+    names, groups = _by_settings(comparison, [fate for fate in parts if fate.grokked is not None])
+    logs = [np.log10([float(fate.grokked or 1) for fate in fates]) for fates in groups]
+    total = np.concatenate(logs)
+    if not 2 <= len(logs) < len(total) or np.ptp(total) == 0:
+        return
+    within = sum(((each - each.mean()) ** 2).sum() for each in logs)
+    between = 1 - within / ((total - total.mean()) ** 2).sum()
+    if between >= MOSTLY:
+        yield (
+            f"{between:.0%} of the variance of the log grokking step lies between the {len(logs)} settings "
+            f"of {', '.join(names)}: a column may only tell these apart, whatever its R²"
+        )
+
+
+def _by_settings(comparison: Comparison, parts: Sequence[_Fate]) -> tuple[list[str], list[list[_Fate]]]:
+    """Return the settings other than seeds in which the runs differ, and the runs alike in all of them."""
+    names = [name for name in comparison.settings if not name.split(".")[-1].endswith("seed")]
+    groups: dict[tuple[str, ...], list[_Fate]] = {}
+    for fate in parts:
+        settings = comparison.settings_of(fate.run)
+        groups.setdefault(tuple(str(settings[name]) for name in names), []).append(fate)
+    return names, list(groups.values())
 
 
 def _runs(count: int) -> str:

@@ -18,4 +18,4 @@ def grokscope_measures() -> Sequence[Measure]:
 @hookimpl
 def grokscope_hypotheses() -> Sequence[Hypothesis]:
     """Return what its paper claims."""
-    return [hypotheses.early_synergy_peak, hypotheses.synergy_peak_foretells]
+    return [hypotheses.early_synergy_peak, hypotheses.synergy_peak_tells]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from grokscope import Results
 
 SYNERGY = "oinfo.synergy"
+FEWEST = 3  # checkpoints that can show a peak
 
 
 @hypothesis(
@@ -33,13 +34,17 @@ def early_synergy_peak(results: Results) -> float | None:
 
 
 @hypothesis(
-    claim="An early synergy peak tells which networks will grok.",
+    claim="Synergy has an early peak in networks that grok, and not in those that do not.",
     columns=[SYNERGY],
     about="grokking",
     source="Clauw et al. 2024, section 6",
 )
-def synergy_peak_foretells(results: Results) -> float | None:
-    """Largest synergy up to memorisation; where a run never memorises, in the first tenth of its steps."""
-    memorised = results.memorisation_step
-    seen = results.values(SYNERGY, end=results.steps[-1] / 10 if memorised is None else memorised)
-    return float(seen.max()) if len(seen) else None
+def synergy_peak_tells(results: Results) -> float | None:
+    """How far synergy falls again: its largest value in the first half of the steps, less the mean over the
+    last tenth, over that largest value. This looks at the whole course, whose shape is the claim; what its
+    height foretells is in `predict`'s table."""
+    last = results.steps[-1]
+    early, late = results.values(SYNERGY, end=last / 2), results.values(SYNERGY, 0.9 * last)
+    if len(results.steps) < FEWEST or not (len(early) and len(late)) or early.max() <= 0:
+        return None
+    return float(1 - late.mean() / early.max())

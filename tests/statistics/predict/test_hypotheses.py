@@ -43,7 +43,7 @@ EACH_RUN = {
     ),
 }
 BETWEEN = {
-    "synergy_peak_foretells": ({"oinfo.synergy": PEAK}, {"oinfo.synergy": PEAK * 9}, {}, {"grok": None}),
+    "synergy_peak_tells": ({"oinfo.synergy": PEAK}, {"oinfo.synergy": 9 * LOG}, {}, {"grok": None}),
     "agreement_early_when_perturbed": (
         {"abelian.agreement:train": LATE + 0.5},
         {"abelian.agreement:train": LATE},
@@ -107,8 +107,6 @@ def test_what_each_run_says(name, make_run, compare):
 @pytest.mark.parametrize("name", BETWEEN)
 def test_what_two_kinds_of_runs_say(name, make_run, compare):
     high, low, first, second = BETWEEN[name]
-    if name == "synergy_peak_foretells":
-        high, low = low, high  # nine times the synergy
     hypothesis = {name: HYPOTHESES[name]}
 
     def verdict(upper, lower, count=5):
@@ -123,8 +121,10 @@ def test_what_two_kinds_of_runs_say(name, make_run, compare):
     assert found.verdict == "undecided"
 
 
-def test_a_run_that_never_memorises_counts_by_its_first_tenth(make_run):
-    found = HYPOTHESES["synergy_peak_foretells"](
-        make_run(grok=None, mem=None, columns={"oinfo.synergy": STEPS * 1.0})
-    )
-    assert found == 100
+def test_the_height_of_a_peak_does_not_matter_and_zero_synergy_says_nothing(make_run):
+    def tells(course):
+        return HYPOTHESES["synergy_peak_tells"](make_run(columns={"oinfo.synergy": course}))
+
+    assert tells(PEAK) == pytest.approx(tells(PEAK / 9)) == pytest.approx(1)
+    assert tells(LOG) < 0
+    assert tells(0 * LOG) is None

@@ -158,7 +158,15 @@ def test_seeds_that_all_end_alike_are_no_independent_evidence(make_run, compare,
     seeds = [0, 1, 2] * 4
     warned = predict(compare(runs, weight_decay=decay, seed=seeds)).warnings
     assert any("4 settings apart" in each and "p below 0.33" in each for each in warned)
+    slower = [make_run(f"r{n}", grok=(300 if n < 6 else 800) + n % 2 * 10, columns=course) for n in range(12)]
+    warned = predict(
+        compare(slower, weight_decay=[2.0] * 6 + [0.1] * 6, seed=[0, 1, 2, 3, 4, 5] * 2)
+    ).warnings
+    assert any(
+        "100% of the variance of the log grokking step lies between the 2 settings" in w for w in warned
+    )
     mixed = [2.0, 10.0] * 6
+    assert not any("variance" in w for w in predict(compare(slower, weight_decay=mixed, seed=seeds)).warnings)
     assert not any(
         "settings" in each for each in predict(compare(runs, weight_decay=mixed, seed=seeds)).warnings
     )
