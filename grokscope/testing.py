@@ -144,7 +144,7 @@ def check_measure(
     )
 
 
-def check_hypothesis(hypothesis: Hypothesis, *, trials: int = 400) -> None:
+def check_hypothesis(hypothesis: Hypothesis, *, trials: int = 200) -> None:
     """Check that a hypothesis keeps what every one promises; raise AssertionError naming what it does not.
 
     It says what it is about and what it compares; on runs that never memorise, never grok, grok at once or

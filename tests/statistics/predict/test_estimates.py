@@ -32,7 +32,7 @@ def draw():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(estimates, "BOOTSTRAPS", 399)
+    monkeypatch.setattr(estimates, "BOOTSTRAPS", 299)
     monkeypatch.setattr(estimates, "PERMUTATIONS", 499)
     estimates._separation_null.cache_clear()
     yield
@@ -107,7 +107,7 @@ def test_r_squared_is_what_refitting_gives(draw):
 
 @pytest.mark.parametrize(("k", "m"), [(3, 3), (4, 6), (8, 8)])
 def test_intervals_of_noise_contain_a_half(draw, quick, k, m):
-    trials = 120
+    trials = 80
     missed = 0
     for seed in range(trials):
         found = separation(draw.normal(size=k), draw.normal(size=m), 0.95, seed)
@@ -117,7 +117,7 @@ def test_intervals_of_noise_contain_a_half(draw, quick, k, m):
 
 
 def test_intervals_of_a_true_difference_contain_it(draw, quick):
-    shift, trials, missed = 1.2, 120, 0
+    shift, trials, missed = 1.2, 60, 0
     truth = norm.cdf(shift / math.sqrt(2))
     for seed in range(trials):
         found = separation(draw.normal(shift, size=12), draw.normal(size=12), 0.95, seed)
@@ -151,9 +151,9 @@ def uniform(ps):
 
 def test_p_values_are_uniform_where_nothing_is_to_be_known(draw, quick, monkeypatch):
     monkeypatch.setattr(estimates, "BOOTSTRAPS", 9)
-    uniform([separation(draw.normal(size=6), draw.normal(size=7), 0.9, 0).p for _ in range(400)])
-    uniform([timing(draw.normal(size=9), draw.normal(size=9), 0.9, seed).p for seed in range(300)])
-    uniform([superiority(draw.normal(size=6), draw.normal(size=7), 0.9, s).p for s in range(300)])
+    uniform([separation(draw.normal(size=6), draw.normal(size=7), 0.9, 0).p for _ in range(250)])
+    uniform([timing(draw.normal(size=9), draw.normal(size=9), 0.9, seed).p for seed in range(200)])
+    uniform([superiority(draw.normal(size=6), draw.normal(size=7), 0.9, s).p for s in range(200)])
 
 
 def test_a_planted_r_squared_is_found(draw, quick):

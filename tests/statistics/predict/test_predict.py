@@ -11,9 +11,9 @@ from grokscope.statistics import estimates
 from grokscope.statistics.predict import FEATURES, features
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(estimates, "BOOTSTRAPS", 199)
+    monkeypatch.setattr(estimates, "BOOTSTRAPS", 99)
     monkeypatch.setattr(estimates, "PERMUTATIONS", 299)
     estimates._separation_null.cache_clear()
     yield
@@ -41,7 +41,7 @@ def row(prediction, column, feature="value"):
     return found
 
 
-def test_a_separator_and_a_clock_are_found(swept, quick):
+def test_a_separator_and_a_clock_are_found(swept):
     found = predict(swept)
     assert len(found.predictors) == 3 * len(FEATURES)
     whether = row(found, "tells.whether", "slope")
@@ -59,7 +59,7 @@ def test_a_separator_and_a_clock_are_found(swept, quick):
     assert predict(swept).columns == found.columns  # seeded
 
 
-def test_nothing_after_the_cut_enters(swept, quick, make_run, compare, steps):
+def test_nothing_after_the_cut_enters(swept, make_run, compare, steps):
     def with_another_future(results):
         changed = dict(results.columns)
         for name in results.declared:
@@ -73,7 +73,7 @@ def test_nothing_after_the_cut_enters(swept, quick, make_run, compare, steps):
     assert predict(other, until=60).columns != predict(swept, until=60).columns
 
 
-def test_scale_does_not_matter(swept, quick, make_run, compare):
+def test_scale_does_not_matter(swept, make_run, compare):
     def rescaled(results):
         columns = {name: 3 * results.course(name) - 7 for name in results.declared}
         return make_run(results.run, grok=results.transitions()[1], columns=columns)
@@ -96,7 +96,7 @@ def test_features_are_what_they_are_called():
     assert features(steps, np.full(4, 0.1), 999)["slope"] == 0  # not what rounding makes of it
 
 
-def test_runs_without_an_outcome_are_named(make_run, compare, steps, quick):
+def test_runs_without_an_outcome_are_named(make_run, compare, steps):
     course = {"x.x": steps * 1.0}
     runs = [
         make_run("never memorises", grok=None, mem=None, columns=course),
@@ -173,10 +173,10 @@ def test_seeds_that_all_end_alike_are_no_independent_evidence(make_run, compare,
     assert not any("settings" in each for each in predict(compare(runs, seed=list(range(12)))).warnings)
 
 
-def test_noise_foretells_nothing(make_run, compare, steps, quick):
+def test_noise_foretells_nothing(make_run, compare, steps):
     draw = np.random.default_rng(3)
     missed = rows = found = 0
-    for _ in range(8):
+    for _ in range(6):
         runs = [
             make_run(f"r{n}", grok=300 if n < 7 else None, columns={"noise.x": draw.normal(size=len(steps))})
             for n in range(14)
@@ -199,7 +199,7 @@ def test_columns_are_chosen(make_run, compare, steps):
         predict(comparison, columns=["x.totl"])
 
 
-def test_a_run_without_the_column_is_left_out_of_its_row(swept, quick, make_run, compare):
+def test_a_run_without_the_column_is_left_out_of_its_row(swept, make_run, compare):
     runs = [*swept.runs.values(), make_run("bare", grok=400)]
     found = predict(compare(runs, seed=list(range(19))))
     assert len(found.outcomes) == 19

@@ -9,8 +9,8 @@ from grokscope.statistics import estimates
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(estimates, "BOOTSTRAPS", 199)
-    monkeypatch.setattr(estimates, "PERMUTATIONS", 999)
+    monkeypatch.setattr(estimates, "BOOTSTRAPS", 99)
+    monkeypatch.setattr(estimates, "PERMUTATIONS", 499)
 
 
 @hypothesis(claim="It rises.", columns=["x.x"])
@@ -163,7 +163,7 @@ def test_noise_supports_nothing(make_run, compare, steps, monkeypatch):
     monkeypatch.setattr(estimates, "BOOTSTRAPS", 9)  # of the mean effect, which decides nothing
     hypotheses = load_plugins().hypotheses
     needed = sorted({column for each in hypotheses.values() for column in each.columns})
-    draw, wrong, trials = np.random.default_rng(5), 0, 12
+    draw, wrong, trials = np.random.default_rng(5), 0, 6
     for _ in range(trials):
         runs = []
         for number in range(16):
