@@ -25,6 +25,7 @@ from grokscope.errors import (
     UsageError,
 )
 from grokscope.hookspecs import hookimpl
+from grokscope.hypothesis import Hypothesis, hypothesis
 from grokscope.measure import Column, Measure, measure
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from grokscope.report.page import write_report
     from grokscope.run import Run
     from grokscope.statistics.phases import Phases, phases
+    from grokscope.statistics.predict import Prediction, predict
     from grokscope.statistics.score import Scores, score
+    from grokscope.statistics.verdicts import Verdict, verdicts
     from grokscope.tasks.task import Task
     from grokscope.training import train
     from grokscope.training.sweep import Sweep, sweep
@@ -49,6 +52,7 @@ __all__ = [
     "DamagedFile",
     "DataError",
     "GrokscopeError",
+    "Hypothesis",
     "Measure",
     "MeasureError",
     "Network",
@@ -57,6 +61,7 @@ __all__ = [
     "Phases",
     "PluginError",
     "Plugins",
+    "Prediction",
     "Probe",
     "Results",
     "Run",
@@ -69,9 +74,11 @@ __all__ = [
     "TrainingError",
     "UnknownName",
     "UsageError",
+    "Verdict",
     "analyze",
     "analyze_many",
     "hookimpl",
+    "hypothesis",
     "import_checkpoints",
     "load_plugins",
     "measure",
@@ -79,10 +86,12 @@ __all__ = [
     "objective",
     "phases",
     "plot",
+    "predict",
     "score",
     "sweep",
     "task",
     "train",
+    "verdicts",
     "write_report",
 ]
 
@@ -91,12 +100,14 @@ _LAZY = {
     "Network": "grokscope.models.network",
     "Phases": "grokscope.statistics.phases",
     "Plugins": "grokscope.plugins",
+    "Prediction": "grokscope.statistics.predict",
     "Probe": "grokscope.probe",
     "Results": "grokscope.analysis",
     "Run": "grokscope.run",
     "Scores": "grokscope.statistics.score",
     "Sweep": "grokscope.training.sweep",
     "Task": "grokscope.tasks.task",
+    "Verdict": "grokscope.statistics.verdicts",
     "analyze": "grokscope.analysis",
     "analyze_many": "grokscope.analysis",
     "import_checkpoints": "grokscope.importing",
@@ -104,9 +115,11 @@ _LAZY = {
     "objective": "grokscope.objective",
     "phases": "grokscope.statistics.phases",
     "plot": "grokscope.report.figures",
+    "predict": "grokscope.statistics.predict",
     "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
+    "verdicts": "grokscope.statistics.verdicts",
     "write_report": "grokscope.report.page",
 }
 

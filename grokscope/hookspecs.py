@@ -9,6 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from grokscope.declare import Factory
+    from grokscope.hypothesis import Hypothesis
     from grokscope.measure import Measure
 
 hookspec = pluggy.HookspecMarker("grokscope")
@@ -28,3 +29,9 @@ def grokscope_tasks() -> Sequence[Factory]:  # type: ignore[empty-body]
 @hookspec
 def grokscope_models() -> Sequence[Factory]:  # type: ignore[empty-body]
     """Return the models that the plugin brings, each made by `@model`. Called once, as plugins are loaded."""
+
+
+@hookspec
+def grokscope_hypotheses() -> Sequence[Hypothesis]:  # type: ignore[empty-body]
+    """Return the hypotheses that the plugin brings, each made by `@hypothesis`. Called once, as plugins are
+    loaded."""

@@ -21,6 +21,7 @@ import pluggy
 from grokscope import hookspecs
 from grokscope.declare import Factory
 from grokscope.errors import PluginError, UnknownName, UsageError
+from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
 
 GROUP = "grokscope"
@@ -36,7 +37,7 @@ class Plugin:
         distribution: the distribution that it came with.
         version: that distribution's version.
         module: what the entry point names.
-        measures, tasks, models: what it registered; nothing when it is broken.
+        measures, tasks, models, hypotheses: what it registered; nothing when it is broken.
         problem: why it is broken, in one sentence; empty when it is not.
         error: the exception behind `problem`, for its traceback.
     """
@@ -48,6 +49,7 @@ class Plugin:
     measures: tuple[Measure, ...] = ()
     tasks: tuple[Factory, ...] = ()
     models: tuple[Factory, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
     problem: str = ""
     error: BaseException | None = None
 
@@ -94,6 +96,16 @@ class Plugins:
     def measures(self) -> Mapping[str, Registered]:
         """All measures by title: the bare name, or `plugin:measure` where the bare name is two measures'."""
         return {registered.title: registered for registered in self.registered}
+
+    @property
+    def hypotheses(self) -> Mapping[str, Hypothesis]:
+        """All hypotheses by name; `plugin:hypothesis` where two plugins have one of that name."""
+        found = [(plugin.name, each) for plugin in self.plugins for each in plugin.hypotheses]
+        names = [each.name for _, each in found]
+        return {
+            each.name if names.count(each.name) == 1 else f"{plugin}:{each.name}": each
+            for plugin, each in found
+        }
 
     @property
     def broken(self) -> tuple[Plugin, ...]:
@@ -308,6 +320,7 @@ def _brought(plugin: Plugin, module: Any) -> Plugin:
         measures=_items(brought, "grokscope_measures", Measure, "measure"),
         tasks=_items(brought, "grokscope_tasks", Factory, "task"),
         models=_items(brought, "grokscope_models", Factory, "model"),
+        hypotheses=_items(brought, "grokscope_hypotheses", Hypothesis, "hypothesis"),
     )
 
 

@@ -97,7 +97,10 @@ BROKEN = {
         GOOD.format(measure="a").replace("(weights)", "(model)"),
         "there is no input 'model'",
     ),
-    "no hook": ("x = 1", "it registers nothing; it must have a function grokscope_measures"),
+    "no hook": (
+        "x = 1",
+        "it registers nothing; it must have a function grokscope_hypotheses or grokscope_measures",
+    ),
     "misspelt hook": (
         hook("return []", name="grokscope_mesures"),
         "there is no hook 'grokscope_mesures': did you mean grokscope_measures?",
@@ -108,7 +111,7 @@ BROKEN = {
     ),
     "marked function of another name": (
         hook("return []", name="register"),
-        "there is no hook 'register': hooks are grokscope_measures",
+        "there is no hook 'register': hooks are grokscope_hypotheses, grokscope_measures",
     ),
     "misspelt specname": (
         hook("return []", name="bring", options="(specname='grokscope_task')"),

@@ -32,7 +32,7 @@ def test_every_command_is_documented():
 
 def test_every_hook_is_documented():
     hooks = [name for name in vars(hookspecs) if name.startswith("grokscope_")]
-    assert len(hooks) == 3
+    assert len(hooks) == 4
     for hook in hooks:
         assert f"`{hook}()`" in README
         assert "Called once" in getattr(hookspecs, hook).__doc__
@@ -52,11 +52,12 @@ def test_python_snippets_run(tmp_path, monkeypatch):
     assert namespace["results"].steps == [0, 10, 20]
     swept = {"weight_decay": [0.1, 0.1, 2.0, 2.0], "seed": [0, 1, 0, 1]}
     assert namespace["comparison"].settings == swept
-    from grokscope.testing import example_probe
+    from grokscope.testing import check_hypothesis, example_probe
 
     weights = example_probe("mlp").weights
     rows = namespace["small_weights"].collect(namespace["small_weights"](weights))
     assert [row.labels[0] for row in rows] == list(weights)
+    check_hypothesis(namespace["small_weights_grow"])
 
 
 def test_toml_snippets_parse():
@@ -101,7 +102,7 @@ def test_commands_run(command, cli, run_path, tmp_path, monkeypatch):
         arguments += ["--workers", "1", *(word for each in settings for word in ("--set", each))]
     if "--steps" in arguments and arguments[0] == "analyze":
         arguments[arguments.index("--steps") + 1] = "0:20"
-    if arguments[0] in ("analyze", "report"):
+    if arguments[0] in ("analyze", "predict", "report"):
         arguments += ["--steps", "last"]  # the README's run is larger
     if arguments[0] == "import":
         write_published_checkpoints(tmp_path / "theirs")

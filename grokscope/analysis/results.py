@@ -103,6 +103,13 @@ class Results:
             raise UnknownName("column", name, [*numbers, *METRICS])
         return np.array(self.columns[name], np.float64)
 
+    def values(self, name: str, start: float = -math.inf, end: float = math.inf) -> np.ndarray:
+        """Return the finite values of `course(name)` at steps from `start` to `end`, both included."""
+        import numpy as np
+
+        steps, course = np.array(self.steps), self.course(name)
+        return course[(steps >= start) & (steps <= end) & np.isfinite(course)]
+
     def transitions(
         self, train: float = MEMORISED_AT, test: float = GROKKED_AT
     ) -> tuple[int | None, int | None]:

@@ -17,6 +17,7 @@ from grokscope.cli.measures import measures
 from grokscope.cli.phases import phases
 from grokscope.cli.plot import plot
 from grokscope.cli.plugins import plugins
+from grokscope.cli.predict import predict
 from grokscope.cli.recipes import recipes
 from grokscope.cli.report import report
 from grokscope.cli.score import score
@@ -34,7 +35,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, analyze, show, plot, score, phases, report, measures, plugins, recipes):
+for command in (
+    train,
+    sweep,
+    analyze,
+    show,
+    plot,
+    score,
+    phases,
+    predict,
+    report,
+    measures,
+    plugins,
+    recipes,
+):
     app.command()(command)
 app.command("import")(import_)
 

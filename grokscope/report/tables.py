@@ -398,5 +398,6 @@ def _brings(plugin: Plugin) -> str:
         "measures": [measure.name for measure in plugin.measures],
         "tasks": [factory.name for factory in plugin.tasks],
         "models": [factory.name for factory in plugin.models],
+        "hypotheses": [hypothesis.name for hypothesis in plugin.hypotheses],
     }
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names) or "nothing"

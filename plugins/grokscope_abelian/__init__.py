@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grokscope import Measure, hookimpl
+from grokscope import Hypothesis, Measure, hookimpl
+from grokscope_abelian import hypotheses
 from grokscope_abelian.measures import abelian
 
 
@@ -12,3 +13,9 @@ from grokscope_abelian.measures import abelian
 def grokscope_measures() -> Sequence[Measure]:
     """Register the family `abelian`."""
     return [abelian]
+
+
+@hookimpl
+def grokscope_hypotheses() -> Sequence[Hypothesis]:
+    """Return what its paper claims."""
+    return [hypotheses.agreement_early_when_perturbed, hypotheses.agreement_late_when_plain]

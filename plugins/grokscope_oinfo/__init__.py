@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grokscope import Measure, hookimpl
+from grokscope import Hypothesis, Measure, hookimpl
+from grokscope_oinfo import hypotheses
 from grokscope_oinfo.measures import oinfo
 
 
@@ -12,3 +13,9 @@ from grokscope_oinfo.measures import oinfo
 def grokscope_measures() -> Sequence[Measure]:
     """Return the family's measures."""
     return [oinfo]
+
+
+@hookimpl
+def grokscope_hypotheses() -> Sequence[Hypothesis]:
+    """Return what its paper claims."""
+    return [hypotheses.early_synergy_peak, hypotheses.synergy_peak_tells]
