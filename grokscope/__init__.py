@@ -30,6 +30,7 @@ from grokscope.measure import Column, Measure, measure
 if TYPE_CHECKING:
     from grokscope import objective
     from grokscope.analysis import Comparison, Results, analyze, analyze_many
+    from grokscope.export import write_events, write_table
     from grokscope.importing import import_checkpoints
     from grokscope.models.network import Network
     from grokscope.plugins import Plugins, load_plugins
@@ -74,6 +75,8 @@ __all__ = [
     "sweep",
     "task",
     "train",
+    "write_events",
+    "write_table",
 ]
 
 _LAZY = {
@@ -92,6 +95,8 @@ _LAZY = {
     "objective": "grokscope.objective",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
+    "write_events": "grokscope.export",
+    "write_table": "grokscope.export",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from grokscope.cli.analyze import analyze
+from grokscope.cli.export import export
 from grokscope.cli.importing import import_
 from grokscope.cli.measures import measures
 from grokscope.cli.plugins import plugins
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, analyze, show, measures, plugins, recipes):
+for command in (train, sweep, analyze, export, show, measures, plugins, recipes):
     app.command()(command)
 app.command("import")(import_)
 

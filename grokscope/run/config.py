@@ -18,7 +18,11 @@ FORMAT = 1
 RUN_FILE = "run.toml"
 TABLES = ("task", "model", "training")
 LOCAL = "local"
-RESERVED = ("run", "step", "measure", "layer", "column", "value")  # other columns of a table of several runs
+RESERVED = (  # other columns of a table of several runs
+    *("run", "step", "measure", "layer", "column", "value", "text"),
+    *("plugin", "version", "parameters", "baseline"),
+    *("train_loss", "test_loss", "train_accuracy", "test_accuracy"),
+)
 IMPORTED = "imported"  # a fourth table, only in runs made of checkpoints that something else trained
 _TOML_CAP = 1 << 20
 _UNSET = "unset"  # TOML has no null: the settings that are None are listed by name
