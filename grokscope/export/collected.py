@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CURVE = "curve"  # what the losses and accuracies of training are called beside measures
 
-Exported = Comparison | Results | Iterable[Run | str | Path]
+Exported = Comparison | Results | Run | str | Path | Iterable[Run | str | Path]
 Variant = tuple[str | None, str, str | None]  # plugin, measure, parameters
 
 
@@ -124,6 +124,8 @@ def collect(found: Exported | Collected, steps: str = "all") -> Collected:
         found = Comparison({found.run: found}, {}, {})
     if isinstance(found, Comparison):
         return _of_comparison(found, steps)
+    if isinstance(found, (Run, str, Path)):
+        found = [found]
     return _of_runs([each if isinstance(each, Run) else Run.open(each) for each in found], steps)
 
 

@@ -28,8 +28,8 @@ def write_events(found: Exported | Collected, folder: str | Path, *, steps: str 
     other files are left alone.
 
     Args:
-        found: a Comparison or Results for what was measured, or runs or their directories for everything that
-            is stored in them; nothing is computed.
+        found: a Comparison or Results for what was measured, or a run, several, or their directories for
+            everything that is stored in them; nothing is computed.
         folder: TensorBoard's --logdir; made when it is not there.
         steps: which checkpoints, as for `analyze`.
 

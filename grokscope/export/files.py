@@ -54,8 +54,8 @@ def write_table(
     column for every `measure.column` or `measure.column:layer`.
 
     Args:
-        found: a Comparison or Results for what was measured, or runs or their directories for everything that
-            is stored in them; nothing is computed.
+        found: a Comparison or Results for what was measured, or a run, several, or their directories for
+            everything that is stored in them; nothing is computed.
         path: where to write; at any moment it is the old file or the new one.
         wide: one row per run and step.
         steps: which checkpoints, as for `analyze`.

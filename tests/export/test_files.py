@@ -108,6 +108,13 @@ def test_provenance_is_in_the_rows_and_beside_them(measured_runs, tmp_path):
     assert one == other >= {("cka", 1, '{"split":"train"}', 0), ("curve", None, None, None)}
 
 
+def test_one_run_and_its_directory_do_as_well(measured_runs, tmp_path):
+    for number, one in enumerate((measured_runs[0], str(measured_runs[0]), Run.open(measured_runs[0]))):
+        write_table(one, tmp_path / f"{number}.csv")
+    write_table(measured_runs[:1], tmp_path / "list.csv")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_types_are_one_per_column(measured_runs, tmp_path):
     write_table(measured_runs, tmp_path / "long.parquet")
     schema = pyarrow.parquet.read_schema(tmp_path / "long.parquet")
