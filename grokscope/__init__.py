@@ -31,6 +31,7 @@ from grokscope.measure import Column, Measure, measure
 if TYPE_CHECKING:
     from grokscope import objective
     from grokscope.analysis import Comparison, Results, analyze, analyze_many
+    from grokscope.export import write_events, write_table
     from grokscope.importing import import_checkpoints
     from grokscope.models.network import Network
     from grokscope.plugins import Plugins, load_plugins
@@ -92,7 +93,9 @@ __all__ = [
     "task",
     "train",
     "verdicts",
+    "write_events",
     "write_report",
+    "write_table",
 ]
 
 _LAZY = {
@@ -120,7 +123,9 @@ _LAZY = {
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
     "verdicts": "grokscope.statistics.verdicts",
+    "write_events": "grokscope.export",
     "write_report": "grokscope.report.page",
+    "write_table": "grokscope.export",
 }
 
 

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.results import Results, split_name
-from grokscope.errors import GrokscopeError, UsageError
+from grokscope.errors import GrokscopeError
 from grokscope.measure import Column
 from grokscope.run import Run, differing_settings
+from grokscope.run.tidy import data_frame
 
 if TYPE_CHECKING:
     import pandas
@@ -81,11 +82,7 @@ class Comparison:
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the columns as a DataFrame by run and step. Raises UsageError where pandas is missing."""
-        try:
-            import pandas
-        except ImportError as error:
-            raise UsageError("a DataFrame needs pandas: pip install 'grokscope[pandas]'") from error
-        return pandas.DataFrame(self.columns).set_index(["run", "step"])
+        return data_frame(self.columns).set_index(["run", "step"])
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:

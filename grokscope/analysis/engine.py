@@ -6,7 +6,6 @@ This is the only file of the analysis that needs torch; it is imported when some
 from __future__ import annotations
 
 import copy
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from grokscope.measure import call_measure
 from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, Probe, generator_for
 from grokscope.run import Cell, CheckpointInfo, Run
+from grokscope.run.config import places
 from grokscope.tasks.task import Task
 
 SECONDS_BETWEEN_SEGMENTS = 2.0
@@ -82,12 +82,8 @@ class Bench:
 
     def _places(self) -> dict[str, Any]:
         """Return where things are: as asked for, as recorded while that is there, or else as by default."""
-        recorded = dict(self.run.config.get("local", {}))
-        if self._data_dir is not None:
-            return {**recorded, "data_dir": self._data_dir}
-        if not os.path.isdir(recorded.get("data_dir", "")):
-            recorded.pop("data_dir", None)
-        return recorded
+        asked = {} if self._data_dir is None else {"data_dir": self._data_dir}
+        return places(self.run.config) | asked
 
     @cached_property
     def _template(self) -> Network:

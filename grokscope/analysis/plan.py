@@ -54,6 +54,14 @@ class Plan:
                 left.setdefault(cell.checkpoint.step, []).append(cell)
         return left
 
+    def baselines(self, registered: Registered) -> dict[int, int]:
+        """Return the step that each step of a measure is compared with; empty when it compares nothing."""
+        return {
+            cell.checkpoint.step: cell.baseline.step
+            for cell in self.cells
+            if cell.baseline and cell.registered.id == registered.id
+        }
+
 
 def make_plan(
     run: Run,

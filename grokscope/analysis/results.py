@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.plan import Plan
-from grokscope.errors import UnknownName, UsageError
+from grokscope.errors import UnknownName
 from grokscope.measure import Column
 from grokscope.run import Cell, CellKey, Run
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS, first_step_staying_above
+from grokscope.run.tidy import data_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,7 @@ class Provenance:
         version: the measure's own version.
         parameters: what it was computed with.
         source: the paper.
+        baseline: the step of the checkpoint compared with, by step; empty where there is none.
     """
 
     plugin: str
@@ -39,6 +41,7 @@ class Provenance:
     version: int
     parameters: Mapping[str, Any]
     source: str
+    baseline: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,11 +150,7 @@ class Results:
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the columns as a DataFrame indexed by step. Raises UsageError where pandas is missing."""
-        try:
-            import pandas
-        except ImportError as error:
-            raise UsageError("a DataFrame needs pandas: pip install 'grokscope[pandas]'") from error
-        return pandas.DataFrame(dict(self.columns)).set_index("step")
+        return data_frame(self.columns).set_index("step")
 
 
 def split_name(name: str) -> tuple[str, str, str]:
@@ -218,6 +217,7 @@ def assemble(
                 registered.measure.version,
                 plan.parameters[registered.id],
                 registered.measure.source,
+                plan.baselines(registered),
             )
             for registered in plan.measures
         },

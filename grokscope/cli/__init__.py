@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from grokscope.cli.analyze import analyze
+from grokscope.cli.export import export
 from grokscope.cli.importing import import_
 from grokscope.cli.measures import measures
 from grokscope.cli.phases import phases
@@ -45,6 +46,7 @@ for command in (
     phases,
     predict,
     report,
+    export,
     measures,
     plugins,
     recipes,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -77,12 +75,13 @@ def analyze(
 def _print(
     found: Results | Comparison, csv_file: str | None, json: bool, long: bool, per_layer: bool
 ) -> None:
+    from grokscope.export import as_dict, csv_text
     from grokscope.report.text import json_text
 
     if csv_file is not None:
         _export(csv_text(found, long), csv_file)
     if json:
-        print_data(json_text(list(found.long()) if long else _as_dict(found)))
+        print_data(json_text(list(found.long()) if long else as_dict(found)))
     elif csv_file != "-":
         print_data(_table(found, per_layer))
 
@@ -106,43 +105,3 @@ def _export(content: str, file: str) -> None:
     from grokscope.run.files import atomic_write
 
     atomic_write(Path(file), content.encode())
-
-
-def csv_text(found: Results | Comparison, long: bool = False) -> str:
-    """Return the results as CSV: one row per step, or one per number; of several runs, with the run and the
-    settings in which they differ."""
-    from grokscope.analysis import Comparison
-    from grokscope.report.text import csv_cell
-
-    settings = list(found.settings) if isinstance(found, Comparison) else []
-    tidy = ["run", *settings, "step", "measure", "layer", "column", "value"]
-    header = tidy if long else list(found.columns)
-    rows = found.long() if long else found.rows()
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([csv_cell(name) for name in header])
-    writer.writerows([csv_cell(row[name]) for name in header] for row in rows)
-    return stream.getvalue()
-
-
-def _as_dict(found: Results | Comparison) -> dict[str, Any]:
-    from grokscope.analysis import Comparison
-
-    if isinstance(found, Comparison):
-        runs = [
-            {**_as_dict(results), "run": run, "settings": found.settings_of(run)}
-            for run, results in found.runs.items()
-        ]
-        return {
-            "settings": list(found.settings),
-            "runs": runs,
-            "failed": {run: str(error) for run, error in found.failed.items()},
-        }
-    return {
-        "run": found.run,
-        "memorisation_step": found.memorisation_step,
-        "grokking_step": found.grokking_step,
-        "columns": dict(found.columns),
-        "notes": dict(found.notes),
-        "failures": [str(failure) for failure in found.failures],
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -77,23 +78,58 @@ def _summary(
     columns: Mapping[str, Sequence[str]],
     transitions: Sequence[tuple[int | None, int | None]],
     width: int,
-) -> Table:
-    """One row per run; where the width is short, runs' names lose their beginning first."""
-    table = plain_table("run", *columns)
-    for header in TRANSITIONS:
-        table.add_column(header, justify="right", overflow="fold")
-    taken = _taken(columns) + sum(len(header) + GAP for header in TRANSITIONS)
-    names = _shortened(map(printable, labels), max(MOST_SHORTENED, width - taken - GAP))
-    for at, (memorised, grokked) in enumerate(transitions):
-        delay = None if memorised is None or grokked is None else grokked - memorised
-        table.add_row(
-            text(names[at]),
-            *(text(values[at]) for values in columns.values()),
-            _step(memorised, PHASES["memorised"]),
-            _step(grokked, PHASES["grokked"]),
-            _step(delay, ""),
-        )
+) -> RenderableType:
+    """One row per run; where the width is short, runs' names lose their beginning first, and then columns go
+    on below, in as few tables as can be and with as much of the names as that leaves."""
+    cells = {header: list(map(text, values)) for header, values in columns.items()}
+    cells |= dict(zip(TRANSITIONS, _transition_cells(transitions), strict=True))
+    taken = {header: _taken({header: list(map(str, each))}) for header, each in cells.items()}
+    short = min(MOST_SHORTENED, max(map(len, labels), default=0))
+    parts = _split_headers(taken, width - short)
+    widest = width - max(sum(taken[header] for header in part) for part in parts)
+    while widest > short and _split_headers(taken, width - widest) != parts:
+        widest -= 1
+    names = _shortened(map(printable, labels), max(short, widest))
+    blocks = [_summary_block(names, {header: cells[header] for header in part}) for part in parts]
+    return Group(*[part for block in blocks for part in (Text(), block)][1:])
+
+
+def _split_headers(taken: Mapping[str, int], room: int) -> list[list[str]]:
+    """The columns side by side, and those that go on below; the transitions stay together where they can."""
+    together = sum(taken[header] for header in TRANSITIONS) <= room
+    others = [[header] for header in taken if header not in TRANSITIONS]
+    units = [*others, *([list(TRANSITIONS)] if together else [[header] for header in TRANSITIONS])]
+    parts = []
+    while units:
+        count = _fitting([sum(taken[header] for header in unit) for unit in units], room)
+        parts.append([header for unit in units[:count] for header in unit])
+        units = units[count:]
+    return parts
+
+
+def _transition_cells(transitions: Sequence[tuple[int | None, int | None]]) -> Iterable[list[Text]]:
+    """The columns of TRANSITIONS."""
+    yield [_step(memorised, PHASES["memorised"]) for memorised, _ in transitions]
+    yield [_step(grokked, PHASES["grokked"]) for _, grokked in transitions]
+    yield [
+        _step(None if memorised is None or grokked is None else grokked - memorised, "")
+        for memorised, grokked in transitions
+    ]
+
+
+def _summary_block(names: Sequence[str], cells: Mapping[str, Sequence[Text]]) -> Table:
+    table = plain_table("run")
+    for header in cells:
+        right = header in TRANSITIONS
+        table.add_column(Text(header), justify="right" if right else "left", overflow="fold")
+    for name, *row in zip(names, *cells.values(), strict=True):
+        table.add_row(text(name), *row)
     return table
+
+
+def _fitting(widths: Sequence[int], room: int) -> int:
+    """How many of the columns of `widths` fit side by side: one at least."""
+    return max(1, sum(1 for total in accumulate(widths) if total <= room))
 
 
 def _taken(columns: Mapping[str, Sequence[str]]) -> int:
@@ -149,12 +185,7 @@ def _identities(comparison: Comparison, width: int) -> dict[str, list[str]]:
 
 
 def _split(comparison: Comparison, columns: Sequence[str], room: int) -> tuple[Sequence[str], Sequence[str]]:
-    count, used = 0, 0
-    for name in columns:
-        used += _column_width(comparison, name) + GAP
-        if count and used > room:
-            break
-        count += 1
+    count = _fitting([_column_width(comparison, name) + GAP for name in columns], room)
     return columns[:count], columns[count:]
 
 

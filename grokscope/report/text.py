@@ -76,9 +76,9 @@ def csv_cell(value: Any) -> Any:
     return value
 
 
-def json_text(value: Any) -> str:
-    """Return JSON in which what is not finite is null."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=2)
+def json_text(value: Any, indent: int | None = 2) -> str:
+    """Return JSON in which what is not finite is null; on one line where `indent` is None."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def _finite(value: Any) -> Any:

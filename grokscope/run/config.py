@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import tomllib
 from collections import Counter
@@ -18,7 +19,11 @@ FORMAT = 1
 RUN_FILE = "run.toml"
 TABLES = ("task", "model", "training")
 LOCAL = "local"
-RESERVED = ("run", "step", "measure", "layer", "column", "value")  # other columns of a table of several runs
+RESERVED = (  # other columns of a table of several runs
+    *("run", "step", "measure", "layer", "column", "value", "text"),
+    *("plugin", "version", "parameters", "baseline"),
+    *("train_loss", "test_loss", "train_accuracy", "test_accuracy"),
+)
 IMPORTED = "imported"  # a fourth table, only in runs made of checkpoints that something else trained
 _TOML_CAP = 1 << 20
 _UNSET = "unset"  # TOML has no null: the settings that are None are listed by name
@@ -70,6 +75,14 @@ def seed_of(config: Mapping[str, Any]) -> int:
 def run_id(config: Mapping[str, Any]) -> str:
     """Return the same 16 hexadecimal digits for the same configuration and seed."""
     return sha256_hex(f"{config_hash(config)}\n{seed_of(config)}".encode())[:16]
+
+
+def places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where things of this machine were when the run was made, without a data folder that is gone."""
+    recorded = dict(config.get(LOCAL, {}))
+    if not os.path.isdir(recorded.get("data_dir", "")):
+        recorded.pop("data_dir", None)
+    return recorded
 
 
 def default_directory(config: Mapping[str, Any]) -> Path:

@@ -47,9 +47,11 @@ from grokscope.run.files import (
 from grokscope.run.index import Index, Listed
 from grokscope.run.results import Cell, CellKey, in_order, merge
 from grokscope.run.segments import Segments
+from grokscope.run.tidy import stored_values, values_frame
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas
     from torch import Tensor
 
 __all__ = ["Run", "default_directory"]
@@ -283,6 +285,17 @@ class Run:
     def cells(self) -> dict[CellKey, Cell]:
         """Return every stored result by its key; of differing results for one key always the same one."""
         return {key: variants[0] for key, variants in self._variants()[1].items()}
+
+    def results(self) -> pandas.DataFrame:
+        """Return everything that is stored as a tidy DataFrame, one row per number or word; computes nothing.
+
+        Columns: run, step, measure, layer, column, value (a number, or NaN where `text` has a word), text,
+        plugin, version, parameters (JSON), baseline (the step compared with, if any). Results of every
+        version and of all parameters are there; arrays and missing values are not.
+
+        Raises UsageError where pandas is missing.
+        """
+        return values_frame(stored_values(self))
 
     def store(self, cells: Sequence[Cell]) -> None:
         """Store `cells` durably as one immutable segment. Raises StorageError."""

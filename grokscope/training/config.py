@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from grokscope.declare import Factory, Param, read_parameters, resolve
 from grokscope.errors import SettingError, UnknownName
 from grokscope.models import MODELS
+from grokscope.run.config import places
 from grokscope.tasks import TASKS
 from grokscope.training.recipes import Recipe, load_recipe, load_recipes
 from grokscope.training.schedule import checkpoint_steps
@@ -98,7 +99,8 @@ def resolve_config(
     `{recipe, task: {name, ...}, model: {name, ...}, training: {...}}`, every setting explicit, in types that
     TOML knows. Without `recipe` the task's default recipe is taken, or the declared defaults if it has none;
     with `training.subnetwork` and no recipe, what the run that it names was trained with. A task that has
-    settings of this machine, such as `data_dir`, has them in a table of their own, `local`.
+    settings of this machine, such as `data_dir`, has them in a table of their own, `local`; a run named by
+    `training.subnetwork` says where its data is as long as it is there.
 
     Args:
         task: the task's name.
@@ -128,7 +130,10 @@ def resolve_config(
     for (table, name), value in placed(settings, declared).items():
         tables[table][name] = value
     source = source or find_source(tables["training"])
-    tables["training"] |= source.settings() if source else {}
+    if source:
+        tables["training"] |= source.settings()
+        if source.run.config["task"]["name"] == task:
+            tables["task"] = places(source.run.config) | tables["task"]
     for name in ("task", "model"):
         tables[name].pop("name", None)
     task_settings = _plain(task_factory.settings(tables["task"]))

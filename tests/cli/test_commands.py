@@ -51,5 +51,5 @@ def test_recipes(cli):
 
 def test_version_and_help(cli):
     assert cli("--version").out == "grokscope 0.1.0\n"
-    for command in ("train", "import", "analyze", "show", "measures", "plugins", "recipes"):
+    for command in ("train", "import", "analyze", "export", "show", "measures", "plugins", "recipes"):
         assert cli(command, "--help").code == 0

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 
 import pytest
@@ -136,6 +137,31 @@ def test_the_tables_fit_the_terminal(cli, swept, monkeypatch, width):
         assert max(map(len, out.splitlines())) <= width
         assert out.count("–") >= 8  # no run has memorised or grokked
         assert width < 80 or swept[3].name[-11:] in out
+
+
+@pytest.mark.parametrize("width", [40, 50, 60])
+def test_where_the_width_is_short_columns_go_on_below_and_nothing_is_broken(cli, swept, monkeypatch, width):
+    def cells(out):
+        found = {}
+        for table in out.split("\n\n"):
+            headers, *rows = [re.split(" {2,}", line.strip()) for line in table.splitlines()]
+            assert [len(row) for row in rows] == [len(headers)] * len(swept)
+            for header, *values in zip(headers, *rows, strict=True):
+                found[header] = values
+        return found
+
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = cells(cli("show", *swept).out)
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = cli("show", *swept).out
+    narrow = cells(out)
+    assert max(map(len, out.splitlines())) <= width
+    assert list(narrow) == list(wide)
+    for name, short in zip(wide.pop("run"), narrow.pop("run"), strict=True):
+        assert name.endswith(short.removeprefix("…"))
+        assert len(short) >= 12
+    assert narrow == wide
+    assert "  memorised  grokked  delay\n" in out
 
 
 def test_csv_carries_the_run_and_the_settings_that_differ(cli, swept):

@@ -28,12 +28,6 @@ PROBES = {
     "lstm, cross-entropy, text": ("lstm", {}),
 }
 PLUGINS = load_plugins()
-# Sampling at its own length would take minutes.
-QUICK = {
-    "geometry:llc": {"draws": 8, "burn_in": 0, "chains": 2},
-    "geometry:ntk_distance": {"samples": 12},
-    "robustness:sharpness": {"accuracy": 0.3, "max_probes": 16},
-}
 
 
 @cache
@@ -42,10 +36,9 @@ def pair(name: str) -> tuple[Probe, Probe]:
     return example_pair(kind, **options)  # type: ignore[arg-type]
 
 
-def numbers(registered: Registered, name: str) -> dict[str, Any]:
+def numbers(registered: Registered, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the measure's values by `column` or `column:label`, or why there are none."""
     probe, baseline = pair(name)
-    parameters = QUICK.get(registered.id, {})
     values = {key: parameter.default for key, parameter in registered.measure.parameters.items()} | parameters
     try:
         rows = call_measure(
@@ -100,9 +93,11 @@ OURS = [registered for registered in PLUGINS.registered if registered.distributi
 
 
 @pytest.mark.parametrize("registered", OURS, ids=lambda registered: registered.id)
-def test_numbers_move_only_with_the_version(registered: Registered, request: pytest.FixtureRequest) -> None:
+def test_numbers_move_only_with_the_version(
+    registered: Registered, quick: dict[str, dict[str, Any]], request: pytest.FixtureRequest
+) -> None:
     version = registered.measure.version
-    values = {name: numbers(registered, name) for name in PROBES}
+    values = {name: numbers(registered, name, quick.get(registered.id, {})) for name in PROBES}
     if request.config.getoption("--rewrite-golden", default=False):
         write(registered, {"version": version, "values": values})
         return

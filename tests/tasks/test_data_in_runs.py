@@ -95,6 +95,31 @@ def test_moved_data_is_found_by_option_and_by_environment(run, moved, monkeypatc
     assert analyze(run, "fit", steps="first").computed == 1
 
 
+def subnetwork_of(run, out, **settings):
+    """A run of the units that are in the most synergistic multiplet of `run` at its end."""
+    analyze(run, "oinfo", steps="last", settings={"oinfo.max_size": 3})
+    given = {"training.subnetwork": f"{run.path}@8", "training.steps": 2, **settings}
+    return train("mnist", settings=given, out=out)
+
+
+def test_a_subnetwork_finds_the_data_where_its_run_has_it(run, mnist_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GROKSCOPE_DATA_DIR", str(tmp_path / "nowhere"))
+    found = subnetwork_of(run, tmp_path / "sub")
+    assert found.config["task"] == run.config["task"]
+    assert found.config["local"] == {"data_dir": str(tmp_path / "here")}
+    told = subnetwork_of(run, tmp_path / "told", **{"task.data_dir": str(mnist_folder("other"))})
+    assert told.config["local"] == {"data_dir": str(tmp_path / "other")}
+    assert told.id == found.id
+
+
+def test_a_subnetwork_of_a_run_whose_data_was_moved_looks_where_it_is_told(run, tmp_path, monkeypatch):
+    analyze(run, "oinfo", steps="last", settings={"oinfo.max_size": 3})
+    (tmp_path / "here").rename(tmp_path / "there")
+    monkeypatch.setenv("GROKSCOPE_DATA_DIR", str(tmp_path / "there"))
+    assert subnetwork_of(run, tmp_path / "sub").config["local"] == {"data_dir": str(tmp_path / "there")}
+
+
 def test_changed_data_is_refused(run, tmp_path):
     path = tmp_path / "here" / "t10k-labels-idx1-ubyte"
     data = bytearray(path.read_bytes())

@@ -213,7 +213,9 @@ def test_more_images_than_there_are_are_refused(refusal):
     assert "mnist.train_size must be at most 60" in refusal(IMAGES, lambda data: data, train_size=61)
 
 
-@pytest.mark.skipif("GROKSCOPE_TEST_MNIST" not in os.environ, reason="GROKSCOPE_TEST_MNIST names no folder")
+@pytest.mark.skipif(
+    "GROKSCOPE_TEST_MNIST" not in os.environ, reason="needs MNIST: GROKSCOPE_TEST_MNIST=FOLDER"
+)
 def test_the_real_files_are_mnist():
     task = mnist.build(train_size=60_000, data_dir=os.environ["GROKSCOPE_TEST_MNIST"])
     assert task.labels[task.train].bincount().tolist() == [

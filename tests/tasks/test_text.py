@@ -220,7 +220,7 @@ def test_too_few_reviews_are_refused(tree_folder):
     assert "must hold at least 40 reviews, as many as task.train_size" in refusal(tree_folder)
 
 
-@pytest.mark.skipif("GROKSCOPE_TEST_IMDB" not in os.environ, reason="GROKSCOPE_TEST_IMDB names no folder")
+@pytest.mark.skipif("GROKSCOPE_TEST_IMDB" not in os.environ, reason="needs IMDB: GROKSCOPE_TEST_IMDB=FOLDER")
 def test_the_real_corpus_is_imdb():
     task = imdb.build(data_dir=os.environ["GROKSCOPE_TEST_IMDB"])
     assert task.inputs.shape == (1000, 500)

@@ -71,7 +71,9 @@ def test_nanda_without_weight_decay_has_not_grokked_where_nanda_has(tmp_path):
     assert run.curves["test_accuracy"].max() < 0.2
 
 
-@pytest.mark.skipif("GROKSCOPE_TEST_MNIST" not in os.environ, reason="GROKSCOPE_TEST_MNIST names no folder")
+@pytest.mark.skipif(
+    "GROKSCOPE_TEST_MNIST" not in os.environ, reason="needs MNIST: GROKSCOPE_TEST_MNIST=FOLDER"
+)
 def test_mnist_is_known_by_heart_long_before_it_is_read(tmp_path):
     folder = os.environ["GROKSCOPE_TEST_MNIST"]
     run = train("mnist", settings={"task.data_dir": folder}, out=tmp_path / "run", threads=2)
@@ -81,7 +83,7 @@ def test_mnist_is_known_by_heart_long_before_it_is_read(tmp_path):
     assert 25_000 <= first_step(run, "test", 0.8) <= 50_000
 
 
-@pytest.mark.skipif("GROKSCOPE_TEST_IMDB" not in os.environ, reason="GROKSCOPE_TEST_IMDB names no folder")
+@pytest.mark.skipif("GROKSCOPE_TEST_IMDB" not in os.environ, reason="needs IMDB: GROKSCOPE_TEST_IMDB=FOLDER")
 def test_reviews_are_known_by_heart_first(tmp_path):
     settings = {"task.data_dir": os.environ["GROKSCOPE_TEST_IMDB"], "training.steps": 300}
     run = train("imdb", settings=settings, out=tmp_path / "run", threads=2)

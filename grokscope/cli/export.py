@@ -1,0 +1,159 @@
+"""`grokscope export`: results as tables in files, or as event files for TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grokscope.cli.measuring import Baseline, DataDir, Device, Runs, Settings, Steps, Workers, end, measured
+from grokscope.cli.options import Quiet
+from grokscope.cli.terminal import print_data, say, stdout_to_stderr
+from grokscope.errors import GrokscopeError, UsageError
+
+if TYPE_CHECKING:
+    from grokscope.export import Collected
+    from grokscope.run import Run
+
+
+def export(
+    runs: Runs,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="A file that ends in .parquet, .csv or .json; - is CSV on stdout.",
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Event files for TensorBoard, one sub-directory per run."),
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            "--measure",
+            "-m",
+            metavar="NAMES",
+            help="Measures, families, globs or `all`, separated by commas; what is missing is computed. "
+            "Default: what is stored, and nothing is computed.",
+        ),
+    ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="One row per run and step instead of one per number.")
+    ] = False,
+    curve: Annotated[
+        bool,
+        typer.Option("--curve/--no-curve", help="Losses and accuracies of training in the table too."),
+    ] = True,
+    steps: Steps = "all",
+    settings: Settings = None,
+    baseline: Baseline = None,
+    device: Device = "cpu",
+    data_dir: DataDir = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write the results of runs to a file: Parquet, CSV or JSON; or as event files for TensorBoard.
+
+    Rows are tidy: run, the settings in which the runs differ, step, measure, layer, column, value or text,
+    and what each was computed with. Without --measure it is everything that is stored in the runs, of every
+    measure its newest version, and nothing is computed.
+    """
+    from grokscope.export import check_tensorboard, collect, table_kind
+
+    if out is None and tensorboard is None:
+        raise UsageError("export needs a file, -o results.parquet (.csv, .json), or --tensorboard DIR")
+    if out not in (None, "-"):
+        table_kind(str(out))  # refused before anything is computed
+    if tensorboard is not None:
+        check_tensorboard()
+    if measure is None:
+        _refuse_measuring(settings, baseline, device, data_dir, workers)
+        opened, refused = _opened(runs)
+        with stdout_to_stderr():
+            collected = collect(opened, steps)
+        for note in collected.notes:
+            say(note, quiet)
+        _write(collected, out, tensorboard, wide, curve)
+        _end(opened, refused)
+        return
+    found = measured(
+        runs,
+        quiet=quiet,
+        measures=measure,
+        steps=steps,
+        settings=settings,
+        baseline=baseline,
+        device=device,
+        data_dir=data_dir,
+        workers=workers,
+    )
+    if found.runs:
+        _write(collect(found), out, tensorboard, wide, curve)
+    end(found)
+
+
+def _refuse_measuring(
+    settings: list[str] | None,
+    baseline: str | None,
+    device: str,
+    data_dir: Path | None,
+    workers: int | None,
+) -> None:
+    """Refuse what only has a meaning where something is computed."""
+    flags = {
+        "--set": settings,
+        "--baseline": baseline,
+        "--device": device != "cpu",
+        "--data-dir": data_dir,
+        "--workers": workers,
+    }
+    for flag, given in flags.items():
+        if given:
+            raise UsageError(
+                f"{flag} is for measures that are computed: name them with --measure; "
+                "without it, what is stored is exported as it is"
+            )
+
+
+def _opened(paths: Iterable[Path]) -> tuple[list[Run], list[GrokscopeError]]:
+    """The runs, each once, and why the others are none."""
+    from grokscope.run import Run
+
+    opened: dict[Path, Run] = {}
+    refused = []
+    for path in paths:
+        try:
+            opened.setdefault(path.resolve(), Run.open(path))
+        except GrokscopeError as error:
+            refused.append(error)
+    if not opened:
+        raise refused[0]
+    return list(opened.values()), refused
+
+
+def _write(collected: Collected, out: str | None, tensorboard: Path | None, wide: bool, curve: bool) -> None:
+    from grokscope.export import csv_table, long_table, wide_table, write_events, write_table
+
+    if out == "-":
+        print_data(csv_table(wide_table(collected, curve) if wide else long_table(collected, curve)))
+    elif out is not None:
+        write_table(collected, out, wide=wide, curve=curve)
+    if tensorboard is not None:
+        write_events(collected, tensorboard)
+
+
+def _end(opened: Iterable[Run], refused: Iterable[GrokscopeError]) -> None:
+    """Say what could not be exported, and exit with 3 when there is something."""
+    troubles = [problem for run in opened for problem in [*run.problems, *run.conflicts]]
+    for trouble in troubles:
+        say(trouble)
+    for error in refused:
+        say(f"failed: {error}")
+    if refused or any(run.problems for run in opened):
+        raise typer.Exit(3)

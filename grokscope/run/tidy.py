@@ -1,0 +1,85 @@
+"""Stored results as a tidy table: one row per number or word, with what it was computed with."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from grokscope.declare import canonical_json
+from grokscope.errors import UsageError
+from grokscope.run.results import Cell, in_order
+
+if TYPE_CHECKING:
+    import pandas
+
+    from grokscope.run.directory import Run
+
+BASELINE = "@baseline"  # in a key's parameters: the sha256 of the checkpoint that was compared with
+
+
+class Value(NamedTuple):
+    """One number or word of a result; its fields are the columns of tidy tables.
+
+    `value` is None where it is a word, `text` where it is a number. `layer` holds all labels of the row.
+    `parameters` is canonical JSON. `baseline` is the step of the checkpoint that was compared with, None
+    where there is none or where it is no longer in the run.
+    """
+
+    run: str
+    step: int
+    measure: str
+    layer: str
+    column: str
+    value: float | None
+    text: str | None
+    plugin: str | None
+    version: int | None
+    parameters: str | None
+    baseline: int | None
+
+
+def stored_values(run: Run) -> Iterator[Value]:
+    """Yield every stored number and word of the checkpoints that are there, by step and measure.
+
+    Of every version, set of parameters and baseline; what is missing (NaN, an empty word) has no row.
+    """
+    steps = {checkpoint.sha256: checkpoint.step for checkpoint in run.checkpoints}
+    own = (run.data_hash, run.noise_seed)
+    cells = run.cells().items()
+    mine = {key: [cell] for key, cell in cells if key.checkpoint in steps and (key.data, key.noise) == own}
+    for cell in in_order(mine):
+        yield from _values(run.name, cell, steps)
+
+
+def _values(run: str, cell: Cell, steps: Mapping[str, int]) -> Iterator[Value]:
+    plugin, _, measure = cell.key.measure.rpartition(":")
+    parameters = json.loads(cell.key.parameters)
+    baseline = steps.get(parameters.pop(BASELINE, ""))
+    end = (plugin, cell.key.version, canonical_json(parameters), baseline)
+    for row in cell.rows:
+        for column, found in row.values.items():
+            start = (run, steps[cell.key.checkpoint], measure, ",".join(row.labels), column)
+            if isinstance(found, str):
+                if found:
+                    yield Value(*start, None, found, *end)
+            elif not math.isnan(found):
+                yield Value(*start, found, None, *end)
+
+
+def values_frame(values: Iterable[Value]) -> pandas.DataFrame:
+    """Return values as a DataFrame, a row each. Raises UsageError where pandas is missing."""
+    columns = list(zip(*values, strict=True)) or [()] * len(Value._fields)
+    frame = data_frame(dict(zip(Value._fields, map(list, columns), strict=True)))
+    whole = dict.fromkeys(("version", "baseline"), "Int64")  # pandas' whole numbers that may be missing
+    return frame.astype({"step": "int64", "value": "float64", **whole})
+
+
+def data_frame(columns: Mapping[str, Sequence[Any]]) -> pandas.DataFrame:
+    """Return columns as a DataFrame. Raises UsageError where pandas is missing."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise UsageError("a DataFrame needs pandas: pip install 'grokscope[pandas]'") from error
+    return pandas.DataFrame(dict(columns))
