@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +20,7 @@ from grokscope.cli.measuring import (
     measured,
 )
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, print_data
+from grokscope.cli.terminal import data_width, deliver, print_data
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -79,7 +78,7 @@ def _print(
     from grokscope.report.text import json_text
 
     if csv_file is not None:
-        _export(csv_text(found, long), csv_file)
+        deliver(csv_text(found, long), csv_file)
     if json:
         print_data(json_text(list(found.long()) if long else as_dict(found)))
     elif csv_file != "-":
@@ -96,12 +95,3 @@ def _table(found: Results | Comparison, per_layer: bool) -> RenderableType:
     from grokscope.report.tables import results_table
 
     return results_table(found, data_width(), per_layer)
-
-
-def _export(content: str, file: str) -> None:
-    if file == "-":
-        print_data(content)
-        return
-    from grokscope.run.files import atomic_write
-
-    atomic_write(Path(file), content.encode())

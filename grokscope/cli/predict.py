@@ -20,7 +20,7 @@ from grokscope.cli.measuring import (
     measured,
 )
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, print_data, say, stdout_to_stderr
+from grokscope.cli.terminal import data_width, deliver, print_data, say, stdout_to_stderr
 
 if TYPE_CHECKING:
     from grokscope.statistics.predict import Prediction
@@ -128,12 +128,8 @@ def _budget(given: str | None) -> int | str | None:
 def _print(prediction: Prediction, came_out: list[Verdict], csv_file: str | None, json: bool) -> None:
     from grokscope.report import predictions
 
-    if csv_file is not None and csv_file != "-":
-        from grokscope.run.files import atomic_write
-
-        atomic_write(Path(csv_file), predictions.prediction_csv(prediction).encode())
-    elif csv_file == "-":
-        print_data(predictions.prediction_csv(prediction))
+    if csv_file is not None:
+        deliver(predictions.prediction_csv(prediction), csv_file)
     if json:
         from grokscope.report.text import json_text
 

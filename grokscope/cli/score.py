@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,7 +23,7 @@ from grokscope.cli.measuring import (
     with_measure_of,
 )
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, print_data
+from grokscope.cli.terminal import data_width, deliver, print_data
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison
@@ -132,39 +129,12 @@ def _print(scores: Scores, found: Comparison, csv_file: str | None, summary: boo
     from grokscope.report.text import json_text
 
     if csv_file is not None:
-        _export(csv_text(scores, found, summary), csv_file)
+        from grokscope.report.scores import scores_csv
+
+        deliver(scores_csv(scores, found, summary), csv_file)
     if json:
         print_data(json_text(scores.as_dict()))
     elif csv_file != "-":
         from grokscope.report.scores import scores_table
 
         print_data(scores_table(scores, data_width()))
-
-
-def csv_text(scores: Scores, found: Comparison, summary: bool = False) -> str:
-    """Return the scores as CSV: one row per run and column with the settings in which the runs differ, or one
-    per column."""
-    from dataclasses import asdict
-
-    from grokscope.report.text import csv_cell
-
-    rows: list[dict[str, Any]]
-    if summary:
-        rows = [asdict(row) for row in scores.summaries]
-    else:
-        rows = [{"run": row.run, **found.settings_of(row.run), **asdict(row)} for row in scores.rows]
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    if rows:
-        writer.writerow([csv_cell(name) for name in rows[0]])
-    writer.writerows([csv_cell(value) for value in row.values()] for row in rows)
-    return stream.getvalue()
-
-
-def _export(content: str, file: str) -> None:
-    if file == "-":
-        print_data(content)
-        return
-    from grokscope.run.files import atomic_write
-
-    atomic_write(Path(file), content.encode())

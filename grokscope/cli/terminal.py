@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,16 @@ def print_data(content: RenderableType | str) -> None:
     from rich.console import Console
 
     Console(highlight=False).print(content)
+
+
+def deliver(content: str, file: str) -> None:
+    """Write text to a file, which appears whole; `-` is stdout."""
+    if file == "-":
+        print_data(content)
+        return
+    from grokscope.run.files import atomic_write
+
+    atomic_write(Path(file), content.encode())
 
 
 def data_width() -> int:

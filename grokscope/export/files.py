@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import UsageError
 from grokscope.export.collected import CURVE, Collected, Exported, Share, collect, finite_points
-from grokscope.export.text import csv_of
-from grokscope.report.text import json_text
+from grokscope.report.text import csv_of, json_text
 from grokscope.run.curves import METRICS
 from grokscope.run.files import atomic_write
 from grokscope.run.tidy import Value

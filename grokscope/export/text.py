@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from grokscope.analysis import Comparison, Results
-from grokscope.report.text import csv_cell
+from grokscope.report.text import csv_of
 
 
 def csv_text(found: Results | Comparison, long: bool = False) -> str:
@@ -19,15 +16,6 @@ def csv_text(found: Results | Comparison, long: bool = False) -> str:
     header = tidy if long else list(found.columns)
     rows = found.long() if long else found.rows()
     return csv_of(header, ([row[name] for name in header] for row in rows))
-
-
-def csv_of(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Return rows as CSV in which nothing is a formula to a spreadsheet."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(map(csv_cell, header))
-    writer.writerows(map(csv_cell, row) for row in rows)
-    return stream.getvalue()
 
 
 def as_dict(found: Results | Comparison) -> dict[str, Any]:

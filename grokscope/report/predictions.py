@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,7 +14,7 @@ from rich.text import Text
 
 from grokscope.hypothesis import ABOUT, Hypothesis
 from grokscope.report.tables import plain_table, text
-from grokscope.report.text import csv_cell
+from grokscope.report.text import csv_of
 from grokscope.statistics.predict import SIGNIFICANT, Prediction, Predictor
 from grokscope.statistics.verdicts import NOT_SUPPORTED, RULE, SUPPORTED, UNDECIDED, Verdict
 
@@ -156,12 +154,8 @@ def hypotheses_table(hypotheses: Mapping[str, Hypothesis]) -> RenderableType:
 
 def prediction_csv(prediction: Prediction) -> str:
     """Return the rows as CSV, one for each column and feature."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     columns = prediction.columns
-    writer.writerow(columns)
-    writer.writerows([csv_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
-    return stream.getvalue()
+    return csv_of(list(columns), zip(*columns.values(), strict=True))
 
 
 def as_dict(prediction: Prediction, verdicts: Sequence[Verdict]) -> dict[str, Any]:

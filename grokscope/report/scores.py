@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Literal
 
@@ -13,9 +13,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from grokscope.analysis.comparison import Comparison
 from grokscope.analysis.results import split_name
 from grokscope.report.tables import GROKKED, MARKS, MEMORISED, plain_table, text
-from grokscope.report.text import printable
+from grokscope.report.text import csv_of, printable
 from grokscope.statistics.score import Scores
 
 GAP = 2
@@ -199,3 +200,14 @@ def _p(value: float) -> Text:
     if math.isnan(value):
         return Text("–", "dim")
     return Text("<0.001" if value < 0.001 else f"{value:.3f}")
+
+
+def scores_csv(scores: Scores, comparison: Comparison, summary: bool = False) -> str:
+    """Return the scores as CSV: one row per run and column with the settings in which the runs differ, or one
+    per column."""
+    rows: list[dict[str, Any]]
+    if summary:
+        rows = [asdict(row) for row in scores.summaries]
+    else:
+        rows = [{"run": row.run, **comparison.settings_of(row.run), **asdict(row)} for row in scores.rows]
+    return csv_of(list(rows[0]) if rows else [], (row.values() for row in rows))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -74,6 +76,15 @@ def csv_cell(value: Any) -> Any:
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(value)
     return value
+
+
+def csv_of(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows as CSV in which nothing is a formula to a spreadsheet."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(map(csv_cell, header))
+    writer.writerows(map(csv_cell, row) for row in rows)
+    return stream.getvalue()
 
 
 def json_text(value: Any, indent: int | None = 2) -> str:
