@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from grokscope.models.network import Network
     from grokscope.plugins import Plugins, load_plugins
     from grokscope.probe import Probe
+    from grokscope.report.figures import plot
     from grokscope.run import Run
     from grokscope.tasks.task import Task
     from grokscope.training import train
@@ -71,6 +72,7 @@ __all__ = [
     "measure",
     "model",
     "objective",
+    "plot",
     "sweep",
     "task",
     "train",
@@ -90,6 +92,7 @@ _LAZY = {
     "import_checkpoints": "grokscope.importing",
     "load_plugins": "grokscope.plugins",
     "objective": "grokscope.objective",
+    "plot": "grokscope.report.figures",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
 }

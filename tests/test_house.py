@@ -140,6 +140,7 @@ def test_the_public_surface_is_what_is_written_here():
         "measure",
         "model",
         "objective",
+        "plot",
         "sweep",
         "task",
         "train",

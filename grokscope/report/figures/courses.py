@@ -1,0 +1,282 @@
+"""What a figure of runs shows, in numbers: which runs are one line, its mean and band, the marked steps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from grokscope.analysis import Comparison, Results
+from grokscope.analysis.results import split_name
+from grokscope.errors import UnknownName, UsageError
+from grokscope.measure import Column
+from grokscope.report.text import number
+from grokscope.run.curves import METRICS
+
+SEED = ("seed", "training.seed")  # runs that differ in it alone are repetitions
+MOST_PANELS = 30
+
+
+@dataclass(frozen=True)
+class Course:
+    """A column over the runs of a group: mean, lowest and highest value at `steps`, NaN where no run has one;
+    `runs` is how many have one there."""
+
+    steps: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    runs: np.ndarray
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is anything to draw."""
+        return bool(np.isfinite(self.mean).any())
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the runs of a group memorise or grok: `steps` of those that do, among `runs`."""
+
+    steps: tuple[int, ...]
+    runs: int
+
+    @property
+    def median(self) -> float | None:
+        """The median step, None where no run gets there."""
+        return float(np.median(self.steps)) if self.steps else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of the same settings; `label` tells these settings where there are others."""
+
+    label: str
+    value: Any
+    runs: Mapping[str, Results]
+    normalise: bool
+    train: float
+    test: float
+
+    def course(self, name: str) -> Course:
+        """Return the column or metric `name` over the runs, each normalised first where that is asked for."""
+        found = [_course_of(results, name) for results in self.runs.values()]
+        if self.normalise and name not in METRICS:
+            found = [(steps, normalised(values)) for steps, values in found]
+        return averaged(found)
+
+    @cached_property
+    def memorised(self) -> Mark:
+        """Where train accuracy reaches its threshold."""
+        return self._mark(0)
+
+    @cached_property
+    def grokked(self) -> Mark:
+        """Where test accuracy reaches its threshold."""
+        return self._mark(1)
+
+    def _mark(self, which: int) -> Mark:
+        steps = [results.transitions(self.train, self.test)[which] for results in self.runs.values()]
+        return Mark(tuple(sorted(step for step in steps if step is not None)), len(steps))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: its title and unit, and the columns in it with what tells them apart."""
+
+    title: str
+    unit: str
+    lines: Mapping[str, str]
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Everything that a figure shows.
+
+    Attributes:
+        groups: the lines; one where all runs have the same settings but for the seed.
+        told_by: the settings that the groups' labels tell.
+        also: other settings in which groups differ.
+        panels: what is drawn beside the accuracies, panel by panel.
+        normalised: whether every column lies between 0 and 1.
+    """
+
+    groups: tuple[Group, ...]
+    told_by: tuple[str, ...]
+    also: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    normalised: bool
+    declared: Mapping[str, Column]
+
+    @classmethod
+    def of(
+        cls, comparison: Comparison, columns: Sequence[str], *, normalise: bool, train: float, test: float
+    ) -> Picture:
+        """Decide what is drawn of `comparison`. Raises UsageError for no runs or too many panels."""
+        if not comparison.runs:
+            raise UsageError("a figure needs at least one measured run, got none")
+        told_by, also, sets = _groups(comparison)
+        groups = tuple(
+            Group(label, value, {run: comparison.runs[run] for run in runs}, normalise, train, test)
+            for label, value, runs in sets
+        )
+        together = len(groups) == 1
+        panels = tuple(_panels(comparison.declared, columns, together, normalise))
+        if len(panels) > MOST_PANELS:
+            raise UsageError(
+                f"a figure has room for {MOST_PANELS} panels, got {len(panels)}: "
+                "name fewer columns, for example measure.column"
+            )
+        return cls(groups, told_by, also, panels, normalise, comparison.declared)
+
+    @cached_property
+    def runs(self) -> dict[str, Results]:
+        """All runs by name."""
+        return {run: results for group in self.groups for run, results in group.runs.items()}
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """All steps at which anything is drawn."""
+        drawn = [_steps_of(results, "test_accuracy") for results in self.runs.values()]
+        drawn += [np.asarray(results.steps, float) for results in self.runs.values()]
+        return np.unique(np.concatenate(drawn))
+
+    def title_of(self, column: str) -> str:
+        """Return a column's name with its unit."""
+        unit = self.declared[column].unit if column in self.declared else ""
+        return f"{column} ({unit})" if unit else column
+
+
+def normalised(values: np.ndarray) -> np.ndarray:
+    """Return `values` from 0 (the lowest) to 1 (the highest); a constant is 0 all along.
+
+    >>> normalised(np.array([2.0, 3.0, np.nan, 4.0]))
+    array([0. , 0.5, nan, 1. ])
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return values
+    low, span = finite.min(), np.ptp(finite)
+    return np.where(np.isfinite(values), (values - low) / (span or 1.0), np.nan)
+
+
+def averaged(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> Course:
+    """Return the mean and range of several (steps, values) at every step that any of them has."""
+    steps = np.unique(np.concatenate([each for each, _ in found]))
+    table = np.full((len(found), len(steps)), np.nan)
+    for row, (own, values) in zip(table, found, strict=True):
+        row[np.searchsorted(steps, own)] = np.where(np.isfinite(values), values, np.nan)
+    runs = np.isfinite(table).sum(axis=0)
+    some = runs > 0
+    mean, low, high = (np.full(len(steps), np.nan) for _ in range(3))
+    mean[some] = np.nanmean(table[:, some], axis=0)
+    low[some], high[some] = np.nanmin(table[:, some], axis=0), np.nanmax(table[:, some], axis=0)
+    return Course(steps, mean, low, high, runs)
+
+
+def _course_of(results: Results, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The steps and values of a column, or of a metric on the finer curve; nothing where the run has none."""
+    steps = _steps_of(results, name)
+    if name in METRICS and results.curve:
+        kept = np.isin(results.curve["step"], steps)
+        return steps, np.asarray(results.curve[name], float)[kept]
+    try:
+        return steps, results.course(name)
+    except UnknownName:
+        return steps, np.full(len(steps), np.nan)
+
+
+def _steps_of(results: Results, name: str) -> np.ndarray:
+    """The steps of a column, or of the finer curve as far as steps were selected."""
+    steps = np.asarray(results.steps, float)
+    if name not in METRICS or not results.curve:
+        return steps
+    finer = np.asarray(results.curve["step"], float)
+    if len(steps) < 2:
+        return finer
+    return finer[(finer >= steps[0]) & (finer <= steps[-1])]
+
+
+def _panels(
+    declared: Mapping[str, Column], columns: Iterable[str], together: bool, normalise: bool
+) -> Iterable[Panel]:
+    """One panel per column; one for all columns that share an axis, where there is only one group."""
+    columns = [name for name in columns if not name.endswith("_accuracy") or name not in METRICS]
+    losses = [name for name in columns if name in METRICS]
+    others = [name for name in columns if name not in METRICS]
+    if losses:
+        yield Panel("loss", "", {name: name.removesuffix("_loss") for name in losses}, log=True)
+    if normalise and together and others:
+        yield Panel("", "", {name: name for name in others})
+        return
+    for (measure, column), names in _by_column(others).items():
+        unit = declared[names[0]].unit if names[0] in declared else ""
+        if together and len(names) > 1:
+            yield Panel(f"{measure}.{column}", unit, {name: split_name(name)[2] for name in names})
+            continue
+        for name in names:
+            yield Panel(name, unit, {name: ""})
+
+
+def _by_column(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+    """Columns that differ in their label alone, together; one without a label is by itself."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        measure, column, label = split_name(name)
+        found.setdefault((measure, column) if label else (name, ""), []).append(name)
+    return found
+
+
+def _groups(
+    comparison: Comparison,
+) -> tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, Any, list[str]]]]:
+    """The settings that tell the groups apart, other settings that differ, and the groups: label, value of
+    a single setting, names of runs. Numbers ascend, words come in the order of the runs."""
+    settings = {name: values for name, values in comparison.settings.items() if name not in SEED}
+    keys = list(zip(*settings.values(), strict=True)) if settings else [()] * len(comparison.runs)
+    runs: dict[tuple[Any, ...], list[str]] = {}
+    for key, run in zip(keys, comparison.runs, strict=True):
+        runs.setdefault(key, []).append(run)
+    if len(runs) == 1:
+        return (), (), [("", None, next(iter(runs.values())))]
+    telling = _telling(list(runs), len(settings))
+    names = tuple(name for at, name in enumerate(settings) if at in telling)
+    also = tuple(name for at, name in enumerate(settings) if at not in telling)
+    found = []
+    for key, members in _ascending(runs, telling):
+        values = [key[at] for at in telling]
+        found.append((_label(names, values), values[0] if len(values) == 1 else None, members))
+    return names, also, found
+
+
+def _telling(keys: Sequence[tuple[Any, ...]], count: int) -> tuple[int, ...]:
+    """The fewest settings that tell all groups apart."""
+    for few in range(1, min(count, 3) + 1):
+        for chosen in itertools.combinations(range(count), few):
+            if len({tuple(key[at] for at in chosen) for key in keys}) == len(keys):
+                return chosen
+    return tuple(range(count))
+
+
+def _ascending(
+    runs: Mapping[tuple[Any, ...], list[str]], telling: Sequence[int]
+) -> list[tuple[tuple[Any, ...], list[str]]]:
+    found = list(runs.items())
+    if all(_is_number(key[at]) for key in runs for at in telling):
+        found.sort(key=lambda item: [item[0][at] for at in telling])
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _label(names: Sequence[str], values: Sequence[Any]) -> str:
+    """The value of a single setting, or `name value, name value`."""
+    words = [number(value) if _is_number(value) else "none" if value is None else str(value) for value in values]
+    return words[0] if len(words) == 1 else ", ".join(map(" ".join, zip(names, words, strict=True)))
