@@ -37,18 +37,17 @@ DECAYS = {
     "weight decay 10": {"weight_decay": 10, "steps": 1000, "checkpoint_every": 10},
     "weight decay 50": {"weight_decay": 50, "steps": 1000, "checkpoint_every": 10},
 }
-QUICK_STEPS = {"weight decay 0.1": "every:100", "weight decay 2": "every:20"}
 ALPHAS = (1, 8, 50)
 
 
 def _decay(name: str, *measures: str) -> Group:
     trained = Trained("modadd", settings=DECAYS[name], seeds=5)
-    return Group(trained, measures, quick_steps=QUICK_STEPS.get(name, "every:50"))
+    return Group(trained, measures, quick_steps="every:4")
 
 
 def _alpha(alpha: int, *measures: str) -> Group:
     trained = Trained("modadd", "clauw-alpha8", {"init_scale": alpha}, seeds=3)
-    return Group(trained, measures, quick_steps="every:25")
+    return Group(trained, measures, quick_steps="every:8")
 
 
 def _parts(of: str) -> dict[str, Group]:

@@ -38,7 +38,7 @@ def _images(recipe: str, stand_in: Trained) -> dict[str, Group]:
         RUNS: Group(
             Trained("mnist", recipe, seeds=1),
             MEASURES,
-            quick_steps="every:2000",
+            quick_steps="every:2",
             parameters={"circuit_complexity.per_matrix": False},
             stand_in=stand_in,
         )
@@ -218,7 +218,7 @@ FIGURES = (
             RUNS: Group(
                 Trained("imdb", "imdb", seeds=1),
                 MEASURES,
-                steps="every:2500",
+                steps="every:5",
                 parameters={"circuit_complexity.per_matrix": False, "activation_sparsity.tau": 0.01},
                 stand_in=Trained("digits", seeds=3),
             )

@@ -44,8 +44,7 @@ SMALLER = {"p": 53, "train_fraction": 0.5, "steps": 3000, "checkpoint_every": 50
 
 def _addition(*measures: str, recipe: str = "nanda", steps: str = "all", **parameters: object) -> Group:
     trained = Trained("modadd", recipe, quick=SMALLER, seeds=1)
-    # Of 121 checkpoints the quick run has 61.
-    return Group(trained, measures, steps, steps if steps != "all" else "every:100", parameters)
+    return Group(trained, measures, steps, parameters=parameters)
 
 
 def _images(*measures: str, recipe: str = "mnist", steps: str = "all", **parameters: object) -> Group:
@@ -54,7 +53,7 @@ def _images(*measures: str, recipe: str = "mnist", steps: str = "all", **paramet
         Trained("mnist", recipe, seeds=1),
         measures,
         steps,
-        "every:2000",
+        "every:2" if steps == "all" else steps,
         parameters,
         stand_in=Trained("digits", other, seeds=3),
     )
@@ -398,7 +397,7 @@ FIGURES = (
         "training, as Lemma 4.1 has it.",
         "section 4",
         # Sharpness is estimated for the transformer, at some seconds a checkpoint.
-        _plain("perturbation_error", "sharpness", steps="every:1000"),
+        _plain("perturbation_error", "sharpness", steps="every:5"),
         (
             *_beside_accuracy("perturbation_error.mean", log_y=True),
             *_beside_accuracy("sharpness.trace", log_y=True),
