@@ -1,0 +1,186 @@
+"""Where a course changes: the one most likely change point, over a log or linear step axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from grokscope.errors import UsageError
+from grokscope.statistics.extras import from_extra
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from grokscope.statistics.costs import WeightedLevel
+
+Scale = Literal["log", "linear"]
+
+FEWEST = 6  # evaluations: three on either side
+CLEAR = 0.5  # share of the squared deviation that the change must account for
+MOST_ENDS = 200  # a peak's two flanks are looked for among so many evaluations: the search is quadratic
+ROUNDING = 1e-12  # a course that varies by less of its size is constant
+
+RULE = (
+    "A course's transition is its one change of level: the split into two levels, over the log (or linear) step "
+    "axis, that leaves the least squared deviation. A column that is said to peak is split into three levels; "
+    "where the middle one is the highest, the transition is its highest point. A running median of three "
+    "evaluations is taken first, so that single spikes do not count. The change is clear when the levels "
+    f"account for at least {CLEAR:.0%} of the squared deviation, and for more than a straight line does: an even "
+    "ramp changes nowhere."
+)
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A course's change point.
+
+    Attributes:
+        step: the first evaluation on the new level, or a peak's highest point.
+        at: its index among the steps given.
+        before, after: the levels on either side; of a peak, its flanks.
+        explained: the share of the course's squared deviation that its levels account for, 0 to 1.
+        line: the share that a straight line over the axis accounts for; of an even ramp 1, and its levels 0.75.
+        shape: `rise`, `fall` or `peak`.
+    """
+
+    step: int
+    at: int
+    before: float
+    after: float
+    explained: float
+    line: float
+    shape: Literal["rise", "fall", "peak"]
+
+    @property
+    def clear(self) -> bool:
+        """Whether it is a change, and not the best place to cut noise or a ramp."""
+        return self.explained >= CLEAR and self.explained > self.line
+
+
+def transition(
+    steps: Sequence[int], values: Sequence[float], *, scale: Scale = "log", peak: bool = False
+) -> Transition | None:
+    """Return the one most likely change point of a course, or None where it is constant or has fewer than six
+    finite values.
+
+    Exact search by ruptures (Truong, Oudre & Vayatis 2020, *Selective review of offline change point detection
+    methods*, Signal Processing 167; `Dynp`), of the split with least weighted squared deviation from the levels on
+    either side. It lies where the course crosses the middle between its two levels: at the jump of a step, the
+    middle of an even ramp, the steep part of a sigmoid. An evaluation counts by its share of the axis, so
+    that the answer is about the axis and not about where checkpoints happen to lie. It does not depend on the
+    scale or sign of the values; values that are not finite are left out.
+
+    Args:
+        steps: ascending.
+        values: at these steps.
+        scale: `log` or `linear` step axis. The log axis is log10(step + first gap) where step 0 is among them.
+        peak: look for a maximum, as the columns that declare the direction `peak` have; where the middle of
+            three levels is not the highest, the change of level is returned instead.
+
+    >>> transition([0, 10, 20, 30, 40, 50, 60], [0, 0, 0, 0, 1, 1, 1]).step
+    40
+    """
+    import numpy as np
+    from scipy.ndimage import median_filter
+
+    steps, given = np.asarray(steps, np.int64), np.asarray(values, np.float64)
+    kept = np.flatnonzero(np.isfinite(given))
+    if len(kept) < FEWEST:
+        return None
+    course = given[kept]
+    size, low = np.abs(course).max(), course.min()
+    if course.max() - low <= ROUNDING * size:
+        return None
+    smooth = median_filter(course / size, size=3, mode="nearest")
+    if np.ptp(smooth) <= ROUNDING:
+        return None
+    axis = axis_of(steps[kept], scale)
+    found = (_peak(smooth, axis) if peak else None) or _change(smooth, axis)
+    at, before, after, explained, shape = found
+    return Transition(
+        step=int(steps[kept[at]]),
+        at=int(kept[at]),
+        before=before * float(size),
+        after=after * float(size),
+        explained=explained,
+        line=_line(smooth, axis),
+        shape=shape,
+    )
+
+
+def axis_of(steps: Sequence[int] | np.ndarray, scale: Scale = "log") -> np.ndarray:
+    """Return where steps lie on the axis; step 0 has a place on the log axis, one first gap before step one.
+
+    >>> axis_of([0, 10, 30, 90]).round(3).tolist()
+    [1.0, 1.301, 1.602, 2.0]
+    """
+    import numpy as np
+
+    if scale not in ("log", "linear"):
+        raise UsageError(f"the step axis must be log or linear, got {scale!r}")
+    places = np.asarray(steps, np.float64)
+    if scale == "linear":
+        return places
+    first = places[1] - places[0] if len(places) > 1 else 1.0
+    return np.log10(places + (first if places[0] <= 0 else 0.0))
+
+
+def axis_shares(axis: np.ndarray) -> np.ndarray:
+    """Return each point's share of the axis: half the way to its neighbours on either side; they sum to 1.
+
+    >>> axis_shares(axis_of([0, 10, 20, 40], "linear")).tolist()
+    [0.125, 0.25, 0.375, 0.25]
+    """
+    import numpy as np
+
+    ends = np.concatenate([axis[:1], (axis[1:] + axis[:-1]) / 2, axis[-1:]])
+    return np.diff(ends) / (axis[-1] - axis[0])
+
+
+_Found = tuple[int, float, float, float, Literal["rise", "fall", "peak"]]
+
+
+def _change(course: np.ndarray, axis: np.ndarray) -> _Found:
+    """One change of level."""
+    cost, ends = _split(course, axis, 1)
+    before, after = _levels(cost, ends)
+    return ends[0], before, after, _explained(cost, ends), "rise" if after > before else "fall"
+
+
+def _peak(course: np.ndarray, axis: np.ndarray) -> _Found | None:
+    """The highest point between two changes of level, if the level between them is the highest."""
+    cost, ends = _split(course, axis, 2)
+    before, middle, after = _levels(cost, ends)
+    if middle <= max(before, after):
+        return None
+    at = ends[0] + int(course[ends[0] : ends[1]].argmax())
+    return at, before, after, _explained(cost, ends), "peak"
+
+
+def _split(course: np.ndarray, axis: np.ndarray, changes: int) -> tuple[WeightedLevel, list[int]]:
+    """Return the cost and the ends of the segments of the best split into levels."""
+    with from_extra("a change point"):
+        from ruptures import Dynp
+
+        from grokscope.statistics.costs import WeightedLevel
+    cost = WeightedLevel(axis_shares(axis))
+    jump = 1 if changes == 1 else -(-len(course) // MOST_ENDS)
+    search = Dynp(custom_cost=cost, min_size=1, jump=jump).fit(course)
+    return cost, search.predict(n_bkps=changes)
+
+
+def _levels(cost: WeightedLevel, ends: Sequence[int]) -> list[float]:
+    return [float(cost.level(start, end)[0]) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _explained(cost: WeightedLevel, ends: Sequence[int]) -> float:
+    return 1.0 - cost.sum_of_costs(list(ends)) / cost.error(0, ends[-1])
+
+
+def _line(course: np.ndarray, axis: np.ndarray) -> float:
+    from grokscope.statistics.costs import WeightedLevel, WeightedLine
+
+    weights, size = axis_shares(axis), len(course)
+    whole = WeightedLevel(weights).fit(course).error(0, size)
+    return 1.0 - WeightedLine(weights, axis).fit(course).error(0, size) / whole
