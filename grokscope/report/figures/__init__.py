@@ -52,9 +52,7 @@ def plot(
     if pareto is not None:
         horizontal, vertical = pareto
         return _pareto(found, horizontal, vertical, size=size)
-    return curves(
-        found, columns, x=x, normalise=normalise, per_layer=per_layer, phases=phases, size=size
-    )
+    return curves(found, columns, x=x, normalise=normalise, per_layer=per_layer, phases=phases, size=size)
 
 
 def curves(

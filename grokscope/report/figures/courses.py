@@ -278,5 +278,7 @@ def _is_number(value: Any) -> bool:
 
 def _label(names: Sequence[str], values: Sequence[Any]) -> str:
     """The value of a single setting, or `name value, name value`."""
-    words = [number(value) if _is_number(value) else "none" if value is None else str(value) for value in values]
+    words = [
+        number(value) if _is_number(value) else "none" if value is None else str(value) for value in values
+    ]
     return words[0] if len(words) == 1 else ", ".join(map(" ".join, zip(names, words, strict=True)))

@@ -154,9 +154,7 @@ def _draw_panel(axis: Any, group: Group, panel: Panel, single: bool) -> None:
     right.set_zorder(axis.get_zorder() + 1)
     looks = of_lines(len(panel.lines), ordered=bool(panel.title) and not panel.log)
     if panel.log:
-        looks = [
-            Look(PALETTE[0], (0, (4, 1.6)) if name == "train_loss" else "-") for name in panel.lines
-        ]
+        looks = [Look(PALETTE[0], (0, (4, 1.6)) if name == "train_loss" else "-") for name in panel.lines]
     for (name, label), each in zip(panel.lines.items(), looks, strict=True):
         _line(right, group.course(name), each, label or name, 2.0)
     _value_axis(right, panel, log=panel.log)
@@ -277,7 +275,9 @@ def _draw_groups(picture: Picture, axes: Sequence[Any], panels: Sequence[Panel])
         _line(first, group.course("train_accuracy"), Look(each.colour, (0, (1.2, 1.4))), "train", 1.2)
         _line(first, group.course("test_accuracy"), each, "test", 1.8)
     _accuracy_axis(first, named=True)
-    first.set_title("train accuracy dotted, test accuracy solid", loc="left", color=QUIET, fontsize=8.5, pad=12)
+    first.set_title(
+        "train accuracy dotted, test accuracy solid", loc="left", color=QUIET, fontsize=8.5, pad=12
+    )
     for at, axis in enumerate(axes):
         if at:
             _draw_groups_panel(axis, picture, panels[at - 1], looks)
@@ -289,7 +289,13 @@ def _draw_groups_panel(axis: Any, picture: Picture, panel: Panel, looks: Sequenc
     for group, each in zip(picture.groups, looks, strict=True):
         for name in panel.lines:
             dashed = Look(each.colour, (0, (1.2, 1.4))) if name == "train_loss" else each
-            _line(axis, group.course(name), dashed, f"{name} {group.label}", 1.2 if name == "train_loss" else 1.8)
+            _line(
+                axis,
+                group.course(name),
+                dashed,
+                f"{name} {group.label}",
+                1.2 if name == "train_loss" else 1.8,
+            )
     _value_axis(axis, panel, log=panel.log)
     title = _full_title(panel)
     if picture.normalised and not panel.log:
@@ -304,7 +310,9 @@ def _mark_groups(axis: Any, picture: Picture, looks: Sequence[Look], symbols: bo
             if mark.median is None:
                 continue
             if name == "G":
-                axis.axvline(mark.median, color=each.colour, linewidth=0.7, alpha=0.6, zorder=0.5, gid="mark-G")
+                axis.axvline(
+                    mark.median, color=each.colour, linewidth=0.7, alpha=0.6, zorder=0.5, gid="mark-G"
+                )
             if symbols:
                 axis.plot(
                     [mark.median],
@@ -469,9 +477,7 @@ def _draw_phases(axis: Any, picture: Picture, phases: Mapping[str, Any], names: 
         return
     found = getattr(phases.get(next(iter(picture.runs))), "found", ())
     for at, phase in enumerate(found):
-        axis.axvspan(
-            phase.start, phase.end, color=SHADES[at % 2], linewidth=0, zorder=0.1, gid=f"phase-{at}"
-        )
+        axis.axvspan(phase.start, phase.end, color=SHADES[at % 2], linewidth=0, zorder=0.1, gid=f"phase-{at}")
         if names:
             middle = _middle(axis, phase.start, phase.end)
             axis.text(
@@ -585,7 +591,9 @@ def draw_pareto(
             getattr(axis, f"set_{direction}label")(plain(picture.title_of(name)))
             ticks = getattr(axis, f"{direction}axis")
             ticks.set_major_locator(MaxNLocator(nbins=6))
-            ticks.set_major_formatter(FuncFormatter(lambda value, _: short(0.0 if abs(value) < 1e-15 else value)))
+            ticks.set_major_formatter(
+                FuncFormatter(lambda value, _: short(0.0 if abs(value) < 1e-15 else value))
+            )
         if shown is not None:
             _step_bar(figure, axis, shown, picture)
         _heading(figure, _title(picture) if title is None else plain(title))
