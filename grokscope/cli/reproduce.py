@@ -35,16 +35,21 @@ def reproduce(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="The figure: png, svg or pdf. Default: FIGURE.png"),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The figure: png, svg or pdf. Default: FIGURE.png"
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The directory of the run directories.")] = Path("runs"),
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where MNIST's or IMDb's files lie; else $GROKSCOPE_DATA_DIR or data/.")
+        Path | None,
+        typer.Option(help="Where MNIST's or IMDb's files lie; else $GROKSCOPE_DATA_DIR or data/."),
     ] = None,
     device: Device = "cpu",
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes, one thread each. Default: one for every core.", show_default=False),
+        typer.Option(
+            min=1, help="Processes, one thread each. Default: one for every core.", show_default=False
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a page.")] = False,
     quiet: Quiet = False,
@@ -86,8 +91,8 @@ def _list(wanted: bool) -> None:
 
 def _figure_file(file: Path | None, figure: str, quick: bool) -> Path:
     """Where the figure is written; refused before anything is trained."""
-    from grokscope.report.figures import FORMATS, require_matplotlib
-    from grokscope.reproduce import find_figure
+    from grokscope.report.figures import FORMATS
+    from grokscope.reproduce import find_figure, require_matplotlib
 
     find_figure(figure)
     require_matplotlib()

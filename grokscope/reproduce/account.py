@@ -30,9 +30,14 @@ def figures_table(figures: Iterable[Figure]) -> RenderableType:
     cited = ""
     for figure in figures:
         if figure.paper.cited != cited:
+            if cited:
+                table.add_row()
             cited = figure.paper.cited
-            table.add_row(*([] if figure.number == 1 and not table.rows else [""]))
-            table.add_row(text(cited, "bold cyan"))
+            table.add_row(
+                text(figure.paper.key.capitalize(), "bold cyan"),
+                "",
+                text(f"{cited}, arXiv {figure.paper.arxiv}", "dim"),
+            )
         tasks = ", ".join(figure.tasks)
         table.add_row(text(f"  {figure.id}", "bold"), text(tasks, "dim"), text(figure.title))
     return table
@@ -49,7 +54,12 @@ def reproduction_page(reproduced: Reproduction) -> RenderableType:
     parts += [Padding(_part(part), INDENT) for part in reproduced.parts]
     parts += [Text(), text("Runs", "bold cyan"), Padding(_runs(reproduced), INDENT)]
     if reproduced.quick:
-        parts.append(Padding(text("--quick: one seed unless --seeds says more, fewer checkpoints, smaller runs", "dim"), INDENT))
+        parts.append(
+            Padding(
+                text("--quick: one seed unless --seeds says more, fewer checkpoints, smaller runs", "dim"),
+                INDENT,
+            )
+        )
     parts += [Padding(text(caveat, "yellow"), INDENT) for caveat in reproduced.caveats]
     parts += [Text(), verdict_line(reproduced)]
     return Group(*parts)

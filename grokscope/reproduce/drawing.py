@@ -103,7 +103,7 @@ def _draw_courses(axis: Any, panel: Panel, reproduced: Reproduction) -> None:
 
 
 def _lines(panel: Panel, reproduced: Reproduction) -> Iterator[Line]:
-    """Colours tell groups apart where there are several, else columns; accuracies alone are grey and black."""
+    """Colours tell groups apart where there are several, else columns; accuracies are grey and black."""
     several = len(panel.groups) > 1
     columns = [*panel.left, *panel.right]
     coloured = [column for column in columns if column not in ACCURACIES]
@@ -187,7 +187,9 @@ def _step_axis(axis: Any, drawn: Sequence[np.ndarray]) -> None:
         FixedLocator([m * 10.0**p for p in range(9) for m in range(2, 10) if first <= m * 10.0**p <= last])
     )
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e5 else f"{value:.0e}"))
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:g}" if value < 1e5 else f"{value:.0e}")
+    )
 
 
 def _value_axis(
@@ -242,7 +244,7 @@ def _legend(axis: Any, lines: Sequence[Line]) -> None:
             handles=handles,
             loc="lower left",
             bbox_to_anchor=(0, 1.06 if axis.get_title(loc="left") else 1.0),
-            ncols=2,
+            ncols=len(handles) if sum(len(line.label) + 4 for line in lines) < 60 else 2,
             fontsize=7.5,
             borderaxespad=0.2,
             columnspacing=1.2,

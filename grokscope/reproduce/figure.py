@@ -1,4 +1,4 @@
-"""What a figure of a paper is, as data: the runs it needs, what is drawn, what is claimed and how that is checked."""
+"""What a figure of a paper is, as data: the runs it needs, what is drawn, the claim and its check."""
 
 from __future__ import annotations
 

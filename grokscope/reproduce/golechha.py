@@ -1,4 +1,4 @@
-"""The four figures of Golechha 2024: weight norm, sparsity, weight entropy and circuit complexity on real data."""
+"""The four figures of Golechha 2024: weight norm and three progress measures on real data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from grokscope.reproduce.readings import (
     each,
     last,
     memorised,
-    peak,
     reached,
     rise,
     span,
@@ -69,14 +68,14 @@ def _generalises(results: Results) -> tuple[bool | None, tuple[float, ...]]:
 
 
 def _plateau(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-    """Whether from memorisation to the rise of test accuracy sparsity moves by less than a fifth of its range."""
+    """Whether between memorisation and the rise sparsity moves by less than a fifth of its range."""
     moved = span(results, SPARSITY, memorised(results), rise(results))
     whole = span(results, SPARSITY, 0, math.inf)
     return below(moved, 0.2 * whole), (moved, whole)
 
 
 def _later(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-    """Whether weight entropy falls more as test accuracy rises than it moves before, while train accuracy is full."""
+    """Whether weight entropy falls more after the rise of test accuracy than it moved before it."""
     start, up = memorised(results), rise(results)
     if math.isnan(start) or math.isnan(up):
         return None, (math.nan, math.nan)
@@ -94,15 +93,15 @@ def _measures_follow(found: Mapping[str, Comparison]) -> list[Part]:
     return [
         each(
             runs,
-            "sparsity has its plateau before test accuracy rises: between memorisation and half of the rise it "
-            "moves by less than a fifth of its range",
+            "sparsity has its plateau before test accuracy rises: between memorisation and half of the rise "
+            "it moves by less than a fifth of its range",
             ("it moves by", "its range"),
             _plateau,
         ),
         each(
             runs,
-            "weight entropy falls with generalisation: after half of the rise of test accuracy, and more than "
-            "it moved between memorisation and that",
+            "weight entropy falls with generalisation: after half of the rise of test accuracy, and more "
+            "than it moved between memorisation and that",
             ("change from memorisation to half of the rise", "change after"),
             _later,
         ),
@@ -158,15 +157,14 @@ def check_3(found: Mapping[str, Comparison]) -> list[Part]:
     return [
         each(
             found[RUNS],
-            "test accuracy is at 90 % of its best before train accuracy has been at 95 % for a quarter longer "
-            "(undecided where it is never 50 %)",
+            "test accuracy is at 90 % of its best before train accuracy has been at 95 % for a quarter "
+            "longer (undecided where it is never 50 %)",
             ("train 95 % at step", "test at 90 % of its best", "best test accuracy (%)"),
             no_wait,
         )
     ]
 
 
-MEASURED = "activation sparsity, absolute weight entropy and approximate local circuit complexity"
 FOLLOW = (
     "Activation sparsity has its plateau right before the network groks, weight entropy falls sharply with "
     "generalisation and does not change while it overfits, and local circuit complexity falls."
@@ -176,7 +174,7 @@ FIGURES = (
     Figure(
         PAPER,
         1,
-        f"Grokking on MNIST with a falling weight norm, and {MEASURED}",
+        "MNIST with a falling weight norm: the three progress measures",
         f"The l2 norm falls. {FOLLOW}",
         "sections 3 and 4",
         _images("mnist-golechha", Trained("digits", seeds=3)),
@@ -186,7 +184,7 @@ FIGURES = (
     Figure(
         PAPER,
         2,
-        f"Grokking on MNIST with a rising weight norm, and {MEASURED}",
+        "MNIST with a rising weight norm: the three progress measures",
         "With delta = 2e-10 times the squared norm taken from the loss the norm keeps rising and the network "
         f"groks all the same: the norm is not needed. {FOLLOW}",
         "sections 3 and 4",
@@ -201,7 +199,7 @@ FIGURES = (
     Figure(
         PAPER,
         3,
-        "The effects of dropout on delayed generalisation and the progress measures",
+        "The effects of dropout on delayed generalisation",
         "Dropout of 0.3 in every layer makes the delay of generalisation vanish.",
         "appendix C",
         _images("mnist-dropout", Trained("digits", settings={"dropout": 0.3, "steps": 6000}, seeds=3)),
@@ -211,7 +209,7 @@ FIGURES = (
     Figure(
         PAPER,
         4,
-        f"Grokking on IMDb with a falling weight norm, and {MEASURED}",
+        "IMDb with a falling weight norm: the three progress measures",
         f"With an LSTM on reviews too the l2 norm falls. {FOLLOW}",
         "appendix D",
         {

@@ -1,4 +1,4 @@
-"""How a run's course is read by the checks: when it memorised, when test accuracy rose, what a column was then."""
+"""How checks read a run: when it memorised, when test accuracy rose, what a column was then."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def best_accuracy(results: Results) -> float:
 
 def reached(results: Results, level: float, split: str = "test") -> float:
     """Return the first step from which accuracy is at least `level` three times in a row, or NaN."""
-    return _number(
-        first_step_staying_above(results.curve["step"], results.curve[f"{split}_accuracy"], level)
-    )
+    return _number(first_step_staying_above(results.curve["step"], results.curve[f"{split}_accuracy"], level))
 
 
 def accuracy_at(results: Results, step: float, split: str = "test") -> float:
@@ -108,13 +106,13 @@ def rise(results: Results) -> float:
 
 
 def delay(results: Results) -> tuple[float, bool]:
-    """Return (steps from memorising to grokking, whether that is so many at least, the end having come first)."""
+    """Return (steps from memorising to grokking, whether the end came first, so that it is longer)."""
     begin, end = memorised(results), grokked(results)
     return (end_of(results) - begin, True) if math.isnan(end) else (end - begin, False)
 
 
 def changed(results: Results, column: str) -> float:
-    """Return the step of a column's most likely change point, or NaN; see `grokscope.statistics.transition`."""
+    """Return the step of a column's change point, or NaN; see `grokscope.statistics.transition`."""
     import numpy as np
 
     from grokscope.statistics.transition import transition
@@ -143,8 +141,8 @@ def pairs(first: Comparison, second: Comparison) -> list[tuple[Results, Results]
     ]
 
 
-def spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return Spearman's rank correlation where both are finite; NaN for fewer than three values or a constant."""
+def spearman(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
+    """Return Spearman's rank correlation of what is finite; NaN for under three values or a constant."""
     import numpy as np
     from scipy.stats import spearmanr
 

@@ -141,7 +141,7 @@ def _sweep(name: str, task: str, wanted: Wanted, **options: Any) -> Sweep:
         plugins=wanted.plugins,
         progress=lambda state: wanted.progress(f"training {name}", state.step, state.steps),
         stop=wanted.stop,
-        notify=wanted.notify,
+        notify=lambda sentence: wanted.notify(f"{name}: {sentence}"),
         **options,
     )
 
@@ -173,11 +173,9 @@ def _train_parts(name: str, part: Subnetwork, gathered: Gathered, wanted: Wanted
 
 
 def synergy_peak(results: Results) -> float:
-    """Return the measured step of most synergy between memorisation and grokking, as far as there are these."""
+    """Return the measured step of most synergy, between memorisation and grokking where there are these."""
     start, end = memorised(results), grokked(results)
-    return peak(
-        results, SYNERGY, 0 if math.isnan(start) else start, math.inf if math.isnan(end) else end
-    )[0]
+    return peak(results, SYNERGY, 0 if math.isnan(start) else start, math.inf if math.isnan(end) else end)[0]
 
 
 def _measure(words: str, group: Group, paths: tuple[Path, ...], wanted: Wanted) -> Comparison:

@@ -80,7 +80,11 @@ def _on_both(
 def _falls_with_the_rise(column: str, results: Results) -> tuple[bool | None, tuple[float, ...]]:
     """Whether a column is lower once test accuracy has risen, and changed before it did."""
     up = rise(results)
-    before, after, when = at(results, column, memorised(results)), last(results, column), changed(results, column)
+    before, after, when = (
+        at(results, column, memorised(results)),
+        last(results, column),
+        changed(results, column),
+    )
     return both(below(after, before), below(when, up)), (before, after, when, up)
 
 
@@ -108,8 +112,9 @@ def check_2(found: Mapping[str, Comparison]) -> list[Part]:
     """Perturbation error falls once the training set is known; sharpness falls all along."""
 
     def error(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        before, after = at(results, "perturbation_error.mean", memorised(results)), last(
-            results, "perturbation_error.mean"
+        before, after = (
+            at(results, "perturbation_error.mean", memorised(results)),
+            last(results, "perturbation_error.mean"),
         )
         return below(after, before), (before, after)
 
@@ -183,7 +188,11 @@ def check_5(found: Mapping[str, Comparison]) -> list[Part]:
     """Plain training is not commutative before it groks; perturbed training is once it has memorised."""
 
     def late(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        half = at(results, AGREEMENT, reached(results, 0.5)) if not math.isnan(reached(results, 0.5)) else math.nan
+        half = (
+            at(results, AGREEMENT, reached(results, 0.5))
+            if not math.isnan(reached(results, 0.5))
+            else math.nan
+        )
         known = at(results, AGREEMENT, memorised(results)) if not math.isnan(memorised(results)) else math.nan
         return both(below(known, 0.9), below(half, 0.9)), (100 * known, 100 * half)
 
@@ -211,7 +220,7 @@ def check_5(found: Mapping[str, Comparison]) -> list[Part]:
 
 
 def check_7(found: Mapping[str, Comparison]) -> list[Part]:
-    """After training the distance of f(a, b) and f(b, a) is steady near 0 when plain, and restless when not."""
+    """In the end f(a, b) and f(b, a) are steadily near each other when plain, and restless when not."""
 
     def calm(results: Results) -> tuple[bool | None, tuple[float, ...]]:
         end, top = last(results, DISTANCE), peak(results, DISTANCE)[1]
@@ -287,7 +296,9 @@ def check_10(found: Mapping[str, Comparison]) -> list[Part]:
             continue
         for column in ("pmi.pmi", "pe.pe"):
 
-            def alike(first: Results, second: Results, column: str = column) -> tuple[bool | None, tuple[float, ...]]:
+            def alike(
+                first: Results, second: Results, column: str = column
+            ) -> tuple[bool | None, tuple[float, ...]]:
                 rho = spearman(course(first, column), course(second, column))
                 return below(0.9, rho), (rho,)
 
@@ -325,7 +336,7 @@ def check_12(found: Mapping[str, Comparison]) -> list[Part]:
 
 
 def _small_or_falling(column: str, results: Results) -> tuple[bool | None, tuple[float, ...]]:
-    """Whether a column is at most 0.1 nats at memorisation, or has fallen to half of its highest until then."""
+    """Whether a column is at most 0.1 nats at memorisation, or half of its highest until then."""
     step = memorised(results)
     if math.isnan(step):
         return None, (math.nan, math.nan)
@@ -375,15 +386,15 @@ def _perturbed(*measures: str, images: bool = True) -> dict[str, Group]:
 
 
 INFORMATION = ("pmi", "pe")
-SIGN = "The metrics may foretell grokking, when they are small, or fall sharply, before train accuracy is 100 %: "
+SIGN = "They may foretell grokking when small, or sharply falling, before train accuracy is 100 %: "
 
 FIGURES = (
     Figure(
         PAPER,
         1,
         "Accuracy and weight norm on MNIST and modular addition",
-        "When test accuracy rises the l2 weight norm drops; its decrease usually comes before the grokking, so "
-        "that it is a sufficient sign of it and not a simultaneous one.",
+        "When test accuracy rises the l2 weight norm drops; its decrease usually comes before the grokking, "
+        "so that it is a sufficient sign of it and not a simultaneous one.",
         "section 1",
         _plain("weight_norm"),
         _beside_accuracy(L2),
@@ -409,8 +420,8 @@ FIGURES = (
         PAPER,
         3,
         "The predicted accuracy matches the real test accuracy",
-        "With the constants a = 1925, b = 500 and mu = 1/100 the accuracy that Corollary 4.3 predicts from the "
-        "steps matches the real test accuracy on modular addition.",
+        "With the constants a = 1925, b = 500 and mu = 1/100 the accuracy that Corollary 4.3 predicts from "
+        "the steps matches the real test accuracy on modular addition.",
         "section 4",
         {ADDITION: _addition("predicted_accuracy")},
         (Panel((ADDITION,), ("test_accuracy", "predicted_accuracy.corollary")),),
@@ -421,8 +432,8 @@ FIGURES = (
         PAPER,
         4,
         "Training with perturbed inputs",
-        "Gaussian noise on the input, less of it as train accuracy rises, speeds up generalisation on MNIST and "
-        "on modular addition.",
+        "Gaussian noise on the input, less of it as train accuracy rises, speeds up generalisation on MNIST "
+        "and on modular addition.",
         "section 4",
         _perturbed(),
         tuple(
@@ -436,8 +447,8 @@ FIGURES = (
         PAPER,
         5,
         "The abelian test: does the network answer b + a as a + b?",
-        "Plain training does not learn the commutative law before it groks; perturbed training has learned it "
-        "on the training set right after train accuracy is 100 %.",
+        "Plain training does not learn the commutative law before it groks; perturbed training has learned "
+        "it on the training set right after train accuracy is 100 %.",
         "section 5",
         _perturbed("abelian", images=False),
         (
@@ -505,15 +516,14 @@ FIGURES = (
         {
             **{
                 _of_order(alpha): _images(
-                    *INFORMATION, **{f"{name}.alpha": alpha for name in INFORMATION}  # type: ignore[arg-type]
+                    *INFORMATION,
+                    **{f"{name}.alpha": alpha for name in INFORMATION},  # type: ignore[arg-type]
                 )
                 for alpha in ORDERS
             },
             "test split": _images(*INFORMATION, **{f"{name}.split": "test" for name in INFORMATION}),  # type: ignore[arg-type]
         },
-        tuple(
-            Panel((*map(_of_order, ORDERS), "test split"), (column,)) for column in ("pmi.pmi", "pe.pe")
-        ),
+        tuple(Panel((*map(_of_order, ORDERS), "test split"), (column,)) for column in ("pmi.pmi", "pe.pe")),
         check_10,
         reconstructed=UNREAD,
     ),
