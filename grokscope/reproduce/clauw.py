@@ -65,7 +65,10 @@ def _sharpness(results: Results) -> float:
 
 def _shorter_delay(first: Results, second: Results) -> tuple[bool | None, tuple[float, ...]]:
     (a, a_open), (b, b_open) = delay(first), delay(second)
-    return None if a_open or (b_open and not a < b) else below(a, b), (a, b)
+    shorter = below(a, b)
+    # A run that ended before it grokked has a longer delay than is known: only one direction is sure.
+    unsure = (a_open and shorter) or (b_open and shorter is False)
+    return None if unsure else shorter, (a, b)
 
 
 def _sharper(first: Results, second: Results) -> tuple[bool | None, tuple[float, ...]]:
@@ -319,7 +322,8 @@ FIGURES = (
         2,
         "Baseline model with weight decay 0.1",
         "Training has five phases: feature learning, emergence (synergy for redundancy), divergence (both "
-        "drop), delayed emergence (both rise) and decoupling (synergy falls, redundancy and test accuracy rise).",
+        "drop), delayed emergence (both rise) and decoupling (synergy falls, redundancy and test accuracy "
+        "rise).",
         "section 5.1",
         {"weight decay 0.1": _decay("weight decay 0.1", "oinfo")},
         _courses("weight decay 0.1"),

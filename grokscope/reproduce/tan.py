@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Trained
 from grokscope.reproduce.readings import (
@@ -42,20 +42,20 @@ UNPLACED = "neither its caption nor its number was at hand: the text's claim, in
 SMALLER = {"p": 53, "train_fraction": 0.5, "steps": 3000, "checkpoint_every": 50}
 
 
-def _addition(*measures: str, recipe: str = "nanda", steps: str = "all", **parameters: object) -> Group:
-    trained = Trained("modadd", recipe, quick=SMALLER, seeds=1)
-    return Group(trained, measures, steps, parameters=parameters)
+def _addition(*measures: str, recipe: str = "nanda", steps: str = "all") -> Group:
+    return Group(Trained("modadd", recipe, quick=SMALLER, seeds=1), measures, steps)
 
 
-def _images(*measures: str, recipe: str = "mnist", steps: str = "all", **parameters: object) -> Group:
-    other = recipe.replace("mnist", "digits")
+def _images(
+    *measures: str, recipe: str = "mnist", steps: str = "all", parameters: Mapping[str, Any] | None = None
+) -> Group:
     return Group(
         Trained("mnist", recipe, seeds=1),
         measures,
         steps,
         "every:2" if steps == "all" else steps,
-        parameters,
-        stand_in=Trained("digits", other, seeds=3),
+        parameters or {},
+        stand_in=Trained("digits", recipe.replace("mnist", "digits"), seeds=3),
     )
 
 
@@ -461,7 +461,8 @@ FIGURES = (
         PAPER,
         6,
         "Training that is made to be commutative",
-        "A term in the loss that draws f(a, b) and f(b, a) together, with weight 100, speeds up generalisation.",
+        "A term in the loss that draws f(a, b) and f(b, a) together, with weight 100, speeds generalisation "
+        "up.",
         "section 5",
         {
             ADDITION: _addition("abelian"),
@@ -516,12 +517,11 @@ FIGURES = (
         {
             **{
                 _of_order(alpha): _images(
-                    *INFORMATION,
-                    **{f"{name}.alpha": alpha for name in INFORMATION},  # type: ignore[arg-type]
+                    *INFORMATION, parameters={f"{name}.alpha": alpha for name in INFORMATION}
                 )
                 for alpha in ORDERS
             },
-            "test split": _images(*INFORMATION, **{f"{name}.split": "test" for name in INFORMATION}),  # type: ignore[arg-type]
+            "test split": _images(*INFORMATION, parameters={f"{name}.split": "test" for name in INFORMATION}),
         },
         tuple(Panel((*map(_of_order, ORDERS), "test split"), (column,)) for column in ("pmi.pmi", "pe.pe")),
         check_10,
