@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,9 +70,9 @@ class Reproduction:
         found: the measured runs, by group.
         paths: their directories, by group.
         parts: the claim's parts, checked in every seed.
-        caveats: what stood in for what, and why nothing can be decided, as far as there is such a thing.
+        stand_ins: the task that was trained instead, by the task whose data was not at hand.
+        caveats: why nothing can be decided.
         failures: runs or measures that failed.
-        undecidable: whether a caveat forbids a verdict.
     """
 
     figure: Figure
@@ -80,14 +80,22 @@ class Reproduction:
     found: Mapping[str, Comparison]
     paths: Mapping[str, Sequence[Path]]
     parts: Sequence[Part]
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
     caveats: Sequence[str] = ()
     failures: Sequence[str] = ()
-    undecidable: bool = False
 
     @property
     def verdict(self) -> str:
         """Whether the claim held, did not hold, or is undecided; see `Part.verdict` for the rule."""
-        return UNDECIDED if self.undecidable else verdict_of(self.parts)
+        return UNDECIDED if self.caveats else verdict_of(self.parts)
+
+    @property
+    def on(self) -> str:
+        """What stood in for what, in a sentence, or nothing."""
+        return " ".join(
+            f"On {instead}, which stands in for {task}: that was not at hand."
+            for task, instead in self.stand_ins.items()
+        )
 
     @property
     def seeds(self) -> str:
@@ -129,7 +137,7 @@ def reproduce(
         seeds: how many seeds, from 0, instead of the figure's own.
         out: the directory of the run directories.
         data_dir: where MNIST's or IMDb's files lie; where none is said and they are not in the default place,
-            `digits` stands in, and `caveats` says so.
+            `digits` stands in, and `stand_ins` says so.
         device: where to train and measure; another than `cpu` makes other runs.
         workers: processes; more than one needs a script with a `__main__` guard. None is one for every core.
         plugins: from `load_plugins`; loaded when not given.
@@ -171,7 +179,7 @@ def reproduce(
         gathered.found,
         gathered.paths,
         figure.check(gathered.found),
-        [*gathered.stand_ins, *(f"undecided: {reason}" for reason in beyond)],
+        gathered.stand_ins,
+        [f"undecided: {reason}" for reason in beyond],
         gathered.failures,
-        bool(beyond),
     )

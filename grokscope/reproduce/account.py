@@ -60,7 +60,8 @@ def reproduction_page(reproduced: Reproduction) -> RenderableType:
                 INDENT,
             )
         )
-    parts += [Padding(text(caveat, "yellow"), INDENT) for caveat in reproduced.caveats]
+    said = [reproduced.on, *reproduced.caveats]
+    parts += [Padding(text(caveat, "yellow"), INDENT) for caveat in said if caveat]
     parts += [Text(), verdict_line(reproduced)]
     return Group(*parts)
 
@@ -69,7 +70,10 @@ def verdict_line(reproduced: Reproduction) -> Text:
     """Return the verdict with the number of seeds."""
     line = Text("Verdict: ", style="bold")
     line.append(reproduced.verdict, style=f"bold {STYLES[reproduced.verdict]}")
-    line.append(f" ({reproduced.seeds} {'seed' if reproduced.seeds == '1' else 'seeds'})", style="dim")
+    instead = "".join(f"; {task} in place of {missing}" for missing, task in reproduced.stand_ins.items())
+    line.append(
+        f" ({reproduced.seeds} {'seed' if reproduced.seeds == '1' else 'seeds'}{instead})", style="dim"
+    )
     return line
 
 
@@ -136,6 +140,7 @@ def as_dict(reproduced: Reproduction) -> dict[str, Any]:
             }
             for part in reproduced.parts
         ],
+        "stand_ins": dict(reproduced.stand_ins),
         "caveats": list(reproduced.caveats),
         "failures": list(reproduced.failures),
         "runs": {name: [str(path) for path in paths] for name, paths in reproduced.paths.items()},

@@ -60,7 +60,9 @@ def draw(reproduced: Reproduction) -> Drawing:
 
 def _heading(reproduced: Reproduction, width: float) -> str:
     figure = reproduced.figure
-    text = f"{figure.id}: {figure.title}{' (quick)' if reproduced.quick else ''}"
+    quick = " (quick)" if reproduced.quick else ""
+    instead = "".join(f" ({task} for {missing})" for missing, task in reproduced.stand_ins.items())
+    text = f"{figure.id}: {figure.title}{instead}{quick}"
     return "\n".join(textwrap.wrap(text, int(width * 13)))
 
 
@@ -72,7 +74,7 @@ def _footing(reproduced: Reproduction, width: float) -> str:
     if counts and counts[-1] > 1:
         words.append(f"{counts[-1]} seeds: mean, in a band from the lowest to the highest.")
     words.append("Dotted: memorised, dashed: grokked (medians)." if _marks_anything(reproduced) else "")
-    words += reproduced.caveats
+    words += [reproduced.on, *reproduced.caveats]
     return "\n".join(textwrap.wrap(plain_long(" ".join(filter(None, words))), int(width * 16.5)))
 
 

@@ -50,11 +50,11 @@ class Wanted:
 
 @dataclass
 class Gathered:
-    """What has been trained and measured: by group; what stood in for what; what failed."""
+    """What has been trained and measured: by group; the task that stood in for a missing one; what failed."""
 
     found: dict[str, Comparison] = field(default_factory=dict)
     paths: dict[str, tuple[Path, ...]] = field(default_factory=dict)
-    stand_ins: list[str] = field(default_factory=list)
+    stand_ins: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     stopped: bool = False
 
@@ -126,9 +126,9 @@ def _at_hand(trained: Trained, stand_in: Trained, gathered: Gathered, wanted: Wa
     except DataError as error:
         if wanted.data_dir is not None:
             raise
-        sentence = f"{stand_in.task} stands in for {trained.task}: {error}"
-        if sentence not in gathered.stand_ins:
-            gathered.stand_ins.append(sentence)
+        if trained.task not in gathered.stand_ins:
+            gathered.stand_ins[trained.task] = stand_in.task
+            wanted.notify(f"{stand_in.task} stands in for {trained.task}: {error}")
         return stand_in
     return trained
 
@@ -180,7 +180,9 @@ def synergy_peak(results: Results) -> float:
 
 def _measure(words: str, group: Group, paths: tuple[Path, ...], wanted: Wanted) -> Comparison:
     steps = group.quick_steps if wanted.quick and group.quick_steps else group.steps
-    return _analyze(list(paths), group.measures, steps, group.parameters, words, wanted)
+    has_files = isinstance(group.runs, Trained) and group.runs.task in NEEDS_FILES
+    data_dir = wanted.data_dir if has_files else None
+    return _analyze(list(paths), group.measures, steps, group.parameters, words, wanted, data_dir)
 
 
 def _analyze(
@@ -190,6 +192,7 @@ def _analyze(
     parameters: Mapping[str, Any],
     words: str,
     wanted: Wanted,
+    data_dir: Path | None = None,
 ) -> Comparison:
     return analyze_many(
         paths,
@@ -198,7 +201,7 @@ def _analyze(
         settings=parameters,
         workers=wanted.workers or 1,
         device=wanted.device,
-        data_dir=wanted.data_dir,
+        data_dir=data_dir,
         plugins=wanted.plugins,
         progress=lambda done, total, measure, step: wanted.progress(f"measuring {words}", done, total),
     )
