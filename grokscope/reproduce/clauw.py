@@ -88,39 +88,49 @@ def check_1(found: Mapping[str, Comparison]) -> list[Part]:
     return parts
 
 
-def _phase_starts(results: Results) -> dict[str, float]:
+def _in_order(results: Results, *names: str) -> tuple[float, ...]:
+    """Where phases of these names begin, each after the one before; NaN from the first missing one on."""
     from grokscope.statistics.phases import phases
 
-    return {phase.name: float(phase.start) for phase in phases(results).found}
+    left = iter(phases(results).found)
+    starts = [next((float(phase.start) for phase in left if phase.name == name), math.nan) for name in names]
+    return tuple(starts)
 
 
-def _order(results: Results, *names: str) -> tuple[bool | None, tuple[float, ...]]:
-    """Whether the run's phases are these, beginning in this order."""
-    starts = _phase_starts(results)
-    steps = tuple(starts.get(name, math.nan) for name in names)
-    there = all(name in starts for name in names)
-    return there and list(steps) == sorted(steps), steps
+def _all_phases(results: Results) -> tuple[bool | None, tuple[float, ...]]:
+    starts = _in_order(results, *PHASES)
+    return _known(results, not math.isnan(starts[-1])), starts
+
+
+PHASES = ("feature learning", "emergence", "divergence", "delayed emergence", "decoupling")
 
 
 def check_2(found: Mapping[str, Comparison]) -> list[Part]:
     """Five phases in their order."""
-    names = ("feature learning", "emergence", "divergence", "delayed emergence", "decoupling")
     return [
         each(
             found["weight decay 0.1"],
             "all five phases are found, in the paper's order",
-            tuple(f"{name} from step" for name in names),
-            lambda results: _order(results, *names),
+            tuple(f"{name} from step" for name in PHASES),
+            _all_phases,
         )
     ]
 
 
 def _direct(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-    """Whether decoupling follows emergence with nothing in between."""
-    starts = _phase_starts(results)
-    steps = tuple(starts.get(name, math.nan) for name in ("emergence", "decoupling"))
-    unwanted = {"divergence", "delayed emergence"} & set(starts)
-    return bool(below(*steps)) and not unwanted, steps
+    """Whether decoupling follows emergence with nothing in between, and neither comes twice."""
+    from grokscope.statistics.phases import phases
+
+    names = [phase.name for phase in phases(results).found]
+    directly = [name for name in names if name != "feature learning"] == ["emergence", "decoupling"]
+    return _known(results, directly), _in_order(results, "emergence", "decoupling")
+
+
+def _known(results: Results, outcome: bool) -> bool | None:
+    """Return `outcome`, or None where no phases could be looked for."""
+    from grokscope.statistics.phases import phases
+
+    return outcome if phases(results).found else None
 
 
 DIRECT = "decoupling follows emergence, without divergence and delayed emergence"
