@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from grokscope.probe import Probe
     from grokscope.report.figures import plot
     from grokscope.run import Run
+    from grokscope.statistics.score import Scores, score
     from grokscope.tasks.task import Task
     from grokscope.training import train
     from grokscope.training.sweep import Sweep, sweep
@@ -57,6 +58,7 @@ __all__ = [
     "Results",
     "Run",
     "RunError",
+    "Scores",
     "SettingError",
     "StorageError",
     "Sweep",
@@ -73,6 +75,7 @@ __all__ = [
     "model",
     "objective",
     "plot",
+    "score",
     "sweep",
     "task",
     "train",
@@ -85,6 +88,7 @@ _LAZY = {
     "Probe": "grokscope.probe",
     "Results": "grokscope.analysis",
     "Run": "grokscope.run",
+    "Scores": "grokscope.statistics.score",
     "Sweep": "grokscope.training.sweep",
     "Task": "grokscope.tasks.task",
     "analyze": "grokscope.analysis",
@@ -93,6 +97,7 @@ _LAZY = {
     "load_plugins": "grokscope.plugins",
     "objective": "grokscope.objective",
     "plot": "grokscope.report.figures",
+    "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
 }

@@ -17,6 +17,7 @@ from grokscope.cli.measures import measures
 from grokscope.cli.plugins import plugins
 from grokscope.cli.recipes import recipes
 from grokscope.cli.reproduce import reproduce
+from grokscope.cli.score import score
 from grokscope.cli.show import show
 from grokscope.cli.sweep import sweep
 from grokscope.cli.terminal import Stopped, say
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, analyze, show, measures, plugins, recipes, reproduce):
+for command in (train, sweep, analyze, score, show, measures, plugins, recipes, reproduce):
     app.command()(command)
 app.command("import")(import_)
 

@@ -1,5 +1,4 @@
-"""What a segment of a course costs, for ruptures: squared deviations from a level or a line, weighted by how much
-of the step axis each evaluation stands for."""
+"""What a segment of a course costs, for ruptures: squared deviations from a level or a line, weighted."""
 
 from __future__ import annotations
 
@@ -12,8 +11,8 @@ from ruptures.base import BaseCost
 class WeightedLevel(BaseCost):
     """Deviation from a segment's mean: ruptures' `CostL2` where evaluations are not evenly spaced.
 
-    ruptures takes neighbours to be equally far apart. Checkpoints every 5 steps are not so on a log axis, so each
-    counts with its `weights`, its share of the axis. Sums are cumulated once; a segment then costs O(1).
+    ruptures takes neighbours to be equally far apart. Checkpoints every 5 steps are not so on a log axis, so
+    each counts with its `weights`, its share of the axis. Sums are cumulated once; a segment costs O(1).
     """
 
     model = "weighted level"

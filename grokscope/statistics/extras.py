@@ -10,7 +10,7 @@ from grokscope.errors import UsageError
 
 @contextmanager
 def from_extra(what: str) -> Iterator[None]:
-    """Import inside this: a library that is missing raises UsageError that says what needs it, and how to get it."""
+    """Import inside this: of a library that is missing, UsageError says what needs it and how to get it."""
     try:
         yield
     except ImportError as error:

@@ -18,16 +18,19 @@ Scale = Literal["log", "linear"]
 
 FEWEST = 6  # evaluations: three on either side
 CLEAR = 0.5  # share of the squared deviation that the change must account for
+STEEPER = (
+    0.85  # ... of what a straight line accounts for: 0.75 is what the best two levels make of an even ramp
+)
 MOST_ENDS = 200  # a peak's two flanks are looked for among so many evaluations: the search is quadratic
 ROUNDING = 1e-12  # a course that varies by less of its size is constant
 
 RULE = (
-    "A course's transition is its one change of level: the split into two levels, over the log (or linear) step "
-    "axis, that leaves the least squared deviation. A column that is said to peak is split into three levels; "
-    "where the middle one is the highest, the transition is its highest point. A running median of three "
-    "evaluations is taken first, so that single spikes do not count. The change is clear when the levels "
-    f"account for at least {CLEAR:.0%} of the squared deviation, and for more than a straight line does: an even "
-    "ramp changes nowhere."
+    "A course's transition is its one change of level: the split into two levels, over the log (or linear) "
+    "step axis, that leaves the least squared deviation. A column that is said to peak is split into three "
+    "levels; where the middle one is the highest, the transition is its highest point. A running median of "
+    "three evaluations is taken first, so that single spikes do not count. The change is clear when the "
+    f"levels account for at least {CLEAR:.0%} of the squared deviation, and for {STEEPER:.0%} of what a "
+    "straight line accounts for: an even ramp (75 %) changes nowhere."
 )
 
 
@@ -40,7 +43,7 @@ class Transition:
         at: its index among the steps given.
         before, after: the levels on either side; of a peak, its flanks.
         explained: the share of the course's squared deviation that its levels account for, 0 to 1.
-        line: the share that a straight line over the axis accounts for; of an even ramp 1, and its levels 0.75.
+        line: the share that a straight line over the axis accounts for; of an even ramp 1, its levels 0.75.
         shape: `rise`, `fall` or `peak`.
     """
 
@@ -55,26 +58,26 @@ class Transition:
     @property
     def clear(self) -> bool:
         """Whether it is a change, and not the best place to cut noise or a ramp."""
-        return self.explained >= CLEAR and self.explained > self.line
+        return self.explained >= max(CLEAR, STEEPER * self.line)
 
 
 def transition(
     steps: Sequence[int], values: Sequence[float], *, scale: Scale = "log", peak: bool = False
 ) -> Transition | None:
-    """Return the one most likely change point of a course, or None where it is constant or has fewer than six
-    finite values.
+    """Return the one most likely change point of a course, or None where it is constant or has fewer than
+    six finite values.
 
-    Exact search by ruptures (Truong, Oudre & Vayatis 2020, *Selective review of offline change point detection
-    methods*, Signal Processing 167; `Dynp`), of the split with least weighted squared deviation from the levels on
-    either side. It lies where the course crosses the middle between its two levels: at the jump of a step, the
-    middle of an even ramp, the steep part of a sigmoid. An evaluation counts by its share of the axis, so
-    that the answer is about the axis and not about where checkpoints happen to lie. It does not depend on the
-    scale or sign of the values; values that are not finite are left out.
+    ruptures' exact search (`Dynp`; Truong, Oudre & Vayatis 2020, *Selective review of offline change point
+    detection methods*, Signal Processing 167) for the split with least squared deviation from the levels on
+    either side. It lies where the course crosses the middle between the two: at the jump of a step, the steep
+    part of a sigmoid, the middle of a ramp. An evaluation counts by its share of the axis, so that the answer
+    is about the axis and not about where checkpoints happen to lie. The scale and sign of the values do not
+    matter; those that are not finite are left out.
 
     Args:
         steps: ascending.
         values: at these steps.
-        scale: `log` or `linear` step axis. The log axis is log10(step + first gap) where step 0 is among them.
+        scale: `log` or `linear` step axis; log10(step + first gap) where step 0 is among them.
         peak: look for a maximum, as the columns that declare the direction `peak` have; where the middle of
             three levels is not the highest, the change of level is returned instead.
 
@@ -84,7 +87,7 @@ def transition(
     import numpy as np
     from scipy.ndimage import median_filter
 
-    steps, given = np.asarray(steps, np.int64), np.asarray(values, np.float64)
+    given = np.asarray(values, np.float64)
     kept = np.flatnonzero(np.isfinite(given))
     if len(kept) < FEWEST:
         return None
@@ -95,11 +98,12 @@ def transition(
     smooth = median_filter(course / size, size=3, mode="nearest")
     if np.ptp(smooth) <= ROUNDING:
         return None
-    axis = axis_of(steps[kept], scale)
+    at_steps = np.asarray(steps, np.int64)[kept]
+    axis = axis_of(at_steps, scale)
     found = (_peak(smooth, axis) if peak else None) or _change(smooth, axis)
     at, before, after, explained, shape = found
     return Transition(
-        step=int(steps[kept[at]]),
+        step=int(at_steps[at]),
         at=int(kept[at]),
         before=before * float(size),
         after=after * float(size),

@@ -1,0 +1,175 @@
+"""`grokscope score`: which measure changes before test accuracy, how early, and how surely."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grokscope.cli.measuring import (
+    Baseline,
+    DataDir,
+    Device,
+    Names,
+    Runs,
+    Settings,
+    Steps,
+    Workers,
+    end,
+    measured,
+)
+from grokscope.cli.options import Quiet
+from grokscope.cli.terminal import data_width, print_data
+
+if TYPE_CHECKING:
+    from grokscope.analysis import Comparison
+    from grokscope.statistics.score import Scores
+
+
+class Axis(StrEnum):
+    """The step axis."""
+
+    log = "log"
+    linear = "linear"
+
+
+class Since(StrEnum):
+    """From where on courses are looked at."""
+
+    memorisation = "memorisation"
+    start = "start"
+
+
+def score(
+    runs: Runs,
+    measure: Names = None,
+    steps: Steps = "all",
+    settings: Settings = None,
+    baseline: Baseline = None,
+    train_threshold: Annotated[
+        float, typer.Option(help="Train accuracy that counts as memorised, three evaluations in a row.")
+    ] = 0.99,
+    test_threshold: Annotated[
+        float, typer.Option(help="Test accuracy that counts as grokked, likewise.")
+    ] = 0.95,
+    control: Annotated[
+        str, typer.Option(metavar="COLUMN", help="What the partial correlation controls for.")
+    ] = "weight_norm.l2_all",
+    since: Annotated[
+        Since, typer.Option(help="Look for changes from memorisation on, or from the start.")
+    ] = Since.memorisation,
+    x: Annotated[Axis, typer.Option("--x", help="The step axis on which changes are looked for.")] = Axis.log,
+    confidence: Annotated[float, typer.Option(help="Of intervals and tests.")] = 0.95,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="Score the columns by layer too.")] = False,
+    csv_file: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="FILE", help="Write CSV, one row per run and column; - is stdout."),
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="CSV with one row per column, over the runs.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    device: Device = "cpu",
+    data_dir: DataDir = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Say which measure changes before test accuracy, how early, how surely, and beyond the weight norm.
+
+    leads, lags: its change comes before, or after, test accuracy's own. coincides: within 12 % of the step.
+    confounded: its correlation with test accuracy is strong, and gone when the control's ranks are taken out.
+    undecided: none of these; fewer than five runs that grok decide nothing.
+    """
+    from grokscope.plugins import load_plugins
+    from grokscope.statistics.score import score as scored
+
+    plugins = load_plugins()
+    asked = [each.title for each in plugins.select(measure.split(",") if measure else None)]
+    found = measured(
+        runs,
+        quiet=quiet,
+        measures=_with_control(asked, control),
+        steps=steps,
+        settings=settings,
+        baseline=baseline,
+        device=device,
+        data_dir=data_dir,
+        workers=workers,
+        plugins=plugins,
+    )
+    if found.runs:
+        scores = scored(
+            found,
+            columns=_columns(found, asked, control, per_layer),
+            train=train_threshold,
+            test=test_threshold,
+            control=control,
+            scale=x.value,
+            since=since.value,
+            confidence=confidence,
+        )
+        _print(scores, found, csv_file, summary, json)
+    end(found)
+
+
+def _with_control(asked: Sequence[str], control: str) -> list[str]:
+    from grokscope.analysis.results import split_name
+
+    measure = split_name(control)[0]
+    return [*asked, *([] if measure in asked else [measure])]
+
+
+def _columns(found: Comparison, asked: Sequence[str], control: str, per_layer: bool) -> list[str]:
+    """The columns of the measures asked for, and the control."""
+    from grokscope.analysis.results import split_name
+    from grokscope.statistics.score import default_columns
+
+    names = [name for name in default_columns(found, per_layer) if split_name(name)[0] in asked]
+    return names if control in names else [*names, control]
+
+
+def _print(scores: Scores, found: Comparison, csv_file: str | None, summary: bool, json: bool) -> None:
+    from grokscope.report.text import json_text
+
+    if csv_file is not None:
+        _export(csv_text(scores, found, summary), csv_file)
+    if json:
+        print_data(json_text(scores.as_dict()))
+    elif csv_file != "-":
+        from grokscope.report.scores import scores_table
+
+        print_data(scores_table(scores, data_width()))
+
+
+def csv_text(scores: Scores, found: Comparison, summary: bool = False) -> str:
+    """Return the scores as CSV: one row per run and column with the settings in which the runs differ, or one
+    per column."""
+    from dataclasses import asdict
+
+    from grokscope.report.text import csv_cell
+
+    rows: list[dict[str, Any]]
+    if summary:
+        rows = [asdict(row) for row in scores.summaries]
+    else:
+        rows = [{"run": row.run, **found.settings_of(row.run), **asdict(row)} for row in scores.rows]
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    if rows:
+        writer.writerow([csv_cell(name) for name in rows[0]])
+    writer.writerows([csv_cell(value) for value in row.values()] for row in rows)
+    return stream.getvalue()
+
+
+def _export(content: str, file: str) -> None:
+    if file == "-":
+        print_data(content)
+        return
+    from grokscope.run.files import atomic_write
+
+    atomic_write(Path(file), content.encode())

@@ -1,0 +1,201 @@
+"""The tables of `grokscope score`: what every column says over the runs, fitted to a width."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from grokscope.analysis.results import split_name
+from grokscope.report.tables import GROKKED, MARKS, MEMORISED, plain_table, text
+from grokscope.report.text import printable
+from grokscope.statistics.score import Scores
+
+GAP = 2
+LEAST_NAME = 14  # characters of a column's name that stay
+VERDICTS = {
+    "leads": "bold green",
+    "lags": "yellow",
+    "coincides": "cyan",
+    "confounded": "red",
+    "undecided": "dim",
+}
+CHANGE = "A"  # test accuracy's own change, beside M and G
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A table's column: its header, what it says of a row, its turn when room is given out."""
+
+    header: str
+    say: Callable[[Any], Text]
+    turn: int
+    justify: Literal["left", "right"] = "right"
+
+
+def scores_table(scores: Scores, width: int) -> RenderableType:
+    """Return when each run groks, and what every column says over the runs, or of one run.
+
+    Where the width is short the less important numbers go first; CSV and JSON have them all.
+    """
+    several = len(scores.reference) > 1
+    rows: Sequence[Any] = scores.summaries if several else scores.rows
+    room = _room_for_names(rows, width)
+    shown = _fitting(rows, _over_runs(scores) if several else _ONE_RUN, width - room)
+    legend = Text("\n").join(_legend(scores, [field.header for field in shown]))
+    return Group(_steps(scores, width), Text(), _table(rows, shown, room), Text(), legend)
+
+
+def _over_runs(scores: Scores) -> Sequence[_Field]:
+    changes: dict[str, list[int]] = {}
+    for row in scores.rows:
+        if row.transition_step is not None and row.grokking_step is not None:
+            changes.setdefault(row.column, []).append(row.transition_step)
+    return (
+        _Field("change", lambda s: _step(changes.get(s.column)), 6),
+        _Field("lead", lambda s: _signed(s.lead), 7),
+        _Field("ahead", lambda s: _signed(s.ahead), 1),
+        _Field("interval", lambda s: _interval(s.ahead_low, s.ahead_high), 3, "left"),
+        _Field("before", lambda s: Text(f"{s.before}/{s.clear}" if s.clear else "–"), 5),
+        _Field("p", lambda s: _p(s.p_adjusted), 9),
+        _Field("sign p", lambda s: _p(s.sign_p_adjusted), 11),
+        _Field("rho", lambda s: _signed(s.spearman), 4),
+        _Field("tau", lambda s: _signed(s.kendall), 10),
+        _Field("partial", lambda s: _signed(s.partial), 2),
+        _Field("interval", lambda s: _interval(s.partial_low, s.partial_high), 8, "left"),
+        _Field("verdict", lambda s: Text(s.verdict, VERDICTS[s.verdict]), 0, "left"),
+    )
+
+
+_ONE_RUN: Sequence[_Field] = (
+    _Field("change", lambda s: _step(None if s.transition_step is None else [s.transition_step]), 0),
+    _Field("shape", lambda s: Text(s.shape or "–"), 7, "left"),
+    _Field("lead", lambda s: Text("–" if math.isnan(s.lead) else f"{s.lead:+.0f}"), 1),
+    _Field("log lead", lambda s: _signed(s.log_lead), 5),
+    _Field("ahead", lambda s: _signed(s.ahead), 4),
+    _Field("rho", lambda s: _signed(s.spearman), 3),
+    _Field("tau", lambda s: _signed(s.kendall), 6),
+    _Field("partial", lambda s: _signed(s.partial), 2),
+)
+
+
+def _room_for_names(rows: Sequence[Any], width: int) -> int:
+    names = [*_names([row.column for row in rows]), *(printable(split_name(row.column)[0]) for row in rows)]
+    return min(max(map(len, names), default=0), max(LEAST_NAME, width // 3))
+
+
+def _shortened(name: str, room: int) -> str:
+    """A name without its beginning where it is too long: it is the end that tells columns and runs apart."""
+    inset = name[: len(name) - len(name.lstrip())]
+    return name if len(name) <= room else inset + "…" + name[len(inset) + 1 - room :]
+
+
+def _fitting(rows: Sequence[Any], fields: Sequence[_Field], width: int) -> list[_Field]:
+    """The fields that fit into the width, in their order."""
+    room = width
+    chosen = []
+    for field in sorted(fields, key=lambda field: field.turn):
+        room -= GAP + max([len(field.header), *(len(field.say(row)) for row in rows)])
+        if room < 0:
+            break
+        chosen.append(field)
+    return [field for field in fields if field in chosen]
+
+
+def _names(columns: Sequence[str]) -> list[str]:
+    """What the first column shows: `column:label` under its measure's heading; alone, the measure's name."""
+    rows = Counter(split_name(column)[0] for column in columns)
+    names = []
+    for full in columns:
+        measure, column, label = split_name(full)
+        if rows[measure] > 1:
+            names.append(printable(f"  {column}:{label}" if label else f"  {column}"))
+        else:
+            names.append(printable(measure if column == measure and not label else full))
+    return names
+
+
+def _table(rows: Sequence[Any], fields: Sequence[_Field], room: int) -> Table:
+    table = plain_table()
+    table.add_column("", no_wrap=True, overflow="ellipsis")
+    for field in fields:
+        table.add_column(field.header, justify=field.justify, no_wrap=True)
+    heading = ""
+    for row, name in zip(rows, _names([row.column for row in rows]), strict=True):
+        measure = split_name(row.column)[0]
+        if name.startswith(" ") and measure != heading:
+            table.add_row(text(_shortened(measure, room), "bold"))
+        heading = measure
+        title = text(_shortened(name, room), "" if name.startswith(" ") else "bold")
+        table.add_row(title, *(field.say(row) for field in fields))
+    return table
+
+
+def _steps(scores: Scores, width: int) -> Table:
+    """One line per run: when it memorises, when test accuracy changes, when it groks."""
+    table = plain_table("run")
+    for mark, style, header in (
+        (MEMORISED, MARKS[MEMORISED], "memorised"),
+        (CHANGE, "bold cyan", "accuracy"),
+        (GROKKED, MARKS[GROKKED], "grokked"),
+    ):
+        head = Text(f"{mark} ", style) + Text(header if width >= 60 else "", "bold")
+        table.add_column(head, justify="right", no_wrap=True)
+    seen = {row.run: (row.memorisation_step, row.grokking_step) for row in scores.rows}
+    room = max(LEAST_NAME, width - (43 if width >= 60 else 24))
+    for run, changed in scores.reference.items():
+        memorised, grokked = seen.get(run, (None, None))
+        steps = (memorised, changed, grokked)
+        table.add_row(
+            text(_shortened(printable(run), room)), *("–" if step is None else str(step) for step in steps)
+        )
+    return table
+
+
+def _legend(scores: Scores, shown: Sequence[str]) -> Iterable[Text]:
+    control = printable(scores.control)
+    several = len(scores.reference) > 1
+    start = "the memorisation step" if scores.since == "memorisation" else "the start"
+    words = {
+        "change": f"step of its clearest change from {start} on" + ("; the median" if several else ""),
+        "lead": f"before grokking (test accuracy ≥ {scores.test:.0%}), " + ("log10" if several else "steps"),
+        "log lead": "log10 of the ratio of the two steps",
+        "ahead": f"before test accuracy's own change ({CHANGE}), log10",
+        "before": "runs in which it changes before test accuracy does",
+        "p": "Student's test of ahead, Holm-corrected",
+        "sign p": "sign test of ahead, Holm-corrected",
+        "interval": f"{scores.confidence:.0%} bootstrap interval over the runs, of what is left of it",
+        "rho": "Spearman with test accuracy",
+        "tau": "Kendall with test accuracy",
+        "partial": f"rho with {control} taken out",
+    }
+    for header in dict.fromkeys(shown):
+        if header in words:
+            yield Text(f"{header}: ", "bold dim") + Text(words[header], "dim")
+    for note in scores.notes:
+        yield text(note, "yellow")
+
+
+def _step(steps: Sequence[int] | None) -> Text:
+    return Text(f"{median(steps):.0f}") if steps else Text("–", "dim")
+
+
+def _signed(value: float) -> Text:
+    return Text("–", "dim") if math.isnan(value) else Text(f"{value:+.2f}")
+
+
+def _interval(low: float, high: float) -> Text:
+    return Text("" if math.isnan(low) else f"{low:+.2f} {high:+.2f}", "dim")
+
+
+def _p(value: float) -> Text:
+    if math.isnan(value):
+        return Text("–", "dim")
+    return Text("<0.001" if value < 0.001 else f"{value:.3f}")

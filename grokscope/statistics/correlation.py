@@ -1,0 +1,75 @@
+"""How the ranks of two courses go together, and what of it is left when a third one's are taken out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SAME = 1.0 - 1e-9  # a rank correlation that leaves nothing to control for
+
+
+def _common(*courses: np.ndarray | None) -> list[np.ndarray] | None:
+    """The courses where all are finite; None where one is missing, or fewer than three points are left."""
+    import numpy as np
+
+    present = [course for course in courses if course is not None]
+    if len(present) < len(courses):
+        return None
+    sound = np.all([np.isfinite(course) for course in present], axis=0)
+    return [course[sound] for course in present] if sound.sum() >= 3 else None
+
+
+def varies(course: np.ndarray) -> bool:
+    """Return whether a course is not constant."""
+    return bool((course != course[0]).any())
+
+
+def spearman(x: np.ndarray | None, y: np.ndarray | None) -> float:
+    """Return Spearman's rank correlation (scipy), NaN where a course is missing or constant."""
+    from scipy.stats import spearmanr
+
+    both = _common(x, y)
+    if both is None or not all(map(varies, both)):
+        return math.nan
+    return float(spearmanr(*both).statistic)
+
+
+def kendall(x: np.ndarray | None, y: np.ndarray | None) -> float:
+    """Return Kendall's tau-b (scipy), NaN where a course is missing or constant."""
+    from scipy.stats import kendalltau
+
+    both = _common(x, y)
+    if both is None or not all(map(varies, both)):
+        return math.nan
+    return float(kendalltau(*both).statistic)
+
+
+def partial_spearman(x: np.ndarray | None, y: np.ndarray | None, control: np.ndarray | None) -> float:
+    """Return Spearman's partial correlation of x and y, controlling for `control`.
+
+    The Pearson correlation of what is left of the ranks of x and y when those of `control` are taken out by
+    linear regression; it is (r_xy - r_xc r_yc) / sqrt((1 - r_xc^2) (1 - r_yc^2)) of Spearman's r (Kendall &
+    Stuart, *The Advanced Theory of Statistics* 2, chapter 27). Only what is linear in the ranks is taken out.
+    A constant control takes nothing out. NaN where a course is constant, or has the control's very ranks.
+    """
+    from scipy.stats import pearsonr, rankdata
+
+    found = _common(x, y, control)
+    if found is None or not all(map(varies, found[:2])):
+        return math.nan
+    if not varies(found[2]):
+        return spearman(x, y)
+    if max(abs(spearman(found[0], found[2])), abs(spearman(found[1], found[2]))) > SAME:
+        return math.nan
+    first, second, third = (rankdata(course) for course in found)
+    return float(pearsonr(_left_over(first, third), _left_over(second, third)).statistic)
+
+
+def _left_over(ranks: np.ndarray, control: np.ndarray) -> np.ndarray:
+    from scipy.stats import linregress
+
+    line = linregress(control, ranks)
+    return ranks - line.intercept - line.slope * control
