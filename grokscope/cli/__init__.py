@@ -14,6 +14,7 @@ import typer
 from grokscope.cli.analyze import analyze
 from grokscope.cli.importing import import_
 from grokscope.cli.measures import measures
+from grokscope.cli.plot import plot
 from grokscope.cli.plugins import plugins
 from grokscope.cli.recipes import recipes
 from grokscope.cli.reproduce import reproduce
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, sweep, analyze, score, show, measures, plugins, recipes, reproduce):
+for command in (train, sweep, analyze, score, show, plot, measures, plugins, recipes, reproduce):
     app.command()(command)
 app.command("import")(import_)
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.analysis import Comparison, Results
 from grokscope.errors import UsageError
-from grokscope.report.figures.columns import chosen_columns, one_column
+from grokscope.report.figures.columns import LOSS, chosen_columns, one_column
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from rich.console import RenderableType
 
-__all__ = ["FORMATS", "chosen_columns", "curves", "one_column", "pareto", "picture", "plot"]
+__all__ = ["FORMATS", "chosen_columns", "curves", "one_column", "pareto", "picture", "plot", "plot_text"]
 
 FORMATS = ("png", "svg", "pdf")
 Scale = Literal["log", "linear"]
@@ -38,7 +39,8 @@ def plot(
 
     Args:
         found: what `analyze` or `analyze_many` returned.
-        columns: names as in `chosen_columns`; None is every column of numbers that is not by layer.
+        columns: names as in `chosen_columns`; None is every column of numbers that is not by layer, or the
+            losses where nothing was measured.
         x: the step axis. On `log` the way from step 0 to the first step after it is linear.
         normalise: every column of every run from its lowest (0) to its highest value (1).
         per_layer: the columns by layer of the named measures too.
@@ -50,8 +52,7 @@ def plot(
         UsageError: an unknown column, too many of them, or matplotlib is not installed.
     """
     if pareto is not None:
-        horizontal, vertical = pareto
-        return _pareto(found, horizontal, vertical, size=size)
+        return _pareto(found, *_pair(found, pareto), colour=x, size=size)
     return curves(found, columns, x=x, normalise=normalise, per_layer=per_layer, phases=phases, size=size)
 
 
@@ -85,9 +86,9 @@ def curves(
     from grokscope.report.figures import drawing
     from grokscope.report.figures.courses import Picture
 
-    chosen = chosen_columns(found, columns, per_layer)
-    picture = Picture.of(_comparison(found), chosen, normalise=normalise, train=train, test=test)
-    return drawing.draw_curves(picture, scale=x, phases=phases or {}, size=size, title=title)
+    chosen = _chosen(found, columns, per_layer)
+    picture = Picture.of(_comparison(found), chosen, scale=x, normalise=normalise, train=train, test=test)
+    return drawing.draw_curves(picture, phases=phases or {}, size=size, title=title)
 
 
 def pareto(
@@ -95,6 +96,7 @@ def pareto(
     x: str,
     y: str,
     *,
+    colour: Scale = "log",
     size: tuple[float, float] | None = None,
     title: str | None = None,
     train: float = MEMORISED_AT,
@@ -102,18 +104,59 @@ def pareto(
 ) -> Figure:
     """Return column `y` over column `x`, a point for every step of every run, coloured by step.
 
+    Runs whose settings differ in more than the seed have a panel for each of these settings.
+
+    Args:
+        x, y: names as in `one_column`.
+        colour: the scale of the steps' colours.
+        found, size, title, train, test: as for `curves`.
+
     Raises UsageError: as `plot` does.
     """
     _require_matplotlib()
     from grokscope.report.figures import drawing
     from grokscope.report.figures.courses import Picture
 
-    chosen = [one_column(found, x), one_column(found, y)]
-    picture = Picture.of(_comparison(found), chosen, normalise=False, train=train, test=test)
-    return drawing.draw_pareto(picture, chosen[0], chosen[1], size=size, title=title)
+    chosen = _pair(found, (x, y))
+    picture = Picture.of(_comparison(found), chosen, scale=colour, finer=False, train=train, test=test)
+    return drawing.draw_pareto(picture, *chosen, size=size, title=title)
 
 
 _pareto = pareto  # `plot` has an argument of that name
+
+
+def plot_text(
+    found: Comparison | Results,
+    columns: Columns = None,
+    *,
+    width: int,
+    height: int,
+    colour: bool,
+    x: Scale = "log",
+    normalise: bool = False,
+    per_layer: bool = False,
+    pareto: Sequence[str] | None = None,
+) -> RenderableType:
+    """Return what `plot` draws as text of `width` columns and about `height` rows, for rich to print.
+
+    Without `colour` symbols tell the lines apart.
+
+    Raises UsageError: as `plot` does, and where plotext is not installed.
+    """
+    try:
+        import plotext  # noqa: F401
+    except ImportError as error:
+        raise UsageError("a plot in the terminal needs plotext: pip install 'grokscope[report]'") from error
+    from grokscope.report.figures import terminal
+    from grokscope.report.figures.courses import Picture
+
+    comparison = _comparison(found)
+    if pareto is not None:
+        pair = _pair(found, pareto)
+        return terminal.pareto_text(Picture.of(comparison, pair, finer=False), pair, width, height, colour)
+    chosen = _chosen(found, columns, per_layer)
+    shown = Picture.of(comparison, chosen, scale=x, normalise=normalise)
+    return terminal.curves_text(shown, width, height, colour)
 
 
 def picture(figure: Figure, format: str) -> bytes:
@@ -126,6 +169,17 @@ def picture(figure: Figure, format: str) -> bytes:
     from grokscope.report.figures import drawing
 
     return drawing.as_file(figure, format)
+
+
+def _chosen(found: Comparison | Results, columns: Columns, per_layer: bool) -> list[str]:
+    chosen = chosen_columns(found, columns, per_layer)
+    return chosen_columns(found, LOSS) if columns is None and not chosen else chosen
+
+
+def _pair(found: Comparison | Results, names: Sequence[str]) -> tuple[str, str]:
+    if len(names) != 2:
+        raise UsageError(f"pareto must be two columns, got {len(names)}")
+    return one_column(found, names[0]), one_column(found, names[1])
 
 
 def _comparison(found: Comparison | Results) -> Comparison:

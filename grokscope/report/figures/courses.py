@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +16,10 @@ from grokscope.analysis.results import split_name
 from grokscope.errors import UnknownName, UsageError
 from grokscope.measure import Column
 from grokscope.report.text import number
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS
 
 SEED = ("seed", "training.seed")  # runs that differ in it alone are repetitions
+SCALES = ("log", "linear")
 MOST_PANELS = 30
 
 
@@ -46,9 +48,9 @@ class Mark:
     runs: int
 
     @property
-    def median(self) -> float | None:
-        """The median step, None where no run gets there."""
-        return float(np.median(self.steps)) if self.steps else None
+    def median(self) -> float:
+        """The median step, NaN where no run gets there."""
+        return float(np.median(self.steps)) if self.steps else math.nan
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,9 @@ class Picture:
         also: other settings in which groups differ.
         panels: what is drawn beside the accuracies, panel by panel.
         normalised: whether every column lies between 0 and 1.
+        scale: of the step axis, `log` or `linear`.
+        finer: whether it goes by the steps of the finer curve, which accuracies are drawn from.
+        declared: what is known of the columns.
     """
 
     groups: tuple[Group, ...]
@@ -111,13 +116,25 @@ class Picture:
     also: tuple[str, ...]
     panels: tuple[Panel, ...]
     normalised: bool
+    scale: str
+    finer: bool
     declared: Mapping[str, Column]
 
     @classmethod
     def of(
-        cls, comparison: Comparison, columns: Sequence[str], *, normalise: bool, train: float, test: float
+        cls,
+        comparison: Comparison,
+        columns: Sequence[str],
+        *,
+        scale: str = "log",
+        finer: bool = True,
+        normalise: bool = False,
+        train: float = MEMORISED_AT,
+        test: float = GROKKED_AT,
     ) -> Picture:
         """Decide what is drawn of `comparison`. Raises UsageError for no runs or too many panels."""
+        if scale not in SCALES:
+            raise UsageError(f"the step axis must be {' or '.join(SCALES)}, got {scale!r}")
         if not comparison.runs:
             raise UsageError("a figure needs at least one measured run, got none")
         told_by, also, sets = _groups(comparison)
@@ -132,7 +149,7 @@ class Picture:
                 f"a figure has room for {MOST_PANELS} panels, got {len(panels)}: "
                 "name fewer columns, for example measure.column"
             )
-        return cls(groups, told_by, also, panels, normalise, comparison.declared)
+        return cls(groups, told_by, also, panels, normalise, scale, finer, comparison.declared)
 
     @cached_property
     def runs(self) -> dict[str, Results]:
@@ -142,14 +159,51 @@ class Picture:
     @cached_property
     def steps(self) -> np.ndarray:
         """All steps at which anything is drawn."""
-        drawn = [_steps_of(results, "test_accuracy") for results in self.runs.values()]
+        drawn = [_steps_of(results, "test_accuracy") for results in self.runs.values() if self.finer]
         drawn += [np.asarray(results.steps, float) for results in self.runs.values()]
-        return np.unique(np.concatenate(drawn))
+        return np.unique(
+            np.concatenate([*drawn, [0.0]]) if not sum(map(len, drawn)) else np.concatenate(drawn)
+        )
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The first step after 0 and the last, where these are two."""
+        positive = self.steps[self.steps > 0]
+        return (float(positive[0]), float(positive[-1])) if len(positive) > 1 else None
+
+    @property
+    def name(self) -> str:
+        """What the runs are, in few words."""
+        if len(self.runs) == 1:
+            return next(iter(self.runs))
+        configs = [results.config for results in self.runs.values()]
+        task = _shared(config.get("task", {}).get("name") for config in configs)
+        recipe = _shared(config.get("recipe") for config in configs)
+        words = " ".join(word for word in dict.fromkeys((task, recipe)) if word)
+        return f"{words}, {len(configs)} runs" if words else f"{len(configs)} runs"
 
     def title_of(self, column: str) -> str:
         """Return a column's name with its unit."""
         unit = self.declared[column].unit if column in self.declared else ""
         return f"{column} ({unit})" if unit else column
+
+
+def _shared(values: Iterable[Any]) -> str:
+    found = {str(value) for value in values if value}
+    return found.pop() if len(found) == 1 else ""
+
+
+def decades(first: float, last: float) -> list[float]:
+    """Return the ticks of a log axis: powers of ten, with 2 and 5 between them where there are few.
+
+    >>> decades(5, 6000), decades(30, 600)
+    ([10.0, 100.0, 1000.0], [50.0, 100.0, 200.0, 500.0])
+    """
+    powers = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
+    tens = [10.0**power for power in powers if first <= 10.0**power <= last]
+    if len(tens) > 2:
+        return tens
+    return [m * 10.0**power for power in powers for m in (1, 2, 5) if first <= m * 10.0**power <= last]
 
 
 def normalised(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How figures look: colours that colour-blind readers and grey print tell apart, sizes, fonts, foreign text."""
+"""How figures look: colours that colour-blind readers and grey print tell apart, fonts, foreign text."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from grokscope.report.text import printable
 
 INK, QUIET, FAINT, PAPER = "#262626", "#6b6b6b", "#c9c9c9", "white"
 TRAIN, TEST = "#8c8c8c", INK
+DASHED, DOTTED = (0, (4, 1.6)), (0, (1.2, 1.4))
 # Okabe & Ito 2008, without black and the yellow that no print shows, dark and light in turn.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (2.6, 1.2)), "-")
@@ -57,8 +58,8 @@ _NOT_OURS = {"backend", "backend_fallback", "interactive", "toolbar", "timezone"
 @contextmanager
 def look() -> Iterator[None]:
     """Draw in the house's look, whatever the user's matplotlibrc says."""
-    defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name not in _NOT_OURS}
-    with matplotlib.rc_context({**defaults, **_LOOK}):
+    settings: Any = {k: value for k, value in matplotlib.rcParamsDefault.items() if k not in _NOT_OURS}
+    with matplotlib.rc_context(settings | _LOOK):
         yield
 
 

@@ -1,0 +1,159 @@
+"""`grokscope plot`: figures of measured runs, as a file or in the terminal."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grokscope.cli.measuring import (
+    Baseline,
+    DataDir,
+    Device,
+    Runs,
+    Settings,
+    Steps,
+    Workers,
+    end,
+    measured,
+)
+from grokscope.cli.options import Quiet
+from grokscope.cli.terminal import print_data
+from grokscope.errors import UsageError
+
+if TYPE_CHECKING:
+    from grokscope.analysis import Comparison
+
+
+class Scale(StrEnum):
+    """The step axis."""
+
+    log = "log"
+    linear = "linear"
+
+
+def plot(
+    runs: Runs,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            "--measure",
+            "-m",
+            metavar="NAMES",
+            help="Measures, families, globs, or columns (`oinfo.synergy`, or `synergy` where that is clear), "
+            "separated by commas. Default: the losses.",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write a .png, .svg or .pdf instead."),
+    ] = None,
+    x: Annotated[Scale, typer.Option("--x", help="The step axis.")] = Scale.log,
+    normalise: Annotated[
+        bool,
+        typer.Option(
+            "--normalise", help="Every column from its lowest to its highest value of the run, on one axis."
+        ),
+    ] = False,
+    pareto: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y", help="One column over another instead, coloured by step."),
+    ] = None,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Draw the columns by layer of the measures too.")
+    ] = False,
+    steps: Steps = "all",
+    settings: Settings = None,
+    baseline: Baseline = None,
+    device: Device = "cpu",
+    data_dir: DataDir = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Draw accuracies and measures of a run, or of several, over the steps.
+
+    Train and test accuracy are on the left axis, the measure is on the right; M and G mark the memorisation
+    and the grokking step. Runs that differ in the seed alone are one line, their mean, in a band from lowest
+    to highest; of runs that differ otherwise there is a line for each setting. Without -o the figure is
+    drawn in the terminal. What is not measured yet is computed and stored.
+    """
+    kind = _format(file)
+    names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
+    pair = _pair(pareto)
+    found = measured(
+        runs,
+        quiet=quiet,
+        measures=_measures(pair or names),
+        steps=steps,
+        settings=settings,
+        baseline=baseline,
+        device=device,
+        data_dir=data_dir,
+        workers=workers,
+    )
+    if found.runs:
+        options: dict[str, Any] = {"x": x.value}
+        if pair:
+            options |= {"pareto": pair}
+        else:
+            options |= {"normalise": normalise, "per_layer": per_layer}
+        if file is None:
+            _show(found, names, options)
+        else:
+            _write(found, names, options, file, kind)
+    end(found)
+
+
+def _format(file: Path | None) -> str:
+    """The format that a file's name asks for."""
+    from grokscope.report.figures import FORMATS
+
+    kind = file.suffix.removeprefix(".").lower() if file else ""
+    if file and kind not in FORMATS:
+        raise UsageError(f"-o must end in .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}, got {file}")
+    return kind
+
+
+def _pair(names: str | None) -> list[str] | None:
+    pair = [name.strip() for name in names.split(",")] if names is not None else None
+    if pair is not None and (len(pair) != 2 or not all(pair)):
+        raise UsageError(f"--pareto must be two columns, for example synergy,redundancy, got {names!r}")
+    return pair
+
+
+def _measures(names: list[str]) -> list[str]:
+    from grokscope.plugins import load_plugins
+    from grokscope.report.figures.columns import measures_of
+
+    return measures_of(names, load_plugins())
+
+
+def _show(found: Comparison, names: list[str], options: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from grokscope.report.figures import plot_text
+
+    console = Console()
+    colour = console.color_system is not None and not console.no_color
+    print_data(plot_text(found, names, width=console.width, height=console.height, colour=colour, **options))
+
+
+def _write(found: Comparison, names: list[str], options: dict[str, Any], file: Path, kind: str) -> None:
+    from grokscope.report.figures import picture, plot
+    from grokscope.run.files import atomic_write
+
+    figure = plot(found, names, phases=_phases(found), **options)
+    atomic_write(file, picture(figure, kind))
+
+
+def _phases(found: Comparison) -> dict[str, Any]:
+    """The phases of the runs whose columns tell them."""
+    from importlib import import_module
+
+    try:
+        phases = import_module("grokscope.statistics.phases").phases
+    except ImportError:
+        return {}
+    return {run: phases(results) for run, results in found.runs.items()}
