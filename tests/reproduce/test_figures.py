@@ -48,13 +48,13 @@ def run(test=None, *, train=None, seed=0, **columns):
         "test_accuracy": level(0, 1, 1000) if test is None else test,
     }
     curve |= {"train_loss": 1.0 - curve["train_accuracy"], "test_loss": 1.0 - curve["test_accuracy"]}
-    test_loss = named.pop("curve.test_loss", None)
-    if test_loss is not None:
-        curve["test_loss"] = test_loss
+    curve["test_loss"] = named.pop("curve.test_loss", curve["test_loss"])
+    memorised = np.flatnonzero(curve["train_accuracy"] >= 0.99)
     return Results(
         run=f"run-s{seed}",
         columns={"step": GRID.tolist(), **{name: values.tolist() for name, values in named.items()}},
         declared={name: Column(split_name(name)[1], "synthetic") for name in named},
+        memorisation_step=int(GRID[memorised[0]]) if len(memorised) else None,
         curve=curve,
         config={"recipe": "synthetic", "task": {}, "model": {}, "training": {"seed": seed}},
     )
@@ -142,6 +142,35 @@ def real_data(norm, entropy, complexity, sparsity=None, test=None):
     }
 
 
+def emergence(synergy, redundancy, loss, **others):
+    """Courses of the phases' three columns through points over log steps."""
+    return group(
+        oinfo__synergy=bumps(*synergy),
+        oinfo__redundancy=bumps(*redundancy),
+        curve__test_loss=bumps(*loss),
+        **others,
+    )
+
+
+# Memorised at 100; synergy and redundancy trade places, fall together, rise together, part.
+FIVE = emergence(
+    ((0, 0), (100, 0.02), (300, 0.3), (800, 0.1), (2000, 0.4), (5000, 0.05)),
+    ((0, 0.4), (100, 0.38), (300, 0.1), (800, 0.05), (2000, 0.2), (5000, 0.3)),
+    ((0, 4), (100, 9), (300, 6), (800, 9), (2000, 4), (5000, 0.2)),
+    oinfo__synergy_neurons=level(100, 100, 50),
+)
+DIRECTLY = emergence(
+    ((0, 0), (100, 0.02), (900, 0.5), (5000, 0.05)),
+    ((0, 0.4), (100, 0.05), (900, 0.03), (5000, 0.1)),
+    ((0, 4), (100, 9), (900, 5), (5000, 0.2)),
+    oinfo__synergy_neurons=level(200, 200, 50),
+)
+REDUNDANCY_LAST = emergence(
+    ((0, 0), (50, 0.5), (900, 0.4), (5000, 0.4)),
+    ((0, 0.4), (100, 0.4), (2000, 0.4), (5000, 0.03)),
+    ((0, 4), (100, 9), (900, 5), (5000, 0.2)),
+)
+
 FALLING, RISING = level(9, 4, 1500), level(4, 9, 1500)
 DECAYS = ("weight decay 0.1", "weight decay 2")
 
@@ -182,6 +211,12 @@ COURSES = {
         decays(ramp(1000, 4000), ramp(300, 600)),
         decays(ramp(300, 600), ramp(1000, 4000)),
     ),
+    "clauw-2": ({"weight decay 0.1": FIVE}, {"weight decay 0.1": DIRECTLY}),
+    "clauw-3": (
+        {"weight decay 2": DIRECTLY, "weight decay 0.1": FIVE},
+        {"weight decay 2": FIVE, "weight decay 0.1": DIRECTLY},
+    ),
+    "clauw-4": ({"alpha 8": DIRECTLY}, {"alpha 8": REDUNDANCY_LAST}),
     "clauw-5": (synergies(0.3, 0.1), synergies(0.1, 0.3)),
     "clauw-6": (
         parts(level(0, 1, 1000), level(0, 0.99, 500), FAILS, DECAYS),

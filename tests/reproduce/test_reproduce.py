@@ -129,7 +129,7 @@ def test_the_command_lists_the_figures(cli):
         (("clauw-22",), "did you mean clauw-2"),
         (("clauw-2", "-o", "figure.gif"), "must end in .png, .svg, .pdf"),
         (("clauw-2", "-o", "nowhere/figure.png"), "directory that exists"),
-        (("clauw-2", "--seeds", "0"), "0"),
+        (("clauw-2", "--seeds", "0"), "--seeds"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(arguments, words, cli, tmp_path):
