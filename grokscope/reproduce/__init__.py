@@ -90,7 +90,7 @@ class Reproduction:
         return UNDECIDED if self.caveats else verdict_of(self.parts)
 
     @property
-    def on(self) -> str:
+    def stand_in_note(self) -> str:
         """What stood in for what, in a sentence, or nothing."""
         return " ".join(
             f"On {instead}, which stands in for {task}: that was not at hand."

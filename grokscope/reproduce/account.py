@@ -60,7 +60,7 @@ def reproduction_page(reproduced: Reproduction) -> RenderableType:
                 INDENT,
             )
         )
-    said = [reproduced.on, *reproduced.caveats]
+    said = [reproduced.stand_in_note, *reproduced.caveats]
     parts += [Padding(text(caveat, "yellow"), INDENT) for caveat in said if caveat]
     parts += [Text(), verdict_line(reproduced)]
     return Group(*parts)

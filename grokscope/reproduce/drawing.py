@@ -74,7 +74,7 @@ def _footing(reproduced: Reproduction, width: float) -> str:
     if counts and counts[-1] > 1:
         words.append(f"{counts[-1]} seeds: mean, in a band from the lowest to the highest.")
     words.append("Dotted: memorised, dashed: grokked (medians)." if _marks_anything(reproduced) else "")
-    words += [reproduced.on, *reproduced.caveats]
+    words += [reproduced.stand_in_note, *reproduced.caveats]
     return "\n".join(textwrap.wrap(plain_long(" ".join(filter(None, words))), int(width * 16.5)))
 
 
