@@ -56,8 +56,9 @@ def reproduce(
 ) -> None:
     """Train or reuse the runs that a paper's figure needs, measure them, draw it, and check its claim.
 
-    The same command again reuses all that is done, and goes on where it was interrupted. Where MNIST or IMDb
-    is not at hand the task digits stands in, which is said.
+    The same command again goes on where it was interrupted, and reuses what is done.
+
+    Where MNIST or IMDb is not at hand, the task digits stands in, and that is said.
     """
     if list_all or figure is None:
         _list(list_all)

@@ -12,13 +12,17 @@ from rich.text import Text
 
 from grokscope.report.tables import plain_table, text
 from grokscope.report.text import number
-from grokscope.reproduce.figure import HELD, NOT_HELD, UNDECIDED, Figure, Part
+from grokscope.reproduce.figure import FEW, HELD, MOST, NOT_HELD, UNDECIDED, Figure, Part
 
 if TYPE_CHECKING:
     from grokscope.reproduce import Reproduction
 
 STYLES = {HELD: "green", NOT_HELD: "red", UNDECIDED: "yellow"}
 INDENT = (0, 0, 0, 2)
+RULE = (
+    f"A part held in at least {MOST:.0%} of the seeds in which it can be said, did not hold in at most "
+    f"{FEW:.0%}; the claim held when all of it did."
+)
 
 
 def figures_table(figures: Iterable[Figure]) -> RenderableType:
@@ -62,7 +66,7 @@ def reproduction_page(reproduced: Reproduction) -> RenderableType:
         )
     said = [reproduced.stand_in_note, *reproduced.caveats]
     parts += [Padding(text(caveat, "yellow"), INDENT) for caveat in said if caveat]
-    parts += [Text(), verdict_line(reproduced)]
+    parts += [Text(), verdict_line(reproduced), text(RULE, "dim")]
     return Group(*parts)
 
 

@@ -200,10 +200,10 @@ def _value_axis(
     if panel.normalise and not set(columns) <= set(ACCURACIES):
         axis.set_ylabel("from lowest (0) to highest (1)")
         return
-    if set(columns) <= {*ACCURACIES, "predicted_accuracy.corollary"}:
+    if all(_is_share(column, panel, reproduced) for column in columns):
         axis.set_ylim(-0.03, 1.06)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-        axis.set_ylabel("accuracy" if len(columns) > 1 else ACCURACIES[columns[0]])
+        axis.set_ylabel(_share_words(columns))
         return
     units = {column: _unit(column, panel, reproduced) for column in columns}
     axis.set_ylabel(plain(", ".join(f"{name} ({unit})" if unit else name for name, unit in units.items())))
@@ -220,6 +220,21 @@ def _unit(column: str, panel: Panel, reproduced: Reproduction) -> str:
         if column in declared:
             return declared[column].unit
     return ""
+
+
+def _is_share(column: str, panel: Panel, reproduced: Reproduction) -> bool:
+    """Whether a column lies between 0 and 1 by its declaration, as accuracies do."""
+    for name in panel.groups:
+        declared = reproduced.found[name].declared if name in reproduced.found else {}
+        if column in declared:
+            return (declared[column].min, declared[column].max) == (0, 1)
+    return column in ACCURACIES
+
+
+def _share_words(columns: Sequence[str]) -> str:
+    if len(columns) == 1:
+        return ACCURACIES.get(columns[0], columns[0])
+    return "accuracy" if set(columns) <= set(ACCURACIES) else "accuracy, share"
 
 
 def _marks(panel: Panel, found: Any) -> list[tuple[float, Any]]:
@@ -246,7 +261,7 @@ def _legend(axis: Any, lines: Sequence[Line]) -> None:
             handles=handles,
             loc="lower left",
             bbox_to_anchor=(0, 1.06 if axis.get_title(loc="left") else 1.0),
-            ncols=len(handles) if sum(len(line.label) + 4 for line in lines) < 60 else 2,
+            ncols=len(handles) if sum(len(line.label) + 4 for line in lines) < 66 else 2,
             fontsize=7.5,
             borderaxespad=0.2,
             columnspacing=1.2,

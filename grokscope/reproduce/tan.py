@@ -452,8 +452,12 @@ FIGURES = (
         "section 5",
         _perturbed("abelian", images=False),
         (
-            Panel((ADDITION,), right=(AGREEMENT,), title="plain"),
-            Panel((f"{ADDITION}, perturbed",), right=(AGREEMENT,), title="perturbed"),
+            Panel((ADDITION,), ("train_accuracy", "test_accuracy", AGREEMENT), title="plain"),
+            Panel(
+                (f"{ADDITION}, perturbed",),
+                ("train_accuracy", "test_accuracy", AGREEMENT),
+                title="perturbed",
+            ),
         ),
         check_5,
     ),
