@@ -227,7 +227,7 @@ def check_7(found: Mapping[str, Comparison]) -> list[Part]:
         return below(end, 0.1 * top), (end, top)
 
     def restless(plain: Results, other: Results) -> tuple[bool | None, tuple[float, ...]]:
-        a, b = _restlessness(other), _restlessness(plain)
+        a, b = _turns(other), _turns(plain)
         return below(b, a), (a, b)
 
     noisy = f"{ADDITION}, perturbed"
@@ -240,19 +240,20 @@ def check_7(found: Mapping[str, Comparison]) -> list[Part]:
         ),
         each(
             pairs(found[ADDITION], found[noisy]),
-            "perturbed: over the last third of training it varies more, for its size, than plain",
-            ("variation (standard deviation / mean), perturbed", "plain"),
+            "perturbed: over the last third of training it turns at more of the checkpoints than plain",
+            ("checkpoints (%) at which it turns, perturbed", "plain"),
             restless,
         ),
     ]
 
 
-def _restlessness(results: Results) -> float:
+def _turns(results: Results) -> float:
+    """Share (%) of the last third's checkpoints at which the distance begins to fall or to rise."""
     import numpy as np
 
-    values = course(results, DISTANCE)[-max(3, len(results.steps) // 3) :]
-    mean = float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
-    return float(np.nanstd(values)) / mean if mean > 0 else math.nan
+    moves = np.sign(np.diff(course(results, DISTANCE)[-max(4, len(results.steps) // 3) :]))
+    moves = moves[np.isfinite(moves)]
+    return 100 * float(np.mean(moves[1:] * moves[:-1] < 0)) if len(moves) > 1 else math.nan
 
 
 def _closer(first: str, second: str, results: Results) -> tuple[bool | None, tuple[float, ...]]:
