@@ -399,6 +399,14 @@ def test_the_rise_of_test_accuracy_is_halfway_from_memorisation_to_the_best():
     assert math.isnan(rise(run(train=level(0, 0.5, 100))))
 
 
+def test_a_run_that_cannot_reach_95_percent_groks_at_95_percent_of_its_best():
+    from grokscope.reproduce.readings import generalised
+
+    assert generalised(run(ramp(1000, 3000))) == 2900
+    assert generalised(run(ramp(1000, 3000, 0.0, 0.9))) == 2900
+    assert math.isnan(generalised(run(level(0.5, 0.65, 1000))))
+
+
 def test_a_delay_that_the_end_cuts_short_is_longer_at_least():
     from grokscope.reproduce.readings import delay
 
