@@ -16,13 +16,13 @@ from grokscope.reproduce.readings import (
     course,
     each,
     end_of,
+    generalised,
     last,
     log_distance,
     memorised,
     pairs,
     peak,
     reached,
-    rise,
     share_of_course,
     spearman,
 )
@@ -78,8 +78,8 @@ def _on_both(
 
 
 def _falls_with_the_rise(column: str, results: Results) -> tuple[bool | None, tuple[float, ...]]:
-    """Whether a column is lower once test accuracy has risen, and changed before it did."""
-    up = rise(results)
+    """Whether a column ends lower than at memorisation, and changed before the run grokked."""
+    up = generalised(results)
     before, after, when = (
         at(results, column, memorised(results)),
         last(results, column),
@@ -89,11 +89,11 @@ def _falls_with_the_rise(column: str, results: Results) -> tuple[bool | None, tu
 
 
 def check_norm(found: Mapping[str, Comparison], column: str) -> list[Part]:
-    """The norm falls, and earlier than test accuracy rises."""
+    """The norm falls, and before the run groks."""
     return _on_both(
         found,
-        "the norm ends below its value at memorisation, and changes before test accuracy has half risen",
-        ("norm at memorisation", "at the end", "changes at step", "test accuracy half risen at step"),
+        "the norm ends below its value at memorisation, and changes before the grokking step",
+        ("norm at memorisation", "at the end", "changes at step", "grokking step"),
         lambda results: _falls_with_the_rise(column, results),
     )
 
@@ -257,16 +257,16 @@ def _turns(results: Results) -> float:
 
 
 def _closer(first: str, second: str, results: Results) -> tuple[bool | None, tuple[float, ...]]:
-    """Whether `first` changes nearer, over log steps, to the rise of test accuracy than `second`."""
-    up, a, b = rise(results), changed(results, first), changed(results, second)
+    """Whether `first` changes nearer, over log steps, to the grokking step than `second`."""
+    up, a, b = generalised(results), changed(results, first), changed(results, second)
     return below(log_distance(a, up), log_distance(b, up)), (a, b, up)
 
 
 def _timely(found: Mapping[str, Comparison], column: str) -> list[Part]:
     return _on_both(
         found,
-        f"{column} changes nearer to the rise of test accuracy, over log steps, than the l2 norm",
-        (f"{column} changes at step", "the norm", "test accuracy half risen at step"),
+        f"{column} changes nearer to the grokking step, over log steps, than the l2 norm",
+        (f"{column} changes at step", "the norm", "grokking step"),
         lambda results: _closer(column, L2, results),
     )
 
@@ -323,15 +323,15 @@ def check_12(found: Mapping[str, Comparison]) -> list[Part]:
     """What noise does to confidence falls between memorisation and grokking."""
 
     def falls(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        up = rise(results)
+        up = generalised(results)
         before = at(results, "cd.cd", memorised(results))
         after = math.nan if math.isnan(up) else at(results, "cd.cd", up)
         return below(after, before), (before, after)
 
     return _on_both(
         found,
-        "CD is lower when test accuracy has half risen than at memorisation",
-        ("CD (points) at memorisation", "when test accuracy has half risen"),
+        "CD is lower at the grokking step than at memorisation",
+        ("CD (points) at memorisation", "at the grokking step"),
         falls,
     )
 
@@ -369,8 +369,8 @@ def check_16(found: Mapping[str, Comparison]) -> list[Part]:
     return [
         each(
             found[IMAGES],
-            "pmi.pmi changes nearer to the rise of test accuracy, over log steps, than pmi_label does",
-            ("PMI changes at step", "label information", "test accuracy half risen at step"),
+            "pmi.pmi changes nearer to the grokking step, over log steps, than pmi_label does",
+            ("PMI changes at step", "label information", "grokking step"),
             lambda results: _closer("pmi.pmi", "pmi_label.pmi_label", results),
         )
     ]
