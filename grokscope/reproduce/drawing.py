@@ -189,9 +189,7 @@ def _step_axis(axis: Any, drawn: Sequence[np.ndarray]) -> None:
         FixedLocator([m * 10.0**p for p in range(9) for m in range(2, 10) if first <= m * 10.0**p <= last])
     )
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{value:g}" if value < 1e5 else f"{value:.0e}")
-    )
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
 
 
 def _value_axis(
