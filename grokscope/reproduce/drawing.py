@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ACCURACIES = {"train_accuracy": "train accuracy", "test_accuracy": "test accuracy"}
 GREY = {"train_accuracy": "#9a9a9a", "test_accuracy": INK}
 PANEL = (4.4, 2.9)
+PANEL_LETTERS = 62  # of a legend, across a panel
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def _value_axis(
     if panel.normalise and not set(columns) <= set(ACCURACIES):
         axis.set_ylabel("from lowest (0) to highest (1)")
         return
-    if all(_is_share(column, panel, reproduced) for column in columns):
+    if columns is panel.left and all(_is_share(column, panel, reproduced) for column in columns):
         axis.set_ylim(-0.03, 1.06)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
         axis.set_ylabel(_share_words(columns))
@@ -248,6 +249,12 @@ def _marks(panel: Panel, found: Any) -> list[tuple[float, Any]]:
     return marks
 
 
+def _legend_columns(labels: Sequence[str]) -> int:
+    """All side by side where a panel is wide enough for them, else two, else one below the other."""
+    taken = sorted(len(label) + 5 for label in labels)
+    return len(labels) if sum(taken) < PANEL_LETTERS else 2 if sum(taken[-2:]) < PANEL_LETTERS else 1
+
+
 def _legend(axis: Any, lines: Sequence[Line]) -> None:
     handles = [
         Line2D([], [], color=line.colour, linestyle=line.dashes, linewidth=1.6, label=plain(line.label))
@@ -259,7 +266,7 @@ def _legend(axis: Any, lines: Sequence[Line]) -> None:
             handles=handles,
             loc="lower left",
             bbox_to_anchor=(0, 1.06 if axis.get_title(loc="left") else 1.0),
-            ncols=len(handles) if sum(len(line.label) + 4 for line in lines) < 66 else 2,
+            ncols=_legend_columns([line.label for line in lines if line.course.is_there]),
             fontsize=7.5,
             borderaxespad=0.2,
             columnspacing=1.2,

@@ -195,6 +195,9 @@ FIGURES = (
         ),
         PANELS,
         check_2,
+        beyond={
+            "stand-in": "at the paper's weight decay digits do not grok within the steps, whatever the norm"
+        },
     ),
     Figure(
         PAPER,
