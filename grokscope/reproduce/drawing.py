@@ -199,7 +199,9 @@ def _value_axis(
     if panel.normalise and not set(columns) <= set(ACCURACIES):
         axis.set_ylabel("from lowest (0) to highest (1)")
         return
-    if columns is panel.left and all(_is_share(column, panel, reproduced) for column in columns):
+    # On the right a share keeps its own range, where a small change can be seen.
+    shares = columns is panel.left and all(_is_share(column, panel, reproduced) for column in columns)
+    if shares or set(columns) <= set(ACCURACIES):
         axis.set_ylim(-0.03, 1.06)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
         axis.set_ylabel(_share_words(columns))

@@ -63,9 +63,9 @@ def _plain(*measures: str, steps: str = "all") -> dict[str, Group]:
     return {ADDITION: _addition(*measures, steps=steps), IMAGES: _images(*measures, steps=steps)}
 
 
-def _beside_accuracy(*columns: str, log_y: bool = False) -> tuple[Panel, ...]:
+def _beside_accuracy(*columns: str) -> tuple[Panel, ...]:
     """Accuracies on the left, columns on the right, one panel for each data set."""
-    return tuple(Panel((name,), right=columns, title=name, log_y=log_y) for name in BOTH)
+    return tuple(Panel((name,), right=columns, title=name) for name in BOTH)
 
 
 def _on_both(
@@ -112,24 +112,19 @@ def check_2(found: Mapping[str, Comparison]) -> list[Part]:
     """Perturbation error falls once the training set is known; sharpness falls all along."""
 
     def error(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        before, after = (
-            at(results, "perturbation_error.mean", memorised(results)),
-            last(results, "perturbation_error.mean"),
-        )
+        column = "perturbation_error.mean"
+        before, after = at(results, column, memorised(results)), last(results, column)
         return below(after, before), (before, after)
 
     def sharp(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        found = spearman(results.steps, course(results, "sharpness.trace"))
-        return below(found, -0.5), (found,)
+        rho = spearman(results.steps, course(results, "sharpness.trace"))
+        return below(rho, -0.5), (rho,)
 
+    ends = ("error at memorisation", "at the end")
+    falls = "sharpness falls: Spearman's rho with the step is below -0.5"
     return [
-        *_on_both(
-            found,
-            "perturbation error ends below its value at memorisation",
-            ("error at memorisation", "at the end"),
-            error,
-        ),
-        *_on_both(found, "sharpness falls: Spearman's rho with the step is below -0.5", ("rho",), sharp),
+        *_on_both(found, "perturbation error ends below its value at memorisation", ends, error),
+        *(each(found[f"{name}, sharpness"], f"{name}: {falls}", ("rho",), sharp) for name in BOTH),
     ]
 
 
@@ -408,11 +403,15 @@ FIGURES = (
         "The perturbation error decays after train accuracy is 100 %, and sharpness decreases all through "
         "training, as Lemma 4.1 has it.",
         "section 4",
-        # Sharpness is estimated for the transformer, at some seconds a checkpoint.
-        _plain("perturbation_error", "sharpness", steps="every:5"),
-        (
-            *_beside_accuracy("perturbation_error.mean", log_y=True),
-            *_beside_accuracy("sharpness.trace", log_y=True),
+        {
+            **_plain("perturbation_error"),
+            # Estimated for the transformer, at some seconds a checkpoint.
+            **{f"{name}, sharpness": group for name, group in _plain("sharpness", steps="every:5").items()},
+        },
+        tuple(
+            Panel((f"{name}{which}",), right=(column,), title=name, log_y=True)
+            for which, column in (("", "perturbation_error.mean"), (", sharpness", "sharpness.trace"))
+            for name in BOTH
         ),
         check_2,
         reconstructed=UNREAD,

@@ -103,6 +103,13 @@ def distances(plain, perturbed):
     }
 
 
+def robust(error, sharpness):
+    sharp = on_both(sharpness__trace=sharpness)
+    return on_both(perturbation_error__mean=error) | {
+        f"{name}, sharpness": runs for name, runs in sharp.items()
+    }
+
+
 def orders(**other):
     same = {"pmi__pmi": ramp(0, 5000), "pe__pe": ramp(0, 5000)}
     names = ("alpha 0.5", "alpha 1", "alpha 2", "alpha 3", "test split")
@@ -177,10 +184,7 @@ DECAYS = ("weight decay 0.1", "weight decay 2")
 # For every figure: courses that bear its claim out, and courses that do not.
 COURSES = {
     "tan-1": (on_both(weight_norm__l2_all=NORM_FALLS), on_both(weight_norm__l2_all=NORM_RISES)),
-    "tan-2": (
-        on_both(perturbation_error__mean=level(5, 1, 500), sharpness__trace=ramp(0, 5000, 9, 1)),
-        on_both(perturbation_error__mean=level(1, 5, 500), sharpness__trace=ramp(0, 5000, 1, 9)),
-    ),
+    "tan-2": (robust(level(5, 1, 500), ramp(0, 5000, 9, 1)), robust(level(1, 5, 500), ramp(0, 5000, 1, 9))),
     "tan-3": (
         {"modular addition": group(predicted_accuracy__corollary=level(0, 1, 1200))},
         {"modular addition": group(predicted_accuracy__corollary=level(0, 1, 4500))},
