@@ -21,6 +21,7 @@ from grokscope.cli.plugins import plugins
 from grokscope.cli.predict import predict
 from grokscope.cli.recipes import recipes
 from grokscope.cli.report import report
+from grokscope.cli.reproduce import reproduce
 from grokscope.cli.score import score
 from grokscope.cli.show import show
 from grokscope.cli.sweep import sweep
@@ -47,6 +48,7 @@ for command in (
     predict,
     report,
     export,
+    reproduce,
     measures,
     plugins,
     recipes,

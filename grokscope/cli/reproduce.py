@@ -1,0 +1,155 @@
+"""`grokscope reproduce`: a paper's figure anew, with its claim beside what was found."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grokscope.cli.measuring import Device
+from grokscope.cli.options import Quiet
+from grokscope.cli.progress import Display, display
+from grokscope.cli.terminal import Stopped, on_signal, print_data, say, stdout_to_stderr
+from grokscope.errors import UsageError
+
+if TYPE_CHECKING:
+    from grokscope.reproduce import Reproduction
+
+
+def reproduce(
+    figure: Annotated[
+        str | None,
+        typer.Argument(metavar="FIGURE", help="For example clauw-2; see --list.", show_default=False),
+    ] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List the figures and stop.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="One seed, fewer checkpoints, a smaller transformer: minutes."),
+    ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="How many seeds, from 0. Default: the figure's own."),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The figure: png, svg or pdf. Default: FIGURE.png"
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The directory of the run directories.")] = Path("runs"),
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where MNIST's or IMDb's files lie; else $GROKSCOPE_DATA_DIR or data/."),
+    ] = None,
+    device: Device = "cpu",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes, one thread each. Default: one for every core.", show_default=False
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a page.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train or reuse the runs that a paper's figure needs, measure them, draw it, and check its claim.
+
+    The same command again goes on where it was interrupted, and reuses what is done.
+
+    Where MNIST or IMDb is not at hand, the task digits stands in, and that is said.
+    """
+    if list_all or figure is None:
+        _list(list_all)
+        return
+    path = _figure_file(file, figure, quick)
+    reproduced = _reproduce(
+        figure, quiet, quick=quick, seeds=seeds, out=out, data_dir=data_dir, device=device, workers=workers
+    )
+    from grokscope.report.figures import picture
+    from grokscope.report.text import json_text
+    from grokscope.reproduce.account import as_dict, reproduction_page
+    from grokscope.run.files import atomic_write
+
+    atomic_write(path, picture(reproduced.draw(), path.suffix[1:].lower()))
+    print_data(json_text(as_dict(reproduced)) if json else reproduction_page(reproduced))
+    say(f"figure: {path}", quiet)
+    for failure in reproduced.failures:
+        say(f"failed: {failure}")
+    if reproduced.failures:
+        raise typer.Exit(3)
+
+
+def _list(wanted: bool) -> None:
+    from grokscope.reproduce import figures
+    from grokscope.reproduce.account import figures_table
+
+    if not wanted:
+        raise UsageError("reproduce must be told which figure, for example clauw-2; --list shows all")
+    print_data(figures_table(figures().values()))
+
+
+def _figure_file(file: Path | None, figure: str, quick: bool) -> Path:
+    """Where the figure is written; refused before anything is trained."""
+    from grokscope.report.figures import FORMATS
+    from grokscope.reproduce import find_figure, require_matplotlib
+
+    find_figure(figure)
+    require_matplotlib()
+    path = file or Path(f"{figure}{'-quick' if quick else ''}.png")
+    if path.suffix[1:].lower() not in FORMATS:
+        raise UsageError(f"-o must end in .{', .'.join(FORMATS)}, got {path}")
+    if not path.parent.is_dir():
+        raise UsageError(f"-o must be in a directory that exists, got {path}")
+    return path
+
+
+def _reproduce(figure: str, quiet: bool, **options: object) -> Reproduction:
+    signals: list[int] = []
+    shown = Stages(quiet, signals)
+    with stdout_to_stderr(), on_signal(signals.append):
+        from grokscope.reproduce import reproduce as reproduce_figure
+
+        try:
+            found = reproduce_figure(
+                figure,
+                progress=shown.show,
+                stop=lambda: bool(signals),
+                notify=lambda message: say(message, quiet),
+                **options,  # type: ignore[arg-type]
+            )
+        except Stopped:
+            found = None
+        finally:
+            shown.stop()
+    if found is None:
+        say(f"stopped; to go on: {shlex.join(['grokscope', *sys.argv[1:]])}")
+        raise typer.Exit(128 + signals[0])
+    return found
+
+
+class Stages:
+    """Progress through training and measuring, one display after the other."""
+
+    def __init__(self, quiet: bool, signals: list[int]) -> None:
+        self._quiet = quiet
+        self._signals = signals
+        self._words = ""
+        self._shown: Display | None = None
+
+    def show(self, words: str, done: int, total: int) -> None:
+        """Show one stage; a signal ends measuring here, and training by its own `stop`."""
+        if self._signals and words.startswith("measuring"):
+            raise Stopped(self._signals[0])
+        if words != self._words:
+            self.stop()
+            self._words = words
+            self._shown = display("step" if words.startswith("training") else "cell", self._quiet)
+        if self._shown is not None:
+            self._shown.show(done, total, words)
+
+    def stop(self) -> None:
+        """Take the display away."""
+        if self._shown is not None:
+            self._shown.stop()

@@ -1,0 +1,151 @@
+"""What a reproduction says: the paper's claim beside what was found, part by part, and the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from grokscope.report.tables import plain_table, text
+from grokscope.report.text import number
+from grokscope.reproduce.figure import FEW, HELD, MOST, NOT_HELD, UNDECIDED, Figure, Part
+
+if TYPE_CHECKING:
+    from grokscope.reproduce import Reproduction
+
+STYLES = {HELD: "green", NOT_HELD: "red", UNDECIDED: "yellow"}
+INDENT = (0, 0, 0, 2)
+RULE = (
+    f"A part held in at least {MOST:.0%} of the seeds in which it can be said, did not hold in at most "
+    f"{FEW:.0%}; the claim held when all of it did."
+)
+
+
+def figures_table(figures: Iterable[Figure]) -> RenderableType:
+    """Return every figure with the tasks that it needs and its title."""
+    table = plain_table(show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    cited = ""
+    for figure in figures:
+        if figure.paper.cited != cited:
+            if cited:
+                table.add_row()
+            cited = figure.paper.cited
+            table.add_row(
+                text(figure.paper.key.capitalize(), "bold cyan"),
+                "",
+                text(f"{cited}, arXiv {figure.paper.arxiv}", "dim"),
+            )
+        tasks = ", ".join(figure.tasks)
+        table.add_row(text(f"  {figure.id}", "bold"), text(tasks, "dim"), text(figure.title))
+    return table
+
+
+def reproduction_page(reproduced: Reproduction) -> RenderableType:
+    """Return the whole account of one figure."""
+    figure = reproduced.figure
+    parts: list[RenderableType] = [text(f"{figure.id}  {figure.title}", "bold"), text(figure.source, "dim")]
+    if figure.reconstructed:
+        parts.append(text(figure.reconstructed, "dim"))
+    parts += [Text(), text("The paper", "bold cyan"), Padding(text(figure.claim), INDENT), Text()]
+    parts.append(text("Found", "bold cyan"))
+    parts += [Padding(_part(part), INDENT) for part in reproduced.parts]
+    parts += [Text(), text("Runs", "bold cyan"), Padding(_runs(reproduced), INDENT)]
+    if reproduced.quick:
+        parts.append(
+            Padding(
+                text("--quick: one seed unless --seeds says more, fewer checkpoints, smaller runs", "dim"),
+                INDENT,
+            )
+        )
+    said = [reproduced.stand_in_note, *reproduced.caveats]
+    parts += [Padding(text(caveat, "yellow"), INDENT) for caveat in said if caveat]
+    parts += [Text(), verdict_line(reproduced), text(RULE, "dim")]
+    return Group(*parts)
+
+
+def verdict_line(reproduced: Reproduction) -> Text:
+    """Return the verdict with the number of seeds."""
+    line = Text("Verdict: ", style="bold")
+    line.append(reproduced.verdict, style=f"bold {STYLES[reproduced.verdict]}")
+    instead = "".join(f"; {task} in place of {missing}" for missing, task in reproduced.stand_ins.items())
+    line.append(
+        f" ({reproduced.seeds} {'seed' if reproduced.seeds == '1' else 'seeds'}{instead})", style="dim"
+    )
+    return line
+
+
+def _part(part: Part) -> RenderableType:
+    line = Text()
+    line.append(f"{part.verdict}", style=STYLES[part.verdict])
+    line.append(f" in {_counted(part)}: ", style="dim")
+    line.append(part.rule)
+    values = [text(f"{name} {spread(values)}", "dim") for name, values in part.values.items()]
+    return Group(line, *(Padding(value, INDENT) for value in values))
+
+
+def _counted(part: Part) -> str:
+    true = sum(outcome is True for outcome in part.outcomes)
+    unknown = sum(outcome is None for outcome in part.outcomes)
+    words = f"{true} of {len(part.outcomes)}"
+    return f"{words}, {unknown} cannot be said" if unknown else words
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return numbers of several seeds in few words: their mean, and lowest to highest where they differ.
+
+    >>> spread([1.0, 3.0]), spread([2.0]), spread([2.0, float("nan")]), spread([])
+    ('2 (1 to 3)', '2', '2 in 1 of 2', '–')
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return "–"
+    words = number(sum(finite) / len(finite))
+    if min(finite) != max(finite):
+        words += f" ({number(min(finite))} to {number(max(finite))})"
+    return words if len(finite) == len(values) else f"{words} in {len(finite)} of {len(values)}"
+
+
+def _runs(reproduced: Reproduction) -> RenderableType:
+    table = plain_table(show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for name, paths in reproduced.paths.items():
+        first = paths[0].name if paths else "none"
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        table.add_row(text(name), text(f"{first}{more}", "dim"))
+    return table
+
+
+def as_dict(reproduced: Reproduction) -> dict[str, Any]:
+    """Return the account as data for JSON."""
+    figure = reproduced.figure
+    return {
+        "figure": figure.id,
+        "title": figure.title,
+        "source": figure.source,
+        "reconstructed": figure.reconstructed,
+        "claim": figure.claim,
+        "quick": reproduced.quick,
+        "seeds": {name: len(found.runs) for name, found in reproduced.found.items()},
+        "verdict": reproduced.verdict,
+        "parts": [
+            {
+                "rule": part.rule,
+                "verdict": part.verdict,
+                "outcomes": list(part.outcomes),
+                "values": {name: list(values) for name, values in part.values.items()},
+            }
+            for part in reproduced.parts
+        ],
+        "stand_ins": dict(reproduced.stand_ins),
+        "caveats": list(reproduced.caveats),
+        "failures": list(reproduced.failures),
+        "runs": {name: [str(path) for path in paths] for name, paths in reproduced.paths.items()},
+    }

@@ -1,0 +1,176 @@
+"""What a figure of a paper is, as data: the runs it needs, what is drawn, the claim and its check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grokscope.analysis import Comparison
+
+HELD, NOT_HELD, UNDECIDED = "held", "did not hold", "undecided"
+MOST, FEW = 0.8, 0.2  # shares of the seeds: from MOST on a claim held, up to FEW it did not hold
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper: how it is cited, its number on arXiv, and where its captions were read."""
+
+    key: str
+    cited: str
+    arxiv: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Runs of one recipe that differ in their seed only, or in what their sources say.
+
+    Attributes:
+        task, recipe, settings: what `sweep` is called with.
+        quick: settings that `--quick` puts over them.
+        seeds: how many, from 0.
+    """
+
+    task: str
+    recipe: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
+    seeds: int = 3
+
+
+@dataclass(frozen=True)
+class Subnetwork:
+    """Runs of a part of the networks of another group: the units of the most synergistic multiplet.
+
+    Attributes:
+        of: the group whose runs are the sources.
+        inverse: whether the other units are kept instead.
+        parameters: of the measure that finds the multiplet, at the source's synergy peak.
+    """
+
+    of: str
+    inverse: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that are shown and checked together, under one name, and what is measured on them.
+
+    Attributes:
+        runs: what is trained.
+        measures: what is measured; the curves of loss and accuracy are there anyway.
+        steps: which checkpoints are measured, as `--steps` of `analyze`; `quick_steps` with `--quick`.
+        parameters: of the measures, by `measure.parameter`.
+        stand_in: what is trained instead where the task's data is not at hand.
+    """
+
+    runs: Trained | Subnetwork
+    measures: tuple[str, ...] = ()
+    steps: str = "all"
+    quick_steps: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    stand_in: Trained | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: courses of groups over steps, or two columns against each other.
+
+    Attributes:
+        groups: whose runs.
+        left, right: columns on the left and right axis; metrics of the curve are columns too.
+        title: what stands above it.
+        normalise: every course from 0 to 1 over its run, as Clauw et al. draw synergy and redundancy.
+        pareto: `left` is (x, y), drawn against each other and coloured by step.
+        log_y: the right axis is logarithmic.
+    """
+
+    groups: tuple[str, ...]
+    left: tuple[str, ...] = ("train_accuracy", "test_accuracy")
+    right: tuple[str, ...] = ()
+    title: str = ""
+    normalise: bool = False
+    pareto: bool = False
+    log_y: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a claim, checked in every seed.
+
+    Attributes:
+        rule: what was checked, in words and numbers.
+        outcomes: for every seed True, False, or None where it cannot be said.
+        values: what was found, by name, a number for every seed; NaN where there is none.
+    """
+
+    rule: str
+    outcomes: tuple[bool | None, ...]
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """Held where at least 80 % of the seeds that can be decided say so and these are at least half of
+        all; did not hold where at most 20 % do; else undecided."""
+        decided = [outcome for outcome in self.outcomes if outcome is not None]
+        if not decided or 2 * len(decided) < len(self.outcomes):
+            return UNDECIDED
+        share = sum(decided) / len(decided)
+        return HELD if share >= MOST else NOT_HELD if share <= FEW else UNDECIDED
+
+
+Check = Callable[[Mapping[str, "Comparison"]], list[Part]]
+
+
+def verdict_of(parts: Sequence[Part]) -> str:
+    """Return the verdict on a claim: held when every part held, did not hold when one did not."""
+    verdicts = {part.verdict for part in parts}
+    if NOT_HELD in verdicts:
+        return NOT_HELD
+    return HELD if verdicts == {HELD} else UNDECIDED
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a paper.
+
+    Attributes:
+        paper, number: which.
+        title: its caption, or what it shows.
+        claim: what the paper says of it.
+        where: the paper's section.
+        groups: the runs it needs, by name; a group may need one before it.
+        panels: what is drawn.
+        check: the claim, checked on the measured groups.
+        reconstructed: why the form is a reconstruction, when the paper's own was not at hand.
+        beyond: by the name of a circumstance ("quick", "stand-in") why nothing can be decided under it.
+    """
+
+    paper: Paper
+    number: int
+    title: str
+    claim: str
+    where: str
+    groups: Mapping[str, Group]
+    panels: tuple[Panel, ...]
+    check: Check
+    reconstructed: str = ""
+    beyond: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """What the command calls it, for example `clauw-2`."""
+        return f"{self.paper.key}-{self.number}"
+
+    @property
+    def source(self) -> str:
+        """Where in which paper it stands."""
+        return f"{self.paper.cited}, arXiv {self.paper.arxiv}, figure {self.number} ({self.where})"
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks whose runs it needs."""
+        trained = (group.runs for group in self.groups.values())
+        return tuple(dict.fromkeys(runs.task for runs in trained if isinstance(runs, Trained)))

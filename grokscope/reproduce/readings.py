@@ -1,0 +1,213 @@
+"""How checks read a run: when it memorised, when test accuracy rose, what a column was then."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from grokscope.errors import UnknownName
+from grokscope.reproduce.figure import Part
+from grokscope.run.curves import GROKKED_AT, first_step_staying_above
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from grokscope.analysis import Comparison, Results
+
+LEAST_RISE = 0.2  # test accuracy that rises by less after memorisation has not grokked
+NOWHERE = math.nan
+
+
+def course(results: Results, column: str) -> np.ndarray:
+    """Return a column at the measured steps, or NaN everywhere where the run has no such column."""
+    import numpy as np
+
+    try:
+        return results.course(column)
+    except UnknownName:
+        return np.full(len(results.steps), math.nan)
+
+
+def at(results: Results, column: str, step: float) -> float:
+    """Return a column at the last measured step up to `step`; NaN where there is none."""
+    values = course(results, column)
+    before = [
+        value
+        for known, value in zip(results.steps, values, strict=True)
+        if known <= step and math.isfinite(value)
+    ]
+    return float(before[-1]) if before else NOWHERE
+
+
+def last(results: Results, column: str) -> float:
+    """Return a column's last value."""
+    return at(results, column, math.inf)
+
+
+def peak(results: Results, column: str, start: float = 0, end: float = math.inf) -> tuple[float, float]:
+    """Return (step, value) of a column's maximum between two steps; (NaN, NaN) where there is no value."""
+    found = [
+        (value, step)
+        for step, value in zip(results.steps, course(results, column), strict=True)
+        if start <= step <= end and math.isfinite(value)
+    ]
+    if not found:
+        return NOWHERE, NOWHERE
+    value, step = max(found, key=lambda pair: (pair[0], -pair[1]))
+    return float(step), float(value)
+
+
+def memorised(results: Results) -> float:
+    """Return the memorisation step (train accuracy 99 % three times in a row), or NaN."""
+    return _number(results.transitions()[0])
+
+
+def grokked(results: Results) -> float:
+    """Return the grokking step (test accuracy 95 % three times in a row), or NaN."""
+    return _number(results.transitions()[1])
+
+
+def end_of(results: Results) -> float:
+    """Return the last step trained."""
+    return float(results.curve["step"][-1])
+
+
+def final_accuracy(results: Results, split: str = "test") -> float:
+    """Return the curve's last accuracy."""
+    return float(results.curve[f"{split}_accuracy"][-1])
+
+
+def best_accuracy(results: Results) -> float:
+    """Return the curve's highest test accuracy."""
+    return float(max(results.curve["test_accuracy"]))
+
+
+def reached(results: Results, level: float, split: str = "test") -> float:
+    """Return the first step from which accuracy is at least `level` three times in a row, or NaN."""
+    return _number(first_step_staying_above(results.curve["step"], results.curve[f"{split}_accuracy"], level))
+
+
+def accuracy_at(results: Results, step: float, split: str = "test") -> float:
+    """Return the curve's accuracy at the last evaluation up to `step`; NaN where there is none."""
+    steps, values = results.curve["step"], results.curve[f"{split}_accuracy"]
+    before = values[steps <= step]
+    return float(before[-1]) if len(before) else NOWHERE
+
+
+def rise(results: Results) -> float:
+    """Return when test accuracy rose: the first step from which it is at least halfway between what it was at
+    memorisation and its highest. NaN where the run never memorised, or rose by less than 20 points after."""
+    start = accuracy_at(results, memorised(results))
+    top = best_accuracy(results)
+    if not top - start >= LEAST_RISE:
+        return NOWHERE
+    return reached(results, (start + top) / 2)
+
+
+def generalised(results: Results) -> float:
+    """Return the grokking step (test accuracy 95 %); of a run that grokked below that, as 200 images let it,
+    the step at 95 % of its best. NaN where test accuracy rose by less than 20 points after memorisation."""
+    if math.isnan(rise(results)):
+        return NOWHERE
+    step = grokked(results)
+    return reached(results, GROKKED_AT * best_accuracy(results)) if math.isnan(step) else step
+
+
+def delay(results: Results) -> tuple[float, bool]:
+    """Return (steps from memorising to grokking, whether the end came first, so that it is longer)."""
+    begin, end = memorised(results), grokked(results)
+    return (end_of(results) - begin, True) if math.isnan(end) else (end - begin, False)
+
+
+def changed(results: Results, column: str) -> float:
+    """Return the step of a column's change point, or NaN; see `grokscope.statistics.transition`."""
+    import numpy as np
+
+    from grokscope.statistics.transition import transition
+
+    values = course(results, column)
+    finite = np.isfinite(values)
+    found = transition(np.asarray(results.steps)[finite], values[finite]) if finite.any() else None
+    return NOWHERE if found is None else float(found.step)
+
+
+def log_distance(first: float, second: float) -> float:
+    """Return how far apart two steps are, in decades."""
+    return abs(math.log10(first) - math.log10(second)) if first > 0 and second > 0 else NOWHERE
+
+
+def seed_of(results: Results) -> int:
+    """Return the run's training seed."""
+    return int(results.config["training"]["seed"])
+
+
+def pairs(first: Comparison, second: Comparison) -> list[tuple[Results, Results]]:
+    """Return the runs of two groups that have the same seed, side by side."""
+    other = {seed_of(results): results for results in second.runs.values()}
+    return [
+        (results, other[seed_of(results)]) for results in first.runs.values() if seed_of(results) in other
+    ]
+
+
+def spearman(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
+    """Return Spearman's rank correlation of what is finite; NaN for under three values or a constant."""
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    a, b = np.asarray(first, float), np.asarray(second, float)
+    there = np.isfinite(a) & np.isfinite(b)
+    if there.sum() < 3 or np.ptp(a[there]) == 0 or np.ptp(b[there]) == 0:
+        return NOWHERE
+    return float(spearmanr(a[there], b[there]).statistic)
+
+
+def share_of_course(results: Results, start: float, *columns: str) -> list[np.ndarray]:
+    """Return columns from step `start` on; nothing where `start` is NaN."""
+    import numpy as np
+
+    late = np.asarray(results.steps) >= start
+    return [course(results, column)[late] for column in columns]
+
+
+def span(results: Results, column: str, start: float, end: float) -> float:
+    """Return highest less lowest value of a column between two steps, or NaN."""
+    import numpy as np
+
+    steps = np.asarray(results.steps)
+    values = course(results, column)[(steps >= start) & (steps <= end)]
+    values = values[np.isfinite(values)]
+    return float(np.ptp(values)) if len(values) else NOWHERE
+
+
+def below(first: float, second: float) -> bool | None:
+    """Return whether `first` < `second`, None where one is missing."""
+    return None if math.isnan(first) or math.isnan(second) else first < second
+
+
+def both(*outcomes: bool | None) -> bool | None:
+    """Return whether all are true; None where none is false and one cannot be said."""
+    if False in outcomes:
+        return False
+    return None if None in outcomes else True
+
+
+def each(
+    found: Comparison | Iterable[tuple[Results, ...]],
+    rule: str,
+    names: tuple[str, ...],
+    judge: Callable[..., tuple[bool | None, tuple[float, ...]]],
+) -> Part:
+    """Return a part of a claim: `judge` is called with each run, or with the runs of each seed, and returns
+    the outcome and the numbers called `names`."""
+    runs = [(run,) for run in found.runs.values()] if hasattr(found, "runs") else list(found)
+    judged = [judge(*several) for several in runs]
+    return Part(
+        rule,
+        tuple(outcome for outcome, _ in judged),
+        {name: tuple(values[place] for _, values in judged) for place, name in enumerate(names)},
+    )
+
+
+def _number(step: int | None) -> float:
+    return NOWHERE if step is None else float(step)

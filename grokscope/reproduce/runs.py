@@ -1,0 +1,214 @@
+"""Which runs a figure gets: trained by `sweep`, or found finished; then measured by `analyze_many`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grokscope.analysis import Comparison, Results, analyze_many
+from grokscope.errors import DataError, SettingError
+from grokscope.plugins import Plugins
+from grokscope.reproduce.figure import Figure, Group, Subnetwork, Trained
+from grokscope.reproduce.readings import grokked, memorised, peak
+from grokscope.training import resolve_config, with_data
+from grokscope.training.sweep import Sweep, sweep
+
+Progress = Callable[[str, int, int], None]
+SYNERGY = "oinfo.synergy"  # what a sub-network's multiplet is the most synergistic of
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a figure's runs are made.
+
+    Attributes:
+        quick: the smaller variant.
+        seeds: how many instead of the figure's own; None leaves these.
+        out: where run directories are made.
+        data_dir: where MNIST or IMDb lies; None is the environment's or the default place.
+        device: where to train and measure; `cpu` leaves the recipes as they are.
+        workers: processes.
+        progress: called with words, done and total.
+        stop: asked all the time; True ends training with a checkpoint.
+        notify: called with a sentence that the user should know.
+    """
+
+    quick: bool
+    seeds: int | None
+    out: Path
+    data_dir: Path | None
+    device: str
+    workers: int | None
+    plugins: Plugins
+    progress: Progress
+    stop: Callable[[], bool]
+    notify: Callable[[str], None]
+
+
+@dataclass
+class Gathered:
+    """What has been trained and measured: by group; the task that stood in for a missing one; what failed."""
+
+    found: dict[str, Comparison] = field(default_factory=dict)
+    paths: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+    stand_ins: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+
+def gather(figure: Figure, wanted: Wanted) -> Gathered:
+    """Train or find the runs of every group, in order, and measure them.
+
+    Raises DataError where `wanted.data_dir` lacks the data, UsageError for what cannot be asked.
+    """
+    gathered = Gathered()
+    for name, group in figure.groups.items():
+        if isinstance(group.runs, Subnetwork):
+            _train_parts(name, group.runs, gathered, wanted)
+        else:
+            _train(name, group, group.runs, gathered, wanted)
+        if gathered.stopped:
+            break
+        gathered.found[name] = _measure(f"{figure.id}, {name}", group, gathered.paths[name], wanted)
+        gathered.failures += _failures(gathered.found[name])
+    return gathered
+
+
+def _train(name: str, group: Group, trained: Trained, gathered: Gathered, wanted: Wanted) -> None:
+    if group.stand_in is not None:
+        trained = _at_hand(trained, group.stand_in, gathered, wanted)
+    done = _sweep(
+        name,
+        trained.task,
+        wanted,
+        recipe=trained.recipe,
+        settings=_settings(trained, wanted),
+        seeds=wanted.seeds or (1 if wanted.quick else trained.seeds),
+    )
+    _keep(name, done, gathered)
+
+
+def _keep(name: str, done: Sweep, gathered: Gathered) -> None:
+    gathered.paths[name] = (*gathered.paths.get(name, ()), *done.finished)
+    gathered.failures += map(str, done.failures)
+    gathered.stopped = gathered.stopped or bool(done.stopped)
+
+
+def _settings(trained: Trained, wanted: Wanted) -> dict[str, Any]:
+    settings = {**trained.settings, **(trained.quick if wanted.quick else {})}
+    if wanted.data_dir is not None and trained.task in NEEDS_FILES:
+        settings["data_dir"] = str(wanted.data_dir)
+    if wanted.device != "cpu":
+        settings["device"] = wanted.device
+    return settings
+
+
+NEEDS_FILES = ("mnist", "imdb")
+
+
+def _at_hand(trained: Trained, stand_in: Trained, gathered: Gathered, wanted: Wanted) -> Trained:
+    """Return what is trained: the group's own task, or where its data is missing what stands in for it.
+
+    Data that was said to be in a folder must be there.
+    """
+    config = resolve_config(
+        trained.task,
+        recipe=trained.recipe,
+        settings=_settings(trained, wanted),
+        tasks=wanted.plugins.tasks,
+        models=wanted.plugins.models,
+    )
+    try:
+        with_data(config, wanted.plugins.tasks)
+    except DataError as error:
+        if wanted.data_dir is not None:
+            raise
+        if trained.task not in gathered.stand_ins:
+            gathered.stand_ins[trained.task] = stand_in.task
+            wanted.notify(f"{stand_in.task} stands in for {trained.task}: {error}")
+        return stand_in
+    return trained
+
+
+def _sweep(name: str, task: str, wanted: Wanted, **options: Any) -> Sweep:
+    return sweep(
+        task,
+        out=wanted.out,
+        workers=wanted.workers,
+        plugins=wanted.plugins,
+        progress=lambda state: wanted.progress(f"training {name}", state.step, state.steps),
+        stop=wanted.stop,
+        notify=lambda sentence: wanted.notify(f"{name}: {sentence}"),
+        **options,
+    )
+
+
+def _train_parts(name: str, part: Subnetwork, gathered: Gathered, wanted: Wanted) -> None:
+    """Train the sub-network of every run of the group that it is of, at that run's synergy peak."""
+    gathered.paths[name] = ()
+    of = gathered.found[part.of]
+    for path in gathered.paths[part.of]:
+        if path.name not in of.runs:
+            continue
+        step = synergy_peak(of.runs[path.name])
+        if math.isnan(step):
+            gathered.failures.append(f"{path.name}: it has no synergy, so no sub-network")
+            continue
+        _analyze([path], ("oinfo",), str(int(step)), part.parameters, f"{name}", wanted)
+        where = "".join(f":{key.partition('.')[2]}={value}" for key, value in part.parameters.items())
+        source = f"{path}@{int(step)}{':inverse' if part.inverse else ''}{where}"
+        try:
+            done = _sweep(
+                name, of.runs[path.name].config["task"]["name"], wanted, grid={"subnetwork": [source]}
+            )
+        except SettingError as error:  # the multiplet has all units, or none is stored
+            gathered.failures.append(str(error))
+            continue
+        _keep(name, done, gathered)
+        if gathered.stopped:
+            return
+
+
+def synergy_peak(results: Results) -> float:
+    """Return the measured step of most synergy, between memorisation and grokking where there are these."""
+    start, end = memorised(results), grokked(results)
+    return peak(results, SYNERGY, 0 if math.isnan(start) else start, math.inf if math.isnan(end) else end)[0]
+
+
+def _measure(words: str, group: Group, paths: tuple[Path, ...], wanted: Wanted) -> Comparison:
+    steps = group.quick_steps if wanted.quick and group.quick_steps else group.steps
+    has_files = isinstance(group.runs, Trained) and group.runs.task in NEEDS_FILES
+    data_dir = wanted.data_dir if has_files else None
+    return _analyze(list(paths), group.measures, steps, group.parameters, words, wanted, data_dir)
+
+
+def _analyze(
+    paths: list[Path],
+    measures: tuple[str, ...],
+    steps: str,
+    parameters: Mapping[str, Any],
+    words: str,
+    wanted: Wanted,
+    data_dir: Path | None = None,
+) -> Comparison:
+    return analyze_many(
+        paths,
+        measures,
+        steps=steps,
+        settings=parameters,
+        workers=wanted.workers or 1,
+        device=wanted.device,
+        data_dir=data_dir,
+        plugins=wanted.plugins,
+        progress=lambda done, total, measure, step: wanted.progress(f"measuring {words}", done, total),
+    )
+
+
+def _failures(found: Comparison) -> list[str]:
+    failed = [f"{path}: {error}" for path, error in found.failed.items()]
+    for run, results in found.runs.items():
+        failed += [f"{run}: {failure}" for failure in list(results.failures)[:1]]
+    return failed

@@ -1,0 +1,65 @@
+"""A figure of toys, so that everything from training to drawing runs in seconds."""
+
+import pytest
+
+from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Subnetwork, Trained
+from grokscope.reproduce.readings import at, each, last, pairs
+
+TOY = {"p": 13, "train_fraction": 0.5, "hidden": "24", "steps": 20, "checkpoint_every": "5", "log_every": 5}
+IMAGES = {"train_size": 50, "hidden": "12", "steps": 8, "checkpoint_every": "4", "log_every": 4}
+
+
+def check(found):
+    """Toys have norms."""
+
+    def larger(first, second):
+        a, b = at(first, "weight_norm.l2_all", 0), at(second, "weight_norm.l2_all", 0)
+        return a < b, (a, b)
+
+    return [
+        each(pairs(found["plain"], found["large"]), "a larger start is larger", ("plain", "large"), larger),
+        each(
+            found["images"],
+            "images have a norm",
+            ("norm",),
+            lambda r: (True, (last(r, "weight_norm.l2_all"),)),
+        ),
+    ]
+
+
+def panels():
+    return (
+        Panel(("plain", "large"), title="both"),
+        Panel(("plain",), right=("weight_norm.l2_all",), log_y=True),
+        Panel(("plain",), ("oinfo.synergy", "oinfo.redundancy"), title="trade-off", pareto=True),
+        Panel(("plain", "plain, synergistic units"), ("test_loss", "oinfo.synergy"), normalise=True),
+    )
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A figure called toy-1, also for the command line: four groups, one of them data that is not at hand."""
+    norm = ("weight_norm", "oinfo")
+    small = {"oinfo.max_size": 3}
+    figure = Figure(
+        Paper("toy", "Toys $a_b$", "0000.00000"),
+        1,
+        "A toy",
+        "Toys show something.",
+        "section 0",
+        {
+            "plain": Group(Trained("modadd", "clauw", TOY, quick={"steps": 10}, seeds=2), norm),
+            "large": Group(
+                Trained("modadd", "clauw", {**TOY, "init_scale": 4}, seeds=2), norm, quick_steps="first"
+            ),
+            "plain, synergistic units": Group(Subnetwork("plain", parameters=small)),
+            "images": Group(
+                Trained("mnist", seeds=1), ("weight_norm",), stand_in=Trained("digits", None, IMAGES, seeds=1)
+            ),
+        },
+        panels(),
+        check,
+        beyond={"stand-in": "digits are no MNIST"},
+    )
+    monkeypatch.setattr("grokscope.reproduce.figures", lambda: {"toy-1": figure})
+    return figure
