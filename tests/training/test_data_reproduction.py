@@ -71,16 +71,40 @@ def test_nanda_without_weight_decay_has_not_grokked_where_nanda_has(tmp_path):
     assert run.curves["test_accuracy"].max() < 0.2
 
 
-@pytest.mark.skipif(
-    "GROKSCOPE_TEST_MNIST" not in os.environ, reason="needs MNIST: GROKSCOPE_TEST_MNIST=FOLDER"
-)
-def test_mnist_is_known_by_heart_long_before_it_is_read(tmp_path):
-    folder = os.environ["GROKSCOPE_TEST_MNIST"]
-    run = train("mnist", settings={"task.data_dir": folder}, out=tmp_path / "run", threads=2)
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    """Train recipes of MNIST, each once and up to a step."""
+    if "GROKSCOPE_TEST_MNIST" not in os.environ:
+        pytest.skip("needs MNIST: GROKSCOPE_TEST_MNIST=FOLDER")
+    folder, made = tmp_path_factory.mktemp("mnist"), {}
+    place = {"task.data_dir": os.environ["GROKSCOPE_TEST_MNIST"]}
+
+    def run(recipe, steps):
+        if recipe not in made:
+            settings = {**place, "training.steps": steps}
+            made[recipe] = train("mnist", recipe=recipe, settings=settings, out=folder / recipe, threads=2)
+        return made[recipe]
+
+    return run
+
+
+def norm(run, step):
+    return sum(w.double().square().sum().item() for w in run.weights(step).values()) ** 0.5
+
+
+def test_mnist_is_known_by_heart_long_before_it_is_read(mnist):
+    run = mnist("mnist", 50_000)
     memorised = first_step(run, "train", 0.99)
+    assert norm(run, 0) == pytest.approx(93.7, abs=0.1)
     assert 1000 <= memorised <= 4000
     assert accuracy_at(run, "test", memorised) < 0.3
     assert 25_000 <= first_step(run, "test", 0.8) <= 50_000
+
+
+def test_noise_on_the_pixels_makes_mnist_grok_earlier(mnist):
+    plain, perturbed = mnist("mnist", 50_000), mnist("mnist-perturbed", 20_000)
+    assert first_step(perturbed, "train", 0.99) < first_step(perturbed, "test", 0.8)
+    assert first_step(perturbed, "test", 0.8) < first_step(plain, "test", 0.8) / 1.5
 
 
 @pytest.mark.skipif("GROKSCOPE_TEST_IMDB" not in os.environ, reason="needs IMDB: GROKSCOPE_TEST_IMDB=FOLDER")
