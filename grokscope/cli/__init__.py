@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -37,24 +38,22 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    train,
-    sweep,
-    analyze,
-    show,
-    plot,
-    score,
-    phases,
-    predict,
-    report,
-    export,
-    reproduce,
-    measures,
-    plugins,
-    recipes,
-):
-    app.command()(command)
-app.command("import")(import_)
+PANELS: dict[str, dict[str, Callable[..., None]]] = {
+    "Make runs": {"train": train, "sweep": sweep, "import": import_},
+    "Measure": {"analyze": analyze, "show": show, "export": export},
+    "See and decide": {
+        "plot": plot,
+        "score": score,
+        "phases": phases,
+        "predict": predict,
+        "report": report,
+        "reproduce": reproduce,
+    },
+    "What there is": {"measures": measures, "plugins": plugins, "recipes": recipes},
+}
+for panel, commands in PANELS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
 
 
 def _version(wanted: bool) -> None:
