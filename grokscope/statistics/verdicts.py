@@ -18,7 +18,7 @@ STRONG = 0.75  # the share of runs, or AUROC, that a claim must reach to be wort
 RULE = (
     f"supported: p, corrected by Holm over the hypotheses tested, is below {SIGNIFICANT} and the share of "
     f"runs (or AUROC) at least {STRONG}; not supported: the interval of that share lies below {STRONG}; "
-    "else undecided"
+    "else undecided. Runs are counted as independent, seeds of one setting too"
 )
 
 
