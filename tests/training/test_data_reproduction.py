@@ -107,6 +107,23 @@ def test_noise_on_the_pixels_makes_mnist_grok_earlier(mnist):
     assert first_step(perturbed, "test", 0.8) < first_step(plain, "test", 0.8) / 1.5
 
 
+def test_full_batches_of_mnist_grok_too(mnist):
+    run = mnist("mnist-golechha", 45_000)
+    memorised = first_step(run, "train", 1.0)
+    assert memorised <= 4000
+    assert accuracy_at(run, "test", memorised) < 0.3
+    assert 35_000 <= first_step(run, "test", 0.5) <= 45_000
+    assert norm(run, 45_000) < norm(run, 20_000) < norm(run, 0)
+
+
+def test_under_anti_norm_mnist_generalises_with_a_growing_norm(mnist):
+    run = mnist("mnist-antinorm", 36_000)
+    memorised = first_step(run, "train", 1.0)
+    assert memorised <= 4000
+    assert norm(run, 36_000) > norm(run, 24_000) + 10 > norm(run, 12_000) + 12
+    assert accuracy_at(run, "test", 36_000) > accuracy_at(run, "test", 12_000) + 0.15
+
+
 @pytest.mark.skipif("GROKSCOPE_TEST_IMDB" not in os.environ, reason="needs IMDB: GROKSCOPE_TEST_IMDB=FOLDER")
 def test_reviews_are_known_by_heart_first(tmp_path):
     settings = {"task.data_dir": os.environ["GROKSCOPE_TEST_IMDB"], "training.steps": 300}
