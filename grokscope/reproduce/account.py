@@ -84,7 +84,7 @@ def verdict_line(reproduced: Reproduction) -> Text:
 def _part(part: Part) -> RenderableType:
     line = Text()
     line.append(f"{part.verdict}", style=STYLES[part.verdict])
-    line.append(f" in {_counted(part)}: ", style="dim")
+    line.append(f" ({_counted(part)}): ", style="dim")
     line.append(part.rule)
     values = [text(f"{name} {spread(values)}", "dim") for name, values in part.values.items()]
     return Group(line, *(Padding(value, INDENT) for value in values))
@@ -93,7 +93,7 @@ def _part(part: Part) -> RenderableType:
 def _counted(part: Part) -> str:
     true = sum(outcome is True for outcome in part.outcomes)
     unknown = sum(outcome is None for outcome in part.outcomes)
-    words = f"{true} of {len(part.outcomes)}"
+    words = f"in {true} of {len(part.outcomes)}"
     return f"{words}, {unknown} cannot be said" if unknown else words
 
 

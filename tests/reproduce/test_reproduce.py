@@ -95,7 +95,7 @@ def test_the_command_prints_the_claim_beside_what_was_found(toy, cli, tmp_path, 
     ended = cli("reproduce", "toy-1", "--seeds", "1", "--workers", "1", "-o", "toy.svg", "--out", "runs")
     assert ended.code == 0, ended.err
     assert (tmp_path / "toy.svg").read_text().startswith("<?xml")
-    for words in ("Toys show something.", "held in 1 of 1: a larger start", "Verdict: undecided", "1 seed"):
+    for words in ("Toys show something.", "held (in 1 of 1): a larger start", "Verdict: undecided", "1 seed"):
         assert words in ended.out
     assert "On digits, which stands in for mnist" in " ".join(ended.out.split())
     assert "digits stands in for mnist: task mnist needs train-images" in ended.err
