@@ -124,6 +124,13 @@ def test_under_anti_norm_mnist_generalises_with_a_growing_norm(mnist):
     assert accuracy_at(run, "test", 36_000) > accuracy_at(run, "test", 12_000) + 0.15
 
 
+def test_with_dropout_mnist_is_learned_without_being_known_by_heart_first(mnist):
+    curves = mnist("mnist-dropout", 6000).curves
+    train, test = (curves[f"{split}_accuracy"][curves["step"] >= 1000] for split in ("train", "test"))
+    assert 0.3 < train[-1] < 0.6
+    assert (test > 0.55 * train).all()  # known by heart, it would be 17 % of 100 %
+
+
 @pytest.mark.skipif("GROKSCOPE_TEST_IMDB" not in os.environ, reason="needs IMDB: GROKSCOPE_TEST_IMDB=FOLDER")
 def test_reviews_are_known_by_heart_first(tmp_path):
     settings = {"task.data_dir": os.environ["GROKSCOPE_TEST_IMDB"], "training.steps": 300}
