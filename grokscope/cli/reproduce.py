@@ -92,8 +92,8 @@ def _list(wanted: bool) -> None:
 
 def _figure_file(file: Path | None, figure: str, quick: bool) -> Path:
     """Where the figure is written; refused before anything is trained."""
-    from grokscope.report.figures import FORMATS
-    from grokscope.reproduce import find_figure, require_matplotlib
+    from grokscope.report.figures import FORMATS, require_matplotlib
+    from grokscope.reproduce import find_figure
 
     find_figure(figure)
     require_matplotlib()

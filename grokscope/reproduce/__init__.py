@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grokscope.errors import SettingError, UnknownName, UsageError
+from grokscope.errors import SettingError, UnknownName
 from grokscope.reproduce.figure import (
     HELD,
     NOT_HELD,
@@ -34,7 +33,6 @@ __all__ = [
     "figures",
     "find_figure",
     "reproduce",
-    "require_matplotlib",
 ]
 
 
@@ -52,12 +50,6 @@ def find_figure(name: str) -> Figure:
     if name not in known:
         raise UnknownName("figure", name, known, "grokscope reproduce --list shows all")
     return known[name]
-
-
-def require_matplotlib() -> None:
-    """Raise UsageError where matplotlib is missing, before hours of training and not after."""
-    if find_spec("matplotlib") is None:
-        raise UsageError("a figure needs matplotlib: pip install 'grokscope[report]'")
 
 
 @dataclass(frozen=True)
@@ -105,6 +97,8 @@ class Reproduction:
 
     def draw(self) -> Drawing:
         """Draw the figure in the paper's form. Raises UsageError where matplotlib is missing."""
+        from grokscope.report.figures import require_matplotlib
+
         require_matplotlib()
         from grokscope.reproduce.drawing import draw
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from grokscope.errors import UnknownName
@@ -148,18 +148,6 @@ def pairs(first: Comparison, second: Comparison) -> list[tuple[Results, Results]
     return [
         (results, other[seed_of(results)]) for results in first.runs.values() if seed_of(results) in other
     ]
-
-
-def spearman(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
-    """Return Spearman's rank correlation of what is finite; NaN for under three values or a constant."""
-    import numpy as np
-    from scipy.stats import spearmanr
-
-    a, b = np.asarray(first, float), np.asarray(second, float)
-    there = np.isfinite(a) & np.isfinite(b)
-    if there.sum() < 3 or np.ptp(a[there]) == 0 or np.ptp(b[there]) == 0:
-        return NOWHERE
-    return float(spearmanr(a[there], b[there]).statistic)
 
 
 def share_of_course(results: Results, start: float, *columns: str) -> list[np.ndarray]:

@@ -24,8 +24,8 @@ from grokscope.reproduce.readings import (
     peak,
     reached,
     share_of_course,
-    spearman,
 )
+from grokscope.statistics.correlation import spearman
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
+    Course = Sequence[float] | np.ndarray
+
 SAME = 1.0 - 1e-9  # a rank correlation that leaves nothing to control for
 
 
-def _common(*courses: np.ndarray | None) -> list[np.ndarray] | None:
+def _common(*courses: Course | None) -> list[np.ndarray] | None:
     """The courses where all are finite; None where one is missing, or fewer than three points are left."""
     import numpy as np
 
-    present = [course for course in courses if course is not None]
+    present = [np.asarray(course, np.float64) for course in courses if course is not None]
     if len(present) < len(courses):
         return None
     sound = np.all([np.isfinite(course) for course in present], axis=0)
@@ -27,7 +30,7 @@ def varies(course: np.ndarray) -> bool:
     return bool((course != course[0]).any())
 
 
-def spearman(x: np.ndarray | None, y: np.ndarray | None) -> float:
+def spearman(x: Course | None, y: Course | None) -> float:
     """Return Spearman's rank correlation (scipy), NaN where a course is missing or constant."""
     from scipy.stats import spearmanr
 
@@ -37,7 +40,7 @@ def spearman(x: np.ndarray | None, y: np.ndarray | None) -> float:
     return float(spearmanr(*both).statistic)
 
 
-def kendall(x: np.ndarray | None, y: np.ndarray | None) -> float:
+def kendall(x: Course | None, y: Course | None) -> float:
     """Return Kendall's tau-b (scipy), NaN where a course is missing or constant."""
     from scipy.stats import kendalltau
 
@@ -47,7 +50,7 @@ def kendall(x: np.ndarray | None, y: np.ndarray | None) -> float:
     return float(kendalltau(*both).statistic)
 
 
-def partial_spearman(x: np.ndarray | None, y: np.ndarray | None, control: np.ndarray | None) -> float:
+def partial_spearman(x: Course | None, y: Course | None, control: Course | None) -> float:
     """Return Spearman's partial correlation of x and y, controlling for `control`.
 
     The Pearson correlation of what is left of the ranks of x and y when those of `control` are taken out by

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
+
+from grokscope.statistics.extras import from_extra
 
 Array = NDArray[np.float64]
 
@@ -207,7 +209,8 @@ def superiority(first: Array, second: Array, confidence: float, seed: int) -> Es
     Klose 1957, Ann. Math. Statist. 28(4), 933), so it is never too short, and has a width where all pairs
     agree. p is one-sided.
     """
-    from statsmodels.stats.proportion import proportion_confint
+    with from_extra("a verdict"):
+        from statsmodels.stats.proportion import proportion_confint
 
     k, m = len(first), len(second)
 
@@ -242,17 +245,6 @@ def mean_interval(values: Array, confidence: float, seed: int) -> tuple[float, f
         return chosen.mean(axis)
 
     return _bootstrap((np.asarray(values),), mean, confidence, seed, "BCa", len(values))
-
-
-def corrected(ps: Sequence[float]) -> list[float]:
-    """Return p-values corrected by Holm's method over those that are there; NaN stays."""
-    from statsmodels.stats.multitest import multipletests
-
-    found = np.array(ps, np.float64)
-    there = np.isfinite(found)
-    if there.any():
-        found[there] = multipletests(found[there], method="holm")[1]
-    return [float(p) for p in found]
 
 
 def _bootstrap(

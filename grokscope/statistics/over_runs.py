@@ -90,8 +90,8 @@ def t_test(values: Sequence[float]) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjust p-values after Holm; a column without one is no hypothesis."""
-    with from_extra("score"):
+    """Adjust p-values after Holm; one that is NaN is no hypothesis and stays."""
+    with from_extra("Holm's correction"):
         from statsmodels.stats.multitest import multipletests
     tested = [value for value in p if not math.isnan(value)]
     adjusted = iter(multipletests(tested, method="holm")[1].tolist() if tested else ())

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from grokscope.analysis import Comparison, Results
 from grokscope.analysis.results import split_name
 from grokscope.errors import UnknownName, UsageError
+from grokscope.statistics.extras import from_extra
+from grokscope.statistics.over_runs import holm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +120,8 @@ def predict(
         UsageError: scikit-learn or statsmodels is missing, or an argument cannot be.
         UnknownName: no run has such a column.
     """
-    _require_library()
+    with from_extra("predict"):
+        import statsmodels  # noqa: F401
     _check(until, budget, confidence)
     names = _columns(comparison, columns, per_layer)
     fates = [_Fate.of(run, results, until, train, test) for run, results in comparison.runs.items()]
@@ -134,13 +137,6 @@ def predict(
         warnings=tuple(_warnings(comparison, parts, predictors, limit)),
         confidence=confidence,
     )
-
-
-def _require_library() -> None:
-    try:
-        import statsmodels  # noqa: F401
-    except ImportError as error:
-        raise UsageError("predict needs statsmodels: pip install 'grokscope[report]'") from error
 
 
 def _check(until: int | None, budget: int | str | None, confidence: float) -> None:
@@ -239,14 +235,12 @@ def features(steps: np.ndarray, values: np.ndarray, cut: int) -> dict[str, float
 def _predictors(
     comparison: Comparison, parts: Sequence[_Fate], names: Sequence[str], confidence: float, seed: int
 ) -> tuple[Predictor, ...]:
-    from grokscope.statistics.estimates import corrected
-
     rows = [
         _predictor(name, feature, values, parts, confidence, seed)
         for name in names
         for feature, values in _features_of(comparison, parts, name).items()
     ]
-    told, timed = corrected([row.p for row in rows]), corrected([row.r2_p for row in rows])
+    told, timed = holm([row.p for row in rows]), holm([row.r2_p for row in rows])
     return tuple(
         replace(row, p_adjusted=p, r2_p_adjusted=q) for row, p, q in zip(rows, told, timed, strict=True)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.analysis import Comparison, Results
@@ -264,9 +265,8 @@ class _Window:
     results: Results
     memorised: int | None
     grokked: int | None
-    reference: int | None
     start: int
-    control: str
+    control_column: str
     scale: Scale
 
     @classmethod
@@ -282,9 +282,25 @@ class _Window:
         memorised, grokked = results.transitions(*thresholds)
         delayed = memorised is not None and (grokked is None or grokked > memorised)
         start = memorised if since == "memorisation" and delayed and memorised is not None else 0
-        window = cls(run, results, memorised, grokked, None, start, control, scale)
-        found = window.change(window.course(ACCURACY)) if grokked is not None else None
-        return cls(run, results, memorised, grokked, found.step if found else None, start, control, scale)
+        return cls(run, results, memorised, grokked, start, control, scale)
+
+    @cached_property
+    def steps(self) -> list[int]:
+        return [step for step in self.results.steps if step >= self.start]
+
+    @cached_property
+    def accuracy(self) -> np.ndarray | None:
+        return self.course(ACCURACY)
+
+    @cached_property
+    def control(self) -> np.ndarray | None:
+        return self.course(self.control_column)
+
+    @cached_property
+    def reference(self) -> int | None:
+        """The step of test accuracy's own transition, where the run groks."""
+        found = self.change(self.accuracy) if self.grokked is not None else None
+        return found.step if found else None
 
     def course(self, name: str) -> np.ndarray | None:
         """The course from the start of the window on; None where the run has none."""
@@ -293,10 +309,6 @@ class _Window:
         if name == ACCURACY and not self.results.curve:
             return None
         return self.results.course(name)[self.results.steps.index(self.steps[0]) :] if self.steps else None
-
-    @property
-    def steps(self) -> list[int]:
-        return [step for step in self.results.steps if step >= self.start]
 
     def change(self, course: np.ndarray | None, peak: bool = False) -> Transition | None:
         return (
@@ -307,7 +319,6 @@ class _Window:
         course = self.course(name)
         found = self.change(course, self.results.declared[name].direction == "peak")
         changed = found.step if found and found.clear else None
-        accuracy, control = self.course(ACCURACY), self.course(self.control)
         return Score(
             run=self.run,
             column=name,
@@ -316,10 +327,12 @@ class _Window:
             transition_step=changed,
             lead=math.nan if changed is None or self.grokked is None else float(self.grokked - changed),
             log_lead=_log_ratio(self.grokked, changed),
-            spearman=spearman(course, accuracy),
-            kendall=kendall(course, accuracy),
-            partial=math.nan if name == self.control else partial_spearman(course, accuracy, control),
-            with_control=spearman(course, control),
+            spearman=spearman(course, self.accuracy),
+            kendall=kendall(course, self.accuracy),
+            partial=math.nan
+            if name == self.control_column
+            else partial_spearman(course, self.accuracy, self.control),
+            with_control=spearman(course, self.control),
             ahead=_log_ratio(self.reference, changed),
             shape=found.shape if found and changed is not None else "",
             size=found.size if found and changed is not None else math.nan,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grokscope.analysis import Comparison, Results
-from grokscope.errors import UsageError
 from grokscope.hypothesis import GROKKING, GROUPS, RUNS, Hypothesis
 from grokscope.plugins import load_plugins
+from grokscope.statistics.over_runs import holm
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 SIGNIFICANT = 0.05
@@ -200,7 +200,6 @@ def _between(
     if min(first, second) < FEWEST_OF_EACH:
         text = f"too few to compare, {FEWEST_OF_EACH} of each at least: {words}"
         return replace(plain, numbers=numbers, text=text)
-    _require_library()
     from grokscope.statistics.estimates import superiority
 
     found = superiority(values[0], values[1], confidence, seed)
@@ -220,12 +219,9 @@ def _decided(tested: Sequence[Verdict]) -> list[Verdict]:
     count = sum(not math.isnan(p) for p in ps)
     if not count:
         return list(tested)
-    _require_library()
-    from grokscope.statistics.estimates import corrected
-
     return [
         verdict if math.isnan(p) else _decide(verdict, p, adjusted, count)
-        for verdict, p, adjusted in zip(tested, ps, corrected(ps), strict=True)
+        for verdict, p, adjusted in zip(tested, ps, holm(ps), strict=True)
     ]
 
 
@@ -238,10 +234,3 @@ def _decide(verdict: Verdict, p: float, adjusted: float, count: int) -> Verdict:
         decision = SUPPORTED
     words = f"p = {p:.2g}" + (f", corrected for {count}: {adjusted:.2g}" if count > 1 else "")
     return replace(verdict, verdict=decision, numbers=numbers, text=f"{verdict.text}; {words}")
-
-
-def _require_library() -> None:
-    try:
-        import statsmodels  # noqa: F401
-    except ImportError as error:
-        raise UsageError("verdicts need statsmodels: pip install 'grokscope[report]'") from error

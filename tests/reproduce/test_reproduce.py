@@ -1,6 +1,7 @@
 """A figure from training to drawing: what is there is reused, what is missing said; it can be stopped."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -140,7 +141,7 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(arguments, words, 
 
 
 def test_without_matplotlib_nothing_is_trained(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr("grokscope.reproduce.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     ended = cli("reproduce", "clauw-2")
     assert ended.code == 2
     assert "pip install 'grokscope[report]'" in ended.err
@@ -149,7 +150,7 @@ def test_without_matplotlib_nothing_is_trained(cli, tmp_path, monkeypatch):
 
 def test_drawing_needs_matplotlib_too(toy, tmp_path, monkeypatch):
     found = reproduce(toy, seeds=1, quick=True, out=tmp_path / "runs")
-    monkeypatch.setattr("grokscope.reproduce.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match="matplotlib"):
         found.draw()
 

@@ -12,12 +12,23 @@ from grokscope.analysis import Comparison, Results
 from grokscope.errors import UsageError
 from grokscope.report.figures.columns import LOSS, chosen_columns, one_column
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
+from grokscope.statistics.extras import from_extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import RenderableType
 
-__all__ = ["FORMATS", "chosen_columns", "curves", "one_column", "pareto", "picture", "plot", "plot_text"]
+__all__ = [
+    "FORMATS",
+    "chosen_columns",
+    "curves",
+    "one_column",
+    "pareto",
+    "picture",
+    "plot",
+    "plot_text",
+    "require_matplotlib",
+]
 
 FORMATS = ("png", "svg", "pdf")
 Scale = Literal["log", "linear"]
@@ -82,7 +93,7 @@ def curves(
 
     Raises UsageError: as `plot` does.
     """
-    _require_matplotlib()
+    require_matplotlib()
     from grokscope.report.figures import drawing
     from grokscope.report.figures.courses import Picture
 
@@ -113,7 +124,7 @@ def pareto(
 
     Raises UsageError: as `plot` does.
     """
-    _require_matplotlib()
+    require_matplotlib()
     from grokscope.report.figures import drawing
     from grokscope.report.figures.courses import Picture
 
@@ -143,10 +154,8 @@ def plot_text(
 
     Raises UsageError: as `plot` does, and where plotext is not installed.
     """
-    try:
+    with from_extra("a plot in the terminal"):
         import plotext  # noqa: F401
-    except ImportError as error:
-        raise UsageError("a plot in the terminal needs plotext: pip install 'grokscope[report]'") from error
     from grokscope.report.figures import terminal
     from grokscope.report.figures.courses import Picture
 
@@ -186,8 +195,7 @@ def _comparison(found: Comparison | Results) -> Comparison:
     return Comparison({found.run: found}, {}, {}) if isinstance(found, Results) else found
 
 
-def _require_matplotlib() -> None:
-    try:
+def require_matplotlib() -> None:
+    """Raise UsageError where matplotlib is missing."""
+    with from_extra("a figure"):
         import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise UsageError("a figure needs matplotlib: pip install 'grokscope[report]'") from error

@@ -13,7 +13,6 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from grokscope.statistics import estimates
 from grokscope.statistics.estimates import (
-    corrected,
     leave_one_out_r_squared,
     leave_pair_out_auroc,
     mean_interval,
@@ -23,6 +22,7 @@ from grokscope.statistics.estimates import (
     superiority,
     timing,
 )
+from grokscope.statistics.over_runs import holm
 
 
 @pytest.fixture
@@ -183,9 +183,9 @@ def test_superiority_has_a_direction(draw):
 
 
 def test_corrections_pass_over_what_is_missing():
-    assert corrected([0.01, math.nan, 0.04])[::2] == pytest.approx([0.02, 0.04])
-    assert math.isnan(corrected([0.01, math.nan])[1])
-    assert corrected([]) == []
+    assert holm([0.01, math.nan, 0.04])[::2] == pytest.approx([0.02, 0.04])
+    assert math.isnan(holm([0.01, math.nan])[1])
+    assert holm([]) == []
 
 
 def test_the_interval_of_a_mean():
