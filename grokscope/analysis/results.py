@@ -168,6 +168,17 @@ def split_name(name: str) -> tuple[str, str, str]:
     return measure, column, label
 
 
+def without_layers(names: Iterable[str], measured: Iterable[str]) -> list[str]:
+    """Return `names` without those by layer of measures that have totals among `measured`.
+
+    >>> names = ["weight_norm.l2_all", "weight_norm.l2:head", "gini.gini:head"]
+    >>> without_layers(names, names)
+    ['weight_norm.l2_all', 'gini.gini:head']
+    """
+    totals = {split_name(name)[0] for name in measured if not split_name(name)[2]}
+    return [name for name in names if not split_name(name)[2] or split_name(name)[0] not in totals]
+
+
 def assemble(
     run: Run,
     plan: Plan,

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.analysis.results import Results, split_name
+from grokscope.analysis.results import Results, split_name, without_layers
 from grokscope.measure import Measure
 from grokscope.plugins import Plugin, Plugins, Registered
 from grokscope.report.text import number, printable, shares, sparkline
@@ -89,12 +89,8 @@ def _row_names(shown: Sequence[str]) -> dict[str, str]:
 
 def shown_columns(results: Results, per_layer: bool) -> list[str]:
     """The columns of numbers that a table shows: those by layer only where a measure has no total."""
-    totals = {split_name(name)[0] for name in results.measured if not split_name(name)[2]}
-    return [
-        name
-        for name in number_columns(results)
-        if per_layer or not split_name(name)[2] or split_name(name)[0] not in totals
-    ]
+    numbers = number_columns(results)
+    return numbers if per_layer else without_layers(numbers, results.measured)
 
 
 def number_columns(results: Results) -> list[str]:

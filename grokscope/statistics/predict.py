@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis import Comparison, Results
-from grokscope.analysis.results import split_name
+from grokscope.analysis.results import without_layers
 from grokscope.errors import UnknownName, UsageError
 from grokscope.statistics.extras import from_extra
 from grokscope.statistics.over_runs import holm
@@ -158,13 +158,8 @@ def _columns(comparison: Comparison, wanted: Iterable[str] | None, per_layer: bo
             if name not in numbers:
                 raise UnknownName("column", name, numbers)
         return chosen
-    totals = {split_name(name)[0] for name in numbers if not split_name(name)[2]}
-    return [
-        name
-        for name in numbers
-        if not comparison.declared[name].tally
-        and (per_layer or not split_name(name)[2] or split_name(name)[0] not in totals)
-    ]
+    shown = numbers if per_layer else without_layers(numbers, numbers)
+    return [name for name in shown if not comparison.declared[name].tally]
 
 
 @dataclass(frozen=True)

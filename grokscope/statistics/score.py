@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.analysis import Comparison, Results
-from grokscope.analysis.results import split_name
+from grokscope.analysis.results import without_layers
 from grokscope.errors import SettingError, UnknownName
 from grokscope.statistics.correlation import SAME, kendall, partial_spearman, spearman
 from grokscope.statistics.over_runs import FEWEST_RUNS, Mean, holm, sign_test, t_test
@@ -226,12 +226,10 @@ def default_columns(comparison: Comparison, per_layer: bool = False) -> list[str
     """Return the columns that are scored unless others are asked for: those of numbers, by layer only where a
     measure has no totals, without tallies that have nothing to tell."""
     numbers = _numbers(comparison)
-    totals = {split_name(name)[0] for name in numbers if not split_name(name)[2]}
     return [
         name
-        for name in numbers
-        if (per_layer or not split_name(name)[2] or split_name(name)[0] not in totals)
-        and not (comparison.declared[name].tally and _idle(comparison, name))
+        for name in (numbers if per_layer else without_layers(numbers, numbers))
+        if not (comparison.declared[name].tally and _idle(comparison, name))
     ]
 
 
