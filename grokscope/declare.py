@@ -25,7 +25,8 @@ class Param:
     """What a parameter means and which values it takes: `min <= value <= max`, `above < value < below`.
 
     A `local` one says where things are on this machine, for example `data_dir`. It is no part of what a run
-    is: the same run may have its data elsewhere.
+    is: the same run may have its data elsewhere. A `later` one came after runs had been made without it: at
+    its default it is left out of a configuration, so that those runs keep their identity and their names.
     """
 
     help: str = ""
@@ -34,6 +35,7 @@ class Param:
     above: float | None = None
     below: float | None = None
     local: bool = False
+    later: bool = False
 
     @property
     def bounds(self) -> str:
@@ -249,6 +251,15 @@ def resolve(declared: Mapping[str, Parameter], given: Mapping[str, Any], where: 
     return {
         name: parameter.coerce(given[name], where) if name in given else parameter.default
         for name, parameter in declared.items()
+    }
+
+
+def recorded(declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a configuration keeps: all but `later` ones that have their default."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not (declared[name].param.later and value == declared[name].default)
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grokscope.declare import Factory, factory_at, resolve
+from grokscope.declare import Factory, factory_at, recorded, resolve
 from grokscope.errors import PluginError, SettingError
 from grokscope.training.config import TRAINING, known, placed
 
@@ -65,8 +65,8 @@ def set_up(
     }
     config = {
         **({"local": {"data_dir": made.data_dir}} if made.data_dir else {}),
-        "task": {"name": task, **_plain(lasting)},
-        "model": {"name": model, **_plain(model_settings)},
+        "task": {"name": task, **_plain(recorded(declared["task"], lasting))},
+        "model": {"name": model, **_plain(recorded(declared["model"], model_settings))},
         "training": training,
     }
     return Setup(made, network, config)

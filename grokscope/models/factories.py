@@ -18,6 +18,7 @@ def mlp(
     *,
     hidden: Annotated[tuple[int, ...], Param("units of each hidden layer, first to last", min=1)] = (250,),
     last_bias: Annotated[bool, Param("whether the last layer has a bias")] = True,
+    hidden_bias: Annotated[bool, Param("whether the hidden layers have biases", later=True)] = True,
 ) -> Network:
     """Linear layers with ReLU between them, PyTorch's default initialisation; tokens enter one-hot."""
     from grokscope.models.mlp import MLP
@@ -28,6 +29,7 @@ def mlp(
         outputs=task.classes,
         vocabulary=task.vocabulary,
         last_bias=last_bias,
+        hidden_bias=hidden_bias,
     )
 
 

@@ -25,14 +25,21 @@ class MLP(Network):
         hidden: units of each hidden layer.
         outputs: number of logits.
         vocabulary: V, or 0 when inputs are vectors.
-        last_bias: whether the last layer has a bias.
+        last_bias, hidden_bias: whether the last layer, and whether the hidden ones, have biases.
     """
 
     kind = "mlp"
     drops = True
 
     def __init__(
-        self, *, inputs: int, hidden: Sequence[int], outputs: int, vocabulary: int = 0, last_bias: bool = True
+        self,
+        *,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        vocabulary: int = 0,
+        last_bias: bool = True,
+        hidden_bias: bool = True,
     ) -> None:
         super().__init__()
         if not hidden:
@@ -42,7 +49,7 @@ class MLP(Network):
         widths = [inputs, *hidden, outputs]
         last = len(hidden)
         self.layers = nn.ModuleList(
-            nn.Linear(fan_in, fan_out, bias=index < last or last_bias)
+            nn.Linear(fan_in, fan_out, bias=hidden_bias if index < last else last_bias)
             for index, (fan_in, fan_out) in enumerate(pairwise(widths))
         )
         self.hidden = tuple(f"layers.{index}_post" for index in range(last))
@@ -75,11 +82,15 @@ class MLP(Network):
         return values
 
     def unit_weights(self, layer: str) -> dict[str, int]:
-        """Return the rows of the layer's weight and bias and the columns of the next layer's weight."""
+        """Return the rows of the layer's weight and bias, if any, and the columns of the next layer's weight."""
         index = self.hidden.index(layer)
-        return {f"layers.{index}.weight": 0, f"layers.{index}.bias": 0, f"layers.{index + 1}.weight": 1}
+        rows = {f"layers.{index}.weight": 0, f"layers.{index}.bias": 0}
+        if self._linears[index].bias is None:
+            del rows[f"layers.{index}.bias"]
+        return {**rows, f"layers.{index + 1}.weight": 1}
 
     def _picked(self, tokens: torch.Tensor) -> torch.Tensor:
         first = self._linears[0]
         columns = tokens + self.vocabulary * torch.arange(tokens.shape[1], device=tokens.device)
-        return F.embedding_bag(columns, first.weight.t().contiguous(), mode="sum") + first.bias
+        picked = F.embedding_bag(columns, first.weight.t().contiguous(), mode="sum")
+        return picked if first.bias is None else picked + first.bias

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from grokscope.declare import Factory, Param, read_parameters, resolve
+from grokscope.declare import Factory, Param, read_parameters, recorded, resolve
 from grokscope.errors import SettingError, UnknownName
 from grokscope.models import MODELS
 from grokscope.run.config import places
@@ -44,6 +44,10 @@ def training_settings(
     init_zero: Annotated[Literal["last_layer"] | None, Param("last_layer: it starts at zero")] = None,
     dtype: Annotated[
         Literal["float32", "float64"], Param("type of weights; the initial ones are drawn in float32")
+    ] = "float32",
+    loss_dtype: Annotated[
+        Literal["float32", "float64"],
+        Param("type that logits are cast to before the loss, where it is wider than theirs", later=True),
     ] = "float32",
     device: Annotated[str, Param("cpu, cuda, cuda:1, ...")] = "cpu",
     perturb: Annotated[
@@ -136,7 +140,7 @@ def resolve_config(
             tables["task"] = places(source.run.config) | tables["task"]
     for name in ("task", "model"):
         tables[name].pop("name", None)
-    task_settings = _plain(task_factory.settings(tables["task"]))
+    task_settings = _plain(recorded(declared["task"], task_factory.settings(tables["task"])))
     local = {
         name: task_settings.pop(name) for name in list(task_settings) if declared["task"][name].param.local
     }
@@ -144,7 +148,10 @@ def resolve_config(
         "recipe": chosen.name,
         **({"local": local} if local else {}),
         "task": {"name": task, **task_settings},
-        "model": {"name": model_name, **_plain(model_factory.settings(tables["model"]))},
+        "model": {
+            "name": model_name,
+            **_plain(recorded(declared["model"], model_factory.settings(tables["model"]))),
+        },
         "training": _training(tables["training"]),
     }
 
@@ -220,7 +227,7 @@ def _split(given: str, declared: Mapping[str, Mapping[str, Any]]) -> tuple[str, 
 
 
 def _training(given: Mapping[str, Any]) -> dict[str, Any]:
-    values = _plain(resolve(TRAINING, given, "training"))
+    values = _plain(recorded(TRAINING, resolve(TRAINING, given, "training")))
     values["checkpoint_every"] = str(values["checkpoint_every"]).strip()
     checkpoint_steps(values["checkpoint_every"], values["steps"])
     for name in PAIRS:

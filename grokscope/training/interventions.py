@@ -51,8 +51,15 @@ class Intervention:
 class Interventions(Intervention):
     """All interventions of a run, in order; none of them is plain training."""
 
-    def __init__(self, network: Network, loss: str, parts: Sequence[Intervention] = ()) -> None:
+    def __init__(
+        self,
+        network: Network,
+        loss: str,
+        parts: Sequence[Intervention] = (),
+        loss_dtype: torch.dtype = torch.float32,
+    ) -> None:
         self._network, self._loss, self.parts = network, loss, tuple(parts)
+        self._dtype = loss_dtype
 
     def objective(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the loss of this step, from which gradients are taken."""
@@ -60,7 +67,8 @@ class Interventions(Intervention):
         for part in self.parts:
             forward = part.forward(forward, inputs, labels)
         logits = forward(inputs)
-        loss = objective.loss(self._loss, logits, labels)
+        wide = logits.to(torch.promote_types(logits.dtype, self._dtype))
+        loss = objective.loss(self._loss, wide, labels)
         for part in self.parts:
             loss = part.loss(loss, logits, forward, inputs)
         return loss
@@ -345,7 +353,9 @@ def interventions(settings: Mapping[str, Any], task: Task, network: Network) -> 
         "constrain_norm": lambda which: ConstrainedNorm(network, which),
     }
     wanted = {name: value for name in makers if (value := settings.get(name)) is not None}
-    return Interventions(network, settings["loss"], [makers[name](value) for name, value in wanted.items()])
+    parts = [makers[name](value) for name, value in wanted.items()]
+    loss_dtype = getattr(torch, settings.get("loss_dtype", "float32"))
+    return Interventions(network, settings["loss"], parts, loss_dtype)
 
 
 @torch.no_grad()

@@ -86,6 +86,7 @@ NONE = "no multiplet has a value: too few units vary, or all multiplets are sing
         "multiplets": "(M,) every multiplet looked at, rising: masks, bit c for cluster c",
         "omega": "(M,) Omega of each of `multiplets` in nats; NaN where it is undefined",
     },
+    version=2,
     source="Clauw et al. 2024, arXiv 2408.08944, section 3: O-information, clusters and multiplets",
 )
 def oinfo(
@@ -94,7 +95,7 @@ def oinfo(
     variables: Annotated[
         Literal["mean", "units"],
         Param("a cluster is one variable, its units' mean; or a multiplet is all its clusters' units"),
-    ] = "mean",
+    ] = "units",
     clusters: Annotated[int, Param("clusters of units", min=2, max=62)] = 10,
     min_size: Annotated[int, Param("clusters in the smallest multiplet", min=2)] = 2,
     max_size: Annotated[int, Param("clusters in the largest multiplet", min=2)] = 10,
