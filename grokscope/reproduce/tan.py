@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Trained
-from grokscope.reproduce.readings import (
+from grokscope.reproduce.courses import (
     at,
     below,
     best_accuracy,
@@ -25,6 +24,7 @@ from grokscope.reproduce.readings import (
     reached,
     share_of_course,
 )
+from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Trained
 from grokscope.statistics.correlation import spearman
 
 if TYPE_CHECKING:
