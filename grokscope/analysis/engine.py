@@ -92,6 +92,10 @@ class Bench:
         dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
         return network.to(self._device, dtype).eval()
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the network's tensors by name, with whatever values it starts from. Raises DataError."""
+        return self._template.state_dict()
+
     def weights(self, checkpoint: CheckpointInfo) -> dict[str, torch.Tensor]:
         """Return the checkpoint's parameters by name. Raises DamagedFile."""
         return self.run.weights(checkpoint.step)

@@ -30,6 +30,7 @@ from grokscope.cli.streams import guarded_streams
 from grokscope.cli.sweep import sweep
 from grokscope.cli.terminal import Stopped, say
 from grokscope.cli.train import train
+from grokscope.cli.verify import verify
 from grokscope.errors import GrokscopeError, ReaderGone
 from grokscope.report.text import printable
 
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Make runs": {"train": train, "sweep": sweep, "import": import_},
-    "Measure": {"analyze": analyze, "show": show, "export": export},
+    "Measure": {"analyze": analyze, "show": show, "export": export, "verify": verify},
     "See and decide": {
         "plot": plot,
         "score": score,

@@ -182,7 +182,7 @@ def sweep(folder: str | Path) -> list[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if _abandoned(entry)]
+            names = [entry.name for entry in entries if is_abandoned(entry)]
         for name in names:
             Path(folder, name).unlink(missing_ok=True)
     except OSError:
@@ -190,11 +190,18 @@ def sweep(folder: str | Path) -> list[str]:
     return names
 
 
-def _abandoned(entry: os.DirEntry[str]) -> bool:
+def is_abandoned(entry: os.DirEntry[str]) -> bool:
+    """Whether `entry` is a temporary file whose process, one of this running system, has ended."""
     found = TEMPORARY.fullmatch(entry.name)
     if not found or not entry.is_file(follow_symlinks=False):
         return False
     return bool(_boot()) and found["machine"] == _machine() and _ended(int(found["pid"]), int(found["start"]))
+
+
+def is_foreign(entry: os.DirEntry[str]) -> bool:
+    """Whether `entry` is a temporary file of another system, or from before a restart of this one."""
+    found = TEMPORARY.fullmatch(entry.name)
+    return found is not None and (not _boot() or found["machine"] != _machine())
 
 
 def _ended(pid: int, start: int) -> bool:

@@ -22,6 +22,7 @@ class Segments:
 
     Attributes:
         problems: sentences on segments that could not be read; the others go on without them.
+        refused: why, by name.
     """
 
     def __init__(self, folder: Path, writable: bool) -> None:
@@ -29,14 +30,14 @@ class Segments:
         self.writable = writable
         self.problems: dict[str, None] = {}
         self._read: dict[str, list[Cell]] = {}
-        self._refused: set[str] = set()
+        self.refused: dict[str, Exception] = {}
 
     def names(self) -> frozenset[str]:
         """Return the segments there now. A compaction meanwhile is waited out: two listings must agree."""
         before, now = None, self._list()
         while before != now:
             before, now = now, self._list()
-        return now - self._refused
+        return now - self.refused.keys()
 
     def _list(self) -> frozenset[str]:
         try:
@@ -62,14 +63,18 @@ class Segments:
             wanted = names - set(without) if names.issuperset(without) else names
             if all(self._load(name) for name in sorted(wanted)):
                 self._read = {name: self._read[name] for name in names if name in self._read}
-                sound = names - self._refused
+                sound = names - self.refused.keys()
                 return sound, [cell for name in sorted(wanted & sound) for cell in self._read[name]]
+
+    def of(self, name: str) -> list[Cell]:
+        """Return the cells of a segment that `read` found sound."""
+        return self._read[name]
 
     def store(self, cells: Sequence[Cell]) -> None:
         """Make one durable segment of `cells`; compact when there are many. Raises StorageError."""
         if not cells:
             return
-        self._write(cells)
+        self.add(cells)
         small = self._small()
         if len(small) >= COMPACT_AT:
             self.compact(small)
@@ -84,7 +89,7 @@ class Segments:
         if len(inputs) < 2:
             return
         cells = merge(cell for name in inputs for cell in self._read[name])
-        self._write(in_order(cells), nonce=secrets.token_hex(16))
+        self.add(in_order(cells), nonce=secrets.token_hex(16))
         for name in inputs:
             (self.folder / name).unlink(missing_ok=True)
             del self._read[name]
@@ -93,7 +98,8 @@ class Segments:
         """Return the segments worth compacting; large ones stay: nothing is written often."""
         return [name for name in self.names() if _size(self.folder / name) < SMALL]
 
-    def _write(self, cells: Sequence[Cell], nonce: str = "") -> None:
+    def add(self, cells: Sequence[Cell], nonce: str = "") -> None:
+        """Make one durable segment of `cells`, and no compaction. Raises StorageError."""
         if not self.writable:
             raise StorageError(
                 f"{self.folder} is read-only: results of this run must be written elsewhere (--out)"
@@ -118,9 +124,9 @@ class Segments:
         return True
 
     def _refuse(self, path: Path, error: Exception) -> None:
-        self._refused.add(path.name)
+        self.refused[path.name] = error
         damaged = isinstance(error, DamagedFile) and not isinstance(error, NewerFormat)
-        moved = damaged and self.writable and _quarantine(path)
+        moved = damaged and self.writable and quarantine(path)
         where = "; it was moved to results/quarantine, its results are computed again" if moved else ""
         self.problems[f"{error}{where}"] = None
 
@@ -132,7 +138,8 @@ def believed(data: bytes, path: Path) -> list[Cell]:
     return decode(data, path)
 
 
-def _quarantine(path: Path) -> bool:
+def quarantine(path: Path) -> bool:
+    """Move the segment to results/quarantine; False when that cannot be."""
     folder = path.parent / "quarantine"
     try:
         make_folder(folder)
