@@ -22,8 +22,8 @@ def test_findings_are_lines_and_objects_and_are_repaired(cli, measured):
     next((measured / "results").glob("*.h5")).write_bytes(b"no segment")
     ended = cli("verify", measured)
     assert ended.code == 1
-    lines = ended.out.splitlines()
-    assert [line.partition(": ")[0].removeprefix(f"{measured}/")[:8] for line in lines] == ["results/", "index.h5"]
+    files = [line.partition(": ")[0].removeprefix(f"{measured}/") for line in ended.out.splitlines()]
+    assert [file[:8] for file in files] == ["results/", "index.h5"]
     found = json.loads(cli("verify", measured, "--json").out)
     assert [finding["kind"] for finding in found] == ["segment", "index"]
     assert {finding["run"] for finding in found} == {str(measured)}

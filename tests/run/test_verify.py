@@ -270,7 +270,8 @@ def test_temporary_files_of_ended_processes_and_of_other_machines(sound, abandon
         f"checkpoints/{dead}": "deleted",
         elsewhere: "",
     }
-    assert (sound / own).exists() and not (sound / "checkpoints" / dead).exists()
+    assert (sound / own).exists()
+    assert not (sound / "checkpoints" / dead).exists()
 
 
 def test_a_changed_table_of_imports(tmp_path):
