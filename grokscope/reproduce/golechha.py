@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Trained
-from grokscope.reproduce.readings import (
+from grokscope.reproduce.courses import (
     accuracy_at,
     at,
     below,
@@ -20,6 +19,7 @@ from grokscope.reproduce.readings import (
     rise,
     span,
 )
+from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Trained
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results

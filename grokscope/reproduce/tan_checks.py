@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from grokscope.reproduce.figure import Part
-from grokscope.reproduce.readings import (
+from grokscope.reproduce.courses import (
     accuracy_at,
     at,
     below,
@@ -26,6 +25,7 @@ from grokscope.reproduce.readings import (
     reached,
     share_of_course,
 )
+from grokscope.reproduce.figure import Part
 from grokscope.statistics.correlation import spearman
 
 if TYPE_CHECKING:

@@ -430,8 +430,17 @@ def test_a_column_that_is_missing_decides_nothing_wrongly(name):
 
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
 def test_every_figure_can_be_trained_and_measured(figure):
-    """Recipes, settings, measures, parameters, steps and columns are those that there are."""
+    """Recipes, settings, measures, steps and columns are those that there are, in every reading."""
+    names = [reading.name for reading in figure.readings]
+    assert len({*names, "primary", "all"}) == len(names) + 2
+    assert not any("," in name for name in names)
     plugins = load_plugins()
+    for reading in figure.readings:
+        assert reading.takes
+        can_be_trained_and_measured(figure.under(reading), plugins)
+
+
+def can_be_trained_and_measured(figure, plugins):
     known = {}
     for name, group in figure.groups.items():
         for variant in (group.runs, group.stand_in):
@@ -444,6 +453,7 @@ def test_every_figure_can_be_trained_and_measured(figure):
             assert list(figure.groups).index(group.runs.of) < list(figure.groups).index(name)
         registered = plugins.select(list(group.measures))
         known[name] = {f"{r.title}.{column.name}" for r in registered for column in r.measure.columns}
+        assert {*group.columns, *group.columns.values()} <= known[name]
         for key in group.parameters:
             measure, parameter = key.split(".")
             [found] = [r for r in registered if r.measure.name == measure]
@@ -520,7 +530,7 @@ def test_an_unknown_figure_lists_near_ones():
 
 
 def test_the_rise_of_test_accuracy_is_halfway_from_memorisation_to_the_best():
-    from grokscope.reproduce.readings import rise
+    from grokscope.reproduce.courses import rise
 
     assert rise(run(level(0.2, 0.9, 2000))) == 2000
     assert rise(run(ramp(1000, 3000))) == 2000
@@ -529,7 +539,7 @@ def test_the_rise_of_test_accuracy_is_halfway_from_memorisation_to_the_best():
 
 
 def test_a_run_that_cannot_reach_95_percent_groks_at_95_percent_of_its_best():
-    from grokscope.reproduce.readings import generalised
+    from grokscope.reproduce.courses import generalised
 
     assert generalised(run(ramp(1000, 3000))) == 2900
     assert generalised(run(ramp(1000, 3000, 0.0, 0.9))) == 2900
@@ -537,7 +547,7 @@ def test_a_run_that_cannot_reach_95_percent_groks_at_95_percent_of_its_best():
 
 
 def test_a_delay_that_the_end_cuts_short_is_longer_at_least():
-    from grokscope.reproduce.readings import delay
+    from grokscope.reproduce.courses import delay
 
     assert delay(run()) == (900, False)
     assert delay(run(FAILS)) == (4900, True)
