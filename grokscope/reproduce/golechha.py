@@ -19,7 +19,7 @@ from grokscope.reproduce.courses import (
     rise,
     span,
 )
-from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Trained
+from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Reading, Trained
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results
@@ -184,6 +184,14 @@ FOLLOW = (
     "generalisation and does not change while it overfits, and local circuit complexity falls."
 )
 
+MSE = Reading("MSE", "the loss of the paper's table 1: MSELoss on one-hot labels")
+CROSS_ENTROPY = Reading(
+    "cross-entropy",
+    "the loss of the paper's text, all else of its table 1",
+    settings={"loss": "cross_entropy"},
+)
+LOSSES = (MSE, CROSS_ENTROPY)
+
 # Shown, and no verdict on what the paper says of MNIST.
 DIGITS = {"stand-in": "digits are not the paper's MNIST"}
 
@@ -198,6 +206,7 @@ FIGURES = (
         PANELS,
         check_1,
         beyond=DIGITS,
+        readings=LOSSES,
     ),
     Figure(
         PAPER,
@@ -214,6 +223,7 @@ FIGURES = (
         PANELS,
         check_2,
         beyond=DIGITS,
+        readings=LOSSES,
     ),
     Figure(
         PAPER,
@@ -229,6 +239,7 @@ FIGURES = (
         PANELS,
         check_3,
         beyond=DIGITS,
+        readings=LOSSES,
     ),
     Figure(
         PAPER,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from grokscope.reproduce import tan_checks as checks
-from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Trained
+from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Reading, Trained
 from grokscope.reproduce.tan_checks import (
     ADDITION,
     AGREEMENT,
@@ -36,6 +37,42 @@ BEYOND = {
     "quick": "--quick trains p = 53 in place of the paper's p = 113",
     "stand-in": "digits are not the paper's MNIST",
 }
+# The paper says nothing of these; the first is what the code does whose setting it takes.
+FLOAT64 = Reading(
+    "float64",
+    "the loss of logits cast to float64, as Nanda et al. train, whose setting the paper takes; logits as "
+    "they are; an MLP's first layer before its ReLU",
+)
+FLOAT32 = Reading(
+    "float32",
+    "the loss in float32, as training is where nothing is said of it",
+    recipes={"nanda": "nanda-float32"},
+    settings={"loss_dtype": "float32"},
+    tasks=("modadd",),
+)
+CENTRED = Reading(
+    "centred",
+    "as float64, each example's mean logit taken out, which the cross-entropy does not see",
+    columns={f"{name}.{name}": f"{name}.{name}_centred" for name in ("pmi", "pe", "mid", "ed")},
+    tasks=("modadd",),
+)
+FLOAT32_CENTRED = replace(
+    FLOAT32,
+    name="float32 centred",
+    takes="as float32, each example's mean logit taken out",
+    columns=CENTRED.columns,
+)
+AFTER_RELU = Reading(
+    "after ReLU",
+    "an MLP's first layer after its ReLU (a transformer's has none), all else as in the first reading",
+    parameters={"pmi.first_layer": "post", "mid.first_layer": "post"},
+    tasks=("mnist",),
+)
+BEFORE_RELU = Reading("before ReLU", "the MLP's first layer before its ReLU")
+PRECISION = (FLOAT64, FLOAT32)
+FIRST_LAYER = (BEFORE_RELU, AFTER_RELU)
+LOGITS = (FLOAT64, CENTRED, FLOAT32, FLOAT32_CENTRED)
+
 ON_IMAGES = {"stand-in": BEYOND["stand-in"]}
 ON_ADDITION = {"quick": BEYOND["quick"]}
 
@@ -102,6 +139,7 @@ FIGURES = (
         _beside_accuracy(L2),
         checks.check_1,
         beyond=BEYOND,
+        readings=PRECISION,
     ),
     Figure(
         PAPER,
@@ -123,6 +161,7 @@ FIGURES = (
         checks.check_2,
         reconstructed=UNREAD,
         beyond=BEYOND,
+        readings=PRECISION,
     ),
     Figure(
         PAPER,
@@ -135,6 +174,7 @@ FIGURES = (
         (Panel((ADDITION,), ("test_accuracy", "predicted_accuracy.corollary")),),
         checks.check_3,
         beyond=ON_ADDITION,
+        readings=PRECISION,
     ),
     Figure(
         PAPER,
@@ -151,6 +191,7 @@ FIGURES = (
         checks.check_4,
         reconstructed=UNREAD,
         beyond=BEYOND,
+        readings=PRECISION,
     ),
     Figure(
         PAPER,
@@ -170,6 +211,7 @@ FIGURES = (
         ),
         checks.check_5,
         beyond=ON_ADDITION,
+        readings=PRECISION,
     ),
     Figure(
         PAPER,
@@ -187,6 +229,7 @@ FIGURES = (
         checks.check_6,
         reconstructed=UNREAD,
         beyond=ON_ADDITION,
+        readings=PRECISION,
     ),
     Figure(
         PAPER,
@@ -203,6 +246,7 @@ FIGURES = (
         checks.check_7,
         reconstructed=UNREAD,
         beyond=ON_ADDITION,
+        readings=PRECISION,
     ),
     Figure(
         PAPER,
@@ -215,6 +259,7 @@ FIGURES = (
         checks.check_8,
         reconstructed=UNREAD,
         beyond=BEYOND,
+        readings=(*LOGITS, AFTER_RELU),
     ),
     Figure(
         PAPER,
@@ -226,6 +271,7 @@ FIGURES = (
         _beside_accuracy("pe.pe"),
         checks.check_9,
         beyond=BEYOND,
+        readings=LOGITS,
     ),
     Figure(
         PAPER,
@@ -250,6 +296,7 @@ FIGURES = (
         checks.check_10,
         reconstructed=UNREAD,
         beyond=ON_IMAGES,
+        readings=FIRST_LAYER,
     ),
     Figure(
         PAPER,
@@ -262,6 +309,7 @@ FIGURES = (
         checks.check_11,
         reconstructed=NUMBERED,
         beyond=BEYOND,
+        readings=PRECISION,
     ),
     Figure(
         PAPER,
@@ -275,6 +323,7 @@ FIGURES = (
         checks.check_12,
         reconstructed=NUMBERED,
         beyond=BEYOND,
+        readings=PRECISION,
     ),
     Figure(
         PAPER,
@@ -287,6 +336,7 @@ FIGURES = (
         checks.check_13,
         reconstructed=NUMBERED,
         beyond=BEYOND,
+        readings=PRECISION,
     ),
     Figure(
         PAPER,
@@ -299,6 +349,7 @@ FIGURES = (
         checks.check_14,
         reconstructed=NUMBERED,
         beyond=BEYOND,
+        readings=(*LOGITS, AFTER_RELU),
     ),
     Figure(
         PAPER,
@@ -311,6 +362,7 @@ FIGURES = (
         checks.check_15,
         reconstructed=NUMBERED,
         beyond=BEYOND,
+        readings=LOGITS,
     ),
     Figure(
         PAPER,
@@ -323,5 +375,6 @@ FIGURES = (
         checks.check_16,
         reconstructed=UNREAD,
         beyond=ON_IMAGES,
+        readings=FIRST_LAYER,
     ),
 )

@@ -311,6 +311,55 @@ def test_what_stands_in_for_the_papers_data_decides_nothing(name):
     assert ("quick" in figure.beyond) == smaller
 
 
+def names(figure):
+    return [reading.name for reading in FIGURES[figure].readings]
+
+
+def test_tan_and_huangs_claims_are_judged_under_every_reading():
+    assert names("tan-1") == ["float64", "float32"]
+    assert names("tan-9") == ["float64", "centred", "float32", "float32 centred"]
+    assert names("tan-8") == names("tan-14") == [*names("tan-9"), "after ReLU"]
+    assert names("tan-10") == names("tan-16") == ["before ReLU", "after ReLU"]
+    readings = {reading.name: FIGURES["tan-8"].under(reading).groups for reading in FIGURES["tan-8"].readings}
+    addition = {name: groups["modular addition"] for name, groups in readings.items()}
+    types = {
+        name: resolve_config("modadd", recipe=group.runs.recipe, settings=group.runs.settings)[
+            "training"
+        ].get("loss_dtype", "float32")
+        for name, group in addition.items()
+    }
+    assert types == {name: "float32" if "float32" in name else "float64" for name in readings}
+    centred = {name for name, group in addition.items() if group.columns.get("pmi.pmi") == "pmi.pmi_centred"}
+    assert centred == {"centred", "float32 centred"}
+    images = {name: groups["images"] for name, groups in readings.items()}
+    assert {name for name, group in images.items() if group.parameters} == {"after ReLU"}
+    assert images["after ReLU"].parameters == {"pmi.first_layer": "post"}
+    assert all(group.runs == images["float64"].runs for group in images.values())
+
+
+def test_what_stands_in_float32_is_the_recipe_that_says_so():
+    """So that the runs of `--recipe nanda-float32` are found, and no second ones are trained."""
+    [reading] = [reading for reading in FIGURES["tan-1"].readings if reading.name == "float32"]
+    runs = FIGURES["tan-1"].under(reading).groups["modular addition"].runs
+    found = resolve_config("modadd", recipe=runs.recipe, settings=runs.settings)
+    assert found == resolve_config("modadd", recipe="nanda-float32")
+
+
+@pytest.mark.parametrize("name", ["golechha-1", "golechha-2", "golechha-3"])
+def test_golechhas_claims_are_judged_under_both_losses(name):
+    """His table says MSELoss, his text cross-entropy."""
+    found = {
+        reading.name: FIGURES[name].under(reading).groups["network"] for reading in FIGURES[name].readings
+    }
+    losses = {
+        reading: resolve_config("mnist", recipe=group.runs.recipe, settings=group.runs.settings)["training"][
+            "loss"
+        ]
+        for reading, group in found.items()
+    }
+    assert losses == {"MSE": "mse", "cross-entropy": "cross_entropy"}
+
+
 def test_figure_10_takes_the_test_split_as_it_is():
     group = FIGURES["tan-10"].groups["unperturbed test split"]
     assert group.parameters == {"pmi.split": "test", "pmi.sigma": 0, "pe.split": "test", "pe.sigma": 0}
