@@ -45,6 +45,7 @@ from grokscope.run.files import (
     sweep,
 )
 from grokscope.run.index import Index, Listed
+from grokscope.run.kinds import Kinds
 from grokscope.run.results import Cell, CellKey, in_order, merge
 from grokscope.run.segments import Segments
 from grokscope.run.tidy import stored_values, values_frame
@@ -174,7 +175,11 @@ class Run:
         return tuple(self._listed())
 
     def weights(self, step: int) -> dict[str, Tensor]:
-        """Return the weights at `step`, by name.
+        """Return the state dict at `step`, parameters and buffers; raises as `load_checkpoint` does."""
+        return self.load_checkpoint(step).weights
+
+    def load_checkpoint(self, step: int) -> checkpoint.Checkpoint:
+        """Return the checkpoint at `step`: its tensors, and which of them are parameters.
 
         Raises UnknownName for a step without a checkpoint, DamagedFile when its bytes are not those recorded.
         """
@@ -190,8 +195,9 @@ class Run:
         if sha256_hex(data) != entry.info.sha256:
             raise DamagedFile(f"{path} is damaged, or was replaced: its sha256 is not the recorded one")
         if step in self._links:
-            return imported.decode_link(data, path, self.config[IMPORTED].get("rename", ()), self._dtype)
-        return checkpoint.decode(data, path).weights
+            rename = self.config[IMPORTED].get("rename", ())
+            return imported.decode_link(data, path, rename, self._dtype, self._imported.kinds)
+        return checkpoint.decode(data, path)
 
     def save_checkpoint(
         self,
@@ -199,21 +205,25 @@ class Run:
         weights: Mapping[str, Tensor],
         metrics: Mapping[str, float],
         curve: Mapping[str, Sequence[float]] | None = None,
+        kinds: Kinds | None = None,
     ) -> None:
         """Store the weights after `step` updates, durably; nothing is written when they are there already.
 
         Args:
             step: optimiser updates done, at most 99 999 999.
-            weights: parameters by name.
+            weights: the network's state dict.
             metrics: train_loss, test_loss, train_accuracy, test_accuracy; one that is left out is NaN.
             curve: the finer curve since the checkpoint before: `step` and metrics, one list each.
+            kinds: which of `weights` are parameters, `kinds_of(network)`; where it is not given, measuring
+                them takes the network.
         """
         if not 0 <= step <= LAST_STEP:
             raise ValueError(f"a checkpoint's step must be within 0 and {LAST_STEP}, got {step}")
         point = points({"step": [step], **{name: [value] for name, value in metrics.items()}})[0]
         finer = points(curve or {})
         words = {name: repr(value) for name, value in zip(METRICS, point[1:], strict=True)}
-        data = checkpoint.encode(weights, {**self._stamp(step), **words, "curve": curve_text(finer)})
+        words |= {**self._stamp(step), "curve": curve_text(finer), **(kinds.words() if kinds else {})}
+        data = checkpoint.encode(kinds.stored(weights) if kinds else weights, words)
         file = _file(step)
         if not _holds(self.path / file, data):
             self._must_be_writable()
@@ -223,11 +233,11 @@ class Run:
         entry = Listed(info, (self.path / file).stat().st_mtime_ns, finer)
         self._entries = dict(sorted({**self._listed(), step: entry}.items()))
 
-    def save_import(self, records: Sequence[imported.Record]) -> None:
-        """Write the table of where the imported checkpoints came from, durably."""
+    def save_import(self, records: Sequence[imported.Record], kinds: Kinds | None = None) -> None:
+        """Write the table of where imported checkpoints came from and what their tensors are, durably."""
         self._must_be_writable()
-        atomic_write(self.path / imported.FILE, imported.encode(records))
-        self.__dict__.pop("_links", None)
+        atomic_write(self.path / imported.FILE, imported.encode(records, kinds))
+        self.__dict__.pop("_imported", None)
         self._entries = None
 
     def link_checkpoint(self, step: int, source: Path) -> None:
@@ -425,17 +435,20 @@ class Run:
     def _dtype(self) -> str:
         return str(self.config["training"].get("dtype", "float32"))
 
-    @cached_property
+    @property
     def _links(self) -> dict[int, imported.Record]:
         """The checkpoints that are links to foreign files, by step; any other foreign file is refused."""
+        return self._imported.links
+
+    @cached_property
+    def _imported(self) -> imported.Table:
         if not self.is_imported or not self.config[IMPORTED].get("link"):
-            return {}
+            return imported.Table({})
         try:
-            records = imported.read(self.path / imported.FILE, self.config[IMPORTED].get("contents", ""))
+            return imported.read(self.path / imported.FILE, self.config[IMPORTED].get("contents", ""))
         except (DamagedFile, StorageError, FileNotFoundError) as error:
             self._problems[f"{error}; the same `grokscope import` writes it again"] = None
-            return {}
-        return {record.step: record for record in records if record.linked}
+            return imported.Table({})
 
     def _stamp(self, step: int) -> dict[str, str]:
         return {"step": str(step), "run": self.id, "config": self.config_hash, "seed": str(self.seed)}
