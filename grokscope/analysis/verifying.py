@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grokscope.errors import GrokscopeError
 from grokscope.run import Run
-from grokscope.run.verify import Finding, Tensors, described, verify_run
+from grokscope.run.verify import Finding, verify_run
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from grokscope.plugins import Plugins
 
 
@@ -44,8 +46,10 @@ def verify(
     return verify_run(path, _network(Path(path), plugins, notify), repair)
 
 
-def _network(path: Path, plugins: Plugins | None, notify: Callable[[str], None]) -> Tensors | None:
-    """Type and shape of the network's tensors; None where it cannot be made, or the run cannot be opened."""
+def _network(
+    path: Path, plugins: Plugins | None, notify: Callable[[str], None]
+) -> Mapping[str, Tensor] | None:
+    """The state dict of the run's network; None where it cannot be made, or the run cannot be opened."""
     from grokscope.analysis.engine import Bench
     from grokscope.plugins import load_plugins
 
@@ -55,7 +59,7 @@ def _network(path: Path, plugins: Plugins | None, notify: Callable[[str], None])
         return None  # verify_run says why
     plugins = plugins or load_plugins()
     try:
-        return described(Bench(run, plugins.tasks, plugins.models).state())
+        return Bench(run, plugins.tasks, plugins.models).expected
     except GrokscopeError as error:
         notify(f"{path}: checkpoints are held against the first of them, not against the network: {error}")
         return None

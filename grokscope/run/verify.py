@@ -14,20 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grokscope.errors import DamagedFile, GrokscopeError, RunError, StorageError
+from grokscope.errors import GrokscopeError, RunError, StorageError
 from grokscope.run import imported, index
+from grokscope.run.checkpoint import Checkpoint
 from grokscope.run.config import IMPORTED, RUN_FILE, read_config
-from grokscope.run.directory import FOLDERS, INDEX_FILE, RESUME_FILE, Run
-from grokscope.run.files import atomic_write, is_abandoned, is_foreign, sweep
+from grokscope.run.directory import INDEX_FILE, RESUME_FILE, Run
+from grokscope.run.files import atomic_write, is_abandoned, is_foreign, read_bytes, sweep
+from grokscope.run.image import opened
 from grokscope.run.index import Listed
-from grokscope.run.results import Cell, CellKey, fingerprint, in_order, merge
-from grokscope.run.segments import NAME, Segments, quarantine
+from grokscope.run.kinds import differences, untied, wrong_types
+from grokscope.run.listing import FOLDERS, check_folders, checkpoint_files
+from grokscope.run.results import Cell, CellKey, fingerprint, in_order, merge, read_cells
+from grokscope.run.segments import Segments, is_damage
 from grokscope.run.tidy import BASELINE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Tensors = Mapping[str, tuple[str, tuple[int, ...]]]  # a network's tensors by name: type and shape
 STATES = ("exp_avg", "exp_avg_sq")  # of the optimiser, shaped as the parameter they belong to
 
 
@@ -37,7 +40,7 @@ class Finding:
 
     Attributes:
         file: where, relative to the run.
-        kind: `run`, `checkpoint`, `segment`, `result`, `index`, `resume`, `link` or `temporary`.
+        kind: `run`, `folder`, `checkpoint`, `segment`, `result`, `resume`, `index` or `temporary`.
         problem: what is amiss, and what follows from it.
         repaired: what was done about it; empty when nothing was.
     """
@@ -51,12 +54,9 @@ class Finding:
         return f"{self.file}: {self.problem}" + (f"; repaired: {self.repaired}" if self.repaired else "")
 
 
-def described(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Return type and shape of tensors by name."""
-    return {name: (str(tensor.dtype), tuple(tensor.shape)) for name, tensor in tensors.items()}
-
-
-def verify_run(path: str | Path, network: Tensors | None = None, repair: bool = False) -> list[Finding]:
+def verify_run(
+    path: str | Path, network: Mapping[str, Tensor] | None = None, repair: bool = False
+) -> list[Finding]:
     """Return what is amiss in the run at `path`; nothing is written unless `repair`.
 
     Every checkpoint is read and held against its seal, its header, and the network; every segment against
@@ -65,8 +65,8 @@ def verify_run(path: str | Path, network: Tensors | None = None, repair: bool = 
 
     Args:
         path: the run directory.
-        network: type and shape of the network's tensors; without it the checkpoints are held against the
-            first of them.
+        network: the state dict of the run's network, with any values; without it the checkpoints are held
+            against the first of them.
         repair: sweep temporary files, move damaged segments and those with results of changed checkpoints to
             results/quarantine (their other results are stored again first), and make index.h5 anew. Nothing
             else is changed, and nothing deleted that is not provably temporary.
@@ -90,28 +90,34 @@ def verify_run(path: str | Path, network: Tensors | None = None, repair: bool = 
 class _Inspection:
     """One run looked at, part after part: each part needs what those before it found sound."""
 
-    def __init__(self, run: Run, network: Tensors | None, repair: bool) -> None:
+    def __init__(self, run: Run, network: Mapping[str, Tensor] | None, repair: bool) -> None:
         self.run = run
         self.path = run.path
         self.network = network
         self.repair = repair
         self.listed: dict[int, Listed] = {}
-        self.segments = Segments(self.path / "results", writable=False)
+        self.segments = Segments(self.path / "results", writable=False, inside=self.path)
         self.names: frozenset[str] = frozenset()  # of all sound segments
         self.cells: list[Cell] = []
         self.moved = False
 
     def findings(self) -> Iterator[Finding]:
-        linked = [name for name in FOLDERS if (self.path / name).is_symlink()]
-        for name in linked:
-            yield Finding(name, "link", "it must be a folder: a link out of the run is not followed")
+        """Yield what is amiss, in the order in which it matters."""
         yield from self._temporaries()
-        if linked:
+        try:
+            check_folders(self.path)
+        except RunError as error:
+            yield self._left_out(error, "folder", " must ")
             return
         yield from self._checkpoints()
         yield from self._results()
         yield from self._resume()
         yield from self._index()
+
+    def _left_out(self, sentence: object, kind: str, verb: str = " is ") -> Finding:
+        """A sentence that begins with a path of the run as a finding there."""
+        place, _, rest = str(sentence).partition(verb)
+        return Finding(os.path.relpath(place, self.path), kind, (verb + rest).strip())
 
     def _temporaries(self) -> Iterator[Finding]:
         for folder in (".", *FOLDERS):
@@ -126,27 +132,37 @@ class _Inspection:
 
     def _checkpoints(self) -> Iterator[Finding]:
         """Find what is amiss with checkpoints; `listed` are the sound ones."""
-        for file in _names(self.path / "checkpoints", ".safetensors"):
-            if (self.path / file).is_symlink() and not (self.path / file).exists():
-                yield Finding(file, "link", f"it is a link, and {os.readlink(self.path / file)} is not there")
-                continue
+        there = checkpoint_files(self.path)
+        for sentence in (*there.problems, *there.remarks):
+            yield self._left_out(sentence, "checkpoint")
+        for file, _ in there.files:
             try:
                 entry = self.run.read_entry(file)
                 self.run.believe({entry.info.step: entry})
-                found = described(self.run.weights(entry.info.step))
+                stored = self.run.load_checkpoint(entry.info.step)
             except FileNotFoundError:
                 continue
             except GrokscopeError as error:
                 yield Finding(file, "checkpoint", _without(error, self.path / file))
                 continue
-            self.network = self.network or found
-            if difference := _difference(found, self.network):
-                yield Finding(file, "checkpoint", f"its tensors are not this run's network: {difference}")
+            if problem := self._misfit(stored):
+                yield Finding(file, "checkpoint", problem)
             else:
                 self.listed[entry.info.step] = entry
         self.run.believe(self.listed)
         if self.run.is_imported:
             yield from self._imported()
+
+    def _misfit(self, stored: Checkpoint) -> str:
+        """Return in words why a checkpoint is not one of this run's network; "" when it is."""
+        if self.network is None:
+            self.network = stored.weights
+        _, problem = differences(self.network, stored.weights)
+        if problem:
+            return f"its tensors are not this run's network: {problem}"
+        if stored.kinds is None:  # an earlier grokscope did not say which are parameters
+            return ""
+        return wrong_types(stored.kinds.of(stored.weights)) or untied(stored.kinds, stored.weights)
 
     def _imported(self) -> Iterator[Finding]:
         path = self.path / imported.FILE
@@ -161,11 +177,10 @@ class _Inspection:
         """Find damaged segments, and results of checkpoints that are not there."""
         self.names, self.cells = self.segments.read()
         for name, error in self.segments.refused.items():
-            moved = self._set_aside(name, isinstance(error, DamagedFile))
+            moved = self._set_aside(name) if is_damage(error) else ""
             yield Finding(f"results/{name}", "segment", _without(error, self.path / "results" / name), moved)
-        for entry in _entries(self.path / "results"):
-            if NAME.fullmatch(entry.name) and not entry.is_file(follow_symlinks=False):
-                yield Finding(f"results/{entry.name}", "link", "it must be a file: it is left out")
+        for sentence in (*self.segments.links, *self.segments.remarks):
+            yield self._left_out(sentence, "segment")
         for name in sorted(self.names):
             cells = self.segments.of(name)
             own = [cell for cell in cells if self._is_own(cell)]
@@ -197,8 +212,8 @@ class _Inspection:
             f"{'it is' if one else 'they are'} left out"
         )
 
-    def _set_aside(self, name: str, damaged: bool = True) -> str:
-        if self.repair and damaged and quarantine(self.path / "results" / name):
+    def _set_aside(self, name: str) -> str:
+        if self.repair and self.segments.quarantine(name):
             self.moved = True
             return "moved to results/quarantine"
         return ""
@@ -206,7 +221,7 @@ class _Inspection:
     def _split(self, name: str, own: Sequence[Cell]) -> str:
         """Store what a segment holds of this run anew, and set the segment aside; only in this order."""
         if self.repair and own:
-            Segments(self.path / "results", writable=True).add(own)
+            Segments(self.path / "results", writable=True, inside=self.path).add(own)
         return self._set_aside(name) + (", its other results are stored anew" if self.repair and own else "")
 
     def _resume(self) -> Iterator[Finding]:
@@ -215,23 +230,23 @@ class _Inspection:
             if found is None:
                 return
             tensors, words = found
-            problem = self._resume_problem(described(tensors), words)
+            problem = self._resume_problem(tensors, words)
         except (GrokscopeError, ValueError) as error:
             problem = _without(error, self.path / RESUME_FILE)
         if problem:
             yield Finding(RESUME_FILE, "resume", f"{problem}; `train` begins again at step 0")
 
-    def _resume_problem(self, found: Tensors, words: Mapping[str, str]) -> str:
+    def _resume_problem(self, found: Mapping[str, Tensor], words: Mapping[str, str]) -> str:
         step = words.get("step", "")
         if not step.isdecimal() or int(step) not in self.listed:
             return f"it belongs to step {step or '?'}, and there is no sound checkpoint of that step"
-        wanted = {
-            f"optimizer.{name}.{state}": described
-            for name, described in (self.network or {}).items()
+        states = [
+            (f"optimizer.{name}.{state}", tensor)
+            for name, tensor in (self.network or {}).items()
             for state in STATES
-            if f"optimizer.{name}.{state}" in found
-        }
-        return _difference({name: found[name] for name in wanted}, wanted)
+        ]
+        wanted = {name: tensor for name, tensor in states if name in found}
+        return differences(wanted, {name: found[name] for name in wanted})[1]
 
     def _index(self) -> Iterator[Finding]:
         problem = self._index_problem()
@@ -244,22 +259,27 @@ class _Inspection:
     def _index_problem(self) -> str:
         path = self.path / INDEX_FILE
         try:
-            found = index.read_index(path, results=True)
+            found = index.read_index(path)
+            with opened(read_bytes(path, index.INDEX_CAP), path) as file:
+                shown = _content(read_cells(file["results"]))
         except FileNotFoundError:
             return "it is missing"
+        except index.OtherFormat:  # an earlier grokscope's, or held open: no damage
+            return ""
         except GrokscopeError as error:
             return _without(error, path)
         if _plain(found.listed.values()) != _plain(self.listed.values()):
             return "it lists other checkpoints than there are"
         if found.segments != self.names:
             return "it lists other segments than there are"
-        if _content(found.cells) != _content(self.cells):
-            return "it holds other results than the segments"
+        if shown - _content(self.cells) or _content(filter(self._is_own, self.cells)) - shown:
+            return "it shows other results than the segments hold"
         return ""
 
     def _write_index(self) -> None:
-        segments, cells = Segments(self.path / "results", writable=False).read()
-        data = index.encode(self.listed.values(), segments, in_order(merge(cells)), self.run.id)
+        segments, cells = Segments(self.path / "results", writable=False, inside=self.path).read()
+        own = in_order(merge(filter(self._is_own, cells)))
+        data = index.encode(self.listed.values(), segments, own, self.run.id)
         atomic_write(self.path / INDEX_FILE, data)
 
 
@@ -268,22 +288,6 @@ _LEFT = "a temporary file that a killed process left; the next command sweeps it
 _ELSEWHERE = (
     "a temporary file of another machine, or from before a restart; delete it if nobody writes to this run"
 )
-
-
-def _difference(found: Tensors, wanted: Tensors) -> str:
-    """Return in words how tensors differ; "" when they do not."""
-    words = [f"{name} is missing" for name in wanted if name not in found]
-    words += [f"{name} is not one of its tensors" for name in found if name not in wanted]
-    words += [
-        f"{name} must be {_tensor(wanted[name])}, got {_tensor(found[name])}"
-        for name in wanted
-        if name in found and found[name] != wanted[name]
-    ]
-    return "; ".join(words[:3]) + (f"; and {len(words) - 3} more" if len(words) > 3 else "")
-
-
-def _tensor(described: tuple[str, tuple[int, ...]]) -> str:
-    return f"{described[0].removeprefix('torch.')} {described[1]}"
 
 
 def _plain(listed: Iterable[Listed]) -> list[str]:
@@ -302,15 +306,6 @@ def _without(error: object, path: Path) -> str:
 
 def _joined(folder: str, name: str) -> str:
     return name if folder == "." else f"{folder}/{name}"
-
-
-def _names(folder: Path, ending: str) -> list[str]:
-    return sorted(f"{folder.name}/{entry.name}" for entry in _entries(folder) if _is_step(entry.name, ending))
-
-
-def _is_step(name: str, ending: str) -> bool:
-    stem = name.removesuffix(ending)
-    return name.endswith(ending) and len(stem) == 8 and stem.isdecimal()
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

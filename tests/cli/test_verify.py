@@ -41,7 +41,7 @@ def test_checkpoints_are_held_against_the_network(cli, measured):
     Run.open(measured).save_checkpoint(70, {"layers.0.weight": torch.zeros(1)}, {})
     ended = cli("verify", measured)
     assert ended.code == 1
-    assert "00000070.safetensors: its tensors are not this run's network: layers." in ended.out
+    assert "00000070.safetensors: its tensors are not this run's network: missing: layers." in ended.out
 
 
 def test_what_is_no_run_is_usage_and_the_others_are_looked_at(cli, measured, tmp_path):

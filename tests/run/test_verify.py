@@ -11,9 +11,10 @@ import torch
 from grokscope.errors import RunError
 from grokscope.measure import Row
 from grokscope.run import Run, checkpoint, files
+from grokscope.run.kinds import Kinds
 from grokscope.run.results import Cell, CellKey
 from grokscope.run.tidy import BASELINE
-from grokscope.run.verify import Finding, described, verify_run
+from grokscope.run.verify import Finding, verify_run
 
 DATA = Path(__file__).parent / "data"
 
@@ -101,13 +102,10 @@ def test_a_truncated_and_a_foreign_checkpoint(sound):
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
-        ({"a": torch.zeros(2, 3)}, "b is missing"),
-        ({"a": torch.zeros(2, 3), "b": torch.zeros(3)}, "b must be float64 (3,), got float32 (3,)"),
-        (
-            {"a": torch.zeros(3, 2), "b": torch.zeros(3).double()},
-            "a must be float32 (2, 3), got float32 (3, 2)",
-        ),
-        ({"a": torch.zeros(2, 3), "b": torch.zeros(3).double(), "c": torch.zeros(1)}, "c is not one of"),
+        ({"a": torch.zeros(2, 3)}, "missing: b (3,)"),
+        ({"a": torch.zeros(2, 3), "b": torch.zeros(3).long()}, "b must hold numbers like torch.float64, got"),
+        ({"a": torch.zeros(3, 2), "b": torch.zeros(3)}, "a must be (2, 3), got (3, 2)"),
+        ({"a": torch.zeros(2, 3), "b": torch.zeros(3), "c": torch.zeros(1)}, "unknown: c (1,)"),
     ],
 )
 def test_another_network_s_checkpoint_under_a_sound_seal(sound, weights, words):
@@ -118,12 +116,19 @@ def test_another_network_s_checkpoint_under_a_sound_seal(sound, weights, words):
 
 
 def test_all_checkpoints_are_held_against_the_network_when_it_is_known(sound):
-    network = {"a": ("torch.float32", (2, 3)), "b": ("torch.float64", (3,))}
+    network = {"a": torch.empty(2, 3), "b": torch.empty(3)}
     assert verify_run(sound, network) == []
-    found = verify_run(sound, {**network, "b": ("torch.float64", (4,))})
-    assert kinds(found)[:3] == [
-        ("checkpoint", f"checkpoints/000000{step}.safetensors") for step in ("00", "10", "20")
-    ]
+    found = verify_run(sound, {**network, "b": torch.empty(4)})
+    assert [finding.file[-14:-12] for finding in found if finding.kind == "checkpoint"] == ["00", "10", "20"]
+
+
+def test_parameters_that_are_no_real_numbers(run):
+    for step in (0, 10, 20):
+        (run.path / f"checkpoints/{step:08d}.safetensors").unlink()
+    weights = {"a": torch.zeros(2, 3), "n": torch.tensor([1])}
+    Run.open(run.path).save_checkpoint(0, weights, {}, kinds=Kinds(("a", "n")))
+    [finding] = [finding for finding in verify_run(run.path) if finding.kind == "checkpoint"]
+    assert "n torch.int64" in finding.problem
 
 
 def test_a_damaged_segment_is_set_aside_and_the_index_made_anew(sound):
@@ -243,16 +248,40 @@ def test_links_that_are_not_followed(sound, tmp_path):
     first = segments(sound)[0]
     shutil.move(first, tmp_path / first.name)
     first.symlink_to(tmp_path / first.name)
-    assert ("link", f"results/{first.name}") in kinds(verify_run(sound))
+    assert ("segment", f"results/{first.name}") in kinds(verify_run(sound))
     shutil.move(sound / "checkpoints", tmp_path / "elsewhere")
     (sound / "checkpoints").symlink_to(tmp_path / "elsewhere")
-    assert kinds(verify_run(sound)) == [("link", "checkpoints")]
-
-
-def test_a_link_to_a_checkpoint_that_has_gone(sound, tmp_path):
-    (sound / "checkpoints/00000030.safetensors").symlink_to(tmp_path / "gone.safetensors")
     [finding] = verify_run(sound)
-    assert (finding.kind, finding.file) == ("link", "checkpoints/00000030.safetensors")
+    assert (finding.kind, finding.file) == ("folder", "checkpoints")
+    assert finding.problem.startswith("must not be a link")
+
+
+def test_a_file_in_the_place_of_a_folder(sound):
+    shutil.rmtree(sound / "results")
+    (sound / "results").touch()
+    assert kinds(verify_run(sound)) == [("folder", "results")]
+
+
+def test_a_checkpoint_that_is_a_link_is_read(sound, tmp_path):
+    file = sound / "checkpoints/00000010.safetensors"
+    shutil.move(file, tmp_path / "cached")
+    file.symlink_to(tmp_path / "cached")
+    assert verify_run(sound) == []
+    flip(tmp_path / "cached")
+    assert kinds(verify_run(sound))[0] == ("checkpoint", "checkpoints/00000010.safetensors")
+    (tmp_path / "cached").unlink()
+    [finding, *_] = verify_run(sound)
+    assert (finding.kind, finding.file) == ("checkpoint", "checkpoints/00000010.safetensors")
+    assert "is left out: it is a link" in finding.problem
+
+
+def test_files_that_are_neither_checkpoints_nor_segments(sound):
+    shutil.copy(sound / "checkpoints/00000010.safetensors", sound / "checkpoints/best.safetensors")
+    shutil.copy(segments(sound)[0], sound / "results/mine.h5")
+    assert kinds(verify_run(sound)) == [
+        ("checkpoint", "checkpoints/best.safetensors"),
+        ("segment", "results/mine.h5"),
+    ]
 
 
 def test_temporary_files_of_ended_processes_and_of_other_machines(sound, abandoned):
@@ -285,4 +314,3 @@ def test_a_changed_table_of_imports(tmp_path):
 def test_a_finding_reads_as_a_line():
     finding = Finding("index.h5", "index", "it is missing", "made anew")
     assert str(finding) == "index.h5: it is missing; repaired: made anew"
-    assert described({"a": torch.zeros(2)}) == {"a": ("torch.float32", (2,))}
