@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import Device
+from grokscope.cli.measuring import Device, Timeout
 from grokscope.cli.options import Quiet
 from grokscope.cli.progress import Display, display
 from grokscope.cli.terminal import Stopped, on_signal, print_data, say, stdout_to_stderr
@@ -51,6 +51,7 @@ def reproduce(
             min=1, help="Processes, one thread each. Default: one for every core.", show_default=False
         ),
     ] = None,
+    timeout: Timeout = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a page.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -65,7 +66,16 @@ def reproduce(
         return
     path = _figure_file(file, figure, quick)
     reproduced = _reproduce(
-        figure, quiet, quick=quick, seeds=seeds, out=out, data_dir=data_dir, device=device, workers=workers
+        figure,
+        quiet,
+        quick=quick,
+        seeds=seeds,
+        out=out,
+        data_dir=data_dir,
+        device=device,
+        workers=workers,
+        isolate=True,
+        timeout=timeout,
     )
     from grokscope.report.figures import picture
     from grokscope.report.text import json_text
