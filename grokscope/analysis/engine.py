@@ -9,6 +9,7 @@ import copy
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -35,10 +36,19 @@ from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, generator_for
 from grokscope.run import Cell, CheckpointInfo, Run
 from grokscope.run.config import places
+from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
 from grokscope.surroundings import Surroundings
 from grokscope.tasks.task import Task
 
 HERE = Place()
+
+
+@dataclass(frozen=True)
+class State:
+    """One checkpoint's tensors: the whole state dict, and the parameters among them, each once."""
+
+    whole: Mapping[str, torch.Tensor]
+    parameters: Mapping[str, torch.Tensor]
 
 
 class Bench:
@@ -89,20 +99,45 @@ class Bench:
         dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
         return network.to(self._device, dtype).eval()
 
-    def weights(self, checkpoint: CheckpointInfo) -> dict[str, torch.Tensor]:
-        """Return the checkpoint's parameters by name. Raises DamagedFile."""
-        return self.run.weights(checkpoint.step)
+    @cached_property
+    def _kinds(self) -> Kinds:
+        return kinds_of(self._template)
+
+    def state(self, checkpoint: CheckpointInfo, *, against_network: bool) -> State:
+        """Return what the checkpoint holds, checked; against the network where it is built anyway.
+
+        Where the file does not say which of its tensors are parameters, the network is built to know. Raises
+        DamagedFile for tensors that are not the network's, or parameters that are no real numbers.
+        """
+        stored = self.run.load_checkpoint(checkpoint.step)
+        kinds = stored.kinds
+        if kinds is None or against_network:
+            try:
+                kinds = self._kinds
+            except Exception as error:  # a network of somebody's own may raise anything
+                if stored.kinds is None:
+                    raise DamagedFile(
+                        f"{checkpoint.file} does not say which of its tensors are parameters, and the "
+                        f"network that does cannot be built: {told(error)}"
+                    ) from error
+                kinds = stored.kinds
+            else:
+                self._check(checkpoint, stored.weights)
+        problem = wrong_types(kinds.of(stored.weights)) or untied(kinds, stored.weights)
+        if problem:
+            raise DamagedFile(f"{checkpoint.file}: {problem}")
+        return State(stored.weights, kinds.of(stored.weights))
+
+    def _check(self, checkpoint: CheckpointInfo, state: Mapping[str, torch.Tensor]) -> None:
+        _, problem = differences(self._template.state_dict(), state)
+        if problem:
+            raise DamagedFile(f"{checkpoint.file}: its tensors are not this run's network: {problem}")
 
     def probe(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> GuardedProbe:
-        """Return a probe of the checkpoint. Raises DamagedFile when its weights are not this network's."""
+        """Return a probe of the checkpoint, whose state dict is `weights`. Raises DamagedFile."""
         network = copy.deepcopy(self._template)
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise DamagedFile(
-                f"{checkpoint.file}: its tensors are not this run's network: {reason}"
-            ) from error
+        self._check(checkpoint, weights)
+        network.load_state_dict(weights)
         return GuardedProbe(
             step=checkpoint.step,
             task=self.task,
@@ -115,7 +150,8 @@ class Bench:
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
         """Return the baseline's probe; the last one asked for is kept, since most measures share it."""
         if self._baseline is None or self._baseline[0] != checkpoint.sha256:
-            self._baseline = (checkpoint.sha256, self.probe(checkpoint, self.weights(checkpoint)))
+            state = self.state(checkpoint, against_network=True)
+            self._baseline = (checkpoint.sha256, self.probe(checkpoint, state.whole))
         return self._baseline[1]
 
     def keep_noise(self) -> None:
@@ -174,7 +210,7 @@ def compute_checkpoint(
 
     `begun` is told before each, and may refuse it: then it yields nothing.
     """
-    source = _Inputs(bench, cells[0].checkpoint)
+    source = _Inputs(bench, cells)
     try:
         source.load()
     except (GrokscopeError, OSError) as error:
@@ -191,28 +227,30 @@ class _Inputs:
     They are shared by all measures of the checkpoint, and a measure that changes them is found out.
     """
 
-    def __init__(self, bench: Bench, checkpoint: CheckpointInfo) -> None:
-        self.bench, self.checkpoint = bench, checkpoint
+    def __init__(self, bench: Bench, cells: Sequence[PlannedCell]) -> None:
+        self.bench, self.checkpoint = bench, cells[0].checkpoint
+        wanted = {name for cell in cells for name in cell.registered.measure.inputs}
+        self._needs_network = bool(wanted & {"probe", "baseline"})
         self._kept = Kept()
         self._given: dict[str, GuardedProbe] = {}
 
     @cached_property
-    def _weights(self) -> dict[str, torch.Tensor]:
-        weights = dict(self.bench.weights(self.checkpoint))
-        self._kept.take("the weights", weights)
-        return weights
+    def _state(self) -> State:
+        state = self.bench.state(self.checkpoint, against_network=self._needs_network)
+        self._kept.take("the weights", dict(state.parameters))
+        return state
 
     @cached_property
     def _probe(self) -> GuardedProbe:
-        return self.bench.probe(self.checkpoint, self._weights)
+        return self.bench.probe(self.checkpoint, self._state.whole)
 
     def load(self) -> None:
         """Read the checkpoint. Raises DamagedFile."""
-        _ = self._weights
+        _ = self._state
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Return the weights in a dict of the measure's own."""
-        return dict(self._weights)
+        """Return the parameters in a dict of the measure's own."""
+        return dict(self._state.parameters)
 
     def probe(self) -> GuardedProbe:
         """Return the checkpoint's probe."""
@@ -239,7 +277,7 @@ class _Inputs:
 
     def renew(self) -> None:
         """Throw everything away that may have been changed; it is made anew from the run's files."""
-        self.__dict__.pop("_weights", None)
+        self.__dict__.pop("_state", None)
         self.__dict__.pop("_probe", None)
         self._kept = Kept()
         self.bench.renew()
