@@ -66,6 +66,8 @@ def train(
     notify = notify or log.warning
     if tasks is None or models is None:
         plugins = load_plugins()
+        for sentence in plugins.slow:
+            notify(sentence)
         tasks = plugins.tasks if tasks is None else tasks
         models = plugins.models if models is None else models
     config = resolve_config(task, recipe=recipe, settings=settings, tasks=tasks, models=models)
