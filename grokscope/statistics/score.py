@@ -126,9 +126,9 @@ def score(
     Checkpoints of one training depend on each other, so a p-value that counts them as independent is wrong,
     and none is given: one run gives numbers and no claim. Over the runs that grok: the mean, its interval
     from two runs on (`interval`), Student's and the sign test, corrected over the columns after Holm 1979;
-    which columns were asked for changes p only by this correction. Seeds of several settings are not independent:
-    settings count, then seeds. Runs that never grok are censored: counted, and left out of the means. The
-    verdicts' rules are `RULES`.
+    which columns were asked for changes p only by this correction. Seeds of several settings are not
+    independent: settings count, then seeds. Runs that never grok are censored: counted, and left out of the
+    means. The verdicts' rules are `RULES`.
 
     A lead says that a column changes earlier, in these runs, and not that it foretells: that takes runs that
     do not grok, see `predict`.
