@@ -29,7 +29,7 @@ from grokscope.errors import (
 from grokscope.measure import call_measure
 from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, Probe, generator_for
-from grokscope.run import Cell, CheckpointInfo, Run
+from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run
 from grokscope.run.config import places
 from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
 from grokscope.tasks.task import Task
@@ -106,7 +106,7 @@ class Bench:
         return kinds_of(self._template)
 
     def state(self, checkpoint: CheckpointInfo, *, against_network: bool) -> State:
-        """Return what the checkpoint holds, checked; against the network where it is built anyway.
+        """Return what the checkpoint holds, checked, also against the network where it is built anyway.
 
         Where the file does not say which of its tensors are parameters, the network is built to know. Raises
         DamagedFile for tensors that are not the network's, or parameters that are no real numbers.
@@ -114,21 +114,26 @@ class Bench:
         stored = self.run.load_checkpoint(checkpoint.step)
         kinds = stored.kinds
         if kinds is None or against_network:
-            try:
-                kinds = self._kinds
-            except Exception as error:  # a network of somebody's own may raise anything
-                if stored.kinds is None:
-                    raise DamagedFile(
-                        f"{checkpoint.file} does not say which of its tensors are parameters, and the network "
-                        f"that does cannot be built: {' '.join(str(error).split())}"
-                    ) from error
-                kinds = stored.kinds
-            else:
-                self._check(checkpoint, stored.weights)
+            kinds = self._networks_kinds(checkpoint, stored)
         problem = wrong_types(kinds.of(stored.weights)) or untied(kinds, stored.weights)
         if problem:
             raise DamagedFile(f"{checkpoint.file}: {problem}")
         return State(stored.weights, kinds.of(stored.weights))
+
+    def _networks_kinds(self, checkpoint: CheckpointInfo, stored: Checkpoint) -> Kinds:
+        """Return what the network's tensors are, checked to be the file's; what the file says of itself where
+        the network cannot be built: measures of weights do without it."""
+        try:
+            kinds = self._kinds
+        except Exception as error:  # a network of somebody's own may raise anything
+            if stored.kinds is not None:
+                return stored.kinds
+            raise DamagedFile(
+                f"{checkpoint.file} does not say which of its tensors are parameters, and the network that "
+                f"does cannot be built: {' '.join(str(error).split())}"
+            ) from error
+        self._check(checkpoint, stored.weights)
+        return kinds
 
     def _check(self, checkpoint: CheckpointInfo, state: Mapping[str, torch.Tensor]) -> None:
         _, problem = differences(self._template.state_dict(), state)

@@ -86,7 +86,8 @@ def fourier(
     - `gini_embedding`, `gini_unembedding`: Gini coefficient (Hurley & Rickard 2009) of the p norms of the
       discrete Fourier transform along the tokens and along the classes, constant included. An MLP's embedding
       is its first weight, both one-hot halves below each other; its unembedding the last weight.
-      `gini_neuron_logit`, for transformers, is that of W_L = W_U W_out, which the paper plots.
+      `gini_neuron_logit`, for transformers, is that of W_L = W_U W_out, which the paper plots. A matrix that
+      is not seen to be what its place says (linear in one-hot tokens, linear to the logits) has none.
 
     Key frequencies: those whose norm along `cos, sin(w_k(a+b-c))` in the last checkpoint's logits is at least
     `threshold` of the largest one's; or the `keys` largest. The paper publishes no threshold ("nontrivial
@@ -195,17 +196,55 @@ def _keys(last: Probe, p: int, count: int | None, threshold: float) -> list[int]
 
 
 def _matrices(probe: Probe, p: int) -> dict[str, torch.Tensor]:
-    """Return the embedding and unembedding with the tokens or classes along the columns."""
+    """Return the embedding and unembedding with the tokens or classes along the columns.
+
+    Found by the networks' own names, and taken where they are proven to be these: the first layer linear in
+    one-hot tokens, or the encoded tokens a table's rows; the logits linear in the last hidden layer.
+    """
     weights = probe.weights
-    if probe.model.kind == "mlp":
-        first, *_, last = (w for w in weights.values() if w.ndim == 2)
-        halves = first.unflatten(1, (2, probe.task.vocabulary))[..., :p].flatten(0, 1)
-        return {"gini_embedding": halves, "gini_unembedding": last.T}
-    if probe.model.kind == "transformer":
-        unembedding = weights["unembed.weight"]
-        return {
-            "gini_embedding": weights["embed.weight"][:p].T,
-            "gini_unembedding": unembedding.T,
-            "gini_neuron_logit": (unembedding.double() @ weights["blocks.0.mlp.W_out"].double()).T,
-        }
-    return {}
+    if "unembed.weight" in weights:
+        return _of_transformer(probe, p)
+    matrices = [weight for weight in weights.values() if weight.ndim == 2]
+    found: dict[str, torch.Tensor] = {}
+    if matrices and _reads_one_hot(probe, matrices[0]):
+        halves = matrices[0].unflatten(1, (2, probe.task.vocabulary))[..., :p]
+        found["gini_embedding"] = halves.flatten(0, 1)
+    if matrices and probe.model.hidden and probe.is_linear_in(probe.model.hidden[-1], matrices[-1]):
+        found["gini_unembedding"] = matrices[-1].T
+    return found
+
+
+def _of_transformer(probe: Probe, p: int) -> dict[str, torch.Tensor]:
+    weights = probe.weights
+    unembedding, found = weights["unembed.weight"], {}
+    if "embed.weight" in weights and _looks_up(probe, weights["embed.weight"]):
+        found["gini_embedding"] = weights["embed.weight"][:p].T
+    if "blocks.0.mlp.W_out" in weights and len(unembedding) == p:
+        product = unembedding @ weights["blocks.0.mlp.W_out"]
+        if probe.is_linear_in(probe.model.hidden[-1], product):
+            exact = unembedding.double() @ weights["blocks.0.mlp.W_out"].double()
+            found |= {"gini_unembedding": unembedding.T, "gini_neuron_logit": exact.T}
+    return found
+
+
+def _reads_one_hot(probe: Probe, weight: torch.Tensor) -> bool:
+    """Return whether tokens enter one-hot, and the first layer is linear in them with this weight."""
+    import torch
+
+    encoded, first = probe.encoded("all"), probe.first_layer("all")
+    vocabulary = probe.task.vocabulary
+    if encoded.shape[1:] != (2 * vocabulary,) or weight.shape != (*first.shape[1:], 2 * vocabulary):
+        return False
+    one_hot = torch.nn.functional.one_hot(probe.inputs("all"), vocabulary).flatten(1).to(encoded)
+    found, wanted = first - first[0], (one_hot - one_hot[0]) @ weight.T
+    size = wanted.abs().max().item()
+    return torch.equal(encoded, one_hot) and torch.allclose(found, wanted, rtol=0, atol=1e-4 * size)
+
+
+def _looks_up(probe: Probe, table: torch.Tensor) -> bool:
+    """Return whether the encoded operands are rows of this table."""
+    import torch
+
+    rows = table[probe.inputs("all")]
+    encoded = probe.encoded("all")
+    return encoded.ndim == 3 and torch.equal(encoded[:, : rows.shape[1]], rows)
