@@ -21,6 +21,7 @@ from grokscope.errors import (
     SettingError,
     StorageError,
     TrainingError,
+    UnfitBaseline,
     UnknownName,
     UsageError,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "Sweep",
     "Task",
     "TrainingError",
+    "UnfitBaseline",
     "UnknownName",
     "UsageError",
     "Verdict",

@@ -136,6 +136,7 @@ def test_the_public_surface_is_what_is_written_here():
         "Sweep",
         "Task",
         "TrainingError",
+        "UnfitBaseline",
         "UnknownName",
         "UsageError",
         "Verdict",

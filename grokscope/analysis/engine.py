@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from grokscope.analysis.plan import Place, PlannedCell
+from grokscope.analysis.plan import UNFIT, Place, PlannedCell
 from grokscope.declare import Factory, factory_at
 from grokscope.device import threads
 from grokscope.errors import (
@@ -24,6 +24,7 @@ from grokscope.errors import (
     GrokscopeError,
     NotApplicable,
     StorageError,
+    UnfitBaseline,
     UnknownName,
 )
 from grokscope.measure import call_measure
@@ -215,6 +216,8 @@ def _compute(bench: Bench, cell: PlannedCell, source: _Inputs) -> Cell | Failure
             baseline=lambda: bench.baseline(cell.baseline or cell.checkpoint),
             rng=lambda: generator_for("measure", bench.run.noise_seed, registered.id, cell.key.parameters),
         )
+    except UnfitBaseline as reason:
+        return Cell(cell.key, cell.checkpoint.step, (), f"{UNFIT}{reason}")
     except NotApplicable as reason:
         return Cell(cell.key, cell.checkpoint.step, (), str(reason))
     except GrokscopeError as error:

@@ -286,7 +286,8 @@ def _empirical_kernel(probe: Probe, samples: int) -> torch.Tensor:
         return cast("torch.Tensor", torch.func.functional_call(traced, dict(weights), (x,)))
 
     weights = {f"network.{name}": weight for name, weight in probe.weights.items()}
+    fused = any(isinstance(part, torch.nn.RNNBase) for part in model.modules())
     try:
-        return jacobian_ntk(logits_of, weights, inputs)
-    except RuntimeError:  # what vmap does not have, an LSTM for one
+        return jacobian_ntk(logits_of, weights, inputs, vectorised=not fused)
+    except RuntimeError:  # another operation that vmap does not have
         return jacobian_ntk(logits_of, weights, inputs, vectorised=False)
