@@ -34,7 +34,7 @@ def effective_rank(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, An
     Source: Roy & Vetterli 2007, "The effective rank", definition 1. Cost: one singular value decomposition
     per matrix and measure, 3 ms for 250 x 194.
 
-    Trap: every small singular value counts. A random 250 x 194 Gaussian matrix has 165 already; compare with
+    Trap: every small singular value counts. A random 250 x 194 Gaussian matrix has 169 already; compare with
     step 0 and not with min(m, n). `stable_rank` and `participation_ratio` weigh the large ones more.
     """
     from grokscope_geometry.functional import effective_rank as formula
