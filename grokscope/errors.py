@@ -7,6 +7,7 @@
     │   ├── DataError            2   a task's data is missing, or not what it must be
     │   └── RunError             2   a directory that is no run, or another run
     ├── StorageError             1   the disk is full or the file cannot be written
+    │   └── ReaderGone         141   ... because whoever read the pipe has stopped: nothing is said
     ├── TrainingError            1   training cannot go on (the loss is not finite)
     ├── DamagedFile              3   a checkpoint, segment or index is not what it should be
     ├── PluginError              3   a plugin failed to import, register or declare itself
@@ -22,6 +23,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from typing import Any
+
+MOST_CHARACTERS = 4000  # of a foreign message: enough to understand it
+
+
+def told(error: BaseException) -> str:
+    """Return the error's own text in one line: a plugin's exception may fail to give it, or never end."""
+    try:
+        text = str.__str__(str(error))[:MOST_CHARACTERS]  # an exact str: a subclass of it may do anything
+    except BaseException:  # whatever `__str__` raises
+        return ""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+
+
+def described(error: BaseException) -> str:
+    """Return the error's type and its text in one line."""
+    return f"{type(error).__name__}: {told(error)}".removesuffix(": ")
 
 
 class GrokscopeError(Exception):
@@ -71,6 +88,12 @@ class RunError(UsageError):
 
 class StorageError(GrokscopeError):
     """A file cannot be written: the disk is full, or permission is missing."""
+
+
+class ReaderGone(StorageError):
+    """The reader of a pipe has stopped reading, as `| head` does: no failure of what was done."""
+
+    exit_code = 141  # as a shell shows a process that SIGPIPE ended
 
 
 class TrainingError(GrokscopeError):

@@ -30,6 +30,7 @@ ConfidenceSigma = Annotated[
         Column("l2", "l2 norm of one parameter tensor", min=0),
     ],
     per=["layer"],
+    version=2,
     source="Tan & Huang 2023",
 )
 def weight_norm(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
