@@ -22,7 +22,7 @@ FLOORS = [
     ["measure", "hypothesis"],
     ["hookspecs"],
     ["run"],
-    ["objective", "device"],
+    ["objective", "device", "streams"],
     ["tasks"],
     ["models"],
     ["probe"],
