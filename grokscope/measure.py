@@ -16,7 +16,7 @@ from grokscope.declare import Parameter, read_parameters, resolve, signature
 from grokscope.errors import PluginError, ResultError
 
 INPUTS = {
-    "weights": "tensors by name; no network is built and no forward pass is run",
+    "weights": "parameters by name, each once, without buffers; no forward pass is run",
     "probe": "the checkpoint brought to life: logits, activations, noised inputs",
     "baseline": "another checkpoint's probe: first, last, previous or a step",
     "rng": "a seeded torch.Generator; asking for it says that the measure is random",

@@ -102,7 +102,7 @@ class Probe:
         return objective.loss(self.loss_name, self.logits(split).double(), self.labels(split)).item()
 
     def accuracy(self, split: str) -> float:
-        """Return the share of `split` whose largest logit is at its label."""
+        """Return the share of `split` whose largest logit is at its label; NaN if a logit is not finite."""
         return objective.accuracy(self.logits(split), self.labels(split))
 
     def _encode(self, split: str) -> torch.Tensor:

@@ -208,7 +208,7 @@ class _Part:
             messages.append(
                 f"{self.run.path} is read-only, so nothing was stored; --out DIRECTORY keeps the results"
             )
-        return [*messages, *self.run.conflicts]
+        return [*messages, *self.run.remarks, *self.run.conflicts]
 
 
 def _compute(

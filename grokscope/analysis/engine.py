@@ -31,6 +31,7 @@ from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, Probe, generator_for
 from grokscope.run import Cell, CheckpointInfo, Run
 from grokscope.run.config import places
+from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
 from grokscope.tasks.task import Task
 
 SECONDS_BETWEEN_SEGMENTS = 2.0
@@ -51,6 +52,14 @@ class Failure:
     def __str__(self) -> str:
         origin = f"plugin {self.plugin} of {self.distribution}" if self.plugin else "run"
         return f"{self.measure} at step {self.step} ({origin}): {self.message}"
+
+
+@dataclass(frozen=True)
+class State:
+    """One checkpoint's tensors: the whole state dict, and the parameters among them, each once."""
+
+    whole: Mapping[str, torch.Tensor]
+    parameters: Mapping[str, torch.Tensor]
 
 
 class Bench:
@@ -92,20 +101,45 @@ class Bench:
         dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
         return network.to(self._device, dtype).eval()
 
-    def weights(self, checkpoint: CheckpointInfo) -> dict[str, torch.Tensor]:
-        """Return the checkpoint's parameters by name. Raises DamagedFile."""
-        return self.run.weights(checkpoint.step)
+    @cached_property
+    def _kinds(self) -> Kinds:
+        return kinds_of(self._template)
+
+    def state(self, checkpoint: CheckpointInfo, *, against_network: bool) -> State:
+        """Return what the checkpoint holds, checked; against the network where it is built anyway.
+
+        Where the file does not say which of its tensors are parameters, the network is built to know. Raises
+        DamagedFile for tensors that are not the network's, or parameters that are no real numbers.
+        """
+        stored = self.run.load_checkpoint(checkpoint.step)
+        kinds = stored.kinds
+        if kinds is None or against_network:
+            try:
+                kinds = self._kinds
+            except Exception as error:  # a network of somebody's own may raise anything
+                if stored.kinds is None:
+                    raise DamagedFile(
+                        f"{checkpoint.file} does not say which of its tensors are parameters, and the network "
+                        f"that does cannot be built: {' '.join(str(error).split())}"
+                    ) from error
+                kinds = stored.kinds
+            else:
+                self._check(checkpoint, stored.weights)
+        problem = wrong_types(kinds.of(stored.weights)) or untied(kinds, stored.weights)
+        if problem:
+            raise DamagedFile(f"{checkpoint.file}: {problem}")
+        return State(stored.weights, kinds.of(stored.weights))
+
+    def _check(self, checkpoint: CheckpointInfo, state: Mapping[str, torch.Tensor]) -> None:
+        _, problem = differences(self._template.state_dict(), state)
+        if problem:
+            raise DamagedFile(f"{checkpoint.file}: its tensors are not this run's network: {problem}")
 
     def probe(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> Probe:
-        """Return a probe of the checkpoint. Raises DamagedFile when its weights are not this network's."""
+        """Return a probe of the checkpoint, whose state dict is `weights`. Raises DamagedFile."""
         network = copy.deepcopy(self._template)
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise DamagedFile(
-                f"{checkpoint.file}: its tensors are not this run's network: {reason}"
-            ) from error
+        self._check(checkpoint, weights)
+        network.load_state_dict(weights)
         return Probe(
             step=checkpoint.step,
             task=self.task,
@@ -118,7 +152,8 @@ class Bench:
     def baseline(self, checkpoint: CheckpointInfo) -> Probe:
         """Return the baseline's probe; the last one asked for is kept, since most measures share it."""
         if self._baseline is None or self._baseline[0] != checkpoint.sha256:
-            self._baseline = (checkpoint.sha256, self.probe(checkpoint, self.weights(checkpoint)))
+            state = self.state(checkpoint, against_network=True)
+            self._baseline = (checkpoint.sha256, self.probe(checkpoint, state.whole))
         return self._baseline[1]
 
 
@@ -136,12 +171,13 @@ def compute_checkpoint(
 ) -> Iterator[Cell | Failure]:
     """Yield the result or failure of every cell; all cells are of one checkpoint."""
     checkpoint = cells[0].checkpoint
+    needs_network = any({"probe", "baseline"} & set(cell.registered.measure.inputs) for cell in cells)
     try:
-        weights = bench.weights(checkpoint)
+        state = bench.state(checkpoint, against_network=needs_network)
     except (GrokscopeError, OSError) as error:
         yield Failure("", "", "checkpoint", checkpoint.step, str(error))
         return
-    source = _Inputs(bench, checkpoint, weights)
+    source = _Inputs(bench, checkpoint, state)
     for cell in cells:
         yield _compute(bench, cell, source)
         finished(cell)
@@ -150,12 +186,16 @@ def compute_checkpoint(
 class _Inputs:
     """What a measure's positional names stand for at one checkpoint, made when first asked for."""
 
-    def __init__(self, bench: Bench, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> None:
-        self.bench, self.checkpoint, self.weights = bench, checkpoint, weights
+    def __init__(self, bench: Bench, checkpoint: CheckpointInfo, state: State) -> None:
+        self.bench, self.checkpoint, self.state = bench, checkpoint, state
+
+    @property
+    def weights(self) -> Mapping[str, torch.Tensor]:
+        return self.state.parameters
 
     @cached_property
     def probe(self) -> Probe:
-        return self.bench.probe(self.checkpoint, self.weights)
+        return self.bench.probe(self.checkpoint, self.state.whole)
 
 
 def _compute(bench: Bench, cell: PlannedCell, source: _Inputs) -> Cell | Failure:

@@ -33,6 +33,15 @@ def reproduce(
         int | None,
         typer.Option(min=1, metavar="N", help="How many seeds, from 0. Default: the figure's own."),
     ] = None,
+    readings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Readings of the paper to judge the claim under: names, primary or all. "
+            "Default: all; primary with --quick.",
+            show_default=False,
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +67,8 @@ def reproduce(
 
     The same command again goes on where it was interrupted, and reuses what is done.
 
+    Where a paper leaves something open the claim is judged under each reading of it; the first is drawn.
+
     Where MNIST or IMDb is not at hand, the task digits stands in, and that is said.
     """
     if list_all or figure is None:
@@ -65,7 +76,15 @@ def reproduce(
         return
     path = _figure_file(file, figure, quick)
     reproduced = _reproduce(
-        figure, quiet, quick=quick, seeds=seeds, out=out, data_dir=data_dir, device=device, workers=workers
+        figure,
+        quiet,
+        quick=quick,
+        seeds=seeds,
+        readings=readings,
+        out=out,
+        data_dir=data_dir,
+        device=device,
+        workers=workers,
     )
     from grokscope.report.figures import picture
     from grokscope.report.text import json_text

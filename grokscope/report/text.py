@@ -32,6 +32,15 @@ def number(value: float | str) -> str:
     return "–" if math.isnan(value) else f"{value:.4g}"
 
 
+def percent(value: float, digits: int = 2) -> str:
+    """Return a share as a table shows it, a dash for what is missing.
+
+    >>> percent(0.5), percent(float("nan"))
+    ('50.00%', '–')
+    """
+    return "–" if math.isnan(value) else f"{value:.{digits}%}"
+
+
 def sparkline(values: Sequence[float | str], width: int) -> str:
     """Return a line of `width` blocks, each the mean of its share of `values`; a blank where none is finite.
 

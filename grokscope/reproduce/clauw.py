@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Subnetwork, Trained
-from grokscope.reproduce.readings import (
+from grokscope.reproduce.courses import (
     at,
     below,
     changed,
@@ -21,6 +20,7 @@ from grokscope.reproduce.readings import (
     peak,
     reached,
 )
+from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Subnetwork, Trained
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import functools
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -20,6 +21,7 @@ TEMPORARY = re.compile(
     r"\.grokscope-(?P<machine>[0-9a-f]{16})-(?P<pid>\d{1,10})-(?P<start>\d{1,20})-[0-9a-f]{16}\.tmp",
     re.ASCII,
 )
+MOST_HOLES = 64 << 20  # bytes of a file that may be holes, whatever else it holds
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _ADVICE = "free some space and run the same command again: nothing that was stored before is lost"
 
@@ -74,8 +76,13 @@ def cannot_write(path: Path, error: OSError) -> StorageError:
     return StorageError(f"{path} cannot be written: {error.strerror or error}")
 
 
-def make_folder(path: Path) -> None:
-    """Make `path` and its parents where they are missing, durably. Raises StorageError."""
+def make_folder(path: Path, inside: Path | None = None) -> None:
+    """Make `path` and its parents where they are missing, durably. Raises StorageError.
+
+    With `inside`, no folder from there on may be a link: what is written must not leave the run.
+    """
+    if inside is not None and (link := first_link(path, inside)):
+        raise StorageError(f"{link} must not be a link: nothing is written through links out of a run")
     if path.is_dir():
         return
     try:
@@ -83,6 +90,16 @@ def make_folder(path: Path) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def first_link(path: Path, inside: Path) -> Path | None:
+    """Return the first of the folders from below `inside` down to `path` that is a link, else None."""
+    place = inside
+    for part in path.relative_to(inside).parts:
+        place = place / part
+        if os.path.islink(place):
+            return place
+    return None
 
 
 def sync_folder(path: Path) -> None:
@@ -110,30 +127,71 @@ def _write_durably(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-def read_bytes(path: str | Path, cap: int) -> bytes:
-    """Return the whole regular file `path`, at most `cap` bytes, without following a link.
+def read_bytes(path: str | Path, cap: int, follow: bool = False) -> bytes:
+    """Return the whole regular file `path`, at most `cap` bytes; a link is only followed with `follow`.
+
+    Memory for it is asked for once its size is known, and not for a file that is mostly holes: a few bytes
+    on disk would become gigabytes of zeros.
 
     Raises FileNotFoundError when it is not there, DamagedFile when it is no such file, StorageError when the
     system does not let it be read.
     """
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    )
+    links = 0 if follow else getattr(os, "O_NOFOLLOW", 0)
+    flags = os.O_RDONLY | links | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
-        with os.fdopen(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise DamagedFile(f"{path} must be a regular file")
             if found.st_size > cap:
                 raise DamagedFile(f"{path} must be at most {cap} bytes, got {found.st_size}")
-            return file.read(cap)
+            _refuse_holes(descriptor, found.st_size, path)
+            return _whole(file, found.st_size)
     except FileNotFoundError:
         raise
+    except MemoryError as error:
+        raise StorageError(f"{path} cannot be read: there is not enough memory for it") from error
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise DamagedFile(f"{path} must be a regular file, got a link") from error
+            got = "a link that leads in a circle" if follow else "a link"
+            raise DamagedFile(f"{path} must be a regular file, got {got}") from error
         raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _whole(file: io.FileIO, size: int) -> bytes:
+    """Return `size` bytes of `file`, or as many as there are: a single read gives at most 2 GiB."""
+    first = file.read(size) or b""
+    if len(first) in (0, size):
+        return first
+    parts, have = [first], len(first)
+    while have < size and (more := file.read(size - have)):
+        parts.append(more)
+        have += len(more)
+    return b"".join(parts)
+
+
+def _refuse_holes(descriptor: int, size: int, path: str | Path) -> None:
+    """Refuse a file of which more is holes than data, where the system tells holes."""
+    if size <= MOST_HOLES or not hasattr(os, "SEEK_DATA"):
+        return
+    stored = 0
+    try:
+        end = 0
+        while end < size:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+            end = os.lseek(descriptor, start, os.SEEK_HOLE)
+            stored += end - start
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # that is: no data from here on
+            return
+    finally:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    if size - stored > max(MOST_HOLES, stored):
+        raise DamagedFile(
+            f"{path} declares {size} bytes and only {stored} are stored, the rest is holes; "
+            "if it is meant so, write it out with cp --sparse=never"
+        )
 
 
 def temporary_name() -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from grokscope.analysis import Comparison, Results
 from grokscope.analysis.results import without_layers
 from grokscope.errors import UnknownName, UsageError
-from grokscope.statistics.extras import from_extra
 from grokscope.statistics.over_runs import holm
+from grokscope.statistics.settings import by_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,11 +117,9 @@ def predict(
         seed: of resampling and permutations.
 
     Raises:
-        UsageError: scikit-learn or statsmodels is missing, or an argument cannot be.
+        UsageError: an argument cannot be.
         UnknownName: no run has such a column.
     """
-    with from_extra("predict"):
-        import statsmodels  # noqa: F401
     _check(until, budget, confidence)
     names = _columns(comparison, columns, per_layer)
     fates = [_Fate.of(run, results, until, train, test) for run, results in comparison.runs.items()]
@@ -394,13 +392,9 @@ def _timed_by_settings(comparison: Comparison, parts: Sequence[_Fate]) -> Iterab
 
 
 def _by_settings(comparison: Comparison, parts: Sequence[_Fate]) -> tuple[list[str], list[list[_Fate]]]:
-    """Return the settings other than seeds in which the runs differ, and the runs alike in all of them."""
-    names = [name for name in comparison.settings if not name.split(".")[-1].endswith("seed")]
-    groups: dict[tuple[str, ...], list[_Fate]] = {}
-    for fate in parts:
-        settings = comparison.settings_of(fate.run)
-        groups.setdefault(tuple(str(settings[name]) for name in names), []).append(fate)
-    return names, list(groups.values())
+    fates = {fate.run: fate for fate in parts}
+    names, groups = by_settings(comparison, fates)
+    return names, [[fates[run] for run in runs] for runs in groups]
 
 
 def _runs(count: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from grokscope.analysis import Comparison, Results
 from grokscope.hypothesis import GROKKING, GROUPS, RUNS, Hypothesis
 from grokscope.plugins import load_plugins
-from grokscope.statistics.over_runs import holm
+from grokscope.statistics.over_runs import holm, interval
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 SIGNIFICANT = 0.05
@@ -74,8 +74,7 @@ def verdicts(
         confidence: of the intervals.
         seed: of resampling and permutations.
 
-    Raises:
-        UsageError: statsmodels is missing. What a hypothesis raises is in its verdict's `failures`.
+    What a hypothesis raises is not raised here: it is in its verdict's `failures`.
     """
     if hypotheses is None:
         hypotheses = load_plugins().hypotheses
@@ -114,7 +113,7 @@ def _tested(
         return replace(plain, text=f"it fails: {why} (run {run}{more})", failures=failures)
     plain = replace(plain, effects=effects)
     if hypothesis.about == RUNS:
-        return _over_runs(plain, confidence, seed)
+        return _over_runs(plain, confidence)
     groups = ("that grok", "that do not") if hypothesis.about == GROKKING else hypothesis.groups
     return _between(plain, kinds, groups, confidence, seed)
 
@@ -157,29 +156,27 @@ def _effect(outcome: Any) -> float | None:
     return None if math.isnan(effect) else effect
 
 
-def _over_runs(plain: Verdict, confidence: float, seed: int) -> Verdict:
+def _over_runs(plain: Verdict, confidence: float) -> Verdict:
     """Test whether the effect is positive in more than half of the runs; zero says nothing either way."""
     if not plain.effects:
         return replace(plain, text="no run has anything to say to it", numbers={"runs": 0})
     import numpy as np
     import scipy.stats
 
-    from grokscope.statistics.estimates import mean_interval
-
     effects = np.array(list(plain.effects.values()))
     held, told = int((effects > 0).sum()), int((effects != 0).sum())
     numbers: dict[str, float] = {"runs": len(effects), "hold": held, "effect": float(effects.mean())}
-    numbers["effect_low"], numbers["effect_high"] = mean_interval(effects, confidence, seed)
+    numbers["effect_low"], numbers["effect_high"] = interval(effects.tolist(), confidence)
     if told:
         done = scipy.stats.binomtest(held, told, 0.5, alternative="greater")
         low, high = scipy.stats.binomtest(held, told).proportion_ci(confidence, method="exact")
         numbers |= {"share": held / told, "low": float(low), "high": float(high), "p": float(done.pvalue)}
     runs = f"{len(effects)} run" + ("s" if len(effects) > 1 else "")
-    interval = _interval(numbers["effect_low"], numbers["effect_high"])
+    shown = _interval(numbers["effect_low"], numbers["effect_high"])
     return replace(
         plain,
         numbers=numbers,
-        text=f"holds in {held} of {runs}, mean effect {numbers['effect']:.3g}{interval}",
+        text=f"holds in {held} of {runs}, mean effect {numbers['effect']:.3g}{shown}",
     )
 
 

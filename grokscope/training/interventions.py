@@ -127,25 +127,26 @@ class Perturbed(Intervention):
 
 
 class Abelian(Intervention):
-    """Abelian training (Tan & Huang 2023, section 5): adds weight * mean ||f(a, b) - f(b, a)||^2.
+    """Abelian training (Tan & Huang 2023, section 5): adds weight * the mean of (f(a, b) - f(b, a))^2.
 
-    The squared distance of the two logit vectors is summed over logits, the mean is over the training pairs
-    of the step, (a, a) among them.
+    The mean is over the training pairs of the step, (a, a) among them, and over the logits, as in a "logits
+    level MSE loss"; `reduction` sum adds the logits' squares up instead, K times as much.
     """
 
-    def __init__(self, task: Task, weight: float) -> None:
+    def __init__(self, task: Task, weight: float, reduction: str) -> None:
         if not task.symmetric or task.inputs.ndim != 2 or task.inputs.shape[1] != 2:
             raise SettingError(
                 f"training.abelian must be left out where f(a, b) = f(b, a) is not known to hold: "
                 f"this {task.name} is not symmetric in two operands"
             )
-        self._weight = weight
+        self._weight, self._reduction = weight, reduction
 
     def loss(
         self, loss: torch.Tensor, logits: torch.Tensor, forward: Forward, inputs: torch.Tensor
     ) -> torch.Tensor:
         """Add the distance to the logits of the mirror images."""
-        distance = (logits - forward(inputs.flip(1))).square().sum(dim=1)
+        squares = (logits - forward(inputs.flip(1))).square()
+        distance = squares.mean(dim=1) if self._reduction == "mean" else squares.sum(dim=1)
         return loss + self._weight * distance.mean()
 
 
@@ -344,7 +345,8 @@ def interventions(settings: Mapping[str, Any], task: Task, network: Network) -> 
     makers: dict[str, Callable[[Any], Intervention]] = {
         "dropout": lambda share: Dropout(network, share),
         "perturb": lambda lambdas: Perturbed(network, *lambdas),
-        "abelian": lambda weight: Abelian(task, weight),
+        # Before there was a choice it was the sum: so are the configurations that do not say.
+        "abelian": lambda weight: Abelian(task, weight, settings.get("abelian_reduction", "sum")),
         "anti_norm": lambda delta: AntiNorm(network, delta),
         "masked_units": lambda units: Subnetwork(network, units, settings["masked_layer"]),
         "grokfast_ema": lambda given: GrokfastEMA(network, *given),

@@ -22,6 +22,7 @@ ZERO = "when the matrix is zero"
 @measure(
     columns=[Column("effective_rank", "exp of the entropy of the singular values", min=0, missing=ZERO)],
     per=["layer"],
+    version=2,
     source="Roy & Vetterli 2007, definition 1",
 )
 def effective_rank(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
@@ -47,6 +48,7 @@ def effective_rank(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, An
 @measure(
     columns=[Column("stable_rank", "squared Frobenius norm over squared spectral norm", min=0, missing=ZERO)],
     per=["layer"],
+    version=2,
     source="Rudelson & Vershynin 2007, section 1",
 )
 def stable_rank(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
@@ -69,6 +71,7 @@ def stable_rank(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]
         Column("participation_ratio", "how many directions share the squared norm", min=0, missing=ZERO)
     ],
     per=["layer"],
+    version=2,
     source="Gao et al. 2017, equation 4",
 )
 def participation_ratio(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
@@ -94,6 +97,7 @@ def participation_ratio(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[st
         )
     ],
     per=["layer"],
+    version=2,
     source="Golub & Van Loan 2013, section 2.6.2",
 )
 def condition_number(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
@@ -115,6 +119,7 @@ def condition_number(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, 
 @measure(
     columns=[Column("gini", "Gini coefficient of the entries' magnitudes", min=0, max=1, missing=ZERO)],
     per=["layer"],
+    version=2,
     source="Hurley & Rickard 2009, table I",
 )
 def gini(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
@@ -142,6 +147,7 @@ def gini(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
         )
     ],
     per=["layer"],
+    version=2,
     source="Hoyer 2004, section 3.1",
 )
 def hoyer(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
@@ -210,6 +216,7 @@ def cka(
         ),
     ],
     per=["layer"],
+    version=2,
     source="Euclidean geometry of the parameter vector",
 )
 def weight_distance(weights: Mapping[str, torch.Tensor], baseline: Probe) -> Iterator[dict[str, Any]]:

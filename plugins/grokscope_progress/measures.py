@@ -74,6 +74,7 @@ def activation_sparsity(
         ),
     ],
     per=["layer"],
+    version=2,
     source=f"{SOURCE}, absolute weight entropy",
 )
 def weight_entropy(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:

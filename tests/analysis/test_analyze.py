@@ -90,8 +90,8 @@ def test_one_checkpoint_is_loaded_and_run_once_for_all_its_measures(run_path, mo
     from grokscope.models.mlp import MLP
 
     loads, passes = [], []
-    load, trace = Run.weights, MLP.trace
-    monkeypatch.setattr(Run, "weights", lambda self, step: loads.append(step) or load(self, step))
+    load, trace = Run.load_checkpoint, MLP.trace
+    monkeypatch.setattr(Run, "load_checkpoint", lambda self, step: loads.append(step) or load(self, step))
     monkeypatch.setattr(MLP, "trace", lambda self, encoded: passes.append(1) or trace(self, encoded))
     sigma = {"pe.sigma": 0.4, "pmi.sigma": 0.4}
     settings = {**sigma, "pe.batch_size": 40, "pmi.batch_size": 40}
