@@ -7,6 +7,7 @@
     │   ├── DataError            2   a task's data is missing, or not what it must be
     │   └── RunError             2   a directory that is no run, or another run
     ├── StorageError             1   the disk is full or the file cannot be written
+    │   └── ReaderGone         141   ... because whoever read the pipe has stopped: nothing is said
     ├── TrainingError            1   training cannot go on (the loss is not finite)
     ├── DamagedFile              3   a checkpoint, segment or index is not what it should be
     ├── PluginError              3   a plugin failed to import, register or declare itself
@@ -71,6 +72,12 @@ class RunError(UsageError):
 
 class StorageError(GrokscopeError):
     """A file cannot be written: the disk is full, or permission is missing."""
+
+
+class ReaderGone(StorageError):
+    """The reader of a pipe has stopped reading, as `| head` does: no failure of what was done."""
+
+    exit_code = 141  # as a shell shows a process that SIGPIPE ended
 
 
 class TrainingError(GrokscopeError):

@@ -67,7 +67,7 @@ def stranger(tmp_path):
     def install(name, source):
         site = tmp_path / "site"
         metadata = site / f"{name}-1.0.dist-info"
-        metadata.mkdir(parents=True)
+        metadata.mkdir(parents=True, exist_ok=True)
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (metadata / "entry_points.txt").write_text(f"[grokscope]\n{name} = {name}\n")
         (site / f"{name}.py").write_text(source)

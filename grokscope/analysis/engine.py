@@ -101,6 +101,11 @@ class Bench:
         dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
         return network.to(self._device, dtype).eval()
 
+    @property
+    def expected(self) -> dict[str, torch.Tensor]:
+        """The state dict of the run's network, with whatever values it starts from. Raises DataError."""
+        return self._template.state_dict()
+
     @cached_property
     def _kinds(self) -> Kinds:
         return kinds_of(self._template)
@@ -131,7 +136,7 @@ class Bench:
         return State(stored.weights, kinds.of(stored.weights))
 
     def _check(self, checkpoint: CheckpointInfo, state: Mapping[str, torch.Tensor]) -> None:
-        _, problem = differences(self._template.state_dict(), state)
+        _, problem = differences(self.expected, state)
         if problem:
             raise DamagedFile(f"{checkpoint.file}: its tensors are not this run's network: {problem}")
 

@@ -9,7 +9,7 @@ import typer
 
 from grokscope.cli.measuring import DataDir, Device, Runs, Settings, Steps, Workers, end, measured
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, print_data
+from grokscope.cli.terminal import data_width, print_data, print_json
 
 if TYPE_CHECKING:
     from grokscope.statistics.phases import Phases
@@ -52,9 +52,7 @@ def phases(
             for run, results in found.runs.items()
         }
         if json:
-            from grokscope.report.text import json_text
-
-            print_data(json_text(_as_dict(by_run)))
+            print_json(_as_dict(by_run))
         else:
             from grokscope.report.phases import phases_table
 

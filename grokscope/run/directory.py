@@ -252,7 +252,7 @@ class Run:
         make_folder(self.path / "checkpoints", inside=self.path)
         link_file(source, self.path / _file(step))
         self._entries = None
-        self._read_entry(_file(step), 0)
+        self.read_entry(_file(step), 0)
 
     def save_resume(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Replace the state that training goes on from, durably."""
@@ -400,16 +400,21 @@ class Run:
                     self._entries[entry.info.step] = entry
         return self._entries
 
+    def believe(self, entries: Mapping[int, Listed]) -> None:
+        """Take these for the run's checkpoints, whatever the index says."""
+        self._entries = dict(entries)
+
     def _inspect(self, file: str, mtime_ns: int) -> Listed | None:
         try:
-            return self._read_entry(file, mtime_ns)
+            return self.read_entry(file, mtime_ns)
         except FileNotFoundError:
             return None
         except (DamagedFile, StorageError) as error:
             self._problems[str(error)] = None
             return None
 
-    def _read_entry(self, file: str, mtime_ns: int) -> Listed:
+    def read_entry(self, file: str, mtime_ns: int = 0) -> Listed:
+        """Return the checkpoint `file` as its own bytes show it. Raises DamagedFile, FileNotFoundError."""
         path, step = self.path / file, int(Path(file).stem)
         data = read_bytes(path, checkpoint.FILE_CAP, follow=True)
         if step in self._links:
