@@ -17,6 +17,7 @@ from harness.trial import TABLE
 GOLDEN = Path(__file__).parent / "golden" / "hostile.json"
 CANARY = "CANARY: not to be read by anything that concerns a run"
 MEMORY = 500 << 10  # kB above what the same command needs for the sound run
+HUNG = 60
 IMPORT = r"import made --task modadd --model mlp --checkpoints theirs.pt --steps every:1 --quiet"
 COMMANDS = {
     "show": "show run",
@@ -85,7 +86,7 @@ def try_out(server, states, sound, folder, name):
     for command in commands_for(name):
         canary = lay_out(states, folder, name)
         seen = canary.stat().st_atime_ns
-        ended = server.run(COMMANDS[command].split(), folder, seconds=60)
+        ended = server.run(COMMANDS[command].split(), folder, seconds=HUNG)
         read = canary.stat().st_atime_ns != seen
         limit = sound["analyze"].memory + MEMORY
         wrong += [f"{name}, {command}: {fault}" for fault in faults(ended, canary, limit)]
