@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from grokscope.measure import Row
 from grokscope.run import Cell, CellKey, Run, segments
 from grokscope.run.files import TEMPORARY
+from grokscope.run.verify import verify_run
 
 CONFIG = {
     "recipe": "clauw",
@@ -68,6 +69,8 @@ class Store(RuleBasedStateMachine):
         self.steps = {}  # step: the sha256 of what was saved and not damaged since
         self.cells = {}  # key: value, of what was stored; in which file says only the disk
         self.number = 0
+        self.damaged = False
+        self.spoiled = set()  # steps whose file is there, but not as it was written
 
     @property
     def path(self):
@@ -83,14 +86,16 @@ class Store(RuleBasedStateMachine):
     def save_checkpoint(self, step):
         self.save(step)
         self.steps[step] = float(step)
+        self.spoiled.discard(step)
 
     @rule(step=STEPS, at=st.integers(0, 8))
     def save_and_be_killed(self, step, at):
         with suppress(Killed), killed_at(at):
             self.save(step)
         self.die()
-        if (self.path / f"checkpoints/{step:08d}.safetensors").exists() and step not in self.steps:
-            self.steps[step] = float(step)  # killed when it was in; what is there must be whole
+        if step in self.run.steps:  # it was in when it was killed; what is there must be whole
+            self.steps[step] = float(step)
+            self.spoiled.discard(step)
 
     def new_cells(self, many):
         for _ in range(many):
@@ -145,6 +150,7 @@ class Store(RuleBasedStateMachine):
         whole = path.read_bytes()
         at = data.draw(st.integers(0, max(0, len(whole) - 1)))
         self.forget(path, whole, kind)
+        self.damaged = True
         if kind == "delete":
             path.unlink()
         elif kind == "link":
@@ -166,6 +172,8 @@ class Store(RuleBasedStateMachine):
         """What the damaged file alone held need no longer be there."""
         if path.parent.name == "checkpoints" and kind != "link":
             del self.steps[int(path.stem)]
+            if kind != "delete":
+                self.spoiled.add(int(path.stem))
         elif path.parent.name == "results":
             elsewhere = [
                 cell.key
@@ -195,9 +203,19 @@ class Store(RuleBasedStateMachine):
             assert key.parameters == f'{{"n":{cell.step}}}'
             assert cell.rows[0].values == {"x": float(cell.step)}
         assert run.conflicts == []
+        self.verified()
         for name, data in FOREIGN.items():
             assert (self.path / name).read_bytes() == data
         assert not [path for path in self.path.rglob("*") if TEMPORARY.fullmatch(path.name)]
+
+
+    def verified(self):
+        """`verify` is silent about a run that was only killed, and is not about one that was damaged."""
+        Run.open(self.path).refresh_index()
+        found = [finding for finding in verify_run(self.path) if finding.file not in FOREIGN]
+        assert not found or self.damaged
+        lost = {f"checkpoints/{step:08d}.safetensors" for step in self.spoiled}
+        assert lost <= {finding.file for finding in found}
 
 
 def fuzz(monkeypatch, examples, steps):

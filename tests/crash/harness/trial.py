@@ -9,6 +9,7 @@ from pathlib import Path
 from grokscope.run import checkpoint, segments
 from grokscope.run.files import TEMPORARY
 from grokscope.run.results import fingerprint
+from grokscope.run.verify import verify_run
 from harness.scenarios import FOREIGN
 
 TABLE = {0, 1, 3}  # exit codes of a command that was not stopped: done, failed, some failed
@@ -132,6 +133,7 @@ class Trial:
         elif self.outcome() != self.result:
             problems.append(f"the same command then makes something else: {self.difference()}")
         problems += [f"then left behind: {name}" for name in self.temporaries()]
+        problems += [f"then verify finds: {finding}" for finding in self.findings()]
         ACCOUNT.add(self.scenario, how, ended, problems)
         where = f"{how} at {plan}: {self.step_at(ended, plan)}"
         return [f"{where}: {problem}" for problem in problems]
@@ -195,6 +197,13 @@ class Trial:
             for name in contents(self.folder)
             if TEMPORARY.fullmatch(Path(name).name) and Path(name).name not in FOREIGN
         ]
+
+    def findings(self):
+        """What verify finds in the runs, beside the files of others that were put there."""
+        for place in self.folder.rglob("run.toml"):
+            for finding in verify_run(place.parent):
+                if finding.file not in FOREIGN:
+                    yield finding
 
     def difference(self):
         now, should = self.outcome(), self.result
