@@ -24,6 +24,22 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+MOST_CHARACTERS = 4000  # of a foreign message: enough to understand it
+
+
+def told(error: BaseException) -> str:
+    """Return the error's own text in one line: a plugin's exception may fail to give it, or never end."""
+    try:
+        text = str.__str__(str(error))[:MOST_CHARACTERS]  # an exact str: a subclass of it may do anything
+    except BaseException:  # whatever `__str__` raises
+        return ""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+
+
+def described(error: BaseException) -> str:
+    """Return the error's type and its text in one line."""
+    return f"{type(error).__name__}: {told(error)}".removesuffix(": ")
+
 
 class GrokscopeError(Exception):
     """Anything that grokscope foresees; `exit_code` is what a command ends with."""

@@ -136,16 +136,16 @@ class NoiseSource:
 
     def __init__(self, seed: str) -> None:
         self.seed = seed
-        self._draws: dict[tuple[str, float, tuple[int, ...]], torch.Tensor] = {}
+        self.draws: dict[tuple[str, float, tuple[int, ...]], torch.Tensor] = {}
 
     def draw(self, split: str, sigma: float, like: torch.Tensor) -> torch.Tensor:
         """Return the standard normal draw in the shape, type and place of `like`."""
         key = (split, float(sigma), tuple(like.shape))
-        if key not in self._draws:
+        if key not in self.draws:
             generator = generator_for("noise", self.seed, split, repr(float(sigma)))
             drawn = torch.randn(like.shape, generator=generator, dtype=torch.float32)
-            self._draws[key] = drawn.to(like.device, like.dtype)
-        return self._draws[key]
+            self.draws[key] = drawn.to(like.device, like.dtype)
+        return self.draws[key]
 
 
 def generator_for(*words: str) -> torch.Generator:

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "grokscope"
 PLUGINS = ROOT / "plugins"
 
 FLOORS = [
-    ["errors"],
+    ["errors", "surroundings"],
     ["declare"],
     ["measure", "hypothesis"],
     ["hookspecs"],

@@ -17,6 +17,7 @@ from grokscope.cli.analyze import analyze
 from grokscope.cli.export import export
 from grokscope.cli.importing import import_
 from grokscope.cli.measures import measures
+from grokscope.cli.options import with_plugins
 from grokscope.cli.phases import phases
 from grokscope.cli.plot import plot
 from grokscope.cli.plugins import plugins
@@ -55,9 +56,12 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "What there is": {"measures": measures, "plugins": plugins, "recipes": recipes},
 }
+LOAD_NO_PLUGINS = ("show", "recipes")
 for panel, commands in PANELS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(command)
+        app.command(name, rich_help_panel=panel)(
+            command if name in LOAD_NO_PLUGINS else with_plugins(command)
+        )
 
 
 def _version(wanted: bool) -> None:
@@ -80,8 +84,8 @@ def root(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 130 / 143 a signal, 141 where
-    the reader of stdout has gone."""
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 129 / 130 / 143 a signal, 141
+    where the reader of stdout has gone."""
     with guarded_streams():
         code = _ended()
     sys.exit(code)

@@ -15,6 +15,7 @@ from grokscope.cli.measuring import (
     Runs,
     Settings,
     Steps,
+    Timeout,
     Workers,
     end,
     measured,
@@ -47,6 +48,7 @@ def analyze(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure the checkpoints of a run, or of several. What is stored already is not computed again.
@@ -65,6 +67,7 @@ def analyze(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
     )
     if found.runs:
         _print(next(iter(found.runs.values())) if len(runs) == 1 else found, csv_file, json, long, per_layer)

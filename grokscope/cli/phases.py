@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.measuring import DataDir, Device, Runs, Settings, Steps, Workers, end, measured
+from grokscope.cli.measuring import DataDir, Device, Runs, Settings, Steps, Timeout, Workers, end, measured
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import data_width, print_data, print_json
 
@@ -27,6 +27,7 @@ def phases(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Show the phases of Clauw et al.: feature learning, emergence (also delayed), divergence, decoupling.
@@ -45,6 +46,7 @@ def phases(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
     )
     if found.runs:
         by_run = {

@@ -15,6 +15,7 @@ from grokscope.cli.measuring import (
     Runs,
     Settings,
     Steps,
+    Timeout,
     Workers,
     end,
     measured,
@@ -73,6 +74,7 @@ def plot(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Draw accuracies and measures of a run, or of several, over the steps.
@@ -88,16 +90,22 @@ def plot(
     kind = format_of(file) if file is not None else ""
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
     pair = _pair(pareto)
+    from grokscope.plugins import load_plugins
+    from grokscope.report.figures.columns import measures_of
+
+    plugins = load_plugins()
     found = measured(
         runs,
         quiet=quiet,
-        measures=_measures(pair or names),
+        measures=measures_of(pair or names, plugins),
         steps=steps,
         settings=settings,
         baseline=baseline,
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
+        plugins=plugins,
     )
     for measure_name, why in _notes(found):
         say(f"{measure_name} does not apply: {why}", quiet)
@@ -120,13 +128,6 @@ def _pair(names: str | None) -> list[str] | None:
     if pair is not None and (len(pair) != 2 or not all(pair)):
         raise UsageError(f"--pareto must be two columns, for example synergy,redundancy, got {names!r}")
     return pair
-
-
-def _measures(names: list[str]) -> list[str]:
-    from grokscope.plugins import load_plugins
-    from grokscope.report.figures.columns import measures_of
-
-    return measures_of(names, load_plugins())
 
 
 def _notes(found: Comparison) -> dict[tuple[str, str], None]:

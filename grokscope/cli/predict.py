@@ -15,6 +15,7 @@ from grokscope.cli.measuring import (
     Names,
     Settings,
     Steps,
+    Timeout,
     Workers,
     end,
     measured,
@@ -66,6 +67,7 @@ def predict(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Early warning: which measure, before grokking shows, tells the runs that will grok, and when.
@@ -98,6 +100,8 @@ def predict(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
+        plugins=plugins,
     )
     failed = False
     if found.runs:

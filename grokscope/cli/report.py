@@ -15,6 +15,7 @@ from grokscope.cli.measuring import (
     Runs,
     Settings,
     Steps,
+    Timeout,
     Workers,
     end,
     measured,
@@ -46,6 +47,7 @@ def report(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Write a report of runs as one HTML file, which opens in any browser, offline and without a server.
@@ -68,6 +70,7 @@ def report(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
         plugins=plugins,
     )
     if found.runs:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import Device
+from grokscope.cli.measuring import Device, Timeout
 from grokscope.cli.options import Quiet
 from grokscope.cli.progress import Display, display
 from grokscope.cli.terminal import Stopped, on_signal, print_data, print_json, say, stdout_to_stderr
@@ -60,6 +60,7 @@ def reproduce(
             min=1, help="Processes, one thread each. Default: one for every core.", show_default=False
         ),
     ] = None,
+    timeout: Timeout = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a page.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -85,6 +86,8 @@ def reproduce(
         data_dir=data_dir,
         device=device,
         workers=workers,
+        isolate=True,
+        timeout=timeout,
     )
     from grokscope.report.figures import picture
     from grokscope.reproduce.account import as_dict, reproduction_page

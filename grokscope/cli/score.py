@@ -16,6 +16,7 @@ from grokscope.cli.measuring import (
     Runs,
     Settings,
     Steps,
+    Timeout,
     Workers,
     end,
     measured,
@@ -76,6 +77,7 @@ def score(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Say which measure changes before test accuracy, how early, how surely, and beyond the weight norm.
@@ -99,6 +101,7 @@ def score(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
         plugins=plugins,
     )
     if found.runs:

@@ -113,8 +113,13 @@ class Stopped(BaseException):
 
 @contextmanager
 def on_signal(act: Callable[[int], None]) -> Iterator[None]:
-    """Call `act` at the first SIGINT or SIGTERM; a second signal ends the process at once."""
-    signals = (signal.SIGINT, signal.SIGTERM)
+    """Call `act` at the first SIGINT, SIGTERM or SIGHUP; a second signal ends the process at once.
+
+    A SIGHUP that is ignored, as under nohup, stays so.
+    """
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     before = {signum: signal.getsignal(signum) for signum in signals}
 
     def first(signum: int, frame: FrameType | None) -> None:

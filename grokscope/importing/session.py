@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory
 from grokscope.device import threads
-from grokscope.errors import DamagedFile, UnknownName, UsageError
+from grokscope.errors import DamagedFile, UnknownName, UsageError, described
 from grokscope.importing.maps import Table, choose, complaint, written
 from grokscope.importing.setup import Setup, set_up
 from grokscope.importing.sources import SAFETENSORS, Source, find, read
@@ -252,7 +252,7 @@ class Reader:
                 found[f"{split}_accuracy"] = objective.accuracy(logits, labels)
         except Exception as error:  # a network of the user's own may raise anything
             if not self._cannot_run:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                reason = described(error)
                 self._remarks.append(
                     f"the network cannot be run, so there are no losses, at {where}: {reason}"
                 )

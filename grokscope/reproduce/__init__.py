@@ -167,6 +167,8 @@ def reproduce(
     data_dir: str | Path | None = None,
     device: str = "cpu",
     workers: int | None = 1,
+    isolate: bool = False,
+    timeout: float | None = None,
     plugins: Plugins | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -190,6 +192,7 @@ def reproduce(
             `digits` stands in, and `stand_ins` says so.
         device: where to train and measure; another than `cpu` makes other runs.
         workers: processes; more than one needs a script with a `__main__` guard. None is one for every core.
+        isolate, timeout: as for `analyze`.
         plugins: from `load_plugins`; loaded when not given.
         progress: called with words, done and total.
         stop: asked all the time in training; True ends it with a checkpoint.
@@ -207,6 +210,9 @@ def reproduce(
     from grokscope.plugins import load_plugins
     from grokscope.reproduce.runs import Wanted, gather
 
+    plugins, notify = plugins or load_plugins(), notify or (lambda sentence: None)
+    for sentence in plugins.slow:
+        notify(sentence)
     wanted = Wanted(
         quick,
         seeds,
@@ -214,10 +220,12 @@ def reproduce(
         None if data_dir is None else Path(data_dir),
         device,
         workers,
-        plugins or load_plugins(),
+        plugins,
         progress or (lambda words, done, total: None),
         stop or (lambda: False),
-        notify or (lambda sentence: None),
+        notify,
+        isolate,
+        timeout,
     )
     judged: list[Judged] = []
     stand_ins: dict[str, str] = {}

@@ -107,6 +107,12 @@ def grokked(results: Results) -> float:
     return _number(results.transitions()[1])
 
 
+def until_grokked(results: Results) -> float:
+    """Return the grokking step, infinity where there is none."""
+    step = grokked(results)
+    return math.inf if math.isnan(step) else step
+
+
 def end_of(results: Results) -> float:
     """Return the last step trained."""
     return float(results.curve["step"][-1])

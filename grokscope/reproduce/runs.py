@@ -34,6 +34,7 @@ class Wanted:
         progress: called with words, done and total.
         stop: asked all the time; True ends training with a checkpoint.
         notify: called with a sentence that the user should know.
+        isolate, timeout: as for `analyze`.
     """
 
     quick: bool
@@ -46,6 +47,8 @@ class Wanted:
     progress: Progress
     stop: Callable[[], bool]
     notify: Callable[[str], None]
+    isolate: bool = False
+    timeout: float | None = None
 
 
 @dataclass
@@ -202,6 +205,8 @@ def _analyze(
         steps=steps,
         settings=parameters,
         workers=wanted.workers or 1,
+        isolate=wanted.isolate,
+        timeout=wanted.timeout,
         device=wanted.device,
         data_dir=data_dir,
         plugins=wanted.plugins,

@@ -204,7 +204,6 @@ def test_rows_labels_text_and_arrays(run_path):
             "shapes.total",
             "shapes.word",
             "shapes.gap",
-            "shapes.size:layers.0.bias",
             "shapes.size:layers.0.weight",
             "shapes.size:layers.1.weight",
         ]
