@@ -208,7 +208,6 @@ class Store(RuleBasedStateMachine):
             assert (self.path / name).read_bytes() == data
         assert not [path for path in self.path.rglob("*") if TEMPORARY.fullmatch(path.name)]
 
-
     def verified(self):
         """`verify` is silent about a run that was only killed, and is not about one that was damaged."""
         Run.open(self.path).refresh_index()

@@ -6,8 +6,10 @@ change; the module `canary` writes a file when it is imported, which no command 
 
 import hashlib
 import json
+import math
 import os
 import pickle
+import shutil
 import struct
 import zipfile
 from io import BytesIO
@@ -28,6 +30,22 @@ def words(run, old, new):
     text = path.read_text()
     assert old in text, f"{old!r} is not in {text}"
     path.write_text(text.replace(old, new))
+
+
+def configured(run, **changes):
+    """Make the run anew with other settings, by dotted name, and everything that must fit them."""
+    from grokscope.run import Run, config
+
+    own = Run.open(run)
+    settings = config.read_config(run)
+    for name, value in changes.items():
+        table, _, key = name.partition("__")
+        settings[table][key] = value
+    made = Run.create(run.parent / "made-anew", settings)
+    for step in own.steps:
+        made.save_checkpoint(step, own.weights(step), {})
+    shutil.rmtree(run)
+    made.path.rename(run)
 
 
 def canary_of(run):
@@ -101,14 +119,6 @@ def stored(run, **changes):
     add_segment(run, results.encode([replace(cell, key=replace(cell.key, **changes))]))
 
 
-def code(run, part):
-    text = (run / "run.toml").read_text()
-    start = text.index(f"[{part}]")
-    name = text.index("name = ", start)
-    line = text[name : text.index("\n", name)]
-    (run / "run.toml").write_text(text[:name] + 'name = "canary:factory"' + text[name + len(line) :])
-
-
 @case
 def config_empty(run):
     (run / "run.toml").write_bytes(b"")
@@ -162,12 +172,12 @@ def config_device(run):
 
 @case
 def config_task_is_code(run):
-    code(run, "task")
+    configured(run, task__name="canary:factory")
 
 
 @case
 def config_model_is_code(run):
-    code(run, "model")
+    configured(run, model__name="canary:factory")
 
 
 @case
@@ -195,17 +205,17 @@ def config_seed_is_a_list(run):
 
 @case
 def config_seed_is_huge(run):
-    words(run, "seed = 0", f"seed = {1 << 200}")
+    configured(run, training__seed=1 << 62)
 
 
 @case
 def config_negative_size(run):
-    words(run, "p = 7", "p = -7")
+    configured(run, task__p=-7)
 
 
 @case
 def config_huge_size(run):
-    words(run, "p = 7", "p = 1000000000")
+    configured(run, task__p=10**9)
 
 
 @case
@@ -313,7 +323,7 @@ def checkpoint_of_complex_numbers(run):
     new, end = {"__metadata__": header["__metadata__"]}, 0
     for name, entry in header.items():
         if name != "__metadata__":
-            size = 8 * max(1, __import__("math").prod(entry["shape"]))
+            size = 8 * max(1, math.prod(entry["shape"]))
             new[name] = {"dtype": "C64", "shape": entry["shape"], "data_offsets": [end, end + size]}
             end += size
     sealed(newest(run), new, b"\0" * end)
