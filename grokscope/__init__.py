@@ -21,6 +21,7 @@ from grokscope.errors import (
     SettingError,
     StorageError,
     TrainingError,
+    UnfitBaseline,
     UnknownName,
     UsageError,
 )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from grokscope.analysis.verifying import verify
     from grokscope.export import write_events, write_table
     from grokscope.importing import import_checkpoints
+    from grokscope.models.chain import Chain, relu_chain
     from grokscope.models.network import Network
     from grokscope.plugins import Plugins, load_plugins
     from grokscope.probe import Probe
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from grokscope.training.sweep import Sweep, sweep
 
 __all__ = [
+    "Chain",
     "Column",
     "Comparison",
     "DamagedFile",
@@ -76,6 +79,7 @@ __all__ = [
     "Sweep",
     "Task",
     "TrainingError",
+    "UnfitBaseline",
     "UnknownName",
     "UsageError",
     "Verdict",
@@ -91,6 +95,7 @@ __all__ = [
     "phases",
     "plot",
     "predict",
+    "relu_chain",
     "score",
     "sweep",
     "task",
@@ -103,6 +108,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Chain": "grokscope.models.chain",
     "Comparison": "grokscope.analysis",
     "Finding": "grokscope.run.verify",
     "Network": "grokscope.models.network",
@@ -124,6 +130,7 @@ _LAZY = {
     "phases": "grokscope.statistics.phases",
     "plot": "grokscope.report.figures",
     "predict": "grokscope.statistics.predict",
+    "relu_chain": "grokscope.models.chain",
     "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",

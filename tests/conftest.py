@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import types
 from dataclasses import dataclass
 
 import pytest
@@ -83,3 +84,19 @@ def stranger(tmp_path, plugin_in):
         return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
 
     return install
+
+
+@pytest.fixture
+def plugin_of():
+    """Make a plugin in this process: `plugin_of(f, g)` has the measures f and g, each with one column."""
+
+    def make(*functions):
+        from grokscope import Column, hookimpl, load_plugins, measure
+
+        measures = [measure(columns=[Column("value", "a number")])(function) for function in functions]
+        module = types.ModuleType("mine")
+        module.grokscope_measures = hookimpl(lambda: measures)
+        module.grokscope_measures.__name__ = "grokscope_measures"
+        return load_plugins(extra=[module])
+
+    return make
