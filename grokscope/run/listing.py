@@ -81,7 +81,7 @@ def check_folders(run: Path) -> None:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise RunError for what is not free and no empty directory; temporaries of a killed `create` may be there."""
+    """Raise RunError for what is neither free nor empty, leftovers of a killed `create` aside."""
     if not os.path.lexists(path):
         return
     try:
