@@ -21,6 +21,7 @@ from grokscope.errors import (
     SettingError,
     StorageError,
     TrainingError,
+    UnfitBaseline,
     UnknownName,
     UsageError,
 )
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results, analyze, analyze_many
     from grokscope.export import write_events, write_table
     from grokscope.importing import import_checkpoints
+    from grokscope.models.chain import Chain, relu_chain
     from grokscope.models.network import Network
     from grokscope.plugins import Plugins, load_plugins
     from grokscope.probe import Probe
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from grokscope.training.sweep import Sweep, sweep
 
 __all__ = [
+    "Chain",
     "Column",
     "Comparison",
     "DamagedFile",
@@ -73,6 +76,7 @@ __all__ = [
     "Sweep",
     "Task",
     "TrainingError",
+    "UnfitBaseline",
     "UnknownName",
     "UsageError",
     "Verdict",
@@ -88,6 +92,7 @@ __all__ = [
     "phases",
     "plot",
     "predict",
+    "relu_chain",
     "score",
     "sweep",
     "task",
@@ -99,6 +104,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Chain": "grokscope.models.chain",
     "Comparison": "grokscope.analysis",
     "Network": "grokscope.models.network",
     "Phases": "grokscope.statistics.phases",
@@ -119,6 +125,7 @@ _LAZY = {
     "phases": "grokscope.statistics.phases",
     "plot": "grokscope.report.figures",
     "predict": "grokscope.statistics.predict",
+    "relu_chain": "grokscope.models.chain",
     "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",

@@ -13,6 +13,7 @@
     ├── PluginError              3   a plugin failed to import, register or declare itself
     └── MeasureError             3   a measure cannot give its numbers for this checkpoint
         ├── ResultError          3   ... because what it returned is not what it declares
+        ├── UnfitBaseline        3   ... because the checkpoint to compare with cannot be compared with
         └── NotApplicable        0   ... because the question makes no sense for this task or network
 
 Every message says: where - what must be, got what, how to fix.
@@ -120,6 +121,14 @@ class MeasureError(GrokscopeError):
 
 class ResultError(MeasureError):
     """What a measure returned is not what it declares: a mistake in the measure."""
+
+
+class UnfitBaseline(MeasureError):
+    """The baseline's own state makes every comparison with it impossible; the message says what is amiss.
+
+    Raised about `baseline` alone, whatever the checkpoint that is measured. Where the baseline is the last
+    checkpoint the measure is then given the newest one that is not unfit, and the user is told.
+    """
 
 
 class NotApplicable(MeasureError):

@@ -44,6 +44,7 @@ class Surroundings:
     def __init__(self) -> None:
         self._kept = {name: each.read() for name, each in _globals().items()}
         self._numpy = _swap_numpy()
+        self._scratched = "numpy.random" in sys.modules
 
     def put_back(self) -> None:
         """Make everything what it was; what was imported since gets its library's own defaults."""
@@ -53,8 +54,11 @@ class Surroundings:
                 with suppress(Exception):  # a working directory may be gone
                     each.write(before)
         numpy = sys.modules.get("numpy.random")
-        if numpy is not None:  # imported since, it is seeded by chance
-            numpy.seed(0 if numpy.get_bit_generator() is _scratch else None)
+        if numpy is not None and self._scratched:
+            numpy.set_bit_generator(_scratch)
+            numpy.seed(0)
+        elif numpy is not None:  # imported since, when it is seeded by chance
+            numpy.set_bit_generator(numpy.MT19937())
 
     def close(self) -> None:
         """Put everything back for good."""

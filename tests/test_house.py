@@ -22,7 +22,7 @@ FLOORS = [
     ["measure", "hypothesis"],
     ["hookspecs"],
     ["run"],
-    ["objective", "device"],
+    ["objective", "device", "streams"],
     ["tasks"],
     ["models"],
     ["probe"],
@@ -110,6 +110,7 @@ def test_a_plugin_imports_only_public_names(path):
 
 def test_the_public_surface_is_what_is_written_here():
     assert grokscope.__all__ == [
+        "Chain",
         "Column",
         "Comparison",
         "DamagedFile",
@@ -135,6 +136,7 @@ def test_the_public_surface_is_what_is_written_here():
         "Sweep",
         "Task",
         "TrainingError",
+        "UnfitBaseline",
         "UnknownName",
         "UsageError",
         "Verdict",
@@ -150,6 +152,7 @@ def test_the_public_surface_is_what_is_written_here():
         "phases",
         "plot",
         "predict",
+        "relu_chain",
         "score",
         "sweep",
         "task",

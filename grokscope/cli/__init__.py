@@ -27,13 +27,13 @@ from grokscope.cli.report import report
 from grokscope.cli.reproduce import reproduce
 from grokscope.cli.score import score
 from grokscope.cli.show import show
-from grokscope.cli.streams import guarded_streams
 from grokscope.cli.sweep import sweep
 from grokscope.cli.terminal import Stopped, say
 from grokscope.cli.train import train
 from grokscope.cli.verify import verify
 from grokscope.errors import GrokscopeError, ReaderGone
 from grokscope.report.text import printable
+from grokscope.streams import guarded_streams
 
 app = typer.Typer(
     name="grokscope",

@@ -32,7 +32,10 @@ def phases(
 ) -> None:
     """Show the phases of Clauw et al.: feature learning, emergence (also delayed), divergence, decoupling.
 
-    They are found from synergy, redundancy and test loss; what is not measured yet is measured and stored.
+    They are the rises and falls of smoothed synergy that are more than its noise, named by redundancy and
+    test loss; the rule is printed below the table. Where there is none, as in noise, there is nothing to see.
+
+    What is not measured yet is measured and stored.
     """
     from grokscope.analysis.results import split_name
     from grokscope.statistics.phases import phases as found_in

@@ -87,14 +87,15 @@ def cannot_write(path: str | Path, error: OSError) -> StorageError:
 def make_folder(path: Path, inside: Path | None = None) -> None:
     """Make `path` and its parents where they are missing, durably. Raises StorageError.
 
-    With `inside`, no folder from there on may be a link: what is written must not leave the run.
+    With `inside`, no folder from there on may be a link, since what is written must not leave the run; and no
+    parent is made, or a run that was moved away would begin anew.
     """
     if inside is not None and (link := first_link(path, inside)):
         raise StorageError(f"{link} must not be a link: nothing is written through links out of a run")
     if path.is_dir():
         return
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=inside is None, exist_ok=True)
         sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error

@@ -36,6 +36,7 @@ class Segments:
         self._inside = inside
         self._read: dict[str, list[Cell]] = {}
         self.refused: dict[str, Exception] = {}
+        self._stuck: set[str] = set()
 
     def names(self) -> frozenset[str]:
         """Return the segments there now. A compaction meanwhile is waited out: two listings must agree."""
@@ -107,12 +108,20 @@ class Segments:
         except TooMuch:  # a single result that an earlier grokscope wrote: it stays where it is
             return
         for name in inputs:
-            (self.folder / name).unlink(missing_ok=True)
-            del self._read[name]
+            try:
+                (self.folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                self._stuck.add(name)
+                self.remarks[
+                    f"{self.folder} keeps segments that were compacted, because they cannot be deleted "
+                    f"({error.strerror or error}); nothing is lost, and what they hold counts once"
+                ] = None
+            else:
+                del self._read[name]
 
     def _small(self) -> list[str]:
         """Return the segments worth compacting; large ones stay: nothing is written often."""
-        return [name for name in self.names() if _size(self.folder / name) < SMALL]
+        return [name for name in self.names() - self._stuck if _size(self.folder / name) < SMALL]
 
     def add(self, cells: Sequence[Cell], nonce: str = "") -> None:
         """Make one durable segment of `cells`, and no compaction. Raises StorageError."""

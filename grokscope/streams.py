@@ -79,21 +79,26 @@ class Guarded:
 
 
 @contextmanager
-def guarded_streams() -> Iterator[None]:
+def guarded_streams(data: bool = True) -> Iterator[None]:
     """Guard sys.stdout and sys.stderr for the block; a closed one is there, and fails when written to.
 
     In the block what goes to stdout raises ReaderGone when its reader has gone, and StorageError when it
-    cannot be written for another reason; what stderr does not take is dropped.
+    cannot be written for another reason; what stderr does not take is dropped. Without `data` that holds for
+    stdout too: in a process whose stdout only ever shows what plugins print.
     """
     codecs.register_error(_NAME, _stand_in)
     _occupy_closed_descriptors()
     before = sys.stdout, sys.stderr
-    sys.stdout = Guarded(_replacing(before[0], 1), _stdout_failed)
-    sys.stderr = Guarded(_replacing(before[1], 2), lambda error: None)
+    sys.stdout = Guarded(_replacing(before[0], 1), _stdout_failed if data else _dropped)
+    sys.stderr = Guarded(_replacing(before[1], 2), _dropped)
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def _dropped(error: OSError) -> None:
+    """What a stream of mere words does not take is no loss."""
 
 
 def _stdout_failed(error: OSError) -> None:
