@@ -16,14 +16,8 @@ import numpy as np
 import torch
 
 from grokscope.declare import Parameter, resolve
-<<<<<<< HEAD:grokscope/testing.py
 from grokscope.errors import MeasureError, ResultError, SettingError, UnknownName, described
-from grokscope.hypothesis import RUNS, Hypothesis
-from grokscope.measure import Column, Measure, Row, call_measure
-=======
-from grokscope.errors import MeasureError, ResultError, SettingError, UnknownName
 from grokscope.measure import Measure, Row, call_measure
->>>>>>> stats:grokscope/testing/__init__.py
 from grokscope.models import MODELS
 from grokscope.models.network import Network
 from grokscope.objective import targets
