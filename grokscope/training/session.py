@@ -80,6 +80,7 @@ def train(
         for problem in run.problems:
             notify(problem)
         if is_finished(run):
+            run.refresh_index()  # the one who trained it may have been killed before
             notify(f"{run.path} is complete: all {config['training']['steps']} steps are trained")
             return run
     from grokscope.training.interventions import interventions
