@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from grokscope.analysis.comparison import Comparison
 from grokscope.analysis.plan import Place, Plan, PlannedCell, make_plan, resolve_parameters
 from grokscope.analysis.results import Provenance, Results, assemble
-from grokscope.errors import DataError, GrokscopeError
+from grokscope.errors import DataError, GrokscopeError, RunError
 from grokscope.plugins import Plugins, load_plugins
 from grokscope.run import Cell, CellKey, Run
+from grokscope.run.code import Trusted
 
 if TYPE_CHECKING:
     from grokscope.analysis.engine import Ledger
@@ -34,6 +35,9 @@ def analyze(
     device: str = "cpu",
     workers: int = 1,
     data_dir: str | Path | None = None,
+    model: str | None = None,
+    data: str | None = None,
+    trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
 ) -> Results:
@@ -51,13 +55,17 @@ def analyze(
         workers: processes, at most one for every four checkpoints; more than one needs a script with a
             `__main__` guard.
         data_dir: where the task's data lies now, if no longer where the run found it.
+        model: the run's network, `package.module:factory`, where no plugin brings it: named by the run alone
+            it is not imported.
+        data: the run's task, in the same way.
+        trust: import whatever code the run names.
         plugins: from `load_plugins`; loaded when not given.
         progress: called as (done, total, measure, step), first with done 0, then after every computed cell.
 
     Raises:
         UsageError: an unknown name or step, or a parameter out of bounds.
         SettingError: there is no such device.
-        RunError: `run` is no run directory.
+        RunError: `run` is no run directory, or names code that was not repeated here.
         DataError: the data that the run was trained on is gone, or is another now.
         StorageError: results cannot be stored.
     """
@@ -71,6 +79,9 @@ def analyze(
         device=device,
         workers=workers,
         data_dir=data_dir,
+        model=model,
+        data=data,
+        trust=trust,
         plugins=plugins,
         progress=progress,
     )
@@ -91,6 +102,9 @@ def analyze_many(
     workers: int = 1,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
+    model: str | None = None,
+    data: str | None = None,
+    trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -102,8 +116,8 @@ def analyze_many(
     Args:
         runs: runs or their directories; one that comes twice is taken once.
         out: keep results in this directory instead, for runs given as directories.
-        measures, steps, settings, baseline, refresh, device, workers, data_dir, plugins, progress: as for
-            `analyze`.
+        measures, steps, settings, baseline, refresh, device, workers, data_dir, model, data, trust, plugins,
+            progress: as for `analyze`.
 
     Raises:
         UsageError: an unknown measure, or a parameter out of bounds.
@@ -121,7 +135,8 @@ def analyze_many(
                 parts[opened.path.resolve()] = _Part.of(opened, wanted, plugins, refresh)
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
-    _compute(list(parts.values()), plugins, Place.of(device, data_dir), workers, progress)
+    place = Place.of(device, data_dir, Trusted.of(model, data, trust))
+    _compute(list(parts.values()), plugins, place, workers, progress)
     sound = []
     for part in parts.values():
         try:
@@ -236,10 +251,12 @@ def _compute(
     for part in parts:
         part.ledger = engine.Ledger(part.run, keep=part.run.keeps_results)
         benches[part.run.path] = engine.Bench(part.run, plugins.tasks, plugins.models, place)
-        if (part.run.config.get("local") or place.data_dir) and _needs_data(part.missing):
-            try:  # one sentence about missing data, and not one for every cell
-                _ = benches[part.run.path].task
-            except DataError as error:
+        if _needs_data(part.missing):
+            try:  # one sentence about missing data or code, and not one for every cell
+                benches[part.run.path].check()
+                if part.run.config.get("local") or place.data_dir:
+                    _ = benches[part.run.path].task
+            except (DataError, RunError) as error:
                 part.ledger.trouble = error
     parts = [part for part in parts if part.ledger and not part.ledger.trouble]
     workers = min(workers, len(checkpoints) // CHECKPOINTS_PER_WORKER)

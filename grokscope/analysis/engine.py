@@ -16,13 +16,15 @@ from typing import Any
 import torch
 
 from grokscope.analysis.plan import Place, PlannedCell
-from grokscope.declare import Factory, factory_at
+from grokscope.declare import Factory
 from grokscope.device import threads
 from grokscope.errors import (
     DamagedFile,
     DataError,
     GrokscopeError,
     NotApplicable,
+    PluginError,
+    RunError,
     StorageError,
     UnknownName,
 )
@@ -30,7 +32,7 @@ from grokscope.measure import call_measure
 from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, Probe, generator_for
 from grokscope.run import Cell, CheckpointInfo, Run
-from grokscope.run.config import places
+from grokscope.run.code import find_factory, places_of, settings_of
 from grokscope.tasks.task import Task
 
 SECONDS_BETWEEN_SEGMENTS = 2.0
@@ -68,6 +70,7 @@ class Bench:
         self._models = models
         self._device = place.device
         self._data_dir = place.data_dir
+        self._trusted = place.trusted
         self._noise = NoiseSource(run.noise_seed)
         self._baseline: tuple[str, Probe] | None = None
 
@@ -75,7 +78,7 @@ class Bench:
     def task(self) -> Task:
         """The run's task, built from its configuration. Raises DataError when its data is gone or another."""
         try:
-            task: Task = _built(self._tasks, "task", {**self.run.config["task"], **self._places()})
+            task: Task = self._factory("task").build(**self._settings("task"), **self._places())
         except DataError as error:
             raise DataError(f"{self.run.path} cannot be measured without its data: {error}") from error
         return task.to(self._device)
@@ -83,12 +86,36 @@ class Bench:
     def _places(self) -> dict[str, Any]:
         """Return where things are: as asked for, as recorded while that is there, or else as by default."""
         asked = {} if self._data_dir is None else {"data_dir": self._data_dir}
-        return places(self.run.config) | asked
+        return places_of(self.run.path, self.run.config, self._factory("task")) | asked
+
+    def _factory(self, kind: str) -> Factory:
+        known = self._tasks if kind == "task" else self._models
+        return find_factory(self.run.path, kind, self.run.config[kind]["name"], known, self._trusted)
+
+    def _settings(self, kind: str) -> dict[str, Any]:
+        return settings_of(self.run.path, kind, self.run.config[kind], self._factory(kind))
+
+    def check(self) -> None:
+        """Raise RunError, in one sentence for all cells, for what is not made on the word of a run.
+
+        What is missing or cannot be imported shows in the cells that need it.
+        """
+        if "loss" not in self.run.config["training"]:
+            raise RunError(
+                f"{self.run.path} must say its training.loss to be measured; it was not trained here"
+            )
+        try:
+            self._places()
+            self._settings("task")
+            self._settings("model")
+        except (UnknownName, PluginError):
+            return
 
     @cached_property
     def _template(self) -> Network:
+        task = self.task
         with torch.random.fork_rng(devices=[]):
-            network: Network = _built(self._models, "model", self.run.config["model"], self.task)
+            network: Network = self._factory("model").build(task, **self._settings("model"))
         dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
         return network.to(self._device, dtype).eval()
 
@@ -120,15 +147,6 @@ class Bench:
         if self._baseline is None or self._baseline[0] != checkpoint.sha256:
             self._baseline = (checkpoint.sha256, self.probe(checkpoint, self.weights(checkpoint)))
         return self._baseline[1]
-
-
-def _built(known: Mapping[str, Factory], kind: str, settings: Mapping[str, Any], *args: Task) -> Any:
-    rest = dict(settings)
-    name = str(rest.pop("name"))
-    if name not in known and ":" not in name:
-        raise UnknownName(kind, name, known, "the run needs the plugin that brings it")
-    factory = known[name] if name in known else factory_at(kind, name)
-    return factory.build(*args, **rest)
 
 
 def compute_checkpoint(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -76,7 +76,11 @@ def root(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 130 / 143 a signal."""
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 130 / 143 a signal.
+
+    Python processes that it starts do not look for modules in the current folder: it may be a downloaded one.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
         app()
     except GrokscopeError as error:
@@ -91,3 +95,25 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
+    except MemoryError:
+        say("grokscope: there is not enough memory for this; close other programs, or ask for less at once")
+        sys.exit(1)
+    except OSError as error:
+        if os.environ.get("GROKSCOPE_DEBUG") or error.filename is None:
+            _end_of_bug()
+        say(f"grokscope: {error.filename} cannot be used: {error.strerror or error}")
+        sys.exit(1)
+    except Exception:
+        _end_of_bug()
+
+
+def _end_of_bug() -> NoReturn:
+    """Show the traceback of an error that nobody foresaw, and how to report it."""
+    import traceback
+
+    traceback.print_exc()
+    say(
+        "grokscope: this is a bug in grokscope or in a plugin; please report it to its authors with the "
+        "lines above, the command, and what `grokscope --version` says"
+    )
+    sys.exit(1)

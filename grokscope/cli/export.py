@@ -11,6 +11,7 @@ import typer
 from grokscope.cli.measuring import Baseline, DataDir, Device, Runs, Settings, Steps, Workers, end, measured
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import print_data, say, stdout_to_stderr
+from grokscope.cli.trusting import names_code
 from grokscope.errors import GrokscopeError, UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from grokscope.run import Run
 
 
+@names_code
 def export(
     runs: Runs,
     out: Annotated[

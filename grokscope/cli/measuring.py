@@ -12,6 +12,7 @@ import typer
 from grokscope.cli.options import key_values
 from grokscope.cli.progress import cells_progress
 from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, stop_by_exception
+from grokscope.cli.trusting import given
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results
@@ -85,6 +86,7 @@ def measured(
                 workers=workers or _worthwhile_workers(device),
                 device=device,
                 progress=progress.update,
+                **given(),
                 **options,
             )
         except Stopped:

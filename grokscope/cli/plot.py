@@ -21,6 +21,7 @@ from grokscope.cli.measuring import (
 )
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import print_data, say
+from grokscope.cli.trusting import names_code
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Scale(StrEnum):
     linear = "linear"
 
 
+@names_code
 def plot(
     runs: Runs,
     measure: Annotated[
