@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import canonical_json
-from grokscope.errors import DamagedFile, SettingError
+from grokscope.errors import DamagedFile, SettingError, StorageError
 from grokscope.run.checkpoint import read_header
 from grokscope.run.config import hash_of
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import LAST_STEP, METRICS
 from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.layout import arrange, as_type, read_rules
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FILE = "imported.json"
 FORMAT = 1
-_CAP = 256 << 20
+_CAP = 16 << 20  # parsed it takes ten times as much; a checkpoint has some 300 bytes
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,13 @@ def contents(records: Sequence[Record]) -> str:
 
 
 def encode(records: Sequence[Record]) -> bytes:
-    """Return the bytes of imported.json."""
+    """Return the bytes of imported.json. Raises StorageError for more checkpoints than it may have."""
     rows = [asdict(record) for record in records]
     seal = sha256_hex(canonical_json(rows).encode())
-    return (json.dumps({"format": FORMAT, "seal": seal, "checkpoints": rows}, indent=1) + "\n").encode()
+    data = (json.dumps({"format": FORMAT, "seal": seal, "checkpoints": rows}, indent=1) + "\n").encode()
+    if len(data) > _CAP:
+        raise StorageError(f"{FILE} must be at most {_CAP} bytes, got {len(data)}: import fewer checkpoints")
+    return data
 
 
 def read(path: Path, expected: str) -> list[Record]:
@@ -78,13 +81,18 @@ def read(path: Path, expected: str) -> list[Record]:
         records = [_record(**row) for row in rows]
         if contents(records) != expected:
             raise ValueError("it belongs to another run")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise DamagedFile(f"{path} is damaged: {error}") from error
     return records
 
 
 def _record(**row: Any) -> Record:
     record = Record(**row)
+    kinds = (("step", int), ("source", str), ("sha256", str), ("position", int), ("linked", bool))
+    if any(type(getattr(record, name)) is not kind for name, kind in kinds):
+        raise ValueError("a checkpoint's entry is of other types than grokscope writes")
+    if not 0 <= record.step <= LAST_STEP:
+        raise ValueError(f"a step must be within 0 and {LAST_STEP}")
     record.point  # noqa: B018 - numbers that cannot be read are refused here
     return record
 
