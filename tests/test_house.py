@@ -17,12 +17,12 @@ PACKAGE = ROOT / "grokscope"
 PLUGINS = ROOT / "plugins"
 
 FLOORS = [
-    ["errors"],
+    ["errors", "surroundings"],
     ["declare"],
     ["measure", "hypothesis"],
     ["hookspecs"],
     ["run"],
-    ["objective", "device"],
+    ["objective", "device", "streams"],
     ["tasks"],
     ["models"],
     ["probe"],
@@ -111,10 +111,12 @@ def test_a_plugin_imports_only_public_names(path):
 
 def test_the_public_surface_is_what_is_written_here():
     assert grokscope.__all__ == [
+        "Chain",
         "Column",
         "Comparison",
         "DamagedFile",
         "DataError",
+        "Finding",
         "GrokscopeError",
         "Hypothesis",
         "Measure",
@@ -136,6 +138,7 @@ def test_the_public_surface_is_what_is_written_here():
         "Sweep",
         "Task",
         "TrainingError",
+        "UnfitBaseline",
         "UnknownName",
         "UsageError",
         "Verdict",
@@ -151,11 +154,13 @@ def test_the_public_surface_is_what_is_written_here():
         "phases",
         "plot",
         "predict",
+        "relu_chain",
         "score",
         "sweep",
         "task",
         "train",
         "verdicts",
+        "verify",
         "write_events",
         "write_report",
         "write_table",

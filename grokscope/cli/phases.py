@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.measuring import DataDir, Device, Runs, Settings, Steps, Workers, end, measured
+from grokscope.cli.measuring import DataDir, Device, Runs, Settings, Steps, Timeout, Workers, end, measured
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, print_data
+from grokscope.cli.terminal import data_width, print_data, print_json
 
 if TYPE_CHECKING:
     from grokscope.statistics.phases import Phases
@@ -27,6 +27,7 @@ def phases(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Show the phases of Clauw et al.: feature learning, emergence (also delayed), divergence, decoupling.
@@ -48,6 +49,7 @@ def phases(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
     )
     if found.runs:
         by_run = {
@@ -55,9 +57,7 @@ def phases(
             for run, results in found.runs.items()
         }
         if json:
-            from grokscope.report.text import json_text
-
-            print_data(json_text(_as_dict(by_run)))
+            print_json(_as_dict(by_run))
         else:
             from grokscope.report.phases import phases_table
 

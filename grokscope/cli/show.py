@@ -37,7 +37,7 @@ def _show_one(run: Run) -> None:
     from grokscope.report.tables import run_view
 
     rebuilt = run.refresh_index()
-    for message in [*([rebuilt] if rebuilt else []), *run.problems]:
+    for message in [*([rebuilt] if rebuilt else []), *run.problems, *run.remarks]:
         say(message)
     present = {checkpoint.sha256 for checkpoint in run.checkpoints}
     pairs = {(key.measure, key.checkpoint) for key in run.cells() if key.checkpoint in present}
@@ -54,7 +54,7 @@ def _show_many(paths: Iterable[Path]) -> None:
     for path in paths:
         try:
             run = Run.open(path)
-            for problem in run.problems:
+            for problem in [*run.problems, *run.remarks]:
                 say(f"{run.name}: {problem}")
             opened.append(run)
         except GrokscopeError as error:

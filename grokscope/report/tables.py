@@ -14,7 +14,7 @@ from rich.text import Text
 from grokscope.analysis.results import Results, split_name, without_layers
 from grokscope.measure import Measure
 from grokscope.plugins import Plugin, Plugins, Registered
-from grokscope.report.text import number, printable, shares, sparkline
+from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.run import Run
 
 MEMORISED, GROKKED = "M", "G"
@@ -231,7 +231,10 @@ def _facts(run: Run) -> Iterable[tuple[str, str]]:
         yield table, "  ".join(f"{key}={_setting(value)}" for key, value in settings.items())
     if run.is_imported:
         table = run.config["imported"]
-        yield "imported", f"names: {table.get('layout')}  {'linked' if table.get('link') else 'copied'}"
+        words = [f"names: {table.get('layout')}", "linked" if table.get("link") else "copied"]
+        if "stored" in table:
+            words.append(f"stored as {table['stored']}, measured in {run.config['training'].get('dtype')}")
+        yield "imported", "  ".join(words)
     steps = run.steps
     if not steps:
         yield "checkpoints", "none yet"
@@ -242,8 +245,8 @@ def _facts(run: Run) -> Iterable[tuple[str, str]]:
     yield (
         "last",
         (
-            f"train loss {last.train_loss:.4g}, accuracy {last.train_accuracy:.2%}; "
-            f"test loss {last.test_loss:.4g}, accuracy {last.test_accuracy:.2%}"
+            f"train loss {number(last.train_loss)}, accuracy {percent(last.train_accuracy)}; "
+            f"test loss {number(last.test_loss)}, accuracy {percent(last.test_accuracy)}"
         ),
     )
 

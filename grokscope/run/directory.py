@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from grokscope.run.config import (
     default_directory,
     first_difference,
     hash_of,
+    holds_run,
     read_config,
     run_id,
     seed_of,
@@ -36,7 +36,6 @@ from grokscope.run.curves import (
     read_curve,
 )
 from grokscope.run.files import (
-    TEMPORARY,
     atomic_write,
     link_file,
     make_folder,
@@ -45,6 +44,8 @@ from grokscope.run.files import (
     sweep,
 )
 from grokscope.run.index import Index, Listed
+from grokscope.run.kinds import Kinds
+from grokscope.run.listing import FOLDERS, check_folders, checkpoint_files, refuse_foreign
 from grokscope.run.results import Cell, CellKey, in_order, merge
 from grokscope.run.segments import Segments
 from grokscope.run.tidy import stored_values, values_frame
@@ -57,9 +58,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "default_directory"]
 
 RESUME_FILE, INDEX_FILE = "resume.safetensors", "index.h5"
-FOLDERS = ("checkpoints", "results")
 LAST_STEP = 99_999_999
-_CHECKPOINT = re.compile(r"\d{8}\.safetensors", re.ASCII)
 
 
 class Run:
@@ -90,9 +89,10 @@ class Run:
         self.data_hash = hash_of(config["task"])
         self.noise_seed = self.id
         self.writable = results is None and os.access(path, os.W_OK)
-        self._segments = Segments(path / "results", self.writable)
+        self._segments = Segments(path / "results", self.writable, inside=path)
         self._elsewhere = None if results is None else Segments(results, True)
         self._problems: dict[str, None] = {}
+        self._remarks: dict[str, None] = {}
         self._index_trouble = ""
         self._entries: dict[int, Listed] | None = None
         self._merged: tuple[frozenset[str], dict[CellKey, list[Cell]]] | None = None
@@ -106,7 +106,7 @@ class Run:
         path, config = Path(path), checked_config(config)
         new = not os.path.lexists(path / RUN_FILE)
         if new:
-            _refuse_foreign(path)
+            refuse_foreign(path)
             make_folder(path)
             atomic_write(path / RUN_FILE, to_toml(config))
         run = cls.open(path)
@@ -119,7 +119,7 @@ class Run:
         if difference:
             raise RunError(f"{path} holds another run: {difference}; choose another directory with --out")
         for name in FOLDERS if run.writable else ():
-            make_folder(path / name)
+            make_folder(path / name, inside=path)
         if new:
             run._write_index()
         return run
@@ -132,11 +132,7 @@ class Run:
         """
         path = Path(path)
         run = cls(path, read_config(path), None if results is None else Path(results))
-        for name in FOLDERS:
-            if (path / name).is_symlink():
-                raise RunError(
-                    f"{path / name} must not be a link, links out of a run are not followed: link the run"
-                )
+        check_folders(path)
         for name in (".", *FOLDERS) if run.writable else ():
             sweep(path / name)
         return run
@@ -159,6 +155,14 @@ class Run:
         return [*self._problems, *self._segments.problems, *elsewhere]
 
     @property
+    def remarks(self) -> list[str]:
+        """Files that lie among checkpoints and results and are neither, a sentence each."""
+        self._listed()
+        self._segments.names()
+        elsewhere = self._elsewhere.remarks if self._elsewhere else ()
+        return [*self._remarks, *self._segments.remarks, *elsewhere]
+
+    @property
     def keeps_results(self) -> bool:
         """False when there is nowhere to store results: read-only ground, and no other folder given."""
         return self.writable or self._elsewhere is not None
@@ -174,7 +178,11 @@ class Run:
         return tuple(self._listed())
 
     def weights(self, step: int) -> dict[str, Tensor]:
-        """Return the weights at `step`, by name.
+        """Return the state dict at `step`, parameters and buffers; raises as `load_checkpoint` does."""
+        return self.load_checkpoint(step).weights
+
+    def load_checkpoint(self, step: int) -> checkpoint.Checkpoint:
+        """Return the checkpoint at `step`: its tensors, and which of them are parameters.
 
         Raises UnknownName for a step without a checkpoint, DamagedFile when its bytes are not those recorded.
         """
@@ -184,14 +192,15 @@ class Run:
             raise UnknownName("step", str(step), map(str, near))
         path = self.path / entry.info.file
         try:
-            data = read_bytes(path, checkpoint.FILE_CAP)
+            data = read_bytes(path, checkpoint.FILE_CAP, follow=True)
         except FileNotFoundError as error:
             raise DamagedFile(f"{path} is no longer there") from error
         if sha256_hex(data) != entry.info.sha256:
             raise DamagedFile(f"{path} is damaged, or was replaced: its sha256 is not the recorded one")
         if step in self._links:
-            return imported.decode_link(data, path, self.config[IMPORTED].get("rename", ()), self._dtype)
-        return checkpoint.decode(data, path).weights
+            rename = self.config[IMPORTED].get("rename", ())
+            return imported.decode_link(data, path, rename, self._dtype, self._imported.kinds)
+        return checkpoint.decode(data, path)
 
     def save_checkpoint(
         self,
@@ -199,35 +208,39 @@ class Run:
         weights: Mapping[str, Tensor],
         metrics: Mapping[str, float],
         curve: Mapping[str, Sequence[float]] | None = None,
+        kinds: Kinds | None = None,
     ) -> None:
         """Store the weights after `step` updates, durably; nothing is written when they are there already.
 
         Args:
             step: optimiser updates done, at most 99 999 999.
-            weights: parameters by name.
+            weights: the network's state dict.
             metrics: train_loss, test_loss, train_accuracy, test_accuracy; one that is left out is NaN.
             curve: the finer curve since the checkpoint before: `step` and metrics, one list each.
+            kinds: which of `weights` are parameters, `kinds_of(network)`; where it is not given, measuring
+                them takes the network.
         """
         if not 0 <= step <= LAST_STEP:
             raise ValueError(f"a checkpoint's step must be within 0 and {LAST_STEP}, got {step}")
         point = points({"step": [step], **{name: [value] for name, value in metrics.items()}})[0]
         finer = points(curve or {})
         words = {name: repr(value) for name, value in zip(METRICS, point[1:], strict=True)}
-        data = checkpoint.encode(weights, {**self._stamp(step), **words, "curve": curve_text(finer)})
+        words |= {**self._stamp(step), "curve": curve_text(finer), **(kinds.words() if kinds else {})}
+        data = checkpoint.encode(kinds.stored(weights) if kinds else weights, words)
         file = _file(step)
         if not _holds(self.path / file, data):
             self._must_be_writable()
-            make_folder(self.path / "checkpoints")
+            make_folder(self.path / "checkpoints", inside=self.path)
             atomic_write(self.path / file, data)
         info = CheckpointInfo(step, file, len(data), sha256_hex(data), *point[1:])
         entry = Listed(info, (self.path / file).stat().st_mtime_ns, finer)
         self._entries = dict(sorted({**self._listed(), step: entry}.items()))
 
-    def save_import(self, records: Sequence[imported.Record]) -> None:
-        """Write the table of where the imported checkpoints came from, durably."""
+    def save_import(self, records: Sequence[imported.Record], kinds: Kinds | None = None) -> None:
+        """Write the table of where imported checkpoints came from and what their tensors are, durably."""
         self._must_be_writable()
-        atomic_write(self.path / imported.FILE, imported.encode(records))
-        self.__dict__.pop("_links", None)
+        atomic_write(self.path / imported.FILE, imported.encode(records, kinds))
+        self.__dict__.pop("_imported", None)
         self._entries = None
 
     def link_checkpoint(self, step: int, source: Path) -> None:
@@ -237,10 +250,10 @@ class Run:
         one in the table.
         """
         self._must_be_writable()
-        make_folder(self.path / "checkpoints")
+        make_folder(self.path / "checkpoints", inside=self.path)
         link_file(source, self.path / _file(step))
         self._entries = None
-        self._read_entry(_file(step), 0)
+        self.read_entry(_file(step), 0)
 
     def save_resume(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Replace the state that training goes on from, durably."""
@@ -320,7 +333,7 @@ class Run:
             return ""
         self._entries = None
         listed = {entry.stamp() for entry in self._listed().values()}
-        found = self._read_index(results=False)
+        found = self._read_index()
         trouble = self._index_trouble
         fits = {entry.stamp() for entry in found.listed.values()} == listed
         if not trouble and fits and found.segments == self._segments.names():
@@ -341,28 +354,32 @@ class Run:
         self._index_trouble = ""
         return ""
 
-    def _read_index(self, *, results: bool) -> Index:
+    def _read_index(self) -> Index:
+        path = self.path / INDEX_FILE
         try:
-            return index.read_index(self.path / INDEX_FILE, results=results)
+            return index.read_index(path)
         except FileNotFoundError:
             self._index_trouble = "missing"
-        except (DamagedFile, StorageError):
+        except index.OtherFormat:
+            return Index({}, frozenset())
+        except DamagedFile:
             self._index_trouble = "damaged"
-        return Index({}, frozenset(), [])
-
-    @cached_property
-    def _result_cache(self) -> Index:
-        return self._read_index(results=True)
+        except StorageError:
+            self._index_trouble = "unreadable"
+        return Index({}, frozenset())
 
     def _variants(self) -> tuple[frozenset[str], dict[CellKey, list[Cell]]]:
-        """Return the segments there now and their different results by key."""
+        """Return the segments there now and their different results by key.
+
+        A result of a checkpoint that lies at another step is left out: whoever says so is not believed.
+        """
         elsewhere = self._elsewhere.names() if self._elsewhere else frozenset()
         if self._merged is None or self._merged[0] != self._segments.names() | elsewhere:
-            cached = self._result_cache
-            present, cells = self._segments.read(without=cached.segments)
-            usable = present.issuperset(cached.segments)
+            present, cells = self._segments.read()
             others, more = self._elsewhere.read() if self._elsewhere else (frozenset[str](), [])
-            self._merged = present | others, merge([*(cached.cells if usable else ()), *cells, *more])
+            steps = {info.sha256: info.step for info in self.checkpoints}
+            own = (cell for cell in [*cells, *more] if steps.get(cell.key.checkpoint, cell.step) == cell.step)
+            self._merged = present | others, merge(own)
         return self._merged
 
     def _listed(self) -> dict[int, Listed]:
@@ -371,9 +388,12 @@ class Run:
         Hash and header come from the index where a file's size and time are still those recorded there.
         """
         if self._entries is None:
-            known = self._read_index(results=False).listed
+            known = self._read_index().listed
+            there = checkpoint_files(self.path)
+            self._problems |= dict.fromkeys(there.problems)
+            self._remarks |= dict.fromkeys(there.remarks)
             self._entries = {}
-            for file, found in self._checkpoint_files():
+            for file, found in there.files:
                 entry = known.get(file)
                 if not entry or entry.stamp() != (file, found.st_size, found.st_mtime_ns):
                     entry = self._inspect(file, found.st_mtime_ns)
@@ -381,30 +401,23 @@ class Run:
                     self._entries[entry.info.step] = entry
         return self._entries
 
-    def _checkpoint_files(self) -> list[tuple[str, os.stat_result]]:
-        try:
-            with os.scandir(self.path / "checkpoints") as entries:
-                found = [
-                    (f"checkpoints/{entry.name}", entry.stat(follow_symlinks=False))
-                    for entry in entries
-                    if _CHECKPOINT.fullmatch(entry.name) and not entry.is_symlink()
-                ]
-        except FileNotFoundError:
-            return []
-        return sorted(found, key=lambda pair: pair[0])
+    def believe(self, entries: Mapping[int, Listed]) -> None:
+        """Take these for the run's checkpoints, whatever the index says."""
+        self._entries = dict(entries)
 
     def _inspect(self, file: str, mtime_ns: int) -> Listed | None:
         try:
-            return self._read_entry(file, mtime_ns)
+            return self.read_entry(file, mtime_ns)
         except FileNotFoundError:
             return None
         except (DamagedFile, StorageError) as error:
             self._problems[str(error)] = None
             return None
 
-    def _read_entry(self, file: str, mtime_ns: int) -> Listed:
+    def read_entry(self, file: str, mtime_ns: int = 0) -> Listed:
+        """Return the checkpoint `file` as its own bytes show it. Raises DamagedFile, FileNotFoundError."""
         path, step = self.path / file, int(Path(file).stem)
-        data = read_bytes(path, checkpoint.FILE_CAP)
+        data = read_bytes(path, checkpoint.FILE_CAP, follow=True)
         if step in self._links:
             record = self._links[step]
             imported.check_link(data, path, record)
@@ -425,17 +438,20 @@ class Run:
     def _dtype(self) -> str:
         return str(self.config["training"].get("dtype", "float32"))
 
-    @cached_property
+    @property
     def _links(self) -> dict[int, imported.Record]:
         """The checkpoints that are links to foreign files, by step; any other foreign file is refused."""
+        return self._imported.links
+
+    @cached_property
+    def _imported(self) -> imported.Table:
         if not self.is_imported or not self.config[IMPORTED].get("link"):
-            return {}
+            return imported.Table({})
         try:
-            records = imported.read(self.path / imported.FILE, self.config[IMPORTED].get("contents", ""))
+            return imported.read(self.path / imported.FILE, self.config[IMPORTED].get("contents", ""))
         except (DamagedFile, StorageError, FileNotFoundError) as error:
             self._problems[f"{error}; the same `grokscope import` writes it again"] = None
-            return {}
-        return {record.step: record for record in records if record.linked}
+            return imported.Table({})
 
     def _stamp(self, step: int) -> dict[str, str]:
         return {"step": str(step), "run": self.id, "config": self.config_hash, "seed": str(self.seed)}
@@ -443,6 +459,11 @@ class Run:
     def _must_be_writable(self) -> None:
         if not self.writable:
             raise StorageError(f"{self.path} is read-only: nothing can be written to this run")
+        if not holds_run(self.path, self.id):
+            raise StorageError(
+                f"{self.path} is no longer this run: it was renamed, moved or deleted, and nothing more is "
+                "written; move it back and run the same command again"
+            )
 
 
 def _file(step: int) -> str:
@@ -451,20 +472,6 @@ def _file(step: int) -> str:
 
 def _holds(path: Path, data: bytes) -> bool:
     try:
-        return read_bytes(path, len(data)) == data
+        return read_bytes(path, len(data), follow=True) == data
     except (FileNotFoundError, DamagedFile, StorageError):
         return False
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Refuse what is neither free nor an empty directory; a killed `create` may have left a temporary."""
-    if not os.path.lexists(path):
-        return
-    try:
-        foreign = [name for name in os.listdir(path) if not TEMPORARY.fullmatch(name)]
-    except OSError as error:
-        raise RunError(f"{path} cannot be a run's directory: {error.strerror}") from error
-    if foreign:
-        raise RunError(
-            f"{path} is no run: it has no {RUN_FILE}, but {min(foreign)}; choose another directory"
-        )

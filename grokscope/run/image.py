@@ -1,12 +1,18 @@
 """HDF5 only as bytes in memory: how an image is made, and the guard that stands before any dataset is read.
 
 No call here opens a file on disk, so HDF5's locks, torn files and crashes on a full disk do not occur.
+
+The format is the earliest that HDF5 knows. HDF5 1.14 (h5py 3.11 to 3.15) gives an image that begins with a
+later superblock a wrong checksum, so that nothing opens it (HDFGroup/hdf5 #1915): of the pairs of bounds that
+libver takes, all whose lower one is `earliest` were written and read by h5py 3.11, 3.14 and 3.16 in all nine
+combinations, and none whose lower one is `v108` or `v110` when 3.11 or 3.14 wrote it. With the upper bound
+`v108` also HDF5 1.8 and 1.10 tools read it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +26,9 @@ DECLARED_CAP = 4 << 30  # bytes that all datasets of a file may take in memory
 RATIO_CAP = 1000  # declared size over stored size: deflate cannot do better than 1032
 CHUNK = 1 << 16  # bytes per chunk: small enough that deflate's fixed cost keeps the ratio below 830
 CHUNK_CAP = 64 << 20
-OBJECT_CAP = 100_000
+PACKED_CAP = 1 << 20  # bytes of a packed chunk: to read a part of it, all is unpacked
+OBJECT_CAP = 6_000  # groups and datasets: each costs 0.15 ms to look at
+BOUNDS = ("earliest", "v108")
 
 
 def build(fill: Callable[[h5py.File], None]) -> bytes:
@@ -28,7 +36,7 @@ def build(fill: Callable[[h5py.File], None]) -> bytes:
     import h5py
 
     with h5py.File(
-        "grokscope", "w", driver="core", backing_store=False, libver=("v110", "v110"), locking=False
+        "grokscope", "w", driver="core", backing_store=False, libver=BOUNDS, locking=False
     ) as file:
         fill(file)
         file.flush()
@@ -36,18 +44,29 @@ def build(fill: Callable[[h5py.File], None]) -> bytes:
 
 
 @contextmanager
-def opened(data: bytes, where: object) -> Iterator[h5py.File]:
-    """Open HDF5 `data` in memory, guarded. Whatever goes wrong while it is open is a DamagedFile."""
+def opened(data: bytes, where: object, only: Collection[str] | None = None) -> Iterator[h5py.File]:
+    """Open HDF5 `data` in memory, guarded: all that it holds, or `only` the datasets that may be read.
+
+    Whatever goes wrong while it is open is a DamagedFile.
+    """
     import h5py
 
     try:
         with h5py.File(h5py.h5f.open_file_image(data)) as file:
-            _guard(file.id, len(data))
+            _guard(file.id, len(data), only)
             yield file
     except DamagedFile as error:
         raise DamagedFile(f"{where} is damaged: {error}") from error
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, LookupError, MemoryError) as error:
         raise DamagedFile(f"{where} is damaged: {error}") from error
+
+
+def write_array(group: h5py.Group, name: str, array: np.ndarray, about: str) -> None:
+    """Write `array`; a small one lies there as it is, because an index of its one chunk takes 2 KB."""
+    if 0 < array.nbytes <= CHUNK:
+        describe(group.create_dataset(name, data=array), about=about)
+    else:
+        write_table(group, name, array, about)
 
 
 def write_table(group: h5py.Group, name: str, table: np.ndarray, about: str, compress: bool = False) -> None:
@@ -68,8 +87,15 @@ def describe(place: Any, **words: str | int) -> None:
 
 def read_table(group: h5py.Group, name: str, fields: Sequence[str]) -> np.ndarray:
     """Return the table `name`, which must have exactly `fields`. Raises DamagedFile."""
-    table = group[name][()]
-    if table.ndim != 1 or table.dtype.names != tuple(fields):
+    return find_table(group, name, fields)[()]
+
+
+def find_table(group: h5py.Group, name: str, fields: Sequence[str]) -> h5py.Dataset:
+    """Return the dataset `name`, not read yet, which must be a table of `fields`. Raises DamagedFile."""
+    import h5py
+
+    table = group[name]
+    if not isinstance(table, h5py.Dataset) or table.ndim != 1 or table.dtype.names != tuple(fields):
         raise DamagedFile(f"{name} must be a table with the columns {', '.join(fields)}")
     return table
 
@@ -96,26 +122,28 @@ def _chunks(table: np.ndarray) -> tuple[int, ...] | None:
     return tuple(shape)
 
 
-def _guard(root: Any, size: int) -> None:
-    """Refuse whatever could read another file, or take far more memory than the file is long."""
+def _guard(root: Any, size: int, only: Collection[str] | None) -> None:
+    """Refuse whatever could read another file, or take far more memory or time than the file is long."""
     declared = stored = 0
-    for count, found in enumerate(_objects(root)):
-        if count >= OBJECT_CAP:
-            raise DamagedFile(f"it must hold at most {OBJECT_CAP} objects")
+    for found in _objects(root, only):
         taken = _check_dataset(found)
         declared, stored = declared + taken[0], stored + taken[1]
     if declared > DECLARED_CAP or stored > size:
         raise DamagedFile(f"it declares {declared} bytes of data in {stored} stored, in a file of {size}")
 
 
-def _objects(root: Any) -> Iterator[Any]:
-    """Yield every dataset, walking groups by hard links only."""
+def _objects(root: Any, only: Collection[str] | None) -> Iterator[Any]:
+    """Yield every dataset, or those of the root that are called as in `only`, by hard links only."""
     import h5py
 
-    seen, groups = set(), [h5py.h5g.open(root, b"/")]
+    seen, groups, count = set(), [h5py.h5g.open(root, b"/")], 0
     while groups:
         group = groups.pop()
-        for name in group:
+        names = group if only is None else [name.encode() for name in only if name.encode() in group]
+        count += group.get_num_objs() if only is None else len(names)
+        if count > OBJECT_CAP:
+            raise DamagedFile(f"it must hold at most {OBJECT_CAP} objects, got {count}")
+        for name in names:
             if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
                 raise DamagedFile(f"it holds a link that is not a hard one: {name!r}")
             found = h5py.h5o.open(group, name)
@@ -123,10 +151,10 @@ def _objects(root: Any) -> Iterator[Any]:
             if place in seen:
                 raise DamagedFile(f"it holds the same object twice: {name!r}")
             seen.add(place)
-            if isinstance(found, h5py.h5g.GroupID):
-                groups.append(found)
-            elif isinstance(found, h5py.h5d.DatasetID):
+            if isinstance(found, h5py.h5d.DatasetID):
                 yield found
+            elif isinstance(found, h5py.h5g.GroupID) and only is None:
+                groups.append(found)
             else:
                 raise DamagedFile(f"it holds something that is neither group nor dataset: {name!r}")
 
@@ -139,7 +167,7 @@ def _check_dataset(dataset: Any) -> tuple[int, int]:
     _check_filters(properties)
     declared = math.prod(dataset.shape) * item
     stored = dataset.get_storage_size()
-    if declared > RATIO_CAP * stored:
+    if declared > (RATIO_CAP if _is_packed(properties) else 1) * stored:
         raise DamagedFile(f"a dataset declares {declared} bytes but stores {stored}")
     return declared, stored
 
@@ -150,15 +178,26 @@ def _check_layout(properties: Any, item: int) -> None:
     layout = properties.get_layout()
     if layout not in (h5py.h5d.CHUNKED, h5py.h5d.CONTIGUOUS) or properties.get_external_count():
         raise DamagedFile("a dataset lies in another file or is virtual")
-    if layout == h5py.h5d.CHUNKED and math.prod(properties.get_chunk()) * item > CHUNK_CAP:
-        raise DamagedFile(f"a dataset's chunks take more than {CHUNK_CAP} bytes")
+    cap = PACKED_CAP if _is_packed(properties) else CHUNK_CAP
+    if layout == h5py.h5d.CHUNKED and math.prod(properties.get_chunk()) * item > cap:
+        raise DamagedFile(f"a dataset's chunks take more than {cap} bytes")
+
+
+def _is_packed(properties: Any) -> bool:
+    import h5py
+
+    return h5py.h5z.FILTER_DEFLATE in _filters(properties)
+
+
+def _filters(properties: Any) -> list[int]:
+    return [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
 
 
 def _check_filters(properties: Any) -> None:
     import h5py
 
     allowed = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-    used = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+    used = _filters(properties)
     if not allowed.issuperset(used) or len(set(used)) < len(used):
         raise DamagedFile(f"a dataset is packed by filters {used}; allowed: deflate, shuffle, fletcher32")
 

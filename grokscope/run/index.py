@@ -1,9 +1,13 @@
-"""index.h5, what a user opens with h5py or HDFView: a cache of checkpoints, curves and results."""
+"""index.h5, what a user opens with h5py or HDFView: a cache of checkpoints, curves and results.
+
+Of it grokscope itself reads only which checkpoints there were, and that only where the seal, a sha256 over
+these tables, fits: results always come from the segments, whose names prove their bytes.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,19 +15,26 @@ from typing import TYPE_CHECKING
 from grokscope.errors import DamagedFile
 from grokscope.run.checkpoint import CheckpointInfo
 from grokscope.run.curves import METRICS, Point
-from grokscope.run.files import read_bytes
+from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.image import build, describe, opened, read_number, read_table, write_table
-from grokscope.run.results import Cell, read_cells, write_cells
+from grokscope.run.results import Cell, write_cells
 
 if TYPE_CHECKING:
     import h5py
     import numpy as np
 
-FORMAT = 1
+FORMAT = 2  # 1 had no seal
 INDEX_CAP = 2 << 30
 _CHECKPOINTS = ("step", "file", "size", "sha256", *METRICS, "mtime_ns")
 _CURVES = ("step", *METRICS, "checkpoint")
 _SEGMENTS = ("name",)
+_SEAL = ("sha256",)
+_COLUMNS = {"checkpoints": _CHECKPOINTS, "curves": _CURVES, "segments": _SEGMENTS}
+_ABOUT = {
+    "checkpoints": "one record per checkpoint",
+    "curves": "losses and accuracies; checkpoint: whose header holds them",
+    "segments": "the segments in results/ whose union results is",
+}
 
 
 @dataclass(frozen=True)
@@ -47,53 +58,73 @@ class Listed:
 
 @dataclass(frozen=True)
 class Index:
-    """What index.h5 says: checkpoints by file name, the segments whose union it holds, and that union."""
+    """What index.h5 says: checkpoints by file name, and the segments whose union it shows to users."""
 
     listed: dict[str, Listed]
     segments: frozenset[str]
-    cells: list[Cell]
+
+
+class OtherFormat(DamagedFile):
+    """An index of an earlier or a later grokscope, or one that is in use: made anew without a word."""
 
 
 def encode(listed: Iterable[Listed], segments: Collection[str], cells: Sequence[Cell], run: str) -> bytes:
     """Return the bytes of index.h5."""
     listed = list(listed)
+    tables = {"checkpoints": _checkpoints(listed), "curves": _curves(listed), "segments": _names(segments)}
 
     def fill(file: h5py.File) -> None:
         about = (
             "grokscope run index: a cache of checkpoints/ and results/, rebuilt whenever it does not fit them"
         )
         describe(file, about=about, run=run, format=FORMAT)
-        write_table(file, "checkpoints", _checkpoints(listed), "one record per checkpoint")
-        write_table(
-            file, "curves", _curves(listed), "losses and accuracies; checkpoint: whose header holds them"
-        )
-        write_table(file, "segments", _names(segments), "the segments in results/ whose union results is")
+        for name, table in tables.items():
+            write_table(file, name, table, _ABOUT[name])
+        write_table(file, "seal", _sealed(tables), "sha256 of checkpoints, curves and segments")
         write_cells(file.create_group("results"), cells)
 
     return build(fill)
 
 
-def read_index(path: Path, *, results: bool) -> Index:
-    """Return what `path` says, without cells unless `results`.
+def read_index(path: Path) -> Index:
+    """Return what `path` says of checkpoints and segments.
 
-    Raises FileNotFoundError when there is none, DamagedFile, StorageError.
+    Raises FileNotFoundError when there is none, OtherFormat, DamagedFile, StorageError.
     """
-    with opened(read_bytes(path, INDEX_CAP), path) as file:
-        if read_number(file, "format") != FORMAT:
-            raise DamagedFile(f"its format must be {FORMAT}")
-        segments = frozenset(
-            name.decode() for name in read_table(file, "segments", _SEGMENTS)["name"].tolist()
-        )
-        cells = read_cells(file["results"]) if results else []
-        return Index(_read_listed(file), segments, cells)
+    data = read_bytes(path, INDEX_CAP)
+    if not _is_held(data):
+        with opened(data, path, only=(*_COLUMNS, "seal")) as file:
+            if read_number(file, "format") == FORMAT:
+                return _read_sealed(file)
+    raise OtherFormat(f"{path} has another format, or another program holds it open")
 
 
-def _read_listed(file: h5py.File) -> dict[str, Listed]:
+def _is_held(data: bytes) -> bool:
+    """Whether a program has the file open for writing; only later superblocks than ours say so."""
+    return data[8:9] == b"\x03" and data[11:12] != b"\0"
+
+
+def _read_sealed(file: h5py.File) -> Index:
+    tables = {name: read_table(file, name, fields) for name, fields in _COLUMNS.items()}
+    if read_table(file, "seal", _SEAL).tolist() != _sealed(tables).tolist():
+        raise DamagedFile("its tables are not those that were written")
+    segments = frozenset(name.decode() for name in tables["segments"]["name"].tolist())
+    return Index(_read_listed(tables), segments)
+
+
+def _sealed(tables: Mapping[str, np.ndarray]) -> np.ndarray:
+    import numpy as np
+
+    parts = [f"{name} {table.dtype};".encode() + table.tobytes() for name, table in tables.items()]
+    return np.array([(sha256_hex(b"".join(parts)),)], [("sha256", "S64")])
+
+
+def _read_listed(tables: Mapping[str, np.ndarray]) -> dict[str, Listed]:
     curves: dict[int, list[Point]] = {}
-    for *point, checkpoint in read_table(file, "curves", _CURVES).tolist():
+    for *point, checkpoint in tables["curves"].tolist():
         curves.setdefault(checkpoint, []).append(tuple(point))
     listed = {}
-    for step, name, size, digest, *metrics, mtime in read_table(file, "checkpoints", _CHECKPOINTS).tolist():
+    for step, name, size, digest, *metrics, mtime in tables["checkpoints"].tolist():
         info = CheckpointInfo(step, name.decode(), size, digest.decode(), *metrics)
         if info.file != f"checkpoints/{step:08d}.safetensors":
             raise DamagedFile(f"checkpoint {step} cannot be in {info.file!r}")

@@ -9,12 +9,12 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from grokscope.errors import DamagedFile, MeasureError
+from grokscope.errors import DamagedFile, MeasureError, StorageError
 from grokscope.measure import Row
 from grokscope.run.files import sha256_hex
-from grokscope.run.image import build, describe, opened, read_number, read_table, write_table
+from grokscope.run.image import build, describe, find_table, opened, read_number, write_array, write_table
 
 if TYPE_CHECKING:
     import h5py
@@ -27,6 +27,10 @@ FIELDS = (
     *("cell", "row", "step", "measure", "label", "column", "kind", "value", "text", "position"),
     *("version", "parameters", "checkpoint", "data", "noise"),
 )
+RECORDS, BYTES_PER_RECORD = 200_000, 8  # the records of a segment: so many, or one for so many packed bytes
+TABLE_CAP = 256 << 20  # bytes that they may take unpacked
+STACKS = 4_000  # datasets of arrays that are written into one segment
+PART = 4 << 20  # bytes of records that are read at once
 _WHOLE = {"cell", "row", "step", "position", "version"}
 _ABOUT = (
     "One record per number, word, array or note of a result. cell: which result; row: which of its rows, -1 "
@@ -67,18 +71,31 @@ class Cell:
     note: str = ""
 
 
+class TooMuch(StorageError):
+    """More than one segment may hold: fewer cells fit."""
+
+
 class NewerFormat(DamagedFile):
     """A file of a later grokscope: not read, and not moved either."""
 
 
 def encode(cells: Sequence[Cell], nonce: str = "") -> bytes:
-    """Return the segment that holds `cells`; equal cells give equal bytes unless `nonce` tells them apart."""
+    """Return the segment that holds `cells`; equal cells give equal bytes unless `nonce` tells them apart.
+
+    Raises TooMuch for more than `decode` would read.
+    """
+    table, stacks = _laid_out(cells)
+    if len(table) > RECORDS or table.nbytes > TABLE_CAP or len(stacks) > STACKS:
+        raise TooMuch(
+            f"the result of {cells[0].key.measure} at step {cells[0].step} cannot be stored: it must take at "
+            f"most {RECORDS} numbers and {STACKS} shapes of arrays, got {len(table)} and {len(stacks)}"
+        )
 
     def fill(file: h5py.File) -> None:
         describe(file, about="grokscope results: an immutable segment named by its sha256", format=FORMAT)
         if nonce:
             describe(file, nonce=nonce)
-        write_cells(file, cells)
+        _write(file, table, stacks)
 
     return build(fill)
 
@@ -135,26 +152,106 @@ def fingerprint(cell: Cell) -> str:
 
 def write_cells(group: h5py.Group, cells: Sequence[Cell]) -> None:
     """Write `cells` as the table `rows` and the arrays beside it under `arrays`."""
+    _write(group, *_laid_out(cells))
+
+
+def _laid_out(cells: Sequence[Cell]) -> tuple[np.ndarray, _Stacks]:
     stacks = _Stacks()
     records = [record for number, cell in enumerate(cells) for record in _records(number, cell, stacks)]
-    write_table(group, "rows", _table(records), _ABOUT, compress=True)
+    return _table(records), stacks
+
+
+def _write(group: h5py.Group, table: np.ndarray, stacks: _Stacks) -> None:
+    write_table(group, "rows", table, _ABOUT, compress=True)
     stacks.write(group.create_group("arrays"))
 
 
 def read_cells(group: h5py.Group) -> list[Cell]:
     """Return the cells that `write_cells` wrote. Raises DamagedFile, ValueError or KeyError otherwise."""
-    table = read_table(group, "rows", FIELDS)
-    arrays = {name: dataset[()] for name, dataset in group["arrays"].items()}
-    text, labels = functools.cache(_unpack), functools.cache(_labels)
-    records = zip(*(table[name].tolist() for name in FIELDS), strict=True)
-    cells = []
-    for _, group_ in itertools.groupby(records, key=lambda record: record[0]):
-        found = list(group_)
-        step, measure, version, parameters, checkpoint, data, noise = *found[0][2:4], *found[0][10:]
-        key = CellKey(text(checkpoint), text(measure), version, text(parameters), text(data), text(noise))
-        note = text(found[0][8]) if found[0][1] < 0 else ""
-        cells.append(Cell(key, step, tuple(_rows(found, arrays, text, labels)), note))
-    return cells
+    table = find_table(group, "rows", FIELDS)
+    _check_cost(table)
+    text, labels, arrays = functools.cache(_unpack), functools.cache(_labels), _Arrays(group["arrays"])
+    pieces = (piece for part in _parts(table) for piece in _pieces(part, text, arrays))
+    return [_cell(own, text, labels) for _, own in itertools.groupby(pieces, lambda piece: piece.cell)]
+
+
+def _check_cost(rows: h5py.Dataset) -> None:
+    """Refuse a table that takes far more time or memory to read than a file of its size should."""
+    records, declared = len(rows), len(rows) * rows.dtype.itemsize
+    most = max(RECORDS, rows.id.get_storage_size() // BYTES_PER_RECORD)
+    if records > most:
+        raise DamagedFile(f"it must hold at most {most} records for its size, got {records}")
+    if declared > TABLE_CAP:
+        raise DamagedFile(f"its records must take at most {TABLE_CAP} bytes, got {declared}")
+    for name in FIELDS:
+        kind = "i" if name in _WHOLE else "f" if name == "value" else "S"
+        if rows.dtype[name].kind != kind:
+            raise DamagedFile(f"its column {name} is of another type than grokscope writes")
+
+
+def _parts(rows: h5py.Dataset) -> Iterator[np.ndarray]:
+    """Yield the table in parts: what is read at once does not grow with it."""
+    size = max(1, PART // rows.dtype.itemsize)
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+class _Piece(NamedTuple):
+    """The records of one row of one cell, as far as they lie in one part of the table."""
+
+    cell: int
+    row: int
+    first: np.void
+    values: dict[str, float | str]
+    arrays: dict[str, Any]
+
+
+def _pieces(part: np.ndarray, text: Any, arrays: _Arrays) -> Iterator[_Piece]:
+    import numpy as np
+
+    cells, rows, columns, values = (part[name].tolist() for name in ("cell", "row", "column", "value"))
+    new = (np.diff(part["cell"]) != 0) | (np.diff(part["row"]) != 0)
+    edges = [0, *(np.flatnonzero(new) + 1).tolist(), len(part)]
+    numbers = np.logical_and.reduceat(part["kind"] == b"number", edges[:-1]).tolist()
+    for start, end, plain in zip(edges, edges[1:], numbers, strict=False):
+        found: dict[str, float | str] = {}
+        beside: dict[str, Any] = {}
+        if plain:
+            found = dict(zip(map(text, columns[start:end]), values[start:end], strict=True))
+        elif rows[start] >= 0:
+            for record in part[start:end]:
+                _read_entry(record, text, arrays, found, beside)
+        yield _Piece(cells[start], rows[start], part[start], found, beside)
+
+
+def _read_entry(
+    record: np.void, text: Any, arrays: _Arrays, values: dict[str, float | str], beside: dict[str, Any]
+) -> None:
+    kind, column = record["kind"], text(record["column"])
+    if kind == b"number":
+        values[column] = float(record["value"])
+    elif kind == b"text":
+        values[column] = text(record["text"])
+    elif kind == b"array":
+        beside[column] = arrays.take(text(record["text"]), int(record["position"]))
+    elif kind != b"empty":
+        raise DamagedFile(f"a record's kind is {kind!r}")
+
+
+def _cell(pieces: Iterator[_Piece], text: Any, labels: Any) -> Cell:
+    rows: list[Row] = []
+    head, last = None, -1
+    for piece in pieces:
+        head = piece.first if head is None else head
+        if rows and piece.row == last:  # it began in the part of the table before this one
+            rows[-1].values.update(piece.values)  # type: ignore[attr-defined]
+            rows[-1].arrays.update(piece.arrays)  # type: ignore[attr-defined]
+        elif piece.row >= 0:
+            rows.append(Row(labels(piece.first["label"]), piece.values, piece.arrays))
+            last = piece.row
+    words = {name: text(head[name]) for name in KEY if name != "version"}  # type: ignore[index]
+    key = CellKey(version=int(head["version"]), **words)  # type: ignore[index]
+    note = text(head["text"]) if head["row"] < 0 else ""  # type: ignore[index]
+    return Cell(key, int(head["step"]), tuple(rows), note)  # type: ignore[index]
 
 
 def _records(number: int, cell: Cell, stacks: _Stacks) -> Iterator[tuple[Any, ...]]:
@@ -183,23 +280,19 @@ def _entries(cell: Cell, row: Row, stacks: _Stacks) -> Iterator[tuple[Any, ...]]
         yield b"", b"empty", math.nan, b"", -1
 
 
-def _rows(records: list[tuple[Any, ...]], arrays: dict[str, Any], text: Any, labels: Any) -> Iterator[Row]:
-    for index, group in itertools.groupby(records, key=lambda record: record[1]):
-        if index < 0:
-            continue
-        values: dict[str, float | str] = {}
-        beside: dict[str, Any] = {}
-        found = list(group)
-        for _, _, _, _, _, column, kind, value, word, position, *_ in found:
-            if kind == b"number":
-                values[text(column)] = value
-            elif kind == b"text":
-                values[text(column)] = text(word)
-            elif kind == b"array":
-                beside[text(column)] = arrays[text(word)][position, ...].copy()
-            elif kind != b"empty":
-                raise DamagedFile(f"a record's kind is {kind!r}")
-        yield Row(labels(found[0][4]), values, beside)
+class _Arrays:
+    """The stored arrays of a segment. Each is handed out once: a few records cannot become gigabytes."""
+
+    def __init__(self, group: h5py.Group) -> None:
+        self._arrays = {name: dataset[()] for name, dataset in group.items()}
+        self._taken: set[tuple[str, int]] = set()
+
+    def take(self, name: str, position: int) -> Any:
+        """Return the array at `position` of dataset `name`. Raises DamagedFile, KeyError, IndexError."""
+        if position < 0 or (name, position) in self._taken:
+            raise DamagedFile(f"array {position} of {name!r} belongs to two results, or is none")
+        self._taken.add((name, position))
+        return self._arrays[name][position, ...].copy()
 
 
 class _Stacks:
@@ -225,6 +318,9 @@ class _Stacks:
         stack.append(array)
         return dataset, len(stack) - 1
 
+    def __len__(self) -> int:
+        return len(self._names)
+
     def write(self, group: h5py.Group) -> None:
         """Write every stack as a dataset of `group`."""
         import numpy as np
@@ -234,7 +330,7 @@ class _Stacks:
             stack = np.empty((len(found), *shape), dtype)
             for position, array in enumerate(found):
                 stack[position, ...] = array
-            write_table(
+            write_array(
                 group, dataset, stack, f"{name!r} of {measure}; rows says which result each belongs to"
             )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from grokscope.errors import DamagedFile, StorageError
 from grokscope.run.files import atomic_write, make_folder, read_bytes, sha256_hex
-from grokscope.run.results import SEGMENT_CAP, Cell, NewerFormat, decode, encode, in_order, merge
+from grokscope.run.results import SEGMENT_CAP, Cell, NewerFormat, TooMuch, decode, encode, in_order, merge
 
 NAME = re.compile(r"[0-9a-f]{64}\.h5")
 COMPACT_AT = 64
@@ -22,54 +22,73 @@ class Segments:
 
     Attributes:
         problems: sentences on segments that could not be read; the others go on without them.
+        refused: why, by name.
+        links: sentences on links, which are no segments.
+        remarks: sentences on files that are no segments, and so left out.
     """
 
-    def __init__(self, folder: Path, writable: bool) -> None:
+    def __init__(self, folder: Path, writable: bool, inside: Path | None = None) -> None:
         self.folder = folder
         self.writable = writable
         self.problems: dict[str, None] = {}
+        self.links: dict[str, None] = {}
+        self.remarks: dict[str, None] = {}
+        self._inside = inside
         self._read: dict[str, list[Cell]] = {}
-        self._refused: set[str] = set()
+        self.refused: dict[str, Exception] = {}
+        self._stuck: set[str] = set()
 
     def names(self) -> frozenset[str]:
         """Return the segments there now. A compaction meanwhile is waited out: two listings must agree."""
         before, now = None, self._list()
         while before != now:
             before, now = now, self._list()
-        return now - self._refused
+        return now - self.refused.keys()
 
     def _list(self) -> frozenset[str]:
         try:
             with os.scandir(self.folder) as entries:
-                return frozenset(
-                    entry.name
-                    for entry in entries
-                    if NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
-                )
+                return frozenset(entry.name for entry in entries if self._is_segment(entry))
         except FileNotFoundError:
             return frozenset()
         except OSError as error:
             raise StorageError(f"{self.folder} cannot be listed: {error.strerror}") from error
 
-    def read(self, without: Collection[str] = ()) -> tuple[frozenset[str], list[Cell]]:
-        """Return which segments are there and sound, and the cells of those not in `without`.
+    def _is_segment(self, entry: os.DirEntry[str]) -> bool:
+        named = NAME.fullmatch(entry.name) is not None
+        if named and entry.is_file(follow_symlinks=False):
+            return True
+        if named:
+            self.links[f"{entry.path} is left out: it must be a file, and a link is not followed"] = None
+            self.problems |= self.links
+        elif entry.name.endswith(".h5"):
+            self.remarks[f"{entry.path} is left out: segments are named by the sha256 of their bytes"] = None
+        return False
 
-        `without` is left unused unless all of it is still there: what the user deleted must not come back.
+    def read(self) -> tuple[frozenset[str], list[Cell]]:
+        """Return which segments are there and sound, and their cells.
+
         A segment that vanishes was compacted meanwhile, so the folder is listed again.
         """
         while True:
             names = self.names()
-            wanted = names - set(without) if names.issuperset(without) else names
-            if all(self._load(name) for name in sorted(wanted)):
+            if all(self._load(name) for name in sorted(names)):
                 self._read = {name: self._read[name] for name in names if name in self._read}
-                sound = names - self._refused
-                return sound, [cell for name in sorted(wanted & sound) for cell in self._read[name]]
+                sound = names - self.refused.keys()
+                return sound, [cell for name in sorted(sound) for cell in self._read[name]]
+
+    def of(self, name: str) -> list[Cell]:
+        """Return the cells of a segment that `read` found sound."""
+        return self._read[name]
 
     def store(self, cells: Sequence[Cell]) -> None:
-        """Make one durable segment of `cells`; compact when there are many. Raises StorageError."""
+        """Make durable segments of `cells`, one if they fit; compact when there are many.
+
+        Raises StorageError.
+        """
         if not cells:
             return
-        self._write(cells)
+        self.add(cells)
         small = self._small()
         if len(small) >= COMPACT_AT:
             self.compact(small)
@@ -84,25 +103,49 @@ class Segments:
         if len(inputs) < 2:
             return
         cells = merge(cell for name in inputs for cell in self._read[name])
-        self._write(in_order(cells), nonce=secrets.token_hex(16))
+        try:
+            self.add(in_order(cells), nonce=secrets.token_hex(16))
+        except TooMuch:  # a single result that an earlier grokscope wrote: it stays where it is
+            return
         for name in inputs:
-            (self.folder / name).unlink(missing_ok=True)
-            del self._read[name]
+            try:
+                (self.folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                self._stuck.add(name)
+                self.remarks[
+                    f"{self.folder} keeps segments that were compacted, because they cannot be deleted "
+                    f"({error.strerror or error}); nothing is lost, and what they hold counts once"
+                ] = None
+            else:
+                del self._read[name]
 
     def _small(self) -> list[str]:
         """Return the segments worth compacting; large ones stay: nothing is written often."""
-        return [name for name in self.names() if _size(self.folder / name) < SMALL]
+        return [name for name in self.names() - self._stuck if _size(self.folder / name) < SMALL]
 
-    def _write(self, cells: Sequence[Cell], nonce: str = "") -> None:
+    def add(self, cells: Sequence[Cell], nonce: str = "") -> None:
+        """Make one durable segment of `cells`, and no compaction. Raises StorageError."""
         if not self.writable:
             raise StorageError(
                 f"{self.folder} is read-only: results of this run must be written elsewhere (--out)"
             )
-        data = encode(cells, nonce)
-        if len(data) > SEGMENT_CAP:
-            raise StorageError(f"a result segment must be at most {SEGMENT_CAP} bytes, got {len(data)}")
-        make_folder(self.folder)
-        atomic_write(self.folder / f"{sha256_hex(data)}.h5", data)
+        make_folder(self.folder, self._inside)
+        refused: StorageError | None = None
+        waiting = [cells]
+        while waiting:
+            part = waiting.pop()
+            try:
+                data = encode(part, nonce)
+            except TooMuch as error:
+                refused = error if len(part) == 1 else refused
+                half = len(part) // 2
+                waiting += [part[half:], part[:half]] if half else []
+                continue
+            if len(data) > SEGMENT_CAP:
+                raise StorageError(f"a result segment must be at most {SEGMENT_CAP} bytes, got {len(data)}")
+            atomic_write(self.folder / f"{sha256_hex(data)}.h5", data)
+        if refused:
+            raise refused
 
     def _load(self, name: str) -> bool:
         """Have the cells of `name` ready, or refuse it; False when it is no longer there."""
@@ -118,11 +161,25 @@ class Segments:
         return True
 
     def _refuse(self, path: Path, error: Exception) -> None:
-        self._refused.add(path.name)
-        damaged = isinstance(error, DamagedFile) and not isinstance(error, NewerFormat)
-        moved = damaged and self.writable and _quarantine(path)
+        self.refused[path.name] = error
+        moved = is_damage(error) and self.writable and self.quarantine(path.name)
         where = "; it was moved to results/quarantine, its results are computed again" if moved else ""
         self.problems[f"{error}{where}"] = None
+
+    def quarantine(self, name: str) -> bool:
+        """Move a segment to the folder `quarantine`; False when that cannot be."""
+        folder = self.folder / "quarantine"
+        try:
+            make_folder(folder, self._inside or self.folder)
+            os.replace(self.folder / name, folder / name)
+        except (OSError, StorageError):
+            return False
+        return True
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a segment is refused for good: not because it cannot be read here, or not by this grokscope."""
+    return isinstance(error, DamagedFile) and not isinstance(error, NewerFormat)
 
 
 def believed(data: bytes, path: Path) -> list[Cell]:
@@ -130,16 +187,6 @@ def believed(data: bytes, path: Path) -> list[Cell]:
     if sha256_hex(data) != path.stem:
         raise DamagedFile(f"{path} is damaged: its bytes must have the sha256 in its name")
     return decode(data, path)
-
-
-def _quarantine(path: Path) -> bool:
-    folder = path.parent / "quarantine"
-    try:
-        make_folder(folder)
-        os.replace(path, folder / path.name)
-    except (OSError, StorageError):
-        return False
-    return True
 
 
 def _size(path: Path) -> int:

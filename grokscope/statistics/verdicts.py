@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grokscope.analysis import Comparison, Results
+from grokscope.errors import described
 from grokscope.hypothesis import GROKKING, GROUPS, RUNS, Hypothesis
 from grokscope.plugins import load_plugins
 from grokscope.statistics.grid import Reading, levelled
@@ -146,8 +147,8 @@ def _answers(
     for run, results in runs.items():
         try:
             kind, effect = _kind(hypothesis, results), _effect(hypothesis(results))
-        except Exception as error:  # a stranger's code, whatever it raises
-            failures[run] = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+        except (Exception, SystemExit, GeneratorExit) as error:  # a stranger's code, whatever it raises
+            failures[run] = described(error)
             continue
         if effect is not None and kind is not None:
             effects[run], kinds[run] = effect, kind

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from grokscope.declare import Parameter, resolve
-from grokscope.errors import MeasureError, ResultError, SettingError, UnknownName
+from grokscope.errors import MeasureError, ResultError, SettingError, UnknownName, described
 from grokscope.measure import Measure, Row, call_measure
 from grokscope.models import MODELS
 from grokscope.models.network import Network
@@ -338,7 +338,7 @@ def _run(measure: Measure, parameters: Mapping[str, Any], bench: _Bench) -> list
         silence = f"{type(error).__name__}({error})"
     except Exception as error:
         raise AssertionError(
-            f"{where} ended with {type(error).__name__}: {error}; where there is no answer it must raise "
+            f"{where} ended with {described(error)}; where there is no answer it must raise "
             "NotApplicable or MeasureError"
         ) from error
     assert rows or len(silence.split()) >= 3, f"{where} must say why it has no answer, got {silence}"

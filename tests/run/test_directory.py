@@ -224,7 +224,9 @@ def test_damaged_and_foreign_checkpoints_are_named_and_the_rest_goes_on(run, con
         "00000030",
         "00000040",
         "00000050",
+        "00000060",
     ]
+    assert [remark for remark in again.remarks if "best.safetensors is left out" in remark] == again.remarks
     assert "truncated" in again.problems[0]
     assert "foreign: its run must be" in again.problems[1]
     assert "foreign: its step must be 40, got 10" in again.problems[2]
@@ -250,14 +252,14 @@ def test_resume_comes_back(run):
         run.load_resume()
 
 
-def test_results_come_back_through_segments_and_through_the_index(run):
+def test_results_come_back_from_segments_and_the_index_shows_them(run):
     run.store([cell(run, 0), cell(run, 10)])
     run.store([cell(run, 20, math.nan), Cell(CellKey("f" * 64, "a:c", 1, "{}", "d", "n"), 5, (), "no")])
     found = Run.open(run.path).cells()
     assert len(found) == 4
     assert Run.open(run.path).refresh_index() == ""
     again = Run.open(run.path)
-    assert again._result_cache.segments == run._segments.names()
+    assert again._read_index().segments == run._segments.names()
     assert again.cells().keys() == found.keys()
     assert again.cells()[cell(run, 10).key].rows[0].arrays["v"].tolist() == [0, 1, 2]
     again.store([cell(run, 10, measure="a:d")])

@@ -1,0 +1,94 @@
+"""Which files of a run's folder of checkpoints are checkpoints, and which are left out, in a sentence each.
+
+A checkpoint may be a link to a file, as DVC, git-annex and the Hugging Face cache keep data; a folder may not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grokscope.errors import RunError, StorageError
+from grokscope.run.config import RUN_FILE
+from grokscope.run.files import TEMPORARY, first_link
+
+FOLDERS = ("checkpoints", "results")
+_CHECKPOINT = re.compile(r"\d{8}\.safetensors", re.ASCII)
+
+
+@dataclass
+class Found:
+    """What a folder of checkpoints holds.
+
+    Attributes:
+        files: the checkpoints, sorted by name; size and time are those of the file that a link leads to.
+        problems: why checkpoints that should be there are not, a sentence each.
+        remarks: which files are no checkpoints by their names, a sentence each.
+    """
+
+    files: list[tuple[str, os.stat_result]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def checkpoint_files(run: Path) -> Found:
+    """Return what lies in the folder of checkpoints of `run`. Raises StorageError if it cannot be listed."""
+    folder, found = run / "checkpoints", Found()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                _sort(entry, found)
+    except FileNotFoundError:
+        return found
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be listed: {error.strerror or error}") from error
+    return found
+
+
+def _sort(entry: os.DirEntry[str], found: Found) -> None:
+    if not _CHECKPOINT.fullmatch(entry.name):
+        if entry.name.endswith(".safetensors") and not entry.name.startswith("."):
+            found.remarks.append(
+                f"{entry.path} is left out: a checkpoint's name must be its step in eight digits"
+            )
+        return
+    try:
+        found.files.append((f"checkpoints/{entry.name}", entry.stat()))
+    except OSError as error:
+        if entry.is_symlink():
+            found.problems.append(
+                f"{entry.path} is left out: it is a link, and {_target(entry.path)} cannot be reached "
+                f"({error.strerror or error})"
+            )
+
+
+def _target(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return "what it leads to"
+
+
+def check_folders(run: Path) -> None:
+    """Raise RunError where a folder of `run` is a link, or no folder: then nothing in it is looked at."""
+    for place in (run / "checkpoints", run / "results", run / "results" / "quarantine"):
+        if link := first_link(place, run):
+            raise RunError(f"{link} must not be a link, links out of a run are not followed: link the run")
+        if os.path.lexists(place) and not os.path.isdir(place):
+            raise RunError(f"{place} must be a folder, got a file: move it away")
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise RunError for what is neither free nor empty, leftovers of a killed `create` aside."""
+    if not os.path.lexists(path):
+        return
+    try:
+        foreign = [name for name in os.listdir(path) if not TEMPORARY.fullmatch(name)]
+    except OSError as error:
+        raise RunError(f"{path} cannot be a run's directory: {error.strerror}") from error
+    if foreign:
+        raise RunError(
+            f"{path} is no run: it has no {RUN_FILE}, but {min(foreign)}; choose another directory"
+        )
