@@ -111,11 +111,26 @@ def _ended() -> int:
     except typer.Abort:
         say("grokscope: given up, nothing was changed")
         return 1
+    except MemoryError:
+        say("grokscope: there is not enough memory for this; close other programs, or ask for less at once")
+        return 1
     except Exception as error:
         if hasattr(error, "format_message"):
             return _misused(error)
-        say(traceback.format_exc())
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Tell of an error that nobody foresaw: one about a file in a sentence, all else to be reported."""
+    if isinstance(error, OSError) and error.filename and not os.environ.get("GROKSCOPE_DEBUG"):
+        say(f"grokscope: {error.filename} cannot be used: {error.strerror or error}")
         return 1
+    say(traceback.format_exc())
+    say(
+        "grokscope: this is a bug in grokscope or in a plugin; please report it to its authors with the "
+        "lines above, the command, and what `grokscope --version` says"
+    )
+    return 1
 
 
 def _misused(error: Any) -> int:
