@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -100,17 +100,19 @@ class Store(RuleBasedStateMachine):
     def new_cells(self, many):
         for _ in range(many):
             self.number += 1
-            key = CellKey(
-                "f" * 64, "a:m", 1, f'{{"n":{self.number}}}', self.run.data_hash, self.run.noise_seed
-            )
+            of = self.run.checkpoints[self.number % len(self.run.checkpoints)].sha256
+            text = f'{{"n":{self.number}}}'
+            key = CellKey(of, "a:m", 1, text, self.run.data_hash, self.run.noise_seed)
             yield Cell(key, self.number, (Row((), {"x": float(self.number)}),))
 
+    @precondition(lambda self: self.run.steps)
     @rule(many=st.integers(1, 3))
     def store(self, many):
         cells = list(self.new_cells(many))
         self.run.store(cells)
         self.cells |= {cell.key: float(cell.step) for cell in cells}
 
+    @precondition(lambda self: self.run.steps)
     @rule(at=st.integers(0, 30))
     def store_and_be_killed(self, at):
         cells = list(self.new_cells(1))
@@ -217,7 +219,7 @@ class Store(RuleBasedStateMachine):
         assert lost <= {finding.file for finding in found}
 
 
-def fuzz(monkeypatch, examples, steps):
+def fuzz(monkeypatch, examples, steps, phases=(Phase.generate,)):
     monkeypatch.setattr(segments, "COMPACT_AT", 4)
     run_state_machine_as_test(
         Store,
@@ -225,6 +227,7 @@ def fuzz(monkeypatch, examples, steps):
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
+            phases=phases,
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),
@@ -238,4 +241,4 @@ def test_a_few_courses(monkeypatch):
 
 @pytest.mark.crash
 def test_many_courses(monkeypatch):
-    fuzz(monkeypatch, examples=300, steps=30)
+    fuzz(monkeypatch, examples=300, steps=30, phases=(Phase.generate, Phase.shrink))
