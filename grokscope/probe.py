@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 import torch
 
 from grokscope import objective
+from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
 from grokscope.tasks.task import Task
 
 T = TypeVar("T")
+PROVEN_ON = 16  # examples, beside random inputs
 CHUNK_VALUES = 1 << 25  # encoded values per forward pass: 128 MB in float32
 
 
@@ -96,6 +98,16 @@ class Probe:
     def last_layer(self, split: str, sigma: float = 0.0) -> torch.Tensor:
         """Return the logits, (n, outputs): the last layer of the matrix information measures."""
         return self.logits(split, sigma)
+
+    def relu_chain(self) -> Chain | None:
+        """Return the network's Linear layers where it is Linear -> ReLU -> ... -> Linear and proven to be,
+        else None: what closed forms for ReLU networks may rest on, whatever the network calls itself."""
+        return self.shared(("relu chain",), lambda: relu_chain(self.model, self.encoded("all")[:PROVEN_ON]))
+
+    def is_linear_in(self, layer: str, weight: torch.Tensor) -> bool:
+        """Return whether the logits are linear in a layer of the trace, with slope `weight` (K, units): seen
+        in their gradients at some examples."""
+        return is_linear_in(self.model, self.encoded("all")[:PROVEN_ON], layer, weight)
 
     def loss(self, split: str) -> float:
         """Return the mean loss on `split`, accumulated in float64."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from grokscope.analysis.comparison import Comparison
 from grokscope.analysis.ledger import Ledger
-from grokscope.analysis.plan import Place, Plan, PlannedCell, make_plan, resolve_parameters
+from grokscope.analysis.plan import UNFIT, Place, Plan, PlannedCell, make_plan, resolve_parameters
 from grokscope.analysis.results import Provenance, Results, assemble
 from grokscope.errors import GrokscopeError, SettingError
 from grokscope.plugins import Plugins, left_out, load_plugins
@@ -133,7 +133,10 @@ def analyze_many(
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
     crew = _Crew(workers, isolate or timeout is not None, timeout)
-    _compute(list(parts.values()), plugins, Place.of(device, data_dir), crew, progress)
+    left = list(parts.values())
+    while left:
+        _compute(left, plugins, Place.of(device, data_dir), crew, progress)
+        left = [part for part in left if part.turned_to_other_baselines(wanted, plugins)]
     sound = []
     for part in parts.values():
         try:
@@ -166,7 +169,7 @@ class _Wanted:
         """Raise UsageError for what no run can give."""
         resolve_parameters(plugins.select(self.names), plugins, self.settings or {})
 
-    def plan(self, run: Run, plugins: Plugins) -> Plan:
+    def plan(self, run: Run, plugins: Plugins, stored: Mapping[CellKey, Cell]) -> Plan:
         """Return the plan for one run."""
         return make_plan(
             run,
@@ -175,6 +178,7 @@ class _Wanted:
             steps=self.steps,
             settings=self.settings,
             baseline=self.baseline,
+            stored=stored,
         )
 
 
@@ -188,22 +192,41 @@ class _Part:
     missing: dict[int, list[PlannedCell]]
     rebuilt: str
     ledger: Ledger | None = None
+    earlier: list[Ledger] = field(default_factory=list)
 
     @classmethod
     def of(cls, run: Run, wanted: _Wanted, plugins: Plugins, refresh: bool) -> _Part:
         rebuilt = run.refresh_index()
-        plan = wanted.plan(run, plugins)
         stored = {} if refresh else dict(run.cells())
+        plan = wanted.plan(run, plugins, stored)
         return cls(run, plan, stored, plan.missing(stored), rebuilt)
+
+    def turned_to_other_baselines(self, wanted: _Wanted, plugins: Plugins) -> bool:
+        """Plan anew what was compared with a last checkpoint that proved unfit; return if any is left."""
+        if self.ledger is None or self.ledger.trouble:
+            return False
+        unfit = {cell.key.measure for cell in self.ledger.cells if cell.note.startswith(UNFIT)}
+        self.stored |= {cell.key: cell for cell in self.ledger.cells}
+        if not unfit:
+            return False
+        self.plan = wanted.plan(self.run, plugins, self.stored)
+        left = self.plan.missing(self.stored).items()
+        again = {step: [cell for cell in cells if cell.registered.id in unfit] for step, cells in left}
+        self.missing = {step: cells for step, cells in again.items() if cells}
+        if self.missing:
+            self.earlier.append(self.ledger)
+        return bool(self.missing)
 
     def results(self) -> Results:
         """Return what is there now. Raises what kept the run from being measured or stored."""
-        new: Sequence[Cell] = ()
-        failures: Sequence[Any] = ()
+        new: list[Cell] = []
+        failures: list[Any] = []
+        for ledger in [*self.earlier, *([self.ledger] if self.ledger else [])]:
+            if ledger.trouble:
+                raise ledger.trouble
+            new += ledger.cells
+            failures += ledger.failures
         if self.ledger is not None:
-            if self.ledger.trouble:
-                raise self.ledger.trouble
-            new, failures = self.ledger.cells, self.ledger.failures
             self.run.refresh_index()
         return assemble(
             self.run,
@@ -220,7 +243,7 @@ class _Part:
             messages.append(
                 f"{self.run.path} is read-only, so nothing was stored; --out DIRECTORY keeps the results"
             )
-        return [*messages, *self.run.remarks, *self.run.conflicts]
+        return [*messages, *self.plan.messages, *self.run.remarks, *self.run.conflicts]
 
 
 @dataclass(frozen=True)

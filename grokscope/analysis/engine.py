@@ -18,7 +18,7 @@ import torch
 from grokscope.analysis.guard import GuardedProbe, Kept, watched_doors
 from grokscope.analysis.interrupts import Interrupts, noted_interrupts
 from grokscope.analysis.ledger import Failure, Ledger, failure
-from grokscope.analysis.plan import Place, PlannedCell
+from grokscope.analysis.plan import UNFIT, Place, PlannedCell
 from grokscope.declare import Factory, factory_at
 from grokscope.device import threads
 from grokscope.errors import (
@@ -27,6 +27,7 @@ from grokscope.errors import (
     DataError,
     GrokscopeError,
     NotApplicable,
+    UnfitBaseline,
     UnknownName,
     described,
     told,
@@ -34,7 +35,7 @@ from grokscope.errors import (
 from grokscope.measure import call_measure
 from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, generator_for
-from grokscope.run import Cell, CheckpointInfo, Run
+from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run
 from grokscope.run.config import places
 from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
 from grokscope.surroundings import Surroundings
@@ -99,12 +100,17 @@ class Bench:
         dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
         return network.to(self._device, dtype).eval()
 
+    @property
+    def expected(self) -> dict[str, torch.Tensor]:
+        """The state dict of the run's network, with whatever values it starts from. Raises DataError."""
+        return self._template.state_dict()
+
     @cached_property
     def _kinds(self) -> Kinds:
         return kinds_of(self._template)
 
     def state(self, checkpoint: CheckpointInfo, *, against_network: bool) -> State:
-        """Return what the checkpoint holds, checked; against the network where it is built anyway.
+        """Return what the checkpoint holds, checked, also against the network where it is built anyway.
 
         Where the file does not say which of its tensors are parameters, the network is built to know. Raises
         DamagedFile for tensors that are not the network's, or parameters that are no real numbers.
@@ -112,24 +118,29 @@ class Bench:
         stored = self.run.load_checkpoint(checkpoint.step)
         kinds = stored.kinds
         if kinds is None or against_network:
-            try:
-                kinds = self._kinds
-            except Exception as error:  # a network of somebody's own may raise anything
-                if stored.kinds is None:
-                    raise DamagedFile(
-                        f"{checkpoint.file} does not say which of its tensors are parameters, and the "
-                        f"network that does cannot be built: {told(error)}"
-                    ) from error
-                kinds = stored.kinds
-            else:
-                self._check(checkpoint, stored.weights)
+            kinds = self._networks_kinds(checkpoint, stored)
         problem = wrong_types(kinds.of(stored.weights)) or untied(kinds, stored.weights)
         if problem:
             raise DamagedFile(f"{checkpoint.file}: {problem}")
         return State(stored.weights, kinds.of(stored.weights))
 
+    def _networks_kinds(self, checkpoint: CheckpointInfo, stored: Checkpoint) -> Kinds:
+        """Return what the network's tensors are, checked to be the file's; what the file says of itself where
+        the network cannot be built: measures of weights do without it."""
+        try:
+            kinds = self._kinds
+        except Exception as error:  # a network of somebody's own may raise anything
+            if stored.kinds is not None:
+                return stored.kinds
+            raise DamagedFile(
+                f"{checkpoint.file} does not say which of its tensors are parameters, and the network that "
+                f"does cannot be built: {told(error)}"
+            ) from error
+        self._check(checkpoint, stored.weights)
+        return kinds
+
     def _check(self, checkpoint: CheckpointInfo, state: Mapping[str, torch.Tensor]) -> None:
-        _, problem = differences(self._template.state_dict(), state)
+        _, problem = differences(self.expected, state)
         if problem:
             raise DamagedFile(f"{checkpoint.file}: its tensors are not this run's network: {problem}")
 
@@ -310,6 +321,8 @@ def _measured(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell |
             baseline=lambda: source.baseline(cell.baseline or cell.checkpoint),
             rng=lambda: generator_for("measure", noise_seed, registered.id, cell.key.parameters),
         )
+    except UnfitBaseline as reason:
+        return Cell(cell.key, cell.checkpoint.step, (), f"{UNFIT}{reason}")
     except NotApplicable as reason:
         return Cell(cell.key, cell.checkpoint.step, (), told(reason))
     except GrokscopeError as error:

@@ -19,6 +19,7 @@ from grokscope.analysis.plan import Place, PlannedCell
 from grokscope.errors import DataError, GrokscopeError, PluginError, SettingError, told
 from grokscope.plugins import Registered, load_plugins
 from grokscope.run import CellKey, Run
+from grokscope.streams import guarded_streams
 from grokscope.surroundings import SIGNALS
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def work(line: Connection, lifeline: Connection, place: Place, left_out: Sequenc
         return
     desk = _Desk(line, place, left_out)
     line.send(("ready", None))
-    with isolation() as isolated, suppress(EOFError, OSError):
+    with guarded_streams(data=False), isolation() as isolated, suppress(EOFError, OSError):
         while True:
             word, content = line.recv()
             if word == "compute":

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,7 +30,10 @@ from grokscope.cli.show import show
 from grokscope.cli.sweep import sweep
 from grokscope.cli.terminal import Stopped, say
 from grokscope.cli.train import train
-from grokscope.errors import GrokscopeError
+from grokscope.cli.verify import verify
+from grokscope.errors import GrokscopeError, ReaderGone
+from grokscope.report.text import printable
+from grokscope.streams import guarded_streams
 
 app = typer.Typer(
     name="grokscope",
@@ -41,7 +45,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Make runs": {"train": train, "sweep": sweep, "import": import_},
-    "Measure": {"analyze": analyze, "show": show, "export": export},
+    "Measure": {"analyze": analyze, "show": show, "export": export, "verify": verify},
     "See and decide": {
         "plot": plot,
         "score": score,
@@ -80,18 +84,44 @@ def root(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 129 / 130 / 143 a signal."""
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 129 / 130 / 143 a signal, 141
+    where the reader of stdout has gone."""
+    with guarded_streams():
+        code = _ended()
+    sys.exit(code)
+
+
+def _ended() -> int:
+    """Run the command and return its exit code; every failure has been told."""
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except ReaderGone as gone:
+        return gone.exit_code
     except GrokscopeError as error:
         if os.environ.get("GROKSCOPE_DEBUG"):
-            raise
+            say(traceback.format_exc())
         say(f"grokscope: {error}")
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Stopped as stopped:
-        sys.exit(stopped.code)
+        return stopped.code
     except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)
+        return 130
+    except typer.Abort:
+        say("grokscope: given up, nothing was changed")
+        return 1
+    except Exception as error:
+        if hasattr(error, "format_message"):
+            return _misused(error)
+        say(traceback.format_exc())
+        return 1
+
+
+def _misused(error: Any) -> int:
+    """Show typer's own error; words of the command line in it cannot move anything either."""
+    from typer.rich_utils import rich_format_error
+
+    error.message = printable(error.message)
+    rich_format_error(error)
+    return int(error.exit_code)

@@ -21,7 +21,7 @@ from grokscope.cli.measuring import (
     measured,
 )
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, deliver, print_data
+from grokscope.cli.terminal import data_width, deliver, print_data, print_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,12 +78,11 @@ def _print(
     found: Results | Comparison, csv_file: str | None, json: bool, long: bool, per_layer: bool
 ) -> None:
     from grokscope.export import as_dict, csv_text
-    from grokscope.report.text import json_text
 
     if csv_file is not None:
         deliver(csv_text(found, long), csv_file)
     if json:
-        print_data(json_text(list(found.long()) if long else as_dict(found)))
+        print_json(list(found.long()) if long else as_dict(found))
     elif csv_file != "-":
         print_data(_table(found, per_layer))
 

@@ -85,7 +85,9 @@ def plot(
 
     Without -o the figure is drawn in the terminal. What is not measured yet is computed and stored.
     """
-    kind = _format(file)
+    from grokscope.report.figures import format_of
+
+    kind = format_of(file) if file is not None else ""
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
     pair = _pair(pareto)
     from grokscope.plugins import load_plugins
@@ -121,16 +123,6 @@ def plot(
     end(found)
 
 
-def _format(file: Path | None) -> str:
-    """The format that a file's name asks for."""
-    from grokscope.report.figures import FORMATS
-
-    kind = file.suffix.removeprefix(".").lower() if file else ""
-    if file and kind not in FORMATS:
-        raise UsageError(f"-o must end in .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}, got {file}")
-    return kind
-
-
 def _pair(names: str | None) -> list[str] | None:
     pair = [name.strip() for name in names.split(",")] if names is not None else None
     if pair is not None and (len(pair) != 2 or not all(pair)):
@@ -154,9 +146,9 @@ def _show(found: Comparison, names: list[str], options: dict[str, Any]) -> None:
 
 def _write(found: Comparison, names: list[str], options: dict[str, Any], file: Path, kind: str) -> None:
     from grokscope.report.figures import picture, plot
-    from grokscope.run.files import atomic_write
+    from grokscope.run.outputs import write_output
 
-    atomic_write(file, picture(plot(found, names, **options), kind))
+    write_output(file, picture(plot(found, names, **options), kind))
 
 
 def _phases(found: Comparison) -> dict[str, Any]:

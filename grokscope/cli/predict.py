@@ -21,7 +21,7 @@ from grokscope.cli.measuring import (
     measured,
 )
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, deliver, print_data, say, stdout_to_stderr
+from grokscope.cli.terminal import data_width, deliver, print_data, print_json, say, stdout_to_stderr
 
 if TYPE_CHECKING:
     from grokscope.statistics.predict import Prediction
@@ -135,9 +135,7 @@ def _print(prediction: Prediction, came_out: list[Verdict], csv_file: str | None
     if csv_file is not None:
         deliver(predictions.prediction_csv(prediction), csv_file)
     if json:
-        from grokscope.report.text import json_text
-
-        print_data(json_text(predictions.as_dict(prediction, came_out)))
+        print_json(predictions.as_dict(prediction, came_out))
     elif csv_file != "-":
         print_data(predictions.prediction_table(prediction, data_width()))
         print_data("")

@@ -81,5 +81,6 @@ def report(
             per_layer=per_layer,
             pareto=[name.strip() for name in pareto.split(",")] if pareto else None,
         )
-        say(f"{written}: {written.stat().st_size / 1e6:.2f} MB", quiet)
+        if written.is_file():
+            say(f"{written}: {written.stat().st_size / 1e6:.2f} MB", quiet)
     end(found)

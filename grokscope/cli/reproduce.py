@@ -12,7 +12,7 @@ import typer
 from grokscope.cli.measuring import Device, Timeout
 from grokscope.cli.options import Quiet
 from grokscope.cli.progress import Display, display
-from grokscope.cli.terminal import Stopped, on_signal, print_data, say, stdout_to_stderr
+from grokscope.cli.terminal import Stopped, on_signal, print_data, print_json, say, stdout_to_stderr
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def reproduce(
     if list_all or figure is None:
         _list(list_all)
         return
-    path = _figure_file(file, figure, quick)
+    path, kind = _figure_file(file, figure, quick)
     reproduced = _reproduce(
         figure,
         quiet,
@@ -90,12 +90,14 @@ def reproduce(
         timeout=timeout,
     )
     from grokscope.report.figures import picture
-    from grokscope.report.text import json_text
     from grokscope.reproduce.account import as_dict, reproduction_page
-    from grokscope.run.files import atomic_write
+    from grokscope.run.outputs import write_output
 
-    atomic_write(path, picture(reproduced.draw(), path.suffix[1:].lower()))
-    print_data(json_text(as_dict(reproduced)) if json else reproduction_page(reproduced))
+    write_output(path, picture(reproduced.draw(), kind))
+    if json:
+        print_json(as_dict(reproduced))
+    else:
+        print_data(reproduction_page(reproduced))
     say(f"figure: {path}", quiet)
     for failure in reproduced.failures:
         say(f"failed: {failure}")
@@ -112,19 +114,18 @@ def _list(wanted: bool) -> None:
     print_data(figures_table(figures().values()))
 
 
-def _figure_file(file: Path | None, figure: str, quick: bool) -> Path:
-    """Where the figure is written; refused before anything is trained."""
-    from grokscope.report.figures import FORMATS, require_matplotlib
+def _figure_file(file: Path | None, figure: str, quick: bool) -> tuple[Path, str]:
+    """Where the figure is written, and its format; refused before anything is trained."""
+    from grokscope.report.figures import format_of, require_matplotlib
     from grokscope.reproduce import find_figure
 
     find_figure(figure)
     require_matplotlib()
     path = file or Path(f"{figure}{'-quick' if quick else ''}.png")
-    if path.suffix[1:].lower() not in FORMATS:
-        raise UsageError(f"-o must end in .{', .'.join(FORMATS)}, got {path}")
+    kind = format_of(path)
     if not path.parent.is_dir():
         raise UsageError(f"-o must be in a directory that exists, got {path}")
-    return path
+    return path, kind
 
 
 def _reproduce(figure: str, quiet: bool, **options: object) -> Reproduction:

@@ -24,7 +24,7 @@ from grokscope.cli.measuring import (
     with_measure_of,
 )
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, deliver, print_data
+from grokscope.cli.terminal import data_width, deliver, print_data, print_json
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison
@@ -129,14 +129,12 @@ def _columns(found: Comparison, asked: Sequence[str], control: str, per_layer: b
 
 
 def _print(scores: Scores, found: Comparison, csv_file: str | None, summary: bool, json: bool) -> None:
-    from grokscope.report.text import json_text
-
     if csv_file is not None:
         from grokscope.report.scores import scores_csv
 
         deliver(scores_csv(scores, found, summary), csv_file)
     if json:
-        print_data(json_text(scores.as_dict()))
+        print_json(scores.as_dict())
     elif csv_file != "-":
         from grokscope.report.scores import scores_table
 

@@ -107,6 +107,12 @@ def grokked(results: Results) -> float:
     return _number(results.transitions()[1])
 
 
+def until_grokked(results: Results) -> float:
+    """Return the grokking step, infinity where there is none."""
+    step = grokked(results)
+    return math.inf if math.isnan(step) else step
+
+
 def end_of(results: Results) -> float:
     """Return the last step trained."""
     return float(results.curve["step"][-1])
@@ -159,16 +165,15 @@ def delay(results: Results) -> tuple[float, bool]:
     return (end_of(results) - begin, True) if math.isnan(end) else (end - begin, False)
 
 
-def changed(results: Results, column: str, start: float = 0) -> float:
-    """Return the step of a column's change point from `start` on, or NaN, as where `start` is; see
-    `grokscope.statistics.transition`."""
+def changed(results: Results, column: str) -> float:
+    """Return the step of a column's change point, or NaN; see `grokscope.statistics.transition`."""
     import numpy as np
 
     from grokscope.statistics.transition import transition
 
     values = course(results, column)
-    kept = np.isfinite(values) & (np.asarray(results.steps) >= start)
-    found = transition(np.asarray(results.steps)[kept], values[kept]) if kept.any() else None
+    finite = np.isfinite(values)
+    found = transition(np.asarray(results.steps)[finite], values[finite]) if finite.any() else None
     return NOWHERE if found is None else float(found.step)
 
 

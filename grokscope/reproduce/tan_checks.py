@@ -12,13 +12,11 @@ from grokscope.reproduce.courses import (
     below,
     best_accuracy,
     both,
-    changed,
     course,
     each,
     end_of,
     generalised,
     last,
-    log_distance,
     memorised,
     pairs,
     peak,
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
 ADDITION, IMAGES = "modular addition", "images"
 BOTH = (ADDITION, IMAGES)
-L2, L1 = "weight_norm.l2_all", "weight_norm.l1_all"
+L2, L1, PC = "weight_norm.l2_all", "weight_norm.l1_all", "pc.pc"
 AGREEMENT, DISTANCE = "abelian.agreement:train", "abelian.logit_distance:train"
 ORDERS = (0.5, 1, 2, 3)
 UNPERTURBED = "unperturbed test split"
@@ -50,25 +48,57 @@ def _on_both(
     return [each(found[name], f"{name}: {rule}", names, judge) for name in BOTH]
 
 
-def _falls_with_the_rise(column: str, results: Results) -> tuple[bool | None, tuple[float, ...]]:
-    """Whether a column ends lower than at memorisation, and changed before the run grokked."""
-    up = generalised(results)
-    before, after, when = (
-        at(results, column, memorised(results)),
-        last(results, column),
-        changed(results, column, memorised(results)),
-    )
-    return both(below(after, before), below(when, up)), (before, after, when, up)
+def _once_memorised(results: Results, column: str) -> float:
+    """A column at the first checkpoint from memorisation on: the one before may lie well before it. NaN where
+    there is none."""
+    after = [step for step in results.steps if step >= memorised(results)]
+    return at(results, column, after[0]) if after else math.nan
 
 
 def check_norm(found: Mapping[str, Comparison], column: str) -> list[Part]:
-    """The norm falls, and before the run groks."""
-    return _on_both(
-        found,
-        "the norm ends below its value at memorisation, and changes, from there on, before the grokking step",
-        ("norm at memorisation", "at the end", "changes at step", "grokking step"),
-        lambda results: _falls_with_the_rise(column, results),
+    """The norm falls, and begins to before test accuracy rises."""
+
+    def falls(results: Results) -> tuple[bool | None, tuple[float, ...]]:
+        before, after = _once_memorised(results, column), last(results, column)
+        return below(after, before), (before, after)
+
+    def begins(results: Results) -> tuple[bool | None, tuple[float, ...]]:
+        fall, rise = _fall_begins(column, results), rise_begins(results)
+        return below(fall, rise), (fall, rise)
+
+    tenth = f"{BEGINS:.0%}"
+    return [
+        *_on_both(
+            found,
+            "the norm ends below its value at memorisation",
+            ("norm at memorisation", "at the end"),
+            falls,
+        ),
+        *_on_both(
+            found,
+            f"its fall begins first: it is at {tenth} of it before test accuracy is at {tenth} of its rise",
+            (f"norm at {tenth} of its fall at step", f"test accuracy at {tenth} of its rise"),
+            begins,
+        ),
+    ]
+
+
+def _fall_begins(column: str, results: Results) -> float:
+    """The step from which a column has made a tenth of its fall from its highest, or NaN."""
+    begin, top = peak(results, column, memorised(results))
+    end = last(results, column)
+    reached = (
+        step
+        for step, value in zip(results.steps, course(results, column), strict=True)
+        if step >= begin and value <= top - BEGINS * (top - end)
     )
+    return float(next(reached, math.nan)) if end < top else math.nan
+
+
+def rise_begins(results: Results) -> float:
+    """The step from which test accuracy has made a tenth of its rise after memorisation, or NaN."""
+    start = accuracy_at(results, memorised(results))
+    return reached(results, start + BEGINS * (best_accuracy(results) - start))
 
 
 def check_1(found: Mapping[str, Comparison]) -> list[Part]:
@@ -86,7 +116,7 @@ def check_2(found: Mapping[str, Comparison]) -> list[Part]:
 
     def error(results: Results) -> tuple[bool | None, tuple[float, ...]]:
         column = "perturbation_error.mean"
-        before, after = at(results, column, memorised(results)), last(results, column)
+        before, after = _once_memorised(results, column), last(results, column)
         return below(after, before), (before, after)
 
     def sharp(results: Results) -> tuple[bool | None, tuple[float, ...]]:
@@ -185,15 +215,12 @@ def check_5(found: Mapping[str, Comparison]) -> list[Part]:
             if not math.isnan(reached(results, 0.5))
             else math.nan
         )
-        known = at(results, AGREEMENT, memorised(results)) if not math.isnan(memorised(results)) else math.nan
+        known = _once_memorised(results, AGREEMENT)
         return both(below(known, 0.9), below(half, 0.9)), (100 * known, 100 * half)
 
     def early(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        step = memorised(results)
-        # Measured at the next checkpoint: the one before may lie well before memorisation.
-        after = [known for known in results.steps if known >= step]
-        known = at(results, AGREEMENT, after[0]) if after else math.nan
-        return below(0.9, known), (step, 100 * known)
+        known = _once_memorised(results, AGREEMENT)
+        return below(0.9, known), (memorised(results), 100 * known)
 
     return [
         each(
@@ -248,19 +275,34 @@ def _turns(results: Results) -> float:
     return 100 * float(np.mean(moves[1:] * moves[:-1] < 0)) if len(moves) > 1 else math.nan
 
 
-def _closer(first: str, second: str, results: Results) -> tuple[bool | None, tuple[float, ...]]:
-    """Whether `first` changes nearer to the grokking step than `second`: in log steps, from memorisation."""
-    up, start = generalised(results), memorised(results)
-    a, b = changed(results, first, start), changed(results, second, start)
-    return below(log_distance(a, up), log_distance(b, up)), (a, b, up)
+def _share_in_rise(column: str, results: Results) -> float:
+    """Share (%) of all that a column moves from memorisation on while test accuracy rises quickly, or NaN."""
+    import numpy as np
+
+    start, begins, up = memorised(results), rise_begins(results), generalised(results)
+    values = course(results, column)
+    kept = np.isfinite(values) & (np.asarray(results.steps) >= start)
+    moves, steps = np.abs(np.diff(values[kept])), np.asarray(results.steps)[kept][1:]
+    if math.isnan(begins) or math.isnan(up) or not moves.sum() > 0:
+        return math.nan
+    return 100 * float(moves[(steps >= begins) & (steps <= up)].sum() / moves.sum())
+
+
+WINDOW = f"while test accuracy rises, from {BEGINS:.0%} of that to the grokking step"
+
+
+def _more_in_rise(first: str, second: str, results: Results) -> tuple[bool | None, tuple[float, ...]]:
+    """Whether `first` moves by a larger share in the rise of test accuracy than `second`."""
+    a, b = _share_in_rise(first, results), _share_in_rise(second, results)
+    return below(b, a), (a, b, rise_begins(results), generalised(results))
 
 
 def _timely(found: Mapping[str, Comparison], column: str) -> list[Part]:
     return _on_both(
         found,
-        f"from memorisation on {column} changes nearer to the grokking step, in log steps, than the l2 norm",
-        (f"{column} changes at step", "the norm", "grokking step"),
-        lambda results: _closer(column, L2, results),
+        f"of all that {column} moves from memorisation on, more than of the l2 norm falls {WINDOW}",
+        (f"% of {column}", "% of the norm", "rises from step", "to step"),
+        lambda results: _more_in_rise(column, L2, results),
     )
 
 
@@ -302,18 +344,18 @@ def check_12(found: Mapping[str, Comparison]) -> list[Part]:
     """Confidence on noised inputs rises with test accuracy on images, and turns into a fall on addition."""
 
     def together(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        rho = spearman(*share_of_course(results, memorised(results), "pc.pc", "test_accuracy"))
+        rho = spearman(*share_of_course(results, memorised(results), PC, "test_accuracy"))
         return below(0.5, rho), (rho,)
 
     def turns(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        top = peak(results, "pc.pc")[1]
-        first, end = at(results, "pc.pc", 0), last(results, "pc.pc")
-        return both(below(first, top), below(end, top)), (first, top, end)
+        up = generalised(results)
+        top, first, then = peak(results, PC, end=up)[1], at(results, PC, 0), at(results, PC, up)
+        return both(below(first, top), below(then, top)), (first, top, then, last(results, PC))
 
     def in_time(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        turn, begins, up = peak(results, "pc.pc")[0], _rise_begins(results), generalised(results)
-        early = below(turn, begins)
-        return both(None if early is None else not early, below(turn, up + 1)), (turn, begins, up)
+        up, begins = generalised(results), rise_begins(results)
+        turn = peak(results, PC, end=up)[0]
+        return below(begins, turn + 1), (turn, begins, up)
 
     return [
         each(
@@ -324,23 +366,17 @@ def check_12(found: Mapping[str, Comparison]) -> list[Part]:
         ),
         each(
             found[ADDITION],
-            f"{ADDITION}: PC rises first and then falls: its highest is above its first and its last value",
-            ("first (%)", "highest", "last"),
+            f"{ADDITION}: PC rises, then falls: until the grokking step it has been higher than it is there",
+            ("first (%)", "highest so far", "at the grokking step", "last"),
             turns,
         ),
         each(
             found[ADDITION],
             f"{ADDITION}: it turns as test accuracy rises, from {BEGINS:.0%} of that to the grokking step",
-            ("PC is highest at step", f"test accuracy is at {BEGINS:.0%} of its rise", "grokking step"),
+            ("PC turns at step", f"test accuracy is at {BEGINS:.0%} of its rise", "grokking step"),
             in_time,
         ),
     ]
-
-
-def _rise_begins(results: Results) -> float:
-    """The step from which test accuracy has made a tenth of its rise after memorisation, or NaN."""
-    start = accuracy_at(results, memorised(results))
-    return reached(results, start + BEGINS * (best_accuracy(results) - start))
 
 
 def check_13(found: Mapping[str, Comparison]) -> list[Part]:
@@ -348,7 +384,7 @@ def check_13(found: Mapping[str, Comparison]) -> list[Part]:
 
     def falls(results: Results) -> tuple[bool | None, tuple[float, ...]]:
         up = generalised(results)
-        before = at(results, "cd.cd", memorised(results))
+        before = _once_memorised(results, "cd.cd")
         after = math.nan if math.isnan(up) else at(results, "cd.cd", up)
         return below(after, before), (before, after)
 
@@ -405,8 +441,8 @@ def check_16(found: Mapping[str, Comparison]) -> list[Part]:
     return [
         each(
             found[IMAGES],
-            "from memorisation on pmi.pmi changes nearer to the grokking step, in log steps, than pmi_label",
-            ("PMI changes at step", "label information", "grokking step"),
-            lambda results: _closer("pmi.pmi", "pmi_label.pmi_label", results),
+            f"of all that pmi.pmi moves from memorisation on, more than of pmi_label falls {WINDOW}",
+            ("% of PMI", "% of label information", "rises from step", "to step"),
+            lambda results: _more_in_rise("pmi.pmi", "pmi_label.pmi_label", results),
         )
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.declare import canonical_json
-from grokscope.errors import DamagedFile, RunError, SettingError
+from grokscope.errors import DamagedFile, RunError, SettingError, StorageError
 from grokscope.run.files import read_bytes, sha256_hex
 
 FORMAT = 1
@@ -168,6 +168,14 @@ def read_config(run: Path) -> dict[str, Any]:
             "undo the change, or train a new run with the new settings"
         )
     return config
+
+
+def holds_run(path: Path, run: str) -> bool:
+    """Whether directory `path` is, now, the run of that id."""
+    try:
+        return run_id(read_config(path)) == run
+    except (RunError, StorageError):
+        return False
 
 
 def _tables(config: Mapping[str, Any]) -> tuple[str, ...]:

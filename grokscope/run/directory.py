@@ -19,6 +19,7 @@ from grokscope.run.config import (
     default_directory,
     first_difference,
     hash_of,
+    holds_run,
     read_config,
     run_id,
     seed_of,
@@ -35,7 +36,6 @@ from grokscope.run.curves import (
     read_curve,
 )
 from grokscope.run.files import (
-    TEMPORARY,
     atomic_write,
     link_file,
     make_folder,
@@ -45,7 +45,7 @@ from grokscope.run.files import (
 )
 from grokscope.run.index import Index, Listed
 from grokscope.run.kinds import Kinds
-from grokscope.run.listing import FOLDERS, check_folders, checkpoint_files
+from grokscope.run.listing import FOLDERS, check_folders, checkpoint_files, refuse_foreign
 from grokscope.run.results import Cell, CellKey, in_order, merge
 from grokscope.run.segments import Segments
 from grokscope.run.tidy import stored_values, values_frame
@@ -106,7 +106,7 @@ class Run:
         path, config = Path(path), checked_config(config)
         new = not os.path.lexists(path / RUN_FILE)
         if new:
-            _refuse_foreign(path)
+            refuse_foreign(path)
             make_folder(path)
             atomic_write(path / RUN_FILE, to_toml(config))
         run = cls.open(path)
@@ -159,7 +159,8 @@ class Run:
         """Files that lie among checkpoints and results and are neither, a sentence each."""
         self._listed()
         self._segments.names()
-        return [*self._remarks, *self._segments.remarks]
+        elsewhere = self._elsewhere.remarks if self._elsewhere else ()
+        return [*self._remarks, *self._segments.remarks, *elsewhere]
 
     @property
     def keeps_results(self) -> bool:
@@ -252,7 +253,7 @@ class Run:
         make_folder(self.path / "checkpoints", inside=self.path)
         link_file(source, self.path / _file(step))
         self._entries = None
-        self._read_entry(_file(step), 0)
+        self.read_entry(_file(step), 0)
 
     def save_resume(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Replace the state that training goes on from, durably."""
@@ -400,16 +401,21 @@ class Run:
                     self._entries[entry.info.step] = entry
         return self._entries
 
+    def believe(self, entries: Mapping[int, Listed]) -> None:
+        """Take these for the run's checkpoints, whatever the index says."""
+        self._entries = dict(entries)
+
     def _inspect(self, file: str, mtime_ns: int) -> Listed | None:
         try:
-            return self._read_entry(file, mtime_ns)
+            return self.read_entry(file, mtime_ns)
         except FileNotFoundError:
             return None
         except (DamagedFile, StorageError) as error:
             self._problems[str(error)] = None
             return None
 
-    def _read_entry(self, file: str, mtime_ns: int) -> Listed:
+    def read_entry(self, file: str, mtime_ns: int = 0) -> Listed:
+        """Return the checkpoint `file` as its own bytes show it. Raises DamagedFile, FileNotFoundError."""
         path, step = self.path / file, int(Path(file).stem)
         data = read_bytes(path, checkpoint.FILE_CAP, follow=True)
         if step in self._links:
@@ -453,6 +459,11 @@ class Run:
     def _must_be_writable(self) -> None:
         if not self.writable:
             raise StorageError(f"{self.path} is read-only: nothing can be written to this run")
+        if not holds_run(self.path, self.id):
+            raise StorageError(
+                f"{self.path} is no longer this run: it was renamed, moved or deleted, and nothing more is "
+                "written; move it back and run the same command again"
+            )
 
 
 def _file(step: int) -> str:
@@ -464,17 +475,3 @@ def _holds(path: Path, data: bytes) -> bool:
         return read_bytes(path, len(data), follow=True) == data
     except (FileNotFoundError, DamagedFile, StorageError):
         return False
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Refuse what is neither free nor an empty directory; a killed `create` may have left a temporary."""
-    if not os.path.lexists(path):
-        return
-    try:
-        foreign = [name for name in os.listdir(path) if not TEMPORARY.fullmatch(name)]
-    except OSError as error:
-        raise RunError(f"{path} cannot be a run's directory: {error.strerror}") from error
-    if foreign:
-        raise RunError(
-            f"{path} is no run: it has no {RUN_FILE}, but {min(foreign)}; choose another directory"
-        )

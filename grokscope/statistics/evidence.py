@@ -65,6 +65,7 @@ class Summary:
         shape, same_shape: the commonest shape of the change, and in how many runs it is that.
         spearman, partial, ...: means of the runs' and their intervals.
         with_control: mean Spearman with the control.
+        twin: whether it is the control in other words in every run.
         why: what the verdict rests on, a sentence.
         reason: the same in a word or two, for a table.
     """
@@ -96,8 +97,16 @@ class Summary:
     spearman_low: float = math.nan
     spearman_high: float = math.nan
     with_control: float = math.nan
+    twin: bool = False
     why: str = ""
     reason: str = ""
+
+
+def is_twin(column: str, control: str, rho: float) -> bool:
+    """Return whether a column is the control in other words, by their rank correlation: the same ranks, or
+    nearly where both are columns of one measure. The control is not its own twin."""
+    least = SISTER if split_name(column)[0] == split_name(control)[0] else TWIN
+    return column != control and abs(rho) >= least
 
 
 def summaries(
@@ -183,11 +192,11 @@ class _Evidence:
     def unresolved(self) -> int:
         return sum(row.transition_step is not None and not row.resolved for row in self.grokked)
 
-    def twin_of(self, control: str) -> bool:
-        """Whether the ranks of the column are the control's, wherever both are known."""
-        known = [abs(row.with_control) for row in self.grokked if not math.isnan(row.with_control)]
-        least = SISTER if split_name(self.column)[0] == split_name(control)[0] else TWIN
-        return self.column != control and bool(known) and min(known) >= least
+    @property
+    def twin(self) -> bool:
+        """Whether it is the control in other words, wherever both are known."""
+        known = [row.twin for row in self.grokked if not math.isnan(row.with_control)]
+        return bool(known) and all(known)
 
     def summary(self, p: float, sign_p: float, control: str, confidence: float) -> Summary:
         verdict, reason, why = self._verdict(p, control, 1 - confidence)
@@ -219,13 +228,14 @@ class _Evidence:
             spearman_low=self.spearman.low,
             spearman_high=self.spearman.high,
             with_control=self.with_control.mean,
+            twin=self.twin,
             why=why,
             reason=reason,
         )
 
     def _verdict(self, p: float, control: str, alpha: float) -> tuple[Verdict, str, str]:
         """The first of `RULES` that holds, and what it rests on, in a word or two and in a sentence."""
-        if self.twin_of(control):
+        if self.twin:
             rho = f"{self.with_control.mean:+.2f}"
             return (
                 "twin",

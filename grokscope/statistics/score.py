@@ -12,7 +12,7 @@ from grokscope.analysis import Comparison, Results
 from grokscope.analysis.results import without_layers
 from grokscope.errors import SettingError, UnknownName
 from grokscope.statistics.correlation import kendall, partial_spearman, spearman
-from grokscope.statistics.evidence import EDGE, FEWEST_RUNS, RULES, Summary, summaries
+from grokscope.statistics.evidence import EDGE, FEWEST_RUNS, RULES, Summary, is_twin, summaries
 from grokscope.statistics.settings import by_settings
 from grokscope.statistics.transition import Between, Scale, Transition, transition
 
@@ -41,6 +41,7 @@ class Score:
         partial: Spearman with test accuracy, controlling for the control column; NaN for the control itself,
             and where the control's ranks are the column's.
         with_control: Spearman with the control column.
+        twin: whether the column is the control in other words: nearly the same ranks, up or down.
         ahead: log10(test accuracy's own change / the column's), each by the middle of the checkpoints between
             which it lies: 0 for a copy of test accuracy.
         ahead_low, ahead_high: how small and large it can be between these checkpoints.
@@ -67,6 +68,14 @@ class Score:
     transition_from: int | None = None
     transition_to: int | None = None
     resolved: bool = True
+    twin: bool = False
+
+    @property
+    def change(self) -> Between | None:
+        """The checkpoints between which the change lies."""
+        if self.transition_from is None or self.transition_to is None:
+            return None
+        return Between(self.transition_from, self.transition_to)
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ class Scores:
         rows: one for every run and column.
         summaries: one for every column, over the runs.
         reference: test accuracy's own transition, by run; None where there is none, or it is unresolved.
-        tested: how many columns Holm's correction is over.
+        columns_tested: how many columns Holm's correction is over.
         control: the column whose ranks are taken out of the partial correlation.
         train, test, confidence, scale, since: as they were given.
         notes: what must be known to read the numbers.
@@ -92,7 +101,7 @@ class Scores:
     confidence: float
     scale: Scale
     since: Since
-    tested: int = 0
+    columns_tested: int = 0
     notes: Sequence[str] = ()
 
     def columns(self) -> dict[str, list[Any]]:
@@ -126,9 +135,9 @@ def score(
     Checkpoints of one training depend on each other, so a p-value that counts them as independent is wrong,
     and none is given: one run gives numbers and no claim. Over the runs that grok: the mean, its interval
     from two runs on (`interval`), Student's and the sign test, corrected over the columns after Holm 1979;
-    which columns were asked for changes p only by this correction. Seeds of several settings are not independent:
-    settings count, then seeds. Runs that never grok are censored: counted, and left out of the means. The
-    verdicts' rules are `RULES`.
+    which columns were asked for changes p only by this correction. Seeds of several settings are not
+    independent: settings count, then seeds. Runs that never grok are censored: counted, and left out of the
+    means. The verdicts' rules are `RULES`.
 
     A lead says that a column changes earlier, in these runs, and not that it foretells: that takes runs that
     do not grok, see `predict`.
@@ -278,6 +287,7 @@ class _Window:
         resolved = found is None or _resolved(found)
         place = found.between if found and resolved else None
         least, ahead, most = _ahead(self.reference, place)
+        together = spearman(course, self.control)
         return Score(
             run=self.run,
             column=name,
@@ -291,7 +301,7 @@ class _Window:
             partial=math.nan
             if name == self.control_column
             else partial_spearman(course, self.accuracy, self.control),
-            with_control=spearman(course, self.control),
+            with_control=together,
             ahead=ahead,
             ahead_low=least,
             ahead_high=most,
@@ -300,6 +310,7 @@ class _Window:
             transition_from=found.between.after if found else None,
             transition_to=found.between.until if found else None,
             resolved=resolved,
+            twin=is_twin(name, self.control_column, together),
         )
 
 

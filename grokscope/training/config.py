@@ -66,8 +66,8 @@ def training_settings(
     ] = None,
     dropout: Annotated[float | None, Param("share of hidden activations dropped", above=0, below=1)] = None,
     constrain_norm: Annotated[
-        Literal["all", "weights"] | None,
-        Param("keeps the initial l2 norm of all parameters, or of weights without biases"),
+        Literal["all", "weights", "drawn"] | None,
+        Param("keeps the l2 norm: of all parameters, of weights, or what weights had before init_zero"),
     ] = None,
     subnetwork: Annotated[
         str | None, Param("RUN@STEP[:inverse]: only the units of RUN's most synergistic multiplet there")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from grokscope import Column, MeasureError, NotApplicable, Param, measure
@@ -93,6 +93,7 @@ def perturbation_error(probe: Probe, *, sigma: Sigma = None, split: Split = "tra
         Column("stderr", "its standard error; 0 where it is exact", min=0),
         Column("method", "exact, or how it was estimated", text=True),
     ],
+    version=2,
     source="Tan & Huang 2023",
     expensive=True,
 )
@@ -142,7 +143,7 @@ def sharpness(
     if probe.loss_name == "mse":
         trace = _jacobian_norms(probe, layers, split).parameters
     else:
-        trace = gauss_newton.hessian_trace(layers, probe.encoded(split), probe.loss_name)
+        trace = gauss_newton.hessian_trace(layers, probe.encoded(split).flatten(1), probe.loss_name)
     return {"trace": trace, "stderr": 0.0, "method": "exact"}
 
 
@@ -196,6 +197,7 @@ _ZERO_INPUT = "a training input is all zeros: the bound is infinite"
         Column("interpolates", "1 where the residual is within `tolerance`, else 0", min=0, max=1),
         Column("note", "whether the run is an interpolation solution, in words", text=True),
     ],
+    version=2,
     source="Tan & Huang 2023, Lemma 4.1",
 )
 def input_gradient(
@@ -339,31 +341,11 @@ def _confidence(probe: Probe, split: str, sigma: float) -> float:
     return probe.shared(key, lambda: functional.perturbed_confidence(logits, probe.loss_name))
 
 
-def _relu_layers(probe: Probe) -> list[Layer] | None:
-    """Return weight and bias of each layer where the network is Linear -> ReLU -> ... -> Linear, else None.
-
-    A network may call itself `mlp` and have another non-linearity: its logits decide.
-    """
-    return probe.shared(("robustness", "layers"), lambda: _find_relu_layers(probe))
-
-
-def _find_relu_layers(probe: Probe) -> list[Layer] | None:
-    import torch
-
-    from grokscope_robustness import gauss_newton
-
-    linear = list(getattr(probe.model, "layers", []))
-    if probe.model.kind != "mlp" or not all(isinstance(layer, torch.nn.Linear) for layer in linear):
-        return None
-    layers = [
-        (layer.weight.detach(), None if layer.bias is None else layer.bias.detach()) for layer in linear
-    ]
-    encoded = probe.encoded("train")[:64]
-    with torch.no_grad():
-        logits = probe.model.trace(encoded)["logits"]
-    again = gauss_newton.forward(layers, encoded)
-    scale = logits.abs().nan_to_num(0).max().item()
-    return layers if torch.allclose(again, logits, rtol=0, atol=1e-4 * scale, equal_nan=True) else None
+def _relu_layers(probe: Probe) -> Sequence[Layer] | None:
+    """Return weight and bias of each layer where the network is proven to be Linear -> ReLU -> ... -> Linear,
+    and these are all of its parameters; else None."""
+    chain = probe.relu_chain()
+    return chain.layers if chain is not None and chain.whole else None
 
 
 def _no_lemma(probe: Probe) -> str:
@@ -373,28 +355,28 @@ def _no_lemma(probe: Probe) -> str:
     )
 
 
-def _require_relu_layers(probe: Probe) -> list[Layer]:
+def _require_relu_layers(probe: Probe) -> Sequence[Layer]:
     layers = _relu_layers(probe)
     if layers is None:
         raise NotApplicable(f"Lemma 4.1 cannot be asked: {_no_lemma(probe)}")
     return layers
 
 
-def _jacobian_norms(probe: Probe, layers: list[Layer], split: str) -> SquaredNorms:
+def _jacobian_norms(probe: Probe, layers: Sequence[Layer], split: str) -> SquaredNorms:
     from grokscope_robustness import gauss_newton
 
     key = ("robustness", "jacobian", split)
-    return probe.shared(key, lambda: gauss_newton.jacobian_norms(layers, probe.encoded(split)))
+    return probe.shared(key, lambda: gauss_newton.jacobian_norms(layers, probe.encoded(split).flatten(1)))
 
 
-def _bound(probe: Probe, layers: list[Layer], norm: float) -> float:
+def _bound(probe: Probe, layers: Sequence[Layer], norm: float) -> float:
     """Return the right side of Lemma 4.1 on the training split, with that norm of the parameters."""
     from grokscope_robustness import functional
 
     trace = _jacobian_norms(probe, layers, "train").parameters
     if not math.isfinite(trace):
         raise MeasureError("the gradients on the train split are not all finite")
-    smallest = functional.smallest_squared_norm(probe.encoded("train"))
+    smallest = functional.smallest_squared_norm(probe.encoded("train").flatten(1))
     return functional.gradient_bound(norm, trace, smallest)
 
 

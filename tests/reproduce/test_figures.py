@@ -395,7 +395,7 @@ ALL_BUT_ONE = {
     "the norm falls only after it grokked": (
         "tan-1",
         on_both(weight_norm__l2_all=bumps((0, 5), (100, 10), (1500, 10), (2000, 5), (5000, 5))),
-        "changes, from there on, before the grokking step",
+        "its fall begins first",
     ),
     "PC stays where it has risen to on addition": (
         "tan-12",

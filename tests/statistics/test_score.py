@@ -64,7 +64,7 @@ def test_the_lead_is_found_within_one_checkpoint(planted, scores, make):
         if row.column in ("early.value", "copy.value", "late.value"):
             factor = {"early.value": 0.5, "copy.value": 1, "late.value": 1.5}[row.column]
             assert abs(checkpoint(row.transition_step) - checkpoint(factor * middle)) <= 1, row
-            assert (row.transition_from, row.transition_to) == (
+            assert (row.change.after, row.change.until) == (
                 row.transition_step - spacing,
                 row.transition_step,
             )
@@ -136,7 +136,7 @@ def test_a_twin_of_the_control_is_called_so(make):
         rng = np.random.default_rng(seed)
         accuracy = make.sigmoid(700 + 20 * seed)
         norm = 10 - accuracy + 0.001 * make.smooth(rng)
-        near = norm + 0.004 * make.smooth(rng)
+        near = norm + 0.002 * make.smooth(rng)
         columns = {NORM: norm, "double.value": np.exp(norm), "weight_norm.l1": near, "near.value": near}
         runs.append(make.results(columns, accuracy))
     scores = score(make.comparison(runs))
@@ -185,9 +185,9 @@ def test_which_columns_are_asked_for_changes_p_only_by_the_correction(planted, s
     for name in ("p", "sign_p", "ahead", "ahead_low", "ahead_high", "partial_low", "spearman_high"):
         assert getattr(alone, name) == getattr(among, name)
     tested = [summary for summary in scores.summaries if not math.isnan(summary.p)]
-    assert scores.tested == len(tested)
-    assert score(comparison, columns=["early.value"]).tested == 1
-    assert alone.p_adjusted == alone.p < among.p_adjusted <= scores.tested * among.p
+    assert scores.columns_tested == len(tested)
+    assert score(comparison, columns=["early.value"]).columns_tested == 1
+    assert alone.p_adjusted == alone.p < among.p_adjusted <= scores.columns_tested * among.p
 
 
 def test_seeds_of_settings_are_not_so_many_runs(make):

@@ -137,7 +137,7 @@ def test_a_recipe_of_another_task_is_refused():
         ("training.abelian", 0, "training.abelian must be float or none > 0"),
         ("training.anti_norm", -1, "training.anti_norm must be float or none > 0"),
         ("training.dropout", 1, "training.dropout must be float or none > 0, < 1"),
-        ("training.constrain_norm", "biases", "training.constrain_norm must be all | weights or none"),
+        ("training.constrain_norm", "biases", "must be all | weights | drawn or none"),
         ("training.grokfast_ema", "1,2", "training.grokfast_ema must have alpha < 1, got 1"),
         ("training.grokfast_ma", "0,2", "training.grokfast_ma must have a whole window >= 1, got 0"),
         ("training.grokfast_ma", "2.5,2", "training.grokfast_ma must have a whole window >= 1, got 2.5"),

@@ -258,6 +258,27 @@ def test_constrained_norm_is_the_same_after_each_step(trainer, which):
     assert len(run.steps) == STEPS + 1
 
 
+def test_the_norm_can_be_that_of_the_weights_as_drawn(trainer):
+    """Before the last layer was set to zero, and before units were masked."""
+    drawn = trainer("drawn", stop_at=0, training__init_scale=4, training__init_scale_only="weights")
+    norm = math.sqrt(sum(w.square().sum().item() for w in drawn.weights(0).values() if w.ndim == 2))
+    run = trainer(
+        "held",
+        training__init_scale=4,
+        training__init_scale_only="weights",
+        training__init_zero="last_layer",
+        training__masked_units=MASKED,
+        training__constrain_norm="drawn",
+        training__checkpoint_every="1",
+    )
+    found = [
+        math.sqrt(sum(w.square().sum().item() for w in run.weights(step).values() if w.ndim == 2))
+        for step in run.steps
+    ]
+    assert found[0] < 0.9 * norm
+    assert found[1:] == pytest.approx([norm] * (len(run.steps) - 1), rel=1e-6)
+
+
 def grokfast_ema(named, alpha, lamb):
     """The released filter: mu starts as the first gradient, which is then averaged with itself."""
     mu = {}

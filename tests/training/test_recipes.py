@@ -61,6 +61,19 @@ def test_the_published_settings_of_clauw():
     assert (training["warmup_steps"], training["init_scale"]) == (0, 1.0)
 
 
+def test_clauw_with_the_bias_of_the_papers_formula_differs_in_nothing_else():
+    plain, bias = (resolve_config("modadd", recipe=name) for name in ("clauw", "clauw-bias"))
+    assert bias["model"] == {"name": "mlp", "hidden": [250], "last_bias": False}
+    assert (plain["task"], plain["training"]) == (bias["task"], bias["training"])
+
+
+def test_alpha_8_holds_the_norm_of_the_weights_as_drawn():
+    config = resolve_config("modadd", recipe="clauw-alpha8")
+    assert config["model"]["hidden_bias"] is False
+    names = ("init_scale", "init_scale_only", "init_zero", "constrain_norm", "weight_decay")
+    assert [config["training"][name] for name in names] == [8.0, "weights", "last_layer", "drawn", 0.0]
+
+
 def test_the_published_settings_of_nanda():
     config = resolve_config("modadd", recipe="nanda")
     training = config["training"]

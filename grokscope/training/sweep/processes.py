@@ -14,6 +14,7 @@ from typing import Any
 
 from grokscope.errors import GrokscopeError, described, told
 from grokscope.plugins import Plugins, left_out, load_plugins
+from grokscope.streams import guarded_streams
 from grokscope.training.progress import Progress
 from grokscope.training.session import is_finished, train
 from grokscope.training.sweep.account import Account, FailedRun, Outcome
@@ -209,13 +210,14 @@ def _work(connection: Connection, without: Sequence[str]) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     line = _Line(connection)
     signal.signal(signal.SIGTERM, line.terminated)
-    plugins = load_plugins(without=without)
-    for planned in line.runs():
-        outcome = train_one(
-            planned,
-            plugins,
-            progress=lambda step: line.tell("step", step),
-            stop=line.stop,
-            notify=lambda message: line.tell("said", message),
-        )
-        line.tell("ended", outcome)
+    with guarded_streams(data=False):
+        plugins = load_plugins(without=without)
+        for planned in line.runs():
+            outcome = train_one(
+                planned,
+                plugins,
+                progress=lambda step: line.tell("step", step),
+                stop=line.stop,
+                notify=lambda message: line.tell("said", message),
+            )
+            line.tell("ended", outcome)
