@@ -33,5 +33,5 @@ def test_a_dependency_without_one_is_refused(lowest, wrong):
 
 def test_two_floors_of_one_dependency_are_refused(lowest):
     extras = {"one": ["pandas >= 2.1"], "two": ["pandas >= 2.2"]}
-    with pytest.raises(ValueError, match="pandas has two lowest versions, 2.1 and 2.2"):
+    with pytest.raises(ValueError, match="pandas has two lowest versions"):
         lowest({"dependencies": [], "optional-dependencies": extras})
