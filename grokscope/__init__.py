@@ -32,6 +32,7 @@ from grokscope.measure import Column, Measure, measure
 if TYPE_CHECKING:
     from grokscope import objective
     from grokscope.analysis import Comparison, Results, analyze, analyze_many
+    from grokscope.analysis.verifying import verify
     from grokscope.export import write_events, write_table
     from grokscope.importing import import_checkpoints
     from grokscope.models.chain import Chain, relu_chain
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from grokscope.report.figures import plot
     from grokscope.report.page import write_report
     from grokscope.run import Run
+    from grokscope.run.verify import Finding
     from grokscope.statistics.phases import Phases, phases
     from grokscope.statistics.predict import Prediction, predict
     from grokscope.statistics.score import Scores, score
@@ -55,6 +57,7 @@ __all__ = [
     "Comparison",
     "DamagedFile",
     "DataError",
+    "Finding",
     "GrokscopeError",
     "Hypothesis",
     "Measure",
@@ -98,6 +101,7 @@ __all__ = [
     "task",
     "train",
     "verdicts",
+    "verify",
     "write_events",
     "write_report",
     "write_table",
@@ -106,6 +110,7 @@ __all__ = [
 _LAZY = {
     "Chain": "grokscope.models.chain",
     "Comparison": "grokscope.analysis",
+    "Finding": "grokscope.run.verify",
     "Network": "grokscope.models.network",
     "Phases": "grokscope.statistics.phases",
     "Plugins": "grokscope.plugins",
@@ -130,6 +135,7 @@ _LAZY = {
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
     "verdicts": "grokscope.statistics.verdicts",
+    "verify": "grokscope.analysis.verifying",
     "write_events": "grokscope.export",
     "write_report": "grokscope.report.page",
     "write_table": "grokscope.export",

@@ -57,7 +57,7 @@ def verify(
 
 def _findings(path: Path, repair: bool, quiet: bool) -> list[Finding]:
     with stdout_to_stderr():
-        from grokscope.analysis.verifying import verify as verified
+        from grokscope import verify as verified
 
         return verified(path, repair=repair, notify=lambda sentence: say(sentence, quiet))
 

@@ -81,7 +81,7 @@ def check_folders(run: Path) -> None:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise RunError for what is neither free nor an empty directory; a killed `create` may have left a temporary."""
+    """Raise RunError for what is neither free nor empty, leftovers of a killed `create` aside."""
     if not os.path.lexists(path):
         return
     try:

@@ -26,7 +26,12 @@ CALLS = {
     "import": [("again", "--checkpoints", "ONE/checkpoints/*", "--step-from", r"(\d+)\.", *IMPORTED)],
     "list": [(".",)],
     "rm": [("GONE", "--yes")],
-    "analyze": [("ONE", "-m", "weight_norm,evil"), ("ONE", "TWO", "-m", "evil", "--csv", "-"), ("BAD",)],
+    "analyze": [
+        ("ONE", "-m", "weight_norm,evil"),
+        ("ONE", "-m", "fails,skips"),
+        ("ONE", "TWO", "-m", "evil", "--csv", "-"),
+        ("BAD",),
+    ],
     "show": [("ONE",), ("ONE", "TWO"), ("BAD",)],
     "verify": [("ONE", "BAD"), ("BAD", "--json")],
     "export": [("ONE", "-o", "-"), ("ONE", "-o", "-", "--wide"), ("BAD", "-o", "-")],
