@@ -147,11 +147,15 @@ class Store(RuleBasedStateMachine):
         return [path for path in found if path.is_file() and not path.is_symlink()]
 
     @precondition(lambda self: self.files())
-    @rule(data=st.data(), kind=st.sampled_from(["flip", "cut", "empty", "delete", "grow", "link"]))
-    def damage(self, data, kind):
-        path = data.draw(st.sampled_from(self.files()))
+    @rule(
+        which=st.integers(0, 99),
+        kind=st.sampled_from(["flip", "cut", "empty", "delete", "grow", "link"]),
+        share=st.integers(0, 999),
+    )
+    def damage(self, which, kind, share):
+        path = self.files()[which % len(self.files())]
         whole = path.read_bytes()
-        at = data.draw(st.integers(0, max(0, len(whole) - 1)))
+        at = len(whole) * share // 1000
         self.forget(path, whole, kind)
         self.damaged = True
         if kind == "delete":
