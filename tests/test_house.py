@@ -32,6 +32,7 @@ FLOORS = [
     ["analysis.plan"],
     ["analysis"],
     ["statistics", "testing"],
+    ["doctor", "scaffold"],
     ["report"],
     ["export"],
     ["reproduce"],
