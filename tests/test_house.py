@@ -33,6 +33,7 @@ FLOORS = [
     ["analysis"],
     ["statistics"],
     ["testing"],
+    ["doctor", "scaffold"],
     ["report"],
     ["export"],
     ["reproduce"],
