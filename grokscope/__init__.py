@@ -21,6 +21,7 @@ from grokscope.errors import (
     SettingError,
     StorageError,
     TrainingError,
+    UnfitBaseline,
     UnknownName,
     UsageError,
 )
@@ -31,14 +32,17 @@ from grokscope.measure import Column, Measure, measure
 if TYPE_CHECKING:
     from grokscope import objective
     from grokscope.analysis import Comparison, Results, analyze, analyze_many
+    from grokscope.analysis.verifying import verify
     from grokscope.export import write_events, write_table
     from grokscope.importing import import_checkpoints
+    from grokscope.models.chain import Chain, relu_chain
     from grokscope.models.network import Network
     from grokscope.plugins import Plugins, load_plugins
     from grokscope.probe import Probe
     from grokscope.report.figures import plot
     from grokscope.report.page import write_report
     from grokscope.run import Run
+    from grokscope.run.verify import Finding
     from grokscope.statistics.phases import Phases, phases
     from grokscope.statistics.predict import Prediction, predict
     from grokscope.statistics.score import Scores, score
@@ -48,10 +52,12 @@ if TYPE_CHECKING:
     from grokscope.training.sweep import Sweep, sweep
 
 __all__ = [
+    "Chain",
     "Column",
     "Comparison",
     "DamagedFile",
     "DataError",
+    "Finding",
     "GrokscopeError",
     "Hypothesis",
     "Measure",
@@ -73,6 +79,7 @@ __all__ = [
     "Sweep",
     "Task",
     "TrainingError",
+    "UnfitBaseline",
     "UnknownName",
     "UsageError",
     "Verdict",
@@ -88,18 +95,22 @@ __all__ = [
     "phases",
     "plot",
     "predict",
+    "relu_chain",
     "score",
     "sweep",
     "task",
     "train",
     "verdicts",
+    "verify",
     "write_events",
     "write_report",
     "write_table",
 ]
 
 _LAZY = {
+    "Chain": "grokscope.models.chain",
     "Comparison": "grokscope.analysis",
+    "Finding": "grokscope.run.verify",
     "Network": "grokscope.models.network",
     "Phases": "grokscope.statistics.phases",
     "Plugins": "grokscope.plugins",
@@ -119,10 +130,12 @@ _LAZY = {
     "phases": "grokscope.statistics.phases",
     "plot": "grokscope.report.figures",
     "predict": "grokscope.statistics.predict",
+    "relu_chain": "grokscope.models.chain",
     "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",
     "train": "grokscope.training",
     "verdicts": "grokscope.statistics.verdicts",
+    "verify": "grokscope.analysis.verifying",
     "write_events": "grokscope.export",
     "write_report": "grokscope.report.page",
     "write_table": "grokscope.export",

@@ -44,7 +44,7 @@ def fit(probe: Probe) -> dict[str, float]:
     for split in ("train", "test"):
         finite = bool(probe.logits(split).isfinite().all())
         values[f"{split}_loss"] = probe.loss(split) if finite else math.nan
-        values[f"{split}_accuracy"] = probe.accuracy(split) if finite else math.nan
+        values[f"{split}_accuracy"] = probe.accuracy(split)
     return values
 
 

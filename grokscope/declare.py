@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from grokscope.errors import PluginError, SettingError, UnknownName
+from grokscope.errors import PluginError, SettingError, UnknownName, described
 
 
 @dataclass(frozen=True)
@@ -312,7 +312,7 @@ def factory_at(kind: str, path: str) -> Factory:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever the module does when it is imported
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = described(error)
         raise PluginError(
             f"{kind} {path} cannot be imported ({reason}): install the package that has it, or put its "
             "folder on PYTHONPATH"

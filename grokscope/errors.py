@@ -7,11 +7,13 @@
     │   ├── DataError            2   a task's data is missing, or not what it must be
     │   └── RunError             2   a directory that is no run, or another run
     ├── StorageError             1   the disk is full or the file cannot be written
+    │   └── ReaderGone         141   ... because whoever read the pipe has stopped: nothing is said
     ├── TrainingError            1   training cannot go on (the loss is not finite)
     ├── DamagedFile              3   a checkpoint, segment or index is not what it should be
     ├── PluginError              3   a plugin failed to import, register or declare itself
     └── MeasureError             3   a measure cannot give its numbers for this checkpoint
         ├── ResultError          3   ... because what it returned is not what it declares
+        ├── UnfitBaseline        3   ... because the checkpoint to compare with cannot be compared with
         └── NotApplicable        0   ... because the question makes no sense for this task or network
 
 Every message says: where - what must be, got what, how to fix.
@@ -22,6 +24,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from typing import Any
+
+MOST_CHARACTERS = 4000  # of a foreign message: enough to understand it
+
+
+def told(error: BaseException) -> str:
+    """Return the error's own text in one line: a plugin's exception may fail to give it, or never end."""
+    try:
+        text = str.__str__(str(error))[:MOST_CHARACTERS]  # an exact str: a subclass of it may do anything
+    except BaseException:  # whatever `__str__` raises
+        return ""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+
+
+def described(error: BaseException) -> str:
+    """Return the error's type and its text in one line."""
+    return f"{type(error).__name__}: {told(error)}".removesuffix(": ")
 
 
 class GrokscopeError(Exception):
@@ -73,6 +91,12 @@ class StorageError(GrokscopeError):
     """A file cannot be written: the disk is full, or permission is missing."""
 
 
+class ReaderGone(StorageError):
+    """The reader of a pipe has stopped reading, as `| head` does: no failure of what was done."""
+
+    exit_code = 141  # as a shell shows a process that SIGPIPE ended
+
+
 class TrainingError(GrokscopeError):
     """Training cannot go on, for example because the loss is not finite."""
 
@@ -97,6 +121,14 @@ class MeasureError(GrokscopeError):
 
 class ResultError(MeasureError):
     """What a measure returned is not what it declares: a mistake in the measure."""
+
+
+class UnfitBaseline(MeasureError):
+    """The baseline's own state makes every comparison with it impossible; the message says what is amiss.
+
+    Raised about `baseline` alone, whatever the checkpoint that is measured. Where the baseline is the last
+    checkpoint the measure is then given the newest one that is not unfit, and the user is told.
+    """
 
 
 class NotApplicable(MeasureError):

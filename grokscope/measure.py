@@ -16,13 +16,16 @@ from grokscope.declare import Parameter, read_parameters, resolve, signature
 from grokscope.errors import PluginError, ResultError
 
 INPUTS = {
-    "weights": "tensors by name; no network is built and no forward pass is run",
+    "weights": "parameters by name, each once, without buffers; no forward pass is run",
     "probe": "the checkpoint brought to life: logits, activations, noised inputs",
     "baseline": "another checkpoint's probe: first, last, previous or a step",
     "rng": "a seeded torch.Generator; asking for it says that the measure is random",
 }
 DIRECTIONS = ("", "up", "down", "peak")
 BASELINES = ("first", "last", "previous")
+MOST_ROWS = 100_000
+MOST_BYTES = 64 << 20  # of one result: its arrays together, or its rows as the table that is stored
+MOST_CHARACTERS = 4096  # of a label or word: every row of a stored table is as wide as the longest
 TIDY_COLUMNS = ("run", "step", "measure", "column", "value")  # what `analyze --long` writes beside labels
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -89,7 +92,11 @@ class Measure:
     def collect(self, outcome: Any) -> list[Row]:
         """Check what the function returned against the declaration and return it as rows.
 
-        Raises ResultError naming the first key that is not declared or value that is not allowed.
+        What comes back is made of exact tuples, floats, texts and arrays, whatever was handed in: a class of
+        the plugin's own does not get into results, nor into another process.
+
+        Raises ResultError naming the first key that is not declared, value that is not allowed, or limit that
+        is exceeded: 100 000 rows, 64 MB of arrays, 64 MB as a table, 4096 characters in a label or word.
         """
         if isinstance(outcome, Mapping):
             outcome = [outcome]
@@ -97,7 +104,17 @@ class Measure:
             raise ResultError(
                 f"{self.name} must return a mapping or yield mappings, got {type(outcome).__name__}"
             )
-        rows = [self._row(item) for item in outcome]
+        rows: list[Row] = []
+        size = 0
+        for item in outcome:
+            rows.append(self._row(item))
+            size += sum(array.nbytes for array in rows[-1].arrays.values())
+            self._refuse_much(len(rows) > MOST_ROWS, f"{MOST_ROWS} rows at most, it goes on after these")
+            self._refuse_much(size > MOST_BYTES, f"at most {MOST_BYTES >> 20} MB of arrays, got more")
+        table = sum(len(row.values) + len(row.arrays) for row in rows) * max(map(_width, rows), default=0)
+        self._refuse_much(
+            table > MOST_BYTES, f"at most {MOST_BYTES >> 20} MB as a table, got {table >> 20}: shorter words"
+        )
         if not rows:
             raise ResultError(f"{self.name} returned no row; where it has no answer it raises NotApplicable")
         if len({row.labels for row in rows}) < len(rows):
@@ -105,6 +122,10 @@ class Measure:
                 f"{self.name} returned two rows with the same labels; per= must tell them apart"
             )
         return rows
+
+    def _refuse_much(self, much: bool, limit: str) -> None:
+        if much:
+            raise ResultError(f"{self.name} must return {limit}")
 
     def _row(self, item: Any) -> Row:
         if not isinstance(item, Mapping):
@@ -116,22 +137,43 @@ class Measure:
                 raise ResultError(f"{self.name} returned {key!r}, which is not declared; declared: {allowed}")
         return Row(
             self._labels(item),
-            {key: _value(columns[key], item[key], self.name) for key in item if key in columns},
-            {key: _array(item[key], f"{self.name}.{key}") for key in item if key in self.arrays},
+            {str.__str__(key): _value(columns[key], item[key], self.name) for key in item if key in columns},
+            {str.__str__(key): _array(item[key], f"{self.name}.{key}") for key in item if key in self.arrays},
         )
 
     def _labels(self, item: Mapping[str, Any]) -> tuple[str, ...]:
         given = [key for key in self.per if key in item]
         if given and len(given) < len(self.per):
             raise ResultError(f"{self.name} returned a row with {given} of the labels {list(self.per)}")
-        return tuple(str(item[key]) for key in given)
+        return tuple(_text(str(item[key]), f"{self.name}: the label {key}") for key in given)
+
+
+def _width(row: Row) -> int:
+    """Return the length of the row's longest text."""
+    words = [value for value in row.values.values() if isinstance(value, str)]
+    return sum(map(len, row.labels)) + max(map(len, words), default=0)
+
+
+def _text(value: str, where: str) -> str:
+    """Return the text as an exact str. Raises ResultError where it cannot be stored and written."""
+    text = str.__str__(value)
+    if len(text) > MOST_CHARACTERS:
+        raise ResultError(f"{where} must have at most {MOST_CHARACTERS} characters, got {len(text)}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ResultError(
+            f"{where} must be text that UTF-8 can hold, got {text!a}: half a surrogate pair; decode "
+            "bytes with errors='replace'"
+        ) from None
+    return text
 
 
 def _value(column: Column, value: Any, where: str) -> float | str:
     if column.text:
         if not isinstance(value, str):
             raise ResultError(f"{where}.{column.name} must be text, got {type(value).__name__}")
-        return value
+        return _text(value, f"{where}.{column.name}")
     try:
         number = float(value) if not isinstance(value, (str, bytes)) else None
     except (TypeError, ValueError, RuntimeError, OverflowError):
@@ -160,13 +202,16 @@ def _described(value: Any) -> str:
 def _array(value: Any, where: str) -> Any:
     import numpy
 
+    size = getattr(value, "nbytes", 0)
+    if isinstance(size, int) and size > MOST_BYTES:  # before it is copied
+        raise ResultError(f"{where} must have at most {MOST_BYTES >> 20} MB, got {size >> 20} MB")
     try:  # a copy: the measure's own array may be memoised, and results outlive the checkpoint
         array = numpy.array(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
     except (TypeError, ValueError) as error:
         raise ResultError(f"{where} must be an array of numbers, got {_described(value)}") from error
     if array.dtype.kind not in "biuf":
         raise ResultError(f"{where} must be an array of numbers, got {array.dtype}")
-    return array
+    return array.view(array.dtype.str)  # without metadata, in which a dtype may carry any object
 
 
 def call_measure(
@@ -212,7 +257,8 @@ def measure(
     Args:
         columns: what it returns.
         per: label keys of rows, for example `["layer"]`.
-        arrays: names and help of arrays stored beside a row.
+        arrays: names and help of arrays stored beside a row. A result may have 64 MB of them, 100 000 rows,
+            and 4096 characters in a label or word.
         version: raise it when the numbers change; stored results of another version are computed again.
         expensive: left out of `analyze` unless asked for.
         source: paper and equation.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional as F
 
@@ -56,10 +58,28 @@ def targets(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def predictions(logits: torch.Tensor) -> torch.Tensor:
-    """Return the predicted class of each example, (n,) int64."""
-    return class_logits(logits).argmax(dim=1)
+    """Return the predicted class of each example, (n,) int64: the largest logit, the first of equal ones.
+
+    Of logits that are not finite none is the largest - argmax would take NaN for it - so that such an example
+    is answered -1, which is no class and no label.
+
+    >>> predictions(torch.tensor([[0.0, 2.0], [3.0, float("nan")], [0.0, float("inf")]]))
+    tensor([ 1, -1, -1])
+    """
+    return class_logits(logits).argmax(dim=1).where(logits.isfinite().all(dim=1), -1)
 
 
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the share of examples whose largest logit is at their label."""
+    """Return the share of examples whose largest logit is at their label; NaN where it is not known of all.
+
+    One example with a logit that is not finite has no answer, and a share of the others would be one of other
+    examples than at the steps before and after: then there is no accuracy. Nor is there of no examples.
+
+    >>> accuracy(torch.tensor([[0.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1]))
+    0.5
+    >>> accuracy(torch.tensor([[0.0, 2.0], [3.0, float("nan")]]), torch.tensor([1, 1]))
+    nan
+    """
+    if not logits.isfinite().all():
+        return math.nan
     return (predictions(logits) == labels).double().mean().item()

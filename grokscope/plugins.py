@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import inspect
+import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any
@@ -20,11 +22,14 @@ import pluggy
 
 from grokscope import hookspecs
 from grokscope.declare import Factory
-from grokscope.errors import PluginError, UnknownName, UsageError
+from grokscope.errors import PluginError, UnknownName, UsageError, described, told
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
+from grokscope.surroundings import Surroundings
 
 GROUP = "grokscope"
+LEFT_OUT = "GROKSCOPE_DISABLE_PLUGINS"  # names of plugins that are not loaded, separated by commas
+LONG_IMPORT = 1.0  # seconds that a plugin may add to every command before that is said
 PREFIX = "grokscope_"
 
 
@@ -40,6 +45,7 @@ class Plugin:
         measures, tasks, models, hypotheses: what it registered; nothing when it is broken.
         problem: why it is broken, in one sentence; empty when it is not.
         error: the exception behind `problem`, for its traceback.
+        seconds: how long it took to import and register.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Plugin:
     hypotheses: tuple[Hypothesis, ...] = ()
     problem: str = ""
     error: BaseException | None = None
+    seconds: float = 0.0
 
     @property
     def origin(self) -> str:
@@ -84,9 +91,11 @@ class Registered:
 class Plugins:
     """Everything that was found, and what the names in `--measure`, tasks and models stand for."""
 
-    def __init__(self, plugins: Iterable[Plugin]) -> None:
+    def __init__(self, plugins: Iterable[Plugin], left_out: Iterable[str] = ()) -> None:
         self.plugins = tuple(plugins)
         """All plugins, also the broken ones."""
+        self.left_out = tuple(left_out)
+        """Names of installed plugins that were not to be loaded."""
         self.registered = tuple(_registered(self.plugins))
         """All measures, in the order of their plugins."""
         self.tasks: Mapping[str, Factory] = {task.name: task for p in self.plugins for task in p.tasks}
@@ -116,6 +125,16 @@ class Plugins:
     def problems(self) -> list[str]:
         """What is wrong, a sentence for each broken plugin."""
         return [f"{plugin.origin} is broken: {plugin.problem}" for plugin in self.broken]
+
+    @property
+    def slow(self) -> list[str]:
+        """Which plugins hold every command up, a sentence for each."""
+        return [
+            f"{plugin.origin} took {plugin.seconds:.1f} s to import, which every command waits for: what is "
+            "heavy should be imported inside its functions"
+            for plugin in self.plugins
+            if plugin.seconds > LONG_IMPORT
+        ]
 
     def select(self, names: Iterable[str] | None = None) -> list[Registered]:
         """Return the measures that `names` stand for, each once, in the order asked for.
@@ -167,12 +186,16 @@ class Plugins:
         for broken in self.broken:
             if broken.name == plugin:
                 return PluginError(f"measure {name!r}: {broken.origin} is broken: {broken.problem}")
+        if plugin in self.left_out:
+            return UsageError(f"measure {name!r}: plugin {plugin} is left out, by --no-plugins or {LEFT_OUT}")
         known = [registered.measure.name for registered in self.registered if registered.plugin == plugin]
         if colon and known:
             return UnknownName(f"measure of plugin {plugin}", measure, known)
         names = {n for r in self.registered for n in (r.plugin, r.title)}
         names |= {r.id for r in self.registered} if colon else set()
         hint = "broken plugins may have it: see `grokscope plugins`" if self.broken else ""
+        if self.left_out:
+            hint = f"{', '.join(self.left_out)} may have it, and is left out by --no-plugins or {LEFT_OUT}"
         return UnknownName("measure or family", name, names, hint)
 
 
@@ -189,19 +212,38 @@ def plugin_names() -> list[str]:
     return [found.plugin.name for found in _installed()]
 
 
-def load_plugins(extra: Iterable[Any] = ()) -> Plugins:
+def left_out() -> list[str]:
+    """Return the names of plugins that the environment says not to load."""
+    return [name.strip() for name in os.environ.get(LEFT_OUT, "").split(",") if name.strip()]
+
+
+def load_plugins(extra: Iterable[Any] = (), *, without: Iterable[str] = ()) -> Plugins:
     """Import every installed plugin and register what it brings; a broken one never ends the host.
+
+    What a plugin changes of the process's global state while it is imported - torch's default type, seed or
+    threads, warning filters, the working directory - is put back.
 
     Args:
         extra: modules or objects with hookimpls to register beside the installed plugins, under the last
             part of their `__name__`.
+        without: names of installed plugins that are not loaded, beside those that the environment variable
+            GROKSCOPE_DISABLE_PLUGINS names.
 
     Only KeyboardInterrupt goes through. Nothing is kept between calls.
     """
     plugins: list[Plugin] = []
-    for candidate in (*_installed(), *map(_extra, extra)):
-        plugins.append(_load(candidate, plugins))
-    return Plugins(plugins)
+    unwanted = {*left_out(), *without}
+    installed = _installed()
+    wanted = [candidate for candidate in installed if candidate.plugin.name not in unwanted]
+    surroundings = Surroundings()
+    try:
+        for candidate in (*wanted, *map(_extra, extra)):
+            plugins.append(_load(candidate, plugins))
+            surroundings.put_back()
+    finally:
+        surroundings.close()
+    names = (candidate.plugin.name for candidate in installed)
+    return Plugins(plugins, dict.fromkeys(name for name in names if name in unwanted))
 
 
 @dataclass(frozen=True)
@@ -264,17 +306,17 @@ def _extra(thing: Any) -> _Found:
 
 def _load(found: _Found, before: Sequence[Plugin]) -> Plugin:
     """Return the plugin with what it brings, or with what is wrong with it."""
-    plugin = found.plugin
+    plugin, start = found.plugin, time.monotonic()
     try:
         _refuse_second_name(plugin, before)
         module = _import(found)
         brought = _brought(plugin, module)
         _refuse_second_factories(brought, before)
-        return brought
+        return replace(brought, seconds=time.monotonic() - start)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # also SystemExit, and whatever else a plugin may raise
-        problem = _one_line(error) if isinstance(error, _Problem) else f"it fails: {_described(error)}"
+        problem = told(error) if isinstance(error, _Problem) else f"it fails: {described(error)}"
         cause = error.__cause__ if isinstance(error, _Problem) else error
         return _broken(plugin, problem, cause)
 
@@ -295,7 +337,7 @@ def _import(found: _Found) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise _Problem(f"it cannot be imported: {_described(error)}") from error
+        raise _Problem(f"it cannot be imported: {described(error)}") from error
 
 
 def _brought(plugin: Plugin, module: Any) -> Plugin:
@@ -308,7 +350,7 @@ def _brought(plugin: Plugin, module: Any) -> Plugin:
     try:
         manager.register(module, name=plugin.name)
     except pluggy.PluginValidationError as error:
-        raise _Problem(f"a hook is not declared as it must be: {_one_line(error)}") from error
+        raise _Problem(f"a hook is not declared as it must be: {told(error)}") from error
     brought = {name: _call_hook(manager, name) for name in hooks}
     if not any(found is not None for found in brought.values()):
         raise _Problem(f"it registers nothing; it must have a function {' or '.join(hooks)} with @hookimpl")
@@ -358,7 +400,7 @@ def _call_hook(manager: pluggy.PluginManager, name: str) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise _Problem(f"{name} fails: {_described(error)}") from error
+        raise _Problem(f"{name} fails: {described(error)}") from error
     if not isinstance(returned, (list, tuple)):
         raise _Problem(f"{name} must return a list, got {type(returned).__name__}")
     return returned
@@ -395,14 +437,3 @@ def _refuse_second_factories(plugin: Plugin, before: Sequence[Plugin]) -> None:
         for item in (*plugin.tasks, *plugin.models):
             if (item.kind, item.name) in taken:
                 raise _Problem(f"its {item.kind} {item.name!r} is also brought by {other.origin}")
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_one_line(error)}".removesuffix(": ")
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        return " ".join(str(error).split())
-    except Exception:  # an exception whose own text cannot be made
-        return ""

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 import torch
 
 from grokscope import objective
+from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
 from grokscope.tasks.task import Task
 
 T = TypeVar("T")
+PROVEN_ON = 16  # examples, beside random inputs
 CHUNK_VALUES = 1 << 25  # encoded values per forward pass: 128 MB in float32
 
 
@@ -97,12 +99,22 @@ class Probe:
         """Return the logits, (n, outputs): the last layer of the matrix information measures."""
         return self.logits(split, sigma)
 
+    def relu_chain(self) -> Chain | None:
+        """Return the network's Linear layers where it is Linear -> ReLU -> ... -> Linear and proven to be,
+        else None: what closed forms for ReLU networks may rest on, whatever the network calls itself."""
+        return self.shared(("relu chain",), lambda: relu_chain(self.model, self.encoded("all")[:PROVEN_ON]))
+
+    def is_linear_in(self, layer: str, weight: torch.Tensor) -> bool:
+        """Return whether the logits are linear in a layer of the trace, with slope `weight` (K, units): seen
+        in their gradients at some examples."""
+        return is_linear_in(self.model, self.encoded("all")[:PROVEN_ON], layer, weight)
+
     def loss(self, split: str) -> float:
         """Return the mean loss on `split`, accumulated in float64."""
         return objective.loss(self.loss_name, self.logits(split).double(), self.labels(split)).item()
 
     def accuracy(self, split: str) -> float:
-        """Return the share of `split` whose largest logit is at its label."""
+        """Return the share of `split` whose largest logit is at its label; NaN if a logit is not finite."""
         return objective.accuracy(self.logits(split), self.labels(split))
 
     def _encode(self, split: str) -> torch.Tensor:
@@ -136,16 +148,16 @@ class NoiseSource:
 
     def __init__(self, seed: str) -> None:
         self.seed = seed
-        self._draws: dict[tuple[str, float, tuple[int, ...]], torch.Tensor] = {}
+        self.draws: dict[tuple[str, float, tuple[int, ...]], torch.Tensor] = {}
 
     def draw(self, split: str, sigma: float, like: torch.Tensor) -> torch.Tensor:
         """Return the standard normal draw in the shape, type and place of `like`."""
         key = (split, float(sigma), tuple(like.shape))
-        if key not in self._draws:
+        if key not in self.draws:
             generator = generator_for("noise", self.seed, split, repr(float(sigma)))
             drawn = torch.randn(like.shape, generator=generator, dtype=torch.float32)
-            self._draws[key] = drawn.to(like.device, like.dtype)
-        return self._draws[key]
+            self.draws[key] = drawn.to(like.device, like.dtype)
+        return self.draws[key]
 
 
 def generator_for(*words: str) -> torch.Generator:

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,17 +73,42 @@ def hostile():
     return module
 
 
-@pytest.fixture
-def stranger(tmp_path):
-    """Make a plugin of one file; `stranger("noisy", source)` is the environment of processes that find it."""
+@pytest.fixture(scope="session")
+def plugin_in():
+    """Make a plugin of one file in a folder: `plugin_in(site, "noisy", source)`."""
 
-    def install(name, source):
-        site = tmp_path / "site"
+    def install(site, name, source):
         metadata = site / f"{name}-1.0.dist-info"
         metadata.mkdir(parents=True)
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (metadata / "entry_points.txt").write_text(f"[grokscope]\n{name} = {name}\n")
         (site / f"{name}.py").write_text(source)
-        return {**os.environ, "PYTHONPATH": str(site)}
 
     return install
+
+
+@pytest.fixture
+def stranger(tmp_path, plugin_in):
+    """Make a plugin of one file; `stranger("noisy", source)` is the environment of processes that find it."""
+
+    def install(name, source):
+        plugin_in(tmp_path / "site", name, source)
+        return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+
+    return install
+
+
+@pytest.fixture
+def plugin_of():
+    """Make a plugin in this process: `plugin_of(f, g)` has the measures f and g, each with one column."""
+
+    def make(*functions):
+        from grokscope import Column, hookimpl, load_plugins, measure
+
+        measures = [measure(columns=[Column("value", "a number")])(function) for function in functions]
+        module = types.ModuleType("mine")
+        module.grokscope_measures = hookimpl(lambda: measures)
+        module.grokscope_measures.__name__ = "grokscope_measures"
+        return load_plugins(extra=[module])
+
+    return make

@@ -1,19 +1,34 @@
 #!/bin/sh
 # Makes a virtual environment, installs grokscope with what its tests need, checks style and types, and runs
-# the tests. Arguments go to pytest: `sh tests/run.sh -m slow` runs the slow reproductions.
+# the tests. Arguments go to pytest: `sh tests/run.sh -m slow` runs the slow reproductions, `-m crash` the
+# harness that kills, fills disks and damages. With --lowest as the first argument it installs the lowest
+# versions that pyproject.toml admits, into another environment, and leaves style and types out.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 venv=${GROKSCOPE_TEST_VENV:-.venv/tests}
+lowest=
+if [ "${1:-}" = --lowest ]; then
+    shift
+    lowest=yes
+    venv=${GROKSCOPE_TEST_VENV:-.venv/lowest}
+fi
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "grokscope needs Python 3.11 or newer; $python is $("$python" --version). Set PYTHON to a newer one." >&2
     exit 2
 }
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --constraint tests/constraints.txt --editable '.[dev]'
-
-"$venv/bin/ruff" check .
-"$venv/bin/ruff" format --check .
-"$venv/bin/mypy"
+install() {
+    "$venv/bin/python" -m pip install --quiet --constraint tests/constraints.txt "$@"
+}
+if [ "$lowest" ]; then
+    "$venv/bin/python" tests/lowest.py > "$venv/lowest.txt"
+    install --constraint "$venv/lowest.txt" --editable '.[dev,bench]'
+else
+    install --editable '.[dev]'
+    "$venv/bin/ruff" check .
+    "$venv/bin/ruff" format --check .
+    "$venv/bin/mypy"
+fi
 exec "$venv/bin/python" -m pytest "$@"

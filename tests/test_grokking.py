@@ -23,17 +23,13 @@ def test_clauw_memorises_first_and_generalises_long_after(run):
     assert 100 < run.grokking_step() <= 500
 
 
-def test_synergy_peaks_after_memorisation_and_before_half_of_the_test_pairs_are_known(run):
-    results = analyze(run, "fit,oinfo")
+def test_synergy_peaks_between_memorising_and_grokking_and_then_falls_while_redundancy_rises(run):
+    results = analyze(run, "oinfo", steps="5:600")
     assert not results.failures
-    synergy = results.columns["oinfo.synergy"]
+    synergy, redundancy = (results.columns[f"oinfo.{name}"] for name in ("synergy", "redundancy"))
     peak = results.steps[synergy.index(max(synergy))]
-    halfway = next(
-        step
-        for step, accuracy in zip(results.steps, results.columns["fit.test_accuracy"], strict=True)
-        if accuracy > 0.5 and step > run.memorisation_step()
-    )
-    assert run.memorisation_step() < peak < halfway
-    assert 0.15 < max(synergy) < 0.3
-    assert synergy[0] < 0.02
-    assert synergy[-1] < max(synergy) / 2
+    assert run.memorisation_step() < peak < run.grokking_step()
+    assert 2.5 < max(synergy) < 4
+    assert synergy[0] < 0.2
+    assert max(synergy[-10:]) < 0.75 * max(synergy)
+    assert redundancy[-1] > 2 * min(redundancy)

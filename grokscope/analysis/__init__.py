@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grokscope.analysis.comparison import Comparison
-from grokscope.analysis.plan import Place, Plan, PlannedCell, make_plan, resolve_parameters
+from grokscope.analysis.ledger import Ledger
+from grokscope.analysis.plan import UNFIT, Place, Plan, PlannedCell, make_plan, resolve_parameters
 from grokscope.analysis.results import Provenance, Results, assemble
-from grokscope.errors import DataError, GrokscopeError, RunError
-from grokscope.plugins import Plugins, load_plugins
+from grokscope.errors import GrokscopeError, SettingError
+from grokscope.plugins import Plugins, left_out, load_plugins
 from grokscope.run import Cell, CellKey, Run
 from grokscope.run.code import Trusted
-
-if TYPE_CHECKING:
-    from grokscope.analysis.engine import Ledger
 
 __all__ = ["Comparison", "Provenance", "Results", "analyze", "analyze_many"]
 
@@ -34,6 +33,8 @@ def analyze(
     refresh: bool = False,
     device: str = "cpu",
     workers: int = 1,
+    isolate: bool = False,
+    timeout: float | None = None,
     data_dir: str | Path | None = None,
     model: str | None = None,
     data: str | None = None,
@@ -52,8 +53,12 @@ def analyze(
         baseline: `first`, `last`, `previous` or a step, for measures that compare two checkpoints.
         refresh: compute and store again what is stored.
         device: where to compute, for example `cpu` or `cuda`.
-        workers: processes, at most one for every four checkpoints; more than one needs a script with a
-            `__main__` guard.
+        workers: processes, at most one for every four checkpoints; 1 computes in this one. Processes of
+            their own load the installed plugins anew, and need a script with a `__main__` guard.
+        isolate: compute in processes of their own also with one worker or few checkpoints, as the command
+            line does: a measure that ends its process, or never comes to an end, costs only its own cell,
+            and one that does so three times is not tried any more.
+        timeout: seconds after which a cell is stopped, and fails; this needs processes of their own too.
         data_dir: where the task's data lies now, if no longer where the run found it.
         model: the run's network, `package.module:factory`, where no plugin brings it: named by the run alone
             it is not imported.
@@ -64,7 +69,7 @@ def analyze(
 
     Raises:
         UsageError: an unknown name or step, or a parameter out of bounds.
-        SettingError: there is no such device.
+        SettingError: there is no such device, or no such timeout.
         RunError: `run` is no run directory, or names code that was not repeated here.
         DataError: the data that the run was trained on is gone, or is another now.
         StorageError: results cannot be stored.
@@ -78,6 +83,8 @@ def analyze(
         refresh=refresh,
         device=device,
         workers=workers,
+        isolate=isolate,
+        timeout=timeout,
         data_dir=data_dir,
         model=model,
         data=data,
@@ -100,6 +107,8 @@ def analyze_many(
     refresh: bool = False,
     device: str = "cpu",
     workers: int = 1,
+    isolate: bool = False,
+    timeout: float | None = None,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
     model: str | None = None,
@@ -116,13 +125,15 @@ def analyze_many(
     Args:
         runs: runs or their directories; one that comes twice is taken once.
         out: keep results in this directory instead, for runs given as directories.
-        measures, steps, settings, baseline, refresh, device, workers, data_dir, model, data, trust, plugins,
-            progress: as for `analyze`.
+        measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, data_dir, model,
+            data, trust, plugins, progress: as for `analyze`.
 
     Raises:
         UsageError: an unknown measure, or a parameter out of bounds.
-        SettingError: there is no such device.
+        SettingError: there is no such device, or no such timeout.
     """
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise SettingError(f"timeout must be a number of seconds above 0, got {timeout!r}")
     plugins = plugins or load_plugins()
     wanted = _Wanted(_names(measures), steps, settings, baseline)
     wanted.check(plugins)
@@ -136,7 +147,11 @@ def analyze_many(
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
     place = Place.of(device, data_dir, Trusted.of(model, data, trust))
-    _compute(list(parts.values()), plugins, place, workers, progress)
+    crew = _Crew(workers, isolate or timeout is not None, timeout)
+    left = list(parts.values())
+    while left:
+        _compute(left, plugins, place, crew, progress)
+        left = [part for part in left if part.turned_to_other_baselines(wanted, plugins)]
     sound = []
     for part in parts.values():
         try:
@@ -169,7 +184,7 @@ class _Wanted:
         """Raise UsageError for what no run can give."""
         resolve_parameters(plugins.select(self.names), plugins, self.settings or {})
 
-    def plan(self, run: Run, plugins: Plugins) -> Plan:
+    def plan(self, run: Run, plugins: Plugins, stored: Mapping[CellKey, Cell]) -> Plan:
         """Return the plan for one run."""
         return make_plan(
             run,
@@ -178,6 +193,7 @@ class _Wanted:
             steps=self.steps,
             settings=self.settings,
             baseline=self.baseline,
+            stored=stored,
         )
 
 
@@ -191,22 +207,41 @@ class _Part:
     missing: dict[int, list[PlannedCell]]
     rebuilt: str
     ledger: Ledger | None = None
+    earlier: list[Ledger] = field(default_factory=list)
 
     @classmethod
     def of(cls, run: Run, wanted: _Wanted, plugins: Plugins, refresh: bool) -> _Part:
         rebuilt = run.refresh_index()
-        plan = wanted.plan(run, plugins)
         stored = {} if refresh else dict(run.cells())
+        plan = wanted.plan(run, plugins, stored)
         return cls(run, plan, stored, plan.missing(stored), rebuilt)
+
+    def turned_to_other_baselines(self, wanted: _Wanted, plugins: Plugins) -> bool:
+        """Plan anew what was compared with a last checkpoint that proved unfit; return if any is left."""
+        if self.ledger is None or self.ledger.trouble:
+            return False
+        unfit = {cell.key.measure for cell in self.ledger.cells if cell.note.startswith(UNFIT)}
+        self.stored |= {cell.key: cell for cell in self.ledger.cells}
+        if not unfit:
+            return False
+        self.plan = wanted.plan(self.run, plugins, self.stored)
+        left = self.plan.missing(self.stored).items()
+        again = {step: [cell for cell in cells if cell.registered.id in unfit] for step, cells in left}
+        self.missing = {step: cells for step, cells in again.items() if cells}
+        if self.missing:
+            self.earlier.append(self.ledger)
+        return bool(self.missing)
 
     def results(self) -> Results:
         """Return what is there now. Raises what kept the run from being measured or stored."""
-        new: Sequence[Cell] = ()
-        failures: Sequence[Any] = ()
+        new: list[Cell] = []
+        failures: list[Any] = []
+        for ledger in [*self.earlier, *([self.ledger] if self.ledger else [])]:
+            if ledger.trouble:
+                raise ledger.trouble
+            new += ledger.cells
+            failures += ledger.failures
         if self.ledger is not None:
-            if self.ledger.trouble:
-                raise self.ledger.trouble
-            new, failures = self.ledger.cells, self.ledger.failures
             self.run.refresh_index()
         return assemble(
             self.run,
@@ -223,21 +258,30 @@ class _Part:
             messages.append(
                 f"{self.run.path} is read-only, so nothing was stored; --out DIRECTORY keeps the results"
             )
-        return [*messages, *self.run.remarks, *self.run.conflicts]
+        return [*messages, *self.plan.messages, *self.run.remarks, *self.run.conflicts]
+
+
+@dataclass(frozen=True)
+class _Crew:
+    """In how many processes cells are computed, and whether in ones of their own at any rate."""
+
+    workers: int
+    isolate: bool
+    timeout: float | None
+
+    def processes(self, checkpoints: int) -> int:
+        """Return how many; 0 is none but this one."""
+        most = min(self.workers, checkpoints // CHECKPOINTS_PER_WORKER)
+        return max(1, most) if self.isolate else most if most > 1 else 0
 
 
 def _compute(
-    parts: Iterable[_Part], plugins: Plugins, place: Place, workers: int, progress: Progress | None
+    parts: Iterable[_Part], plugins: Plugins, place: Place, crew: _Crew, progress: Progress | None
 ) -> None:
     parts = [part for part in parts if part.missing]
     if not parts:
         return
-    from grokscope.analysis import engine, pool
-    from grokscope.device import find_device
-
-    find_device(place.device, "device")
-    checkpoints = [cells for part in parts for cells in part.missing.values()]
-    total, done = sum(map(len, checkpoints)), 0
+    total, done = sum(len(cells) for part in parts for cells in part.missing.values()), 0
 
     def finished(cell: PlannedCell) -> None:
         nonlocal done
@@ -247,33 +291,35 @@ def _compute(
 
     if progress is not None:
         progress(0, total, "", min(parts[0].missing))
-    benches = {}
     for part in parts:
-        part.ledger = engine.Ledger(part.run, keep=part.run.keeps_results)
-        benches[part.run.path] = engine.Bench(part.run, plugins.tasks, plugins.models, place)
-        if _needs_data(part.missing):
-            try:  # one sentence about missing data or code, and not one for every cell
-                benches[part.run.path].check()
-                if part.run.config.get("local") or place.data_dir:
-                    _ = benches[part.run.path].task
-            except (DataError, RunError) as error:
-                part.ledger.trouble = error
-    parts = [part for part in parts if part.ledger and not part.ledger.trouble]
-    workers = min(workers, len(checkpoints) // CHECKPOINTS_PER_WORKER)
-    if workers > 1:
-        chunks = [
-            pool.Chunk(part.ledger, part.missing[step])
-            for part in parts
-            if part.ledger
-            for step in sorted(part.missing)
-        ]
-        pool.execute(chunks, finished, place=place, workers=workers)
-        return
+        part.ledger = Ledger(part.run, keep=part.run.keeps_results)
+    processes = crew.processes(sum(len(part.missing) for part in parts))
+    if processes:
+        _compute_elsewhere(parts, place, processes, crew.timeout, finished)
+    else:
+        _compute_here(parts, plugins, place, finished)
+
+
+def _compute_elsewhere(
+    parts: Sequence[_Part], place: Place, processes: int, timeout: float | None, finished: Any
+) -> None:
+    from grokscope.analysis import workers
+
+    chunks = [
+        workers.Chunk(part.ledger, part.missing[step])
+        for part in parts
+        if part.ledger
+        for step in sorted(part.missing)
+    ]
+    workers.execute(chunks, finished, place=place, workers=processes, timeout=timeout, left_out=left_out())
+
+
+def _compute_here(parts: Sequence[_Part], plugins: Plugins, place: Place, finished: Any) -> None:
+    from grokscope.analysis import engine
+    from grokscope.device import find_device
+
+    find_device(place.device, "device")
     for part in parts:
         assert part.ledger is not None
-        engine.execute(benches[part.run.path], part.missing, part.ledger, finished)
-
-
-def _needs_data(missing: Mapping[int, Any]) -> bool:
-    inputs = {name for cells in missing.values() for cell in cells for name in cell.registered.measure.inputs}
-    return bool(inputs & {"probe", "baseline"})
+        bench = engine.Bench(part.run, plugins.tasks, plugins.models, place)
+        engine.execute(bench, part.missing, part.ledger, finished)

@@ -1,58 +1,57 @@
 """Computes planned cells: each checkpoint is loaded once and brought to life once for all its measures.
 
-This is the only file of the analysis that needs torch; it is imported when something is left to compute.
+This and what it imports is all of the analysis that needs torch; it is imported where something is computed.
 """
 
 from __future__ import annotations
 
 import copy
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from grokscope.analysis.plan import Place, PlannedCell
+from grokscope.analysis.guard import GuardedProbe, Kept, watched_doors
+from grokscope.analysis.interrupts import Interrupts, noted_interrupts
+from grokscope.analysis.ledger import Failure, Ledger, failure
+from grokscope.analysis.plan import UNFIT, Place, PlannedCell
 from grokscope.declare import Factory
 from grokscope.device import threads
 from grokscope.errors import (
+    MOST_CHARACTERS,
     DamagedFile,
     DataError,
     GrokscopeError,
     NotApplicable,
     PluginError,
     RunError,
-    StorageError,
+    UnfitBaseline,
     UnknownName,
+    described,
+    told,
 )
 from grokscope.measure import call_measure
 from grokscope.models.network import Network
-from grokscope.probe import NoiseSource, Probe, generator_for
-from grokscope.run import Cell, CheckpointInfo, Run
+from grokscope.probe import NoiseSource, generator_for
+from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run
 from grokscope.run.code import find_factory, places_of, settings_of
+from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
+from grokscope.surroundings import Surroundings
 from grokscope.tasks.task import Task
 
-SECONDS_BETWEEN_SEGMENTS = 2.0
 HERE = Place()
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A cell that could not be computed; `detail` is the traceback of a plugin's own error."""
+class State:
+    """One checkpoint's tensors: the whole state dict, and the parameters among them, each once."""
 
-    plugin: str
-    distribution: str
-    measure: str
-    step: int
-    message: str
-    detail: str = ""
-
-    def __str__(self) -> str:
-        origin = f"plugin {self.plugin} of {self.distribution}" if self.plugin else "run"
-        return f"{self.measure} at step {self.step} ({origin}): {self.message}"
+    whole: Mapping[str, torch.Tensor]
+    parameters: Mapping[str, torch.Tensor]
 
 
 class Bench:
@@ -72,7 +71,9 @@ class Bench:
         self._data_dir = place.data_dir
         self._trusted = place.trusted
         self._noise = NoiseSource(run.noise_seed)
-        self._baseline: tuple[str, Probe] | None = None
+        self._baseline: tuple[str, GuardedProbe] | None = None
+        self.kept = Kept()
+        """What all checkpoints' measures are given: the task and the noise."""
 
     @cached_property
     def task(self) -> Task:
@@ -81,7 +82,14 @@ class Bench:
             task: Task = self._factory("task").build(**self._settings("task"), **self._places())
         except DataError as error:
             raise DataError(f"{self.run.path} cannot be measured without its data: {error}") from error
-        return task.to(self._device)
+        task = task.to(self._device)
+        self.kept.take("the task (its inputs, labels or split)", task)
+        return task
+
+    @property
+    def may_lack_data(self) -> bool:
+        """Whether the task is read from files."""
+        return bool(self.run.config.get("local") or self._data_dir)
 
     def _places(self) -> dict[str, Any]:
         """Return where things are: as asked for, as recorded while that is there, or else as by default."""
@@ -119,21 +127,56 @@ class Bench:
         dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
         return network.to(self._device, dtype).eval()
 
-    def weights(self, checkpoint: CheckpointInfo) -> dict[str, torch.Tensor]:
-        """Return the checkpoint's parameters by name. Raises DamagedFile."""
-        return self.run.weights(checkpoint.step)
+    @property
+    def expected(self) -> dict[str, torch.Tensor]:
+        """The state dict of the run's network, with whatever values it starts from. Raises DataError."""
+        return self._template.state_dict()
 
-    def probe(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> Probe:
-        """Return a probe of the checkpoint. Raises DamagedFile when its weights are not this network's."""
-        network = copy.deepcopy(self._template)
+    @cached_property
+    def _kinds(self) -> Kinds:
+        return kinds_of(self._template)
+
+    def state(self, checkpoint: CheckpointInfo, *, against_network: bool) -> State:
+        """Return what the checkpoint holds, checked, also against the network where it is built anyway.
+
+        Where the file does not say which of its tensors are parameters, the network is built to know. Raises
+        DamagedFile for tensors that are not the network's, or parameters that are no real numbers.
+        """
+        stored = self.run.load_checkpoint(checkpoint.step)
+        kinds = stored.kinds
+        if kinds is None or against_network:
+            kinds = self._networks_kinds(checkpoint, stored)
+        problem = wrong_types(kinds.of(stored.weights)) or untied(kinds, stored.weights)
+        if problem:
+            raise DamagedFile(f"{checkpoint.file}: {problem}")
+        return State(stored.weights, kinds.of(stored.weights))
+
+    def _networks_kinds(self, checkpoint: CheckpointInfo, stored: Checkpoint) -> Kinds:
+        """Return what the network's tensors are, checked to be the file's; what the file says of itself where
+        the network cannot be built: measures of weights do without it."""
         try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
+            kinds = self._kinds
+        except Exception as error:  # a network of somebody's own may raise anything
+            if stored.kinds is not None:
+                return stored.kinds
             raise DamagedFile(
-                f"{checkpoint.file}: its tensors are not this run's network: {reason}"
+                f"{checkpoint.file} does not say which of its tensors are parameters, and the network that "
+                f"does cannot be built: {told(error)}"
             ) from error
-        return Probe(
+        self._check(checkpoint, stored.weights)
+        return kinds
+
+    def _check(self, checkpoint: CheckpointInfo, state: Mapping[str, torch.Tensor]) -> None:
+        _, problem = differences(self.expected, state)
+        if problem:
+            raise DamagedFile(f"{checkpoint.file}: its tensors are not this run's network: {problem}")
+
+    def probe(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> GuardedProbe:
+        """Return a probe of the checkpoint, whose state dict is `weights`. Raises DamagedFile."""
+        network = copy.deepcopy(self._template)
+        self._check(checkpoint, weights)
+        network.load_state_dict(weights)
+        return GuardedProbe(
             step=checkpoint.step,
             task=self.task,
             model=network,
@@ -142,114 +185,180 @@ class Bench:
             noise=self._noise,
         )
 
-    def baseline(self, checkpoint: CheckpointInfo) -> Probe:
+    def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
         """Return the baseline's probe; the last one asked for is kept, since most measures share it."""
         if self._baseline is None or self._baseline[0] != checkpoint.sha256:
-            self._baseline = (checkpoint.sha256, self.probe(checkpoint, self.weights(checkpoint)))
+            state = self.state(checkpoint, against_network=True)
+            self._baseline = (checkpoint.sha256, self.probe(checkpoint, state.whole))
         return self._baseline[1]
+
+    def keep_noise(self) -> None:
+        """Take in the noise that was drawn since."""
+        for key, drawn in self._noise.draws.items():
+            self.kept.take(f"the noise of {key[0]}", drawn)
+
+    def renew(self) -> None:
+        """Throw everything away that measures were given; it is made anew when it is asked for."""
+        self.__dict__.pop("task", None)
+        self.__dict__.pop("_template", None)
+        self._noise, self._baseline, self.kept = NoiseSource(self.run.noise_seed), None, Kept()
+
+
+def look_for_data(bench: Bench, cells: Sequence[PlannedCell]) -> None:
+    """Raise DataError where the cells need data that is gone, RunError where they need code on the word of
+    the run alone: once, and not for every cell."""
+    inputs = {name for cell in cells for name in cell.registered.measure.inputs}
+    if inputs & {"probe", "baseline"}:
+        bench.check()
+        if bench.may_lack_data:
+            _ = bench.task
+
+
+class Isolation:
+    """What keeps the doings of one cell from the next: global state is put back, and signals get through."""
+
+    def __init__(self, surroundings: Surroundings, interrupts: Interrupts) -> None:
+        self.surroundings, self.interrupts = surroundings, interrupts
+
+
+@contextmanager
+def isolation() -> Iterator[Isolation]:
+    """Compute with one thread for the block; afterwards the process is as it was."""
+    with threads(1), noted_interrupts() as interrupts:
+        surroundings = Surroundings()
+        try:
+            yield Isolation(surroundings, interrupts)
+        finally:
+            surroundings.close()
 
 
 def compute_checkpoint(
-    bench: Bench, cells: Sequence[PlannedCell], finished: Callable[[PlannedCell], None] = lambda cell: None
+    bench: Bench,
+    cells: Sequence[PlannedCell],
+    isolated: Isolation,
+    begun: Callable[[PlannedCell], bool] = lambda cell: True,
 ) -> Iterator[Cell | Failure]:
-    """Yield the result or failure of every cell; all cells are of one checkpoint."""
-    checkpoint = cells[0].checkpoint
+    """Yield the result or failure of every cell; all cells are of one checkpoint.
+
+    `begun` is told before each, and may refuse it: then it yields nothing.
+    """
+    source = _Inputs(bench, cells)
     try:
-        weights = bench.weights(checkpoint)
+        source.load()
     except (GrokscopeError, OSError) as error:
-        yield Failure("", "", "checkpoint", checkpoint.step, str(error))
+        yield Failure("", "", "checkpoint", source.checkpoint.step, told(error))
         return
-    source = _Inputs(bench, checkpoint, weights)
     for cell in cells:
-        yield _compute(bench, cell, source)
-        finished(cell)
+        if begun(cell):
+            yield _compute(cell, source, isolated)
 
 
 class _Inputs:
-    """What a measure's positional names stand for at one checkpoint, made when first asked for."""
+    """What a measure's positional names stand for at one checkpoint, made when first asked for.
 
-    def __init__(self, bench: Bench, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> None:
-        self.bench, self.checkpoint, self.weights = bench, checkpoint, weights
+    They are shared by all measures of the checkpoint, and a measure that changes them is found out.
+    """
+
+    def __init__(self, bench: Bench, cells: Sequence[PlannedCell]) -> None:
+        self.bench, self.checkpoint = bench, cells[0].checkpoint
+        wanted = {name for cell in cells for name in cell.registered.measure.inputs}
+        self._needs_network = bool(wanted & {"probe", "baseline"})
+        self._kept = Kept()
+        self._given: dict[str, GuardedProbe] = {}
 
     @cached_property
-    def probe(self) -> Probe:
-        return self.bench.probe(self.checkpoint, self.weights)
+    def _state(self) -> State:
+        state = self.bench.state(self.checkpoint, against_network=self._needs_network)
+        self._kept.take("the weights", dict(state.parameters))
+        return state
+
+    @cached_property
+    def _probe(self) -> GuardedProbe:
+        return self.bench.probe(self.checkpoint, self._state.whole)
+
+    def load(self) -> None:
+        """Read the checkpoint. Raises DamagedFile."""
+        _ = self._state
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the parameters in a dict of the measure's own."""
+        return dict(self._state.parameters)
+
+    def probe(self) -> GuardedProbe:
+        """Return the checkpoint's probe."""
+        self._given[""] = self._probe
+        return self._probe
+
+    def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
+        """Return the probe of the checkpoint compared with."""
+        self._given["of the baseline, "] = self.bench.baseline(checkpoint)
+        return self._given["of the baseline, "]
+
+    def guarded(self) -> list[Kept]:
+        """Return all that the measure under way can reach."""
+        return [self._kept, self.bench.kept, *(probe.kept for probe in self._given.values())]
+
+    def changes(self, written: set[int]) -> list[str]:
+        """Return in words what the last measure changed; `written` is where it did so past the counters."""
+        found = [str(name) for kept in (self._kept, self.bench.kept) for name in kept.changed(written)]
+        for whose, probe in self._given.items():
+            found += [f"{whose}{what}" for what in probe.changes(written)]
+        self._given.clear()
+        self.bench.keep_noise()
+        return found
+
+    def renew(self) -> None:
+        """Throw everything away that may have been changed; it is made anew from the run's files."""
+        self.__dict__.pop("_state", None)
+        self.__dict__.pop("_probe", None)
+        self._kept = Kept()
+        self.bench.renew()
 
 
-def _compute(bench: Bench, cell: PlannedCell, source: _Inputs) -> Cell | Failure:
+def _compute(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell | Failure:
+    with watched_doors(source.guarded) as doors:
+        outcome = _measured(cell, source, isolated)
+        isolated.surroundings.put_back()
+    isolated.interrupts.raise_any()
+    changes = source.changes(doors.written())
+    if not changes:
+        return outcome
+    source.renew()
+    message = f"it changed {' and '.join(changes)}, which other measures are given too, and must not"
+    if isinstance(outcome, Failure):
+        return failure(cell, f"{outcome.message}; {message}", outcome.detail)
+    return failure(cell, message)
+
+
+def _measured(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell | Failure:
     registered = cell.registered
-    measure = registered.measure
+    noise_seed = source.bench.run.noise_seed
     try:
         rows = call_measure(
-            measure,
+            registered.measure,
             cell.parameters,
-            weights=lambda: source.weights,
-            probe=lambda: source.probe,
-            baseline=lambda: bench.baseline(cell.baseline or cell.checkpoint),
-            rng=lambda: generator_for("measure", bench.run.noise_seed, registered.id, cell.key.parameters),
+            weights=source.weights,
+            probe=source.probe,
+            baseline=lambda: source.baseline(cell.baseline or cell.checkpoint),
+            rng=lambda: generator_for("measure", noise_seed, registered.id, cell.key.parameters),
         )
+    except UnfitBaseline as reason:
+        return Cell(cell.key, cell.checkpoint.step, (), f"{UNFIT}{reason}")
     except NotApplicable as reason:
-        return Cell(cell.key, cell.checkpoint.step, (), str(reason))
+        return Cell(cell.key, cell.checkpoint.step, (), told(reason))
     except GrokscopeError as error:
-        return failure(cell, str(error))
-    except (Exception, SystemExit) as error:  # a plugin that calls sys.exit must not end the others
-        return failure(cell, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return failure(cell, told(error))
+    except BaseException as error:  # also a plugin's own sys.exit or KeyboardInterrupt
+        isolated.interrupts.raise_any()
+        return failure(cell, described(error), _traceback())
     return Cell(cell.key, cell.checkpoint.step, tuple(rows), "")
 
 
-def failure(cell: PlannedCell, message: str, detail: str = "") -> Failure:
-    """Return the failure of one cell, with where its measure comes from."""
-    registered = cell.registered
-    return Failure(
-        registered.plugin,
-        f"{registered.distribution} {registered.version}",
-        registered.title,
-        cell.checkpoint.step,
-        message,
-        detail,
-    )
-
-
-class Ledger:
-    """Puts results away: one segment per finished checkpoint or every two seconds, whichever is later.
-
-    Attributes:
-        cells: what was computed.
-        failures: what could not be.
-        trouble: why nothing can be computed or stored, None while it can.
-    """
-
-    def __init__(self, run: Run, keep: bool = True) -> None:
-        self.run = run
-        self.cells: list[Cell] = []
-        self.failures: list[Failure] = []
-        self.trouble: GrokscopeError | None = None
-        self._keep = keep
-        self._unstored: list[Cell] = []
-        self._last = time.monotonic()
-
-    def take(self, outcome: Cell | Failure) -> None:
-        """Take one result or failure."""
-        if isinstance(outcome, Failure):
-            self.failures.append(outcome)
-            return
-        self.cells.append(outcome)
-        self._unstored.append(outcome)
-
-    def checkpoint_done(self) -> None:
-        """Store what has come together, unless the last segment is younger than two seconds."""
-        if time.monotonic() - self._last >= SECONDS_BETWEEN_SEGMENTS:
-            self.store()
-
-    def store(self) -> None:
-        """Store everything not stored yet."""
-        if self._unstored and self._keep and self.trouble is None:
-            try:
-                self.run.store(self._unstored)
-            except StorageError as error:
-                self.trouble = error
-        self._unstored = []
-        self._last = time.monotonic()
+def _traceback() -> str:
+    try:
+        return traceback.format_exc()[-MOST_CHARACTERS:].encode("utf-8", "backslashreplace").decode()
+    except BaseException:  # whatever the exception does when it is looked at
+        return ""
 
 
 def execute(
@@ -260,12 +369,17 @@ def execute(
 ) -> None:
     """Compute all missing cells in this process; what is done is stored also when it is interrupted."""
     try:
-        with threads(1):
+        with isolation() as isolated:
+            look_for_data(bench, [cell for cells in missing.values() for cell in cells])
             for step in sorted(missing):
-                for outcome in compute_checkpoint(bench, missing[step], finished):
+                done = iter(missing[step])
+                for outcome in compute_checkpoint(bench, missing[step], isolated):
                     ledger.take(outcome)
+                    finished(next(done))
                 ledger.checkpoint_done()
                 if ledger.trouble:
                     return
+    except (DataError, RunError) as error:
+        ledger.trouble = error
     finally:
         ledger.store()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 from grokscope.declare import canonical_json, resolve
 from grokscope.errors import SettingError, UnknownName, UsageError
 from grokscope.plugins import Plugins, Registered
-from grokscope.run import CellKey, CheckpointInfo, Run
+from grokscope.run import Cell, CellKey, CheckpointInfo, Run
 from grokscope.run.code import NOTHING, Trusted
+
+UNFIT = "its baseline is unfit: "  # begins the note of a cell whose measure raised UnfitBaseline
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Plan:
     parameters: Mapping[str, Mapping[str, Any]]
     checkpoints: tuple[CheckpointInfo, ...]
     cells: tuple[PlannedCell, ...]
+    messages: tuple[str, ...] = ()
 
     def missing(self, stored: Mapping[CellKey, Any]) -> dict[int, list[PlannedCell]]:
         """Return the cells that are not stored, by step."""
@@ -74,8 +78,12 @@ def make_plan(
     steps: str = "all",
     settings: Mapping[str, Any] | None = None,
     baseline: str | None = None,
+    stored: Mapping[CellKey, Cell] | None = None,
 ) -> Plan:
     """Return the plan for measures `names` on the selected steps of `run`.
+
+    Where the baseline is the last checkpoint, and what is `stored` says that it is unfit for a measure, or
+    its loss alone is not finite, it is the newest one of which that is not known; the plan's messages say so.
 
     Raises UnknownName and SettingError for what does not exist or is out of bounds.
     """
@@ -83,12 +91,59 @@ def make_plan(
     parameters = resolve_parameters(chosen, plugins, settings or {})
     by_step = {checkpoint.step: checkpoint for checkpoint in run.checkpoints}
     selected = tuple(by_step[step] for step in select_steps(steps, list(by_step)))
+    lasts = _Lasts(run, stored or {})
     cells = tuple(
-        _planned(run, registered, checkpoint, parameters[registered.id], baseline)
+        _planned(run, registered, checkpoint, parameters[registered.id], baseline, lasts)
         for checkpoint in selected
         for registered in chosen
     )
-    return Plan(chosen, parameters, selected, cells)
+    return Plan(chosen, parameters, selected, cells, tuple(lasts.messages))
+
+
+class _Lasts:
+    """Which checkpoint is the last one that a measure can be compared with."""
+
+    def __init__(self, run: Run, stored: Mapping[CellKey, Cell]) -> None:
+        self._run = run
+        self._newest_first = sorted(run.checkpoints, key=lambda found: found.step, reverse=True)
+        self._unfit = {
+            (key.measure, key.version, key.parameters): cell.note.removeprefix(UNFIT)
+            for key, cell in stored.items()
+            if cell.note.startswith(UNFIT)
+        }
+        some = any(math.isfinite(found.train_loss) for found in self._newest_first)
+        self._lost = {f.sha256 for f in self._newest_first if some and not math.isfinite(f.train_loss)}
+        self.messages: dict[str, None] = {}
+
+    def of(self, registered: Registered, parameters: Mapping[str, Any]) -> CheckpointInfo:
+        """Return the newest checkpoint that is not known to be unfit for a measure; the last when all are."""
+        reasons = []
+        for candidate in self._newest_first:
+            reason = self._reason(registered, parameters, candidate)
+            if not reason:
+                break
+            reasons.append(f"step {candidate.step}: {reason}")
+        else:
+            return self._newest_first[0]
+        if reasons:
+            others = f" (and at {len(reasons) - 1} more steps)" if len(reasons) > 1 else ""
+            self.messages[
+                f"{registered.title} is compared with step {candidate.step}, the newest that can be compared "
+                f"with; {reasons[0]}{others}"
+            ] = None
+        return candidate
+
+    def _reason(
+        self, registered: Registered, parameters: Mapping[str, Any], candidate: CheckpointInfo
+    ) -> str:
+        if candidate.sha256 in self._lost:
+            return "its loss is not finite"
+        said = (registered.id, registered.measure.version, _parameters(parameters, candidate))
+        return self._unfit.get(said, "")
+
+
+def _parameters(parameters: Mapping[str, Any], against: CheckpointInfo | None) -> str:
+    return canonical_json({**parameters, **({"@baseline": against.sha256} if against else {})})
 
 
 def resolve_parameters(
@@ -184,16 +239,22 @@ def _planned(
     checkpoint: CheckpointInfo,
     parameters: Mapping[str, Any],
     baseline: str | None,
+    lasts: _Lasts,
 ) -> PlannedCell:
     measure = registered.measure
     against = None
     if "baseline" in measure.inputs:
-        against = choose_baseline(baseline or measure.baseline, checkpoint.step, run.checkpoints)
+        which = baseline or measure.baseline
+        against = (
+            lasts.of(registered, parameters)
+            if which == "last"
+            else choose_baseline(which, checkpoint.step, run.checkpoints)
+        )
     key = CellKey(
         checkpoint=checkpoint.sha256,
         measure=registered.id,
         version=measure.version,
-        parameters=canonical_json({**parameters, **({"@baseline": against.sha256} if against else {})}),
+        parameters=_parameters(parameters, against),
         data=run.data_hash,
         noise=run.noise_seed,
     )

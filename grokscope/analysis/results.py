@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas
 
-    from grokscope.analysis.engine import Failure
+    from grokscope.analysis.ledger import Failure
 
 Value = float | str
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +17,7 @@ from grokscope.cli.analyze import analyze
 from grokscope.cli.export import export
 from grokscope.cli.importing import import_
 from grokscope.cli.measures import measures
+from grokscope.cli.options import with_plugins
 from grokscope.cli.phases import phases
 from grokscope.cli.plot import plot
 from grokscope.cli.plugins import plugins
@@ -28,7 +30,10 @@ from grokscope.cli.show import show
 from grokscope.cli.sweep import sweep
 from grokscope.cli.terminal import Stopped, say
 from grokscope.cli.train import train
-from grokscope.errors import GrokscopeError
+from grokscope.cli.verify import verify
+from grokscope.errors import GrokscopeError, ReaderGone
+from grokscope.report.text import printable
+from grokscope.streams import guarded_streams
 
 app = typer.Typer(
     name="grokscope",
@@ -40,7 +45,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Make runs": {"train": train, "sweep": sweep, "import": import_},
-    "Measure": {"analyze": analyze, "show": show, "export": export},
+    "Measure": {"analyze": analyze, "show": show, "export": export, "verify": verify},
     "See and decide": {
         "plot": plot,
         "score": score,
@@ -51,9 +56,12 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "What there is": {"measures": measures, "plugins": plugins, "recipes": recipes},
 }
+LOAD_NO_PLUGINS = ("show", "recipes")
 for panel, commands in PANELS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(command)
+        app.command(name, rich_help_panel=panel)(
+            command if name in LOAD_NO_PLUGINS else with_plugins(command)
+        )
 
 
 def _version(wanted: bool) -> None:
@@ -76,44 +84,62 @@ def root(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 130 / 143 a signal.
+    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 129 / 130 / 143 a signal, 141
+    where the reader of stdout has gone.
 
     Python processes that it starts do not look for modules in the current folder: it may be a downloaded one.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
+    with guarded_streams():
+        code = _ended()
+    sys.exit(code)
+
+
+def _ended() -> int:
+    """Run the command and return its exit code; every failure has been told."""
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except ReaderGone as gone:
+        return gone.exit_code
     except GrokscopeError as error:
         if os.environ.get("GROKSCOPE_DEBUG"):
-            raise
+            say(traceback.format_exc())
         say(f"grokscope: {error}")
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Stopped as stopped:
-        sys.exit(stopped.code)
+        return stopped.code
     except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)
-    except MemoryError:
+        return 130
+    except typer.Abort:
+        say("grokscope: given up, nothing was changed")
+        return 1
+    except Exception as error:
+        if hasattr(error, "format_message"):
+            return _misused(error)
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Tell of an error that nobody foresaw: of the machine in a sentence, of the code with its traceback."""
+    if isinstance(error, MemoryError):
         say("grokscope: there is not enough memory for this; close other programs, or ask for less at once")
-        sys.exit(1)
-    except OSError as error:
-        if os.environ.get("GROKSCOPE_DEBUG") or error.filename is None:
-            _end_of_bug()
+    elif isinstance(error, OSError) and error.filename and not os.environ.get("GROKSCOPE_DEBUG"):
         say(f"grokscope: {error.filename} cannot be used: {error.strerror or error}")
-        sys.exit(1)
-    except Exception:
-        _end_of_bug()
+    else:
+        say(traceback.format_exc())
+        say(
+            "grokscope: this is a bug in grokscope or in a plugin; please report it to its authors with the "
+            "lines above, the command, and what `grokscope --version` says"
+        )
+    return 1
 
 
-def _end_of_bug() -> NoReturn:
-    """Show the traceback of an error that nobody foresaw, and how to report it."""
-    import traceback
+def _misused(error: Any) -> int:
+    """Show typer's own error; words of the command line in it cannot move anything either."""
+    from typer.rich_utils import rich_format_error
 
-    traceback.print_exc()
-    say(
-        "grokscope: this is a bug in grokscope or in a plugin; please report it to its authors with the "
-        "lines above, the command, and what `grokscope --version` says"
-    )
-    sys.exit(1)
+    error.message = printable(error.message)
+    rich_format_error(error)
+    return int(error.exit_code)

@@ -15,12 +15,13 @@ from grokscope.cli.measuring import (
     Runs,
     Settings,
     Steps,
+    Timeout,
     Workers,
     end,
     measured,
 )
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, deliver, print_data
+from grokscope.cli.terminal import data_width, deliver, print_data, print_json
 from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def analyze(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure the checkpoints of a run, or of several. What is stored already is not computed again.
@@ -67,6 +69,7 @@ def analyze(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
     )
     if found.runs:
         _print(next(iter(found.runs.values())) if len(runs) == 1 else found, csv_file, json, long, per_layer)
@@ -77,12 +80,11 @@ def _print(
     found: Results | Comparison, csv_file: str | None, json: bool, long: bool, per_layer: bool
 ) -> None:
     from grokscope.export import as_dict, csv_text
-    from grokscope.report.text import json_text
 
     if csv_file is not None:
         deliver(csv_text(found, long), csv_file)
     if json:
-        print_data(json_text(list(found.long()) if long else as_dict(found)))
+        print_json(list(found.long()) if long else as_dict(found))
     elif csv_file != "-":
         print_data(_table(found, per_layer))
 

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import Baseline, DataDir, Device, Runs, Settings, Steps, Workers, end, measured
+from grokscope.cli.measuring import (
+    Baseline,
+    DataDir,
+    Device,
+    Runs,
+    Settings,
+    Steps,
+    Timeout,
+    Workers,
+    end,
+    measured,
+)
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import print_data, say, stdout_to_stderr
 from grokscope.cli.trusting import names_code
@@ -58,6 +69,7 @@ def export(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Write the results of runs to a file: Parquet, CSV or JSON; or as event files for TensorBoard.
@@ -75,7 +87,7 @@ def export(
     if tensorboard is not None:
         check_tensorboard()
     if measure is None:
-        _refuse_measuring(settings, baseline, device, data_dir, workers)
+        _refuse_measuring(settings, baseline, device, data_dir, workers, timeout)
         opened, refused = _opened(runs)
         with stdout_to_stderr():
             collected = collect(opened, steps)
@@ -94,6 +106,7 @@ def export(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
     )
     if found.runs:
         _write(collect(found), out, tensorboard, wide, curve)
@@ -106,6 +119,7 @@ def _refuse_measuring(
     device: str,
     data_dir: Path | None,
     workers: int | None,
+    timeout: float | None,
 ) -> None:
     """Refuse what only has a meaning where something is computed."""
     flags = {
@@ -114,6 +128,7 @@ def _refuse_measuring(
         "--device": device != "cpu",
         "--data-dir": data_dir,
         "--workers": workers,
+        "--timeout": timeout,
     }
     for flag, given in flags.items():
         if given:

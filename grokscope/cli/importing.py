@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grokscope.cli.measuring import say_slow
 from grokscope.cli.options import Quiet, key_values
 from grokscope.cli.progress import display
-from grokscope.cli.terminal import print_data, say, stdout_to_stderr
+from grokscope.cli.terminal import print_path, say, stdout_to_stderr
 from grokscope.errors import SettingError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def import_(
     }
     with stdout_to_stderr():
         made = _import(run, given, quiet)
-    print_data(str(made.path))
+    print_path(made.path)
 
 
 def _import(out: Path, given: dict[str, Any], quiet: bool) -> Run:
@@ -88,6 +89,7 @@ def _import(out: Path, given: dict[str, Any], quiet: bool) -> Run:
     from grokscope.plugins import load_plugins
 
     plugins = load_plugins()
+    say_slow(plugins, quiet)
     shown = display("file", quiet)
     try:
         return import_checkpoints(

@@ -25,7 +25,7 @@ def measures(
     from grokscope.report.tables import measure_page, measures_table
 
     if name is None:
-        for problem in plugins.problems:
+        for problem in [*plugins.problems, *plugins.slow]:
             say(problem)
         print_data(measures_table(plugins.select(["all"])))
         return

@@ -55,6 +55,12 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Processes, one thread each. Default: the cores, where it is worth it."),
 ]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS", help="Stop a measure that takes longer at one checkpoint; it counts as failed."
+    ),
+]
 
 
 def measured(
@@ -64,11 +70,13 @@ def measured(
     settings: Iterable[str] | None = None,
     workers: int | None = None,
     device: str = "cpu",
+    plugins: Plugins | None = None,
     **options: Any,
 ) -> Comparison:
     """Return the runs measured, missing cells computed and stored, with progress and messages on stderr.
 
-    `options` are those of `analyze_many`. Raises the error of a single run that cannot be measured.
+    They are computed in processes of their own, so that no measure can end this one. `options` are those of
+    `analyze_many`. Raises the error of a single run that cannot be measured.
     """
 
     def interrupted(signum: int) -> None:
@@ -78,13 +86,18 @@ def measured(
     paths = list(paths)
     with stdout_to_stderr(), cells_progress(quiet) as progress, on_signal(interrupted):
         from grokscope.analysis import analyze_many
+        from grokscope.plugins import load_plugins
 
+        plugins = plugins or load_plugins()
+        say_slow(plugins, quiet)
         try:
             found = analyze_many(
                 paths,
                 settings=key_values(settings or [], "--set"),
                 workers=workers or _worthwhile_workers(device),
+                isolate=True,
                 device=device,
+                plugins=plugins,
                 progress=progress.update,
                 **given(),
                 **options,
@@ -99,6 +112,12 @@ def measured(
         for message in [*results.messages, *results.damaged]:
             say(_of(found, run, message))
     return found
+
+
+def say_slow(plugins: Plugins, quiet: bool) -> None:
+    """Name the plugins that hold every command up."""
+    for sentence in plugins.slow:
+        say(sentence, quiet)
 
 
 def titles(plugins: Plugins, names: str | None) -> list[str]:
@@ -140,9 +159,9 @@ def _of(found: Comparison, run: str, message: str) -> str:
 
 
 def _report_failures(found: Comparison, run: str, results: Results) -> None:
-    grouped: dict[str, list[Any]] = {}
+    grouped: dict[tuple[str, bool], list[Any]] = {}
     for failure in results.failures:
-        grouped.setdefault(failure.measure, []).append(failure)
+        grouped.setdefault((failure.measure, failure.tried), []).append(failure)
     for failures in grouped.values():
         more = f" (and at {len(failures) - 1} more steps)" if len(failures) > 1 else ""
         say(f"failed: {_of(found, run, str(failures[0]))}{more}")

@@ -2,14 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
 
-from grokscope.errors import SettingError
+from grokscope.errors import SettingError, UnknownName
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages but errors.")]
+NoPlugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--no-plugins",
+        metavar="NAME",
+        help="Leave a plugin out, as $GROKSCOPE_DISABLE_PLUGINS does; may be repeated.",
+    ),
+]
+
+
+def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that loads plugins the option to leave some out."""
+    signature = inspect.signature(command, eval_str=True)
+    option = inspect.Parameter(
+        "no_plugins", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=NoPlugins
+    )
+
+    @functools.wraps(command)
+    def run(*args: Any, no_plugins: list[str] | None = None, **options: Any) -> None:
+        with _left_out(no_plugins or []):
+            command(*args, **options)
+
+    parameters = [*signature.parameters.values(), option]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
+
+
+@contextmanager
+def _left_out(names: Iterable[str]) -> Iterator[None]:
+    """Leave plugins out for the block, whoever loads them. Raises UnknownName."""
+    names = [name.strip() for given in names for name in given.split(",")]
+    if not names:
+        yield
+        return
+    from grokscope.plugins import LEFT_OUT, left_out, plugin_names
+
+    known = plugin_names()
+    for name in names:
+        if name not in known:
+            raise UnknownName("plugin", name, known)
+    before = os.environ.get(LEFT_OUT)
+    os.environ[LEFT_OUT] = ",".join([*left_out(), *names])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[LEFT_OUT]
+        else:
+            os.environ[LEFT_OUT] = before
 
 
 def key_values(pairs: Iterable[str], flag: str) -> dict[str, str]:

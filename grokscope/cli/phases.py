@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.measuring import DataDir, Device, Runs, Settings, Steps, Workers, end, measured
+from grokscope.cli.measuring import DataDir, Device, Runs, Settings, Steps, Timeout, Workers, end, measured
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, print_data
+from grokscope.cli.terminal import data_width, print_data, print_json
 from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
@@ -29,11 +29,15 @@ def phases(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Show the phases of Clauw et al.: feature learning, emergence (also delayed), divergence, decoupling.
 
-    They are found from synergy, redundancy and test loss; what is not measured yet is measured and stored.
+    They are the rises and falls of smoothed synergy that are more than its noise, named by redundancy and
+    test loss; the rule is printed below the table. Where there is none, as in noise, there is nothing to see.
+
+    What is not measured yet is measured and stored.
     """
     from grokscope.analysis.results import split_name
     from grokscope.statistics.phases import phases as found_in
@@ -47,6 +51,7 @@ def phases(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
     )
     if found.runs:
         by_run = {
@@ -54,9 +59,7 @@ def phases(
             for run, results in found.runs.items()
         }
         if json:
-            from grokscope.report.text import json_text
-
-            print_data(json_text(_as_dict(by_run)))
+            print_json(_as_dict(by_run))
         else:
             from grokscope.report.phases import phases_table
 

@@ -15,6 +15,7 @@ from grokscope.cli.measuring import (
     Runs,
     Settings,
     Steps,
+    Timeout,
     Workers,
     end,
     measured,
@@ -75,6 +76,7 @@ def plot(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Draw accuracies and measures of a run, or of several, over the steps.
@@ -85,19 +87,27 @@ def plot(
 
     Without -o the figure is drawn in the terminal. What is not measured yet is computed and stored.
     """
-    kind = _format(file)
+    from grokscope.report.figures import format_of
+
+    kind = format_of(file) if file is not None else ""
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
     pair = _pair(pareto)
+    from grokscope.plugins import load_plugins
+    from grokscope.report.figures.columns import measures_of
+
+    plugins = load_plugins()
     found = measured(
         runs,
         quiet=quiet,
-        measures=_measures(pair or names),
+        measures=measures_of(pair or names, plugins),
         steps=steps,
         settings=settings,
         baseline=baseline,
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
+        plugins=plugins,
     )
     for measure_name, why in _notes(found):
         say(f"{measure_name} does not apply: {why}", quiet)
@@ -115,28 +125,11 @@ def plot(
     end(found)
 
 
-def _format(file: Path | None) -> str:
-    """The format that a file's name asks for."""
-    from grokscope.report.figures import FORMATS
-
-    kind = file.suffix.removeprefix(".").lower() if file else ""
-    if file and kind not in FORMATS:
-        raise UsageError(f"-o must end in .{', .'.join(FORMATS[:-1])} or .{FORMATS[-1]}, got {file}")
-    return kind
-
-
 def _pair(names: str | None) -> list[str] | None:
     pair = [name.strip() for name in names.split(",")] if names is not None else None
     if pair is not None and (len(pair) != 2 or not all(pair)):
         raise UsageError(f"--pareto must be two columns, for example synergy,redundancy, got {names!r}")
     return pair
-
-
-def _measures(names: list[str]) -> list[str]:
-    from grokscope.plugins import load_plugins
-    from grokscope.report.figures.columns import measures_of
-
-    return measures_of(names, load_plugins())
 
 
 def _notes(found: Comparison) -> dict[tuple[str, str], None]:
@@ -155,9 +148,9 @@ def _show(found: Comparison, names: list[str], options: dict[str, Any]) -> None:
 
 def _write(found: Comparison, names: list[str], options: dict[str, Any], file: Path, kind: str) -> None:
     from grokscope.report.figures import picture, plot
-    from grokscope.run.files import atomic_write
+    from grokscope.run.outputs import write_output
 
-    atomic_write(file, picture(plot(found, names, **options), kind))
+    write_output(file, picture(plot(found, names, **options), kind))
 
 
 def _phases(found: Comparison) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from grokscope.cli.measuring import (
     Names,
     Settings,
     Steps,
+    Timeout,
     Workers,
     end,
     measured,
 )
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, deliver, print_data, say, stdout_to_stderr
+from grokscope.cli.terminal import data_width, deliver, print_data, print_json, say, stdout_to_stderr
 from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def predict(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Early warning: which measure, before grokking shows, tells the runs that will grok, and when.
@@ -100,6 +102,8 @@ def predict(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
+        plugins=plugins,
     )
     failed = False
     if found.runs:
@@ -133,9 +137,7 @@ def _print(prediction: Prediction, came_out: list[Verdict], csv_file: str | None
     if csv_file is not None:
         deliver(predictions.prediction_csv(prediction), csv_file)
     if json:
-        from grokscope.report.text import json_text
-
-        print_data(json_text(predictions.as_dict(prediction, came_out)))
+        print_json(predictions.as_dict(prediction, came_out))
     elif csv_file != "-":
         print_data(predictions.prediction_table(prediction, data_width()))
         print_data("")

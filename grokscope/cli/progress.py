@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from grokscope.cli.terminal import say, stderr_console
+from grokscope.report.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -82,14 +83,15 @@ class Bar:
 
     def show(self, done: int, total: int, words: str) -> None:
         """Redraw."""
+        shown = printable(words)
         if self._task is None:
             self._progress.start()
-            self._task = self._progress.add_task("", total=total, completed=done, words=words, rate="")
+            self._task = self._progress.add_task("", total=total, completed=done, words=shown, rate="")
             self._start, self._first = time.monotonic(), done
             return
         seconds = time.monotonic() - self._start
         rate = f"{(done - self._first) / seconds:.1f}/s" if seconds > 0 else ""
-        self._progress.update(self._task, completed=done, total=total, words=words, rate=rate)
+        self._progress.update(self._task, completed=done, total=total, words=shown, rate=rate)
 
     def stop(self) -> None:
         """Take the bar away."""

@@ -15,6 +15,7 @@ from grokscope.cli.measuring import (
     Runs,
     Settings,
     Steps,
+    Timeout,
     Workers,
     end,
     measured,
@@ -48,6 +49,7 @@ def report(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Write a report of runs as one HTML file, which opens in any browser, offline and without a server.
@@ -70,6 +72,7 @@ def report(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
         plugins=plugins,
     )
     if found.runs:
@@ -80,5 +83,6 @@ def report(
             per_layer=per_layer,
             pareto=[name.strip() for name in pareto.split(",")] if pareto else None,
         )
-        say(f"{written}: {written.stat().st_size / 1e6:.2f} MB", quiet)
+        if written.is_file():
+            say(f"{written}: {written.stat().st_size / 1e6:.2f} MB", quiet)
     end(found)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import Device
+from grokscope.cli.measuring import Device, Timeout
 from grokscope.cli.options import Quiet
 from grokscope.cli.progress import Display, display
-from grokscope.cli.terminal import Stopped, on_signal, print_data, say, stdout_to_stderr
+from grokscope.cli.terminal import Stopped, on_signal, print_data, print_json, say, stdout_to_stderr
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,15 @@ def reproduce(
         int | None,
         typer.Option(min=1, metavar="N", help="How many seeds, from 0. Default: the figure's own."),
     ] = None,
+    readings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Readings of the paper to judge the claim under: names, primary or all. "
+            "Default: all; primary with --quick.",
+            show_default=False,
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -51,6 +60,7 @@ def reproduce(
             min=1, help="Processes, one thread each. Default: one for every core.", show_default=False
         ),
     ] = None,
+    timeout: Timeout = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a page.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -58,22 +68,36 @@ def reproduce(
 
     The same command again goes on where it was interrupted, and reuses what is done.
 
+    Where a paper leaves something open the claim is judged under each reading of it; the first is drawn.
+
     Where MNIST or IMDb is not at hand, the task digits stands in, and that is said.
     """
     if list_all or figure is None:
         _list(list_all)
         return
-    path = _figure_file(file, figure, quick)
+    path, kind = _figure_file(file, figure, quick)
     reproduced = _reproduce(
-        figure, quiet, quick=quick, seeds=seeds, out=out, data_dir=data_dir, device=device, workers=workers
+        figure,
+        quiet,
+        quick=quick,
+        seeds=seeds,
+        readings=readings,
+        out=out,
+        data_dir=data_dir,
+        device=device,
+        workers=workers,
+        isolate=True,
+        timeout=timeout,
     )
     from grokscope.report.figures import picture
-    from grokscope.report.text import json_text
     from grokscope.reproduce.account import as_dict, reproduction_page
-    from grokscope.run.files import atomic_write
+    from grokscope.run.outputs import write_output
 
-    atomic_write(path, picture(reproduced.draw(), path.suffix[1:].lower()))
-    print_data(json_text(as_dict(reproduced)) if json else reproduction_page(reproduced))
+    write_output(path, picture(reproduced.draw(), kind))
+    if json:
+        print_json(as_dict(reproduced))
+    else:
+        print_data(reproduction_page(reproduced))
     say(f"figure: {path}", quiet)
     for failure in reproduced.failures:
         say(f"failed: {failure}")
@@ -90,19 +114,18 @@ def _list(wanted: bool) -> None:
     print_data(figures_table(figures().values()))
 
 
-def _figure_file(file: Path | None, figure: str, quick: bool) -> Path:
-    """Where the figure is written; refused before anything is trained."""
-    from grokscope.report.figures import FORMATS, require_matplotlib
+def _figure_file(file: Path | None, figure: str, quick: bool) -> tuple[Path, str]:
+    """Where the figure is written, and its format; refused before anything is trained."""
+    from grokscope.report.figures import format_of, require_matplotlib
     from grokscope.reproduce import find_figure
 
     find_figure(figure)
     require_matplotlib()
     path = file or Path(f"{figure}{'-quick' if quick else ''}.png")
-    if path.suffix[1:].lower() not in FORMATS:
-        raise UsageError(f"-o must end in .{', .'.join(FORMATS)}, got {path}")
+    kind = format_of(path)
     if not path.parent.is_dir():
         raise UsageError(f"-o must be in a directory that exists, got {path}")
-    return path
+    return path, kind
 
 
 def _reproduce(figure: str, quiet: bool, **options: object) -> Reproduction:

@@ -16,6 +16,7 @@ from grokscope.cli.measuring import (
     Runs,
     Settings,
     Steps,
+    Timeout,
     Workers,
     end,
     measured,
@@ -23,7 +24,7 @@ from grokscope.cli.measuring import (
     with_measure_of,
 )
 from grokscope.cli.options import Quiet
-from grokscope.cli.terminal import data_width, deliver, print_data
+from grokscope.cli.terminal import data_width, deliver, print_data, print_json
 from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def score(
     device: Device = "cpu",
     data_dir: DataDir = None,
     workers: Workers = None,
+    timeout: Timeout = None,
     quiet: Quiet = False,
 ) -> None:
     """Say which measure changes before test accuracy, how early, how surely, and beyond the weight norm.
@@ -101,6 +103,7 @@ def score(
         device=device,
         data_dir=data_dir,
         workers=workers,
+        timeout=timeout,
         plugins=plugins,
     )
     if found.runs:
@@ -128,14 +131,12 @@ def _columns(found: Comparison, asked: Sequence[str], control: str, per_layer: b
 
 
 def _print(scores: Scores, found: Comparison, csv_file: str | None, summary: bool, json: bool) -> None:
-    from grokscope.report.text import json_text
-
     if csv_file is not None:
         from grokscope.report.scores import scores_csv
 
         deliver(scores_csv(scores, found, summary), csv_file)
     if json:
-        print_data(json_text(scores.as_dict()))
+        print_json(scores.as_dict())
     elif csv_file != "-":
         from grokscope.report.scores import scores_table
 

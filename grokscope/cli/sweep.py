@@ -12,7 +12,7 @@ import typer
 
 from grokscope.cli.options import Quiet, key_values
 from grokscope.cli.progress import display, sweep_words
-from grokscope.cli.terminal import on_signal, print_data, say, stdout_to_stderr
+from grokscope.cli.terminal import on_signal, print_path, say, stdout_to_stderr
 
 if TYPE_CHECKING:
     from grokscope.training.sweep import Sweep, SweepProgress
@@ -69,8 +69,8 @@ def sweep(
     signals: list[int] = []
     with stdout_to_stderr(), on_signal(signals.append):
         done = _sweep(task, signals, quiet, recipe=recipe, out=out, workers=workers, **given)
-    if done.finished:
-        print_data("\n".join(map(str, done.finished)))
+    for path in done.finished:
+        print_path(path)
     _report_failures(done)
     if signals and done.stopped:
         again = shlex.join(["grokscope", *sys.argv[1:]])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -23,23 +23,52 @@ def stderr_console() -> Console:
 
 
 def print_data(content: RenderableType | str) -> None:
-    """Print data on stdout: rich tables and text; rich honours NO_COLOR and the terminal's width."""
+    """Print data on stdout: rich tables and text; rich honours NO_COLOR and the terminal's width.
+
+    Raises StorageError where stdout does not take it.
+    """
     if isinstance(content, str):
-        sys.stdout.write(content if content.endswith("\n") else content + "\n")
+        from grokscope.report.text import without_controls
+
+        sys.stdout.write(without_controls(content).removesuffix("\n") + "\n")
+        sys.stdout.flush()
         return
     from rich.console import Console
 
     Console(highlight=False).print(content)
 
 
+def print_json(value: Any) -> None:
+    """Print `value` as JSON on stdout; what stdout's encoding cannot hold is escaped, so nothing is lost."""
+    from grokscope.report.text import json_text
+
+    text = json_text(value)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json_text(value, ascii=True)
+    print_data(text)
+
+
+def print_path(path: Path) -> None:
+    """Print a path on stdout: on a terminal what can be shown of it, to a script its very bytes."""
+    from grokscope.report.text import printable
+
+    if sys.stdout.isatty() or not hasattr(sys.stdout, "write_bytes"):
+        print_data(printable(str(path)))
+    else:
+        sys.stdout.write_bytes(os.fsencode(path) + b"\n")
+        sys.stdout.flush()
+
+
 def deliver(content: str, file: str) -> None:
-    """Write text to a file, which appears whole; `-` is stdout."""
+    """Write text to a file, pipe or device; `-` is stdout. Raises StorageError."""
     if file == "-":
         print_data(content)
         return
-    from grokscope.run.files import atomic_write
+    from grokscope.run.outputs import write_output
 
-    atomic_write(Path(file), content.encode())
+    write_output(file, content.encode("utf-8", "replace"))
 
 
 def data_width() -> int:
@@ -60,13 +89,16 @@ def say(message: str, quiet: bool = False) -> None:
 @contextmanager
 def stdout_to_stderr() -> Iterator[None]:
     """Send file descriptor 1 to stderr, so that a plugin may print as it likes and data stays clean."""
-    sys.stdout.flush()
+    stdout = sys.stdout
+    stdout.flush()
     saved = os.dup(1)
     os.dup2(2, 1)
+    sys.stdout = sys.stderr
     try:
         yield
     finally:
-        sys.stdout.flush()
+        sys.stdout = stdout
+        stdout.flush()
         os.dup2(saved, 1)
         os.close(saved)
 
@@ -81,8 +113,13 @@ class Stopped(BaseException):
 
 @contextmanager
 def on_signal(act: Callable[[int], None]) -> Iterator[None]:
-    """Call `act` at the first SIGINT or SIGTERM; a second signal ends the process at once."""
-    signals = (signal.SIGINT, signal.SIGTERM)
+    """Call `act` at the first SIGINT, SIGTERM or SIGHUP; a second signal ends the process at once.
+
+    A SIGHUP that is ignored, as under nohup, stays so.
+    """
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
     before = {signum: signal.getsignal(signum) for signum in signals}
 
     def first(signum: int, frame: FrameType | None) -> None:

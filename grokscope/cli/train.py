@@ -11,7 +11,7 @@ import typer
 
 from grokscope.cli.options import Quiet, key_values
 from grokscope.cli.progress import display, training_words
-from grokscope.cli.terminal import on_signal, print_data, say, stdout_to_stderr
+from grokscope.cli.terminal import on_signal, print_path, say, stdout_to_stderr
 
 if TYPE_CHECKING:
     from grokscope.run import Run
@@ -241,7 +241,7 @@ def train(
     signals: list[int] = []
     with stdout_to_stderr(), on_signal(signals.append):
         run, finished = _train(task, recipe, given, out, threads, signals, quiet)
-    print_data(str(run.path))
+    print_path(run.path)
     if signals and not finished:
         again = shlex.join(["grokscope", *sys.argv[1:]])
         say(f"stopped at step {run.steps[-1] if run.steps else 0}; to go on: {again}")

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from grokscope.errors import UsageError
+from grokscope.errors import StorageError, UsageError
 from grokscope.export.collected import CURVE, Collected, Exported, Share, collect, finite_points
 from grokscope.report.text import json_text, printable
-from grokscope.run.files import atomic_write, make_folder
+from grokscope.run.files import make_folder
+from grokscope.run.outputs import write_output
 
 FILE = "events.out.tfevents.0000000000.grokscope"  # always the same: a second export replaces the first
 FORMAT = "brain.Event:2"  # the first event of every file says so
@@ -36,17 +37,26 @@ def write_events(found: Exported | Collected, folder: str | Path, *, steps: str 
     Raises:
         UsageError: tensorboard is missing, or one scalar would need two values at one step.
         RunError: a directory is no run.
-        StorageError: a file cannot be written.
+        StorageError: a file cannot be written, or is a link.
     """
     check_tensorboard()
     collected = collect(found, steps)
     scalars = [_scalars(collected, share) for share in collected.shares]
     written = []
     for share, name, points in zip(collected.shares, _folders(collected), scalars, strict=True):
-        make_folder(Path(folder, name))
-        atomic_write(Path(folder, name, FILE), _file(share, points))
-        written.append(Path(folder, name, FILE))
+        place = Path(folder, name)
+        make_folder(place)
+        _refuse_links(place, place / FILE)
+        write_output(place / FILE, _file(share, points))
+        written.append(place / FILE)
     return written
+
+
+def _refuse_links(*places: Path) -> None:
+    """The user named the folder; where a link in it leads, nobody has named."""
+    for place in places:
+        if place.is_symlink():
+            raise StorageError(f"{place} cannot be written: it is a link, and no link is followed there")
 
 
 def check_tensorboard() -> None:

@@ -12,7 +12,7 @@ from grokscope.errors import UsageError
 from grokscope.export.collected import CURVE, Collected, Exported, Share, collect, finite_points
 from grokscope.report.text import csv_of, json_text
 from grokscope.run.curves import METRICS
-from grokscope.run.files import atomic_write
+from grokscope.run.outputs import is_stream, write_output
 from grokscope.run.tidy import Value
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def write_table(
     Args:
         found: a Comparison or Results for what was measured, or a run, several, or their directories for
             everything that is stored in them; nothing is computed.
-        path: where to write; at any moment it is the old file or the new one.
+        path: where to write; a file is at any moment the old one or the new one, a link, pipe or device is
+            written to.
         wide: one row per run and step.
         steps: which checkpoints, as for `analyze`.
         curve: also losses and accuracies of training, as the measure `curve`, or as four columns when wide.
@@ -67,12 +68,15 @@ def write_table(
     """
     kind = table_kind(path)
     collected = collect(found, steps)
-    atomic_write(path, encoded(wide_table(collected, curve) if wide else long_table(collected, curve), kind))
+    write_output(path, encoded(wide_table(collected, curve) if wide else long_table(collected, curve), kind))
 
 
 def table_kind(path: str | Path) -> str:
-    """Return the format that a file's name asks for. Raises UsageError for another."""
-    kind = Path(path).suffix.lower().removeprefix(".")
+    """Return the format that a file's name asks for, CSV for a pipe or device whose name asks for none.
+
+    Raises UsageError for another.
+    """
+    kind = Path(path).suffix.lower().removeprefix(".") or ("csv" if is_stream(path) else "")
     if kind not in KINDS:
         raise UsageError(f"a table's file must end in {', '.join('.' + each for each in KINDS)}, got {path}")
     if kind == "parquet":

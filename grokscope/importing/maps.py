@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grokscope.errors import UnknownName, UsageError
+from grokscope.run.kinds import differences, kinds_of, untied, wrong_types
 from grokscope.run.layout import Rule, arrange, read_rule
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from grokscope.models.network import Network
 
 PREFIXES = ("model", "net", "network", "module", "_orig_mod")
 
@@ -67,7 +70,7 @@ class Table:
 
 def choose(
     state: Mapping[str, Tensor],
-    expected: Mapping[str, Tensor],
+    network: Network,
     layout: str,
     rename: Sequence[Rule],
     where: str,
@@ -76,7 +79,7 @@ def choose(
 
     Args:
         state: the file's tensors by its names.
-        expected: the network's tensors by its names.
+        network: the network that they must be of.
         layout: `auto`, `own`, `nanda` or `transformer_lens`.
         rename: the rules that were given.
         where: the file, for the message.
@@ -89,8 +92,8 @@ def choose(
     for rule in rename:
         if not any(rule.matches(name) for name in state):
             raise UnknownName("tensor to rename", rule.old, state)
-    tables = list(_tables(state, expected, layout, rename))
-    complaints = [complaint(state, table.rules, expected) for table in tables]
+    tables = list(_tables(state, network.state_dict(), layout, rename))
+    complaints = [complaint(state, table.rules, network) for table in tables]
     best = min(range(len(tables)), key=lambda place: complaints[place][0])
     if complaints[best][0]:
         raise UsageError(
@@ -123,39 +126,16 @@ def _rules(
             yield rule
 
 
-def complaint(
-    state: Mapping[str, Tensor], rules: Sequence[Rule], expected: Mapping[str, Tensor]
-) -> tuple[int, str]:
+def complaint(state: Mapping[str, Tensor], rules: Sequence[Rule], network: Network) -> tuple[int, str]:
     """Return how many things are wrong with `state` under `rules`, and what: (0, "") when it fits."""
+    kinds, expected = kinds_of(network), network.state_dict()
     try:
-        found = arrange(state, rules)
+        found = kinds.whole(arrange(state, rules))
     except ValueError as error:
         return len(expected) + 1, str(error)
-    unknown = [_with_shape(name, tensor) for name, tensor in found.items() if name not in expected]
-    missing = [_with_shape(name, tensor) for name, tensor in expected.items() if name not in found]
-    both = [(name, expected[name], tensor) for name, tensor in found.items() if name in expected]
-    wrong = [
-        f"{name} must be {tuple(own.shape)}, got {tuple(tensor.shape)}"
-        for name, own, tensor in both
-        if own.shape != tensor.shape
-    ]
-    kinds = [
-        f"{name} must hold numbers like {own.dtype}, got {tensor.dtype}"
-        for name, own, tensor in both
-        if own.is_floating_point() != tensor.is_floating_point()
-    ]
-    parts = [("missing: ", missing), ("unknown: ", unknown), ("", wrong), ("", kinds)]
-    words = "; ".join(f"{title}{_some(names)}" for title, names in parts if names)
-    return len(unknown) + len(missing) + len(wrong) + len(kinds), words
-
-
-def _with_shape(name: str, tensor: Tensor) -> str:
-    return f"{name} {tuple(tensor.shape)}"
-
-
-def _some(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    count, words = differences(expected, found)
+    problem = "" if count else wrong_types(kinds.of(found)) or untied(kinds, found)
+    return (1, problem) if problem else (count, words)
 
 
 def written(rule: Rule) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory
 from grokscope.device import threads
-from grokscope.errors import DamagedFile, UsageError
+from grokscope.errors import DamagedFile, UnknownName, UsageError, described
 from grokscope.importing.maps import Table, choose, complaint, written
 from grokscope.importing.setup import Setup, set_up
 from grokscope.importing.sources import SAFETENSORS, Source, find, read
@@ -19,6 +20,7 @@ from grokscope.plugins import load_plugins
 from grokscope.run import Run
 from grokscope.run.curves import METRICS
 from grokscope.run.imported import Record, contents
+from grokscope.run.kinds import Kinds, kinds_of
 from grokscope.run.layout import Rule, arrange, as_type, read_rules
 
 if TYPE_CHECKING:
@@ -93,23 +95,26 @@ def import_checkpoints(
         models = plugins.models if models is None else models
     setup = set_up(task, model, settings or {}, tasks, models)
     reader = Reader(setup, layout, read_rules(rename))
+    reader.begin(paths[0])
     with threads(1):
         found = _distinct(_check(paths, reader, rule, progress or (lambda *_: None)), link, notify)
     for sentence in reader.remarks:
         notify(sentence)
+    settled = reader.setup.config
     config = {
         "recipe": "imported",
-        **setup.config,
-        "training": {**setup.config["training"], "dtype": reader.dtype, "steps": found[-1].record.step},
+        **settled,
+        "training": {**settled["training"], "dtype": reader.dtype, "steps": found[-1].record.step},
         "imported": {
             "layout": reader.table.layout,
             "rename": [written(rule) for rule in reader.table.rules],
             "link": link,
             "contents": contents([item.record for item in found]),
+            **({"stored": reader.stored} if reader.stored != reader.dtype else {}),
         },
     }
     run = Run.create(out, config)
-    run.save_import([item.record for item in found])
+    run.save_import([item.record for item in found], reader.kinds)
     _write(run, reader, found)
     run.refresh_index()
     return run
@@ -132,14 +137,35 @@ class Reader:
     """
 
     def __init__(self, setup: Setup, layout: str, rename: Sequence[Rule]) -> None:
-        self._task, self._network, self._loss = setup.task, setup.network, setup.loss
+        self.setup = setup
         self._layout, self._rename = layout, rename
-        self._expected = setup.network.state_dict()
         self._last: Source | None = None
         self._cannot_run = False
+        self._numbers: set[str] = set()
+        self._infinite: dict[int, str] = {}
+        self._remarks: list[str] = []
+        self.kinds: Kinds
         self.table: Table
         self.dtype = ""
-        self.remarks: list[str] = []
+
+    @property
+    def stored(self) -> str:
+        """The types of the parameters in the files, in words."""
+        return " and ".join(sorted(self._numbers))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the user should know of what was read, a sentence each."""
+        said = list(self._remarks)
+        if self.stored != self.dtype:
+            said.append(f"the checkpoints hold {self.stored} numbers; they are measured in {self.dtype}")
+        if self._infinite:
+            steps = sorted(self._infinite)
+            said.append(
+                f"the weights at {_steps(steps)} are not finite ({self._infinite[steps[0]]}): there is no "
+                "accuracy where logits are not"
+            )
+        return said
 
     def read(self, path: Path) -> Source:
         """Return what `path` holds; the file read last is kept, since one file may hold all."""
@@ -148,31 +174,68 @@ class Reader:
             self._last = read(path)
         return self._last
 
-    def weights(self, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-        """Return the network's weights. Raises UsageError with names and shapes when they are not these."""
-        if not self.dtype:
-            self._begin(state, where)
-        wrong, words = complaint(state, self.table.rules, self._expected)
-        if wrong:
-            raise UsageError(f"{where} does not fit the network (map {self.table.layout}): {words}")
-        found = arrange(state, self.table.rules)
-        if self.dtype == "float32" and _has_float64(found):
-            raise UsageError(f"{where} holds float64 numbers, and the checkpoints before it float32")
-        return as_type(found, self.dtype)
-
-    def _begin(self, state: Mapping[str, Tensor], where: str) -> None:
-        import torch
-
-        self.table = choose(state, self._expected, self._layout, self._rename, where)
-        self.dtype = "float64" if _has_float64(arrange(state, self.table.rules)) else "float32"
-        self._network.to(getattr(torch, self.dtype))
+    def begin(self, path: Path) -> None:
+        """Choose the table of names by the first state dict, and the network's settings that nobody gave."""
+        source = self.read(path)
+        state = source.states[0]
+        where = f"{path}, entry 0" if source.is_list else str(path)
+        self.setup, self.table = self._fitting(state, where)
+        self.kinds = kinds_of(self.setup.network)
+        parameters = self.kinds.of(arrange(state, self.table.rules))
+        self.dtype = "float64" if _has_float64(parameters) else "float32"
+        self.setup.network.to(_torch_type(self.dtype))
         for rule in self.table.rules:
             if rule.new == "unembed.weight" and rule.steps == (".T", "[:-1]"):
                 outputs = state[rule.old].shape[1]
-                self.remarks.append(
+                self._remarks.append(
                     f"{rule.old} has {outputs} logits, the task {outputs - 1} classes: the last, that of =, "
                     f"is left out, as in Nanda et al.'s analysis; losses are over the {outputs - 1} classes"
                 )
+
+    def _fitting(self, state: Mapping[str, Tensor], where: str) -> tuple[Setup, Table]:
+        """Return the setup whose network the tensors are of: as it was asked for, else with open settings
+        turned round, where just one way of turning the fewest fits."""
+        try:
+            return self.setup, self._choose(self.setup, state, where)
+        except UnknownName:
+            raise
+        except UsageError as error:
+            refusal = error
+        fitting: list[tuple[str, Setup, Table]] = []
+        for words, other in self.setup.others():
+            if fitting and words.count("=") > fitting[0][0].count("="):
+                break
+            with suppress(UsageError):
+                fitting.append((words, other, self._choose(other, state, where)))
+        if not fitting:
+            raise refusal
+        if len(fitting) > 1:
+            ways = " or ".join(words for words, _, _ in fitting)
+            raise UsageError(f"{where} fits the network with {ways}: say which with --set") from refusal
+        ((words, setup, table),) = fitting
+        self._remarks.append(f"{words} is taken, because the tensors in {where} are those of that network")
+        return setup, table
+
+    def _choose(self, setup: Setup, state: Mapping[str, Tensor], where: str) -> Table:
+        return choose(state, setup.network, self._layout, self._rename, where)
+
+    def weights(self, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+        """Return the state dict. Raises UsageError with names and shapes when it is not the network's."""
+        wrong, words = complaint(state, self.table.rules, self.setup.network)
+        if wrong:
+            raise UsageError(f"{where} does not fit the network (map {self.table.layout}): {words}")
+        found = self.kinds.whole(arrange(state, self.table.rules))
+        parameters = self.kinds.of(found)
+        if self.dtype == "float32" and _has_float64(parameters):
+            raise UsageError(f"{where} holds float64 numbers, and the checkpoints before it float32")
+        self._numbers |= {str(value.dtype).removeprefix("torch.") for value in parameters.values()}
+        return as_type(found, self.dtype)
+
+    def note_infinite(self, step: int, weights: Mapping[str, Tensor]) -> None:
+        """Remember parameters that are not finite."""
+        found = [name for name, value in self.kinds.of(weights).items() if not value.isfinite().all()]
+        if found:
+            self._infinite[step] = found[0] + (f" and {len(found) - 1} more" if len(found) > 1 else "")
 
     def metrics(self, weights: Mapping[str, Tensor], where: str) -> dict[str, str]:
         """Return losses and accuracies on both splits as text; none, and a remark, where it cannot be run."""
@@ -180,17 +243,17 @@ class Reader:
 
         found = {}
         try:
-            self._network.load_state_dict(dict(weights))
-            self._network.eval()
+            self.setup.network.load_state_dict(dict(weights))
+            self.setup.network.eval()
             for split in ("train", "test"):
-                inputs, labels = self._task.examples(split)
-                logits = _run(self._network, inputs)
-                found[f"{split}_loss"] = objective.loss(self._loss, logits.double(), labels).item()
+                inputs, labels = self.setup.task.examples(split)
+                logits = _run(self.setup.network, inputs)
+                found[f"{split}_loss"] = objective.loss(self.setup.loss, logits.double(), labels).item()
                 found[f"{split}_accuracy"] = objective.accuracy(logits, labels)
         except Exception as error:  # a network of the user's own may raise anything
             if not self._cannot_run:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                self.remarks.append(
+                reason = described(error)
+                self._remarks.append(
                     f"the network cannot be run, so there are no losses, at {where}: {reason}"
                 )
             self._cannot_run = True
@@ -203,6 +266,17 @@ def _run(network: Network, inputs: Tensor) -> Tensor:
 
     with torch.no_grad():
         return torch.cat([network(chunk) for chunk in inputs.split(CHUNK)])
+
+
+def _torch_type(name: str) -> Any:
+    import torch
+
+    return getattr(torch, name)
+
+
+def _steps(steps: Sequence[int], most: int = 4) -> str:
+    more = f" and {len(steps) - most} more" if len(steps) > most else ""
+    return f"{'steps' if len(steps) > 1 else 'step'} {', '.join(map(str, steps[:most]))}{more}"
 
 
 def _has_float64(tensors: Mapping[str, Tensor]) -> bool:
@@ -221,6 +295,7 @@ def _check(paths: Sequence[Path], reader: Reader, rule: StepRule, progress: Watc
         for position, (step, state) in enumerate(zip(rule.of(source), source.states, strict=True)):
             where = f"{path}, entry {position}" if source.is_list else str(path)
             weights = reader.weights(state, where)
+            reader.note_infinite(step, weights)
             metrics = reader.metrics(weights, where)
             place = position if source.is_list else -1
             record = Record(step, path.name, source.sha256, place, False, metrics)
@@ -271,4 +346,5 @@ def _write(run: Run, reader: Reader, found: Sequence[Checked]) -> None:
         if source.sha256 != record.sha256:
             raise DamagedFile(f"{item.path} was changed while it was imported; import it again")
         weights = reader.weights(source.states[max(0, record.position)], str(item.path))
-        run.save_checkpoint(record.step, weights, dict(zip(METRICS, record.point, strict=True)))
+        metrics = dict(zip(METRICS, record.point, strict=True))
+        run.save_checkpoint(record.step, weights, metrics, kinds=reader.kinds)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory, factory_at, recorded, resolve
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from grokscope.models.network import Network
     from grokscope.tasks.task import Task
 
+MOST_OPEN = 4  # settings that are tried both ways: 15 networks beside the first
 DECIDED = ("steps", "dtype", "checkpoint_every")  # training settings that the checkpoints themselves say
 
 
@@ -25,16 +27,35 @@ class Setup:
         task: the task with its split.
         network: the network, with any weights.
         config: the tables task, model and training, and `local` where the task was read from files.
+        factory: what made the network.
+        settings: what it was made with.
+        open: its yes-or-no settings that nobody gave.
     """
 
     task: Task
     network: Network
     config: dict[str, Any]
+    factory: Factory
+    settings: Mapping[str, Any]
+    open: tuple[str, ...] = ()
 
     @property
     def loss(self) -> str:
         """The loss that is computed."""
         return str(self.config["training"]["loss"])
+
+    def others(self) -> Iterator[tuple[str, Setup]]:
+        """Yield what else it may be by its open settings, with what each sets; fewest changes first."""
+        for count in range(1, len(self.open) + 1):
+            for names in combinations(self.open, count):
+                turned = {name: not self.settings[name] for name in names}
+                yield ", ".join(f"model.{name}={value}" for name, value in turned.items()), self._with(turned)
+
+    def _with(self, changes: Mapping[str, Any]) -> Setup:
+        name, settings = self.config["model"]["name"], {**self.settings, **changes}
+        config = {**self.config, "model": _model_table(name, self.factory, settings)}
+        network = _network(name, self.factory, self.task, settings)
+        return replace(self, network=network, config=config, settings=settings)
 
 
 def set_up(
@@ -45,8 +66,6 @@ def set_up(
     models: Mapping[str, Factory],
 ) -> Setup:
     """Return the task and network called so. Raises UsageError, PluginError, DataError."""
-    import torch
-
     task_factory, model_factory = _factory("task", task, tasks), _factory("model", model, models)
     declared = {"task": task_factory.parameters, "model": model_factory.parameters, "training": TRAINING}
     given: dict[str, dict[str, Any]] = {table: {} for table in declared}
@@ -56,8 +75,7 @@ def set_up(
     task_settings = task_factory.settings(given["task"])
     model_settings = model_factory.settings(given["model"])
     made = _checked("task", task, task_factory.build(**task_settings))
-    with torch.random.fork_rng(devices=[]):
-        network = _checked("model", model, model_factory.build(made, **model_settings))
+    network = _network(model, model_factory, made, model_settings)
     if "data_sha256" in task_settings:
         task_settings["data_sha256"] = made.data_sha256
     lasting = {
@@ -66,10 +84,24 @@ def set_up(
     config = {
         **({"local": {"data_dir": made.data_dir}} if made.data_dir else {}),
         "task": {"name": task, **_plain(recorded(declared["task"], lasting))},
-        "model": {"name": model, **_plain(recorded(declared["model"], model_settings))},
+        "model": _model_table(model, model_factory, model_settings),
         "training": training,
     }
-    return Setup(made, network, config)
+    undecided = [name for name, known in model_factory.parameters.items() if known.type is bool]
+    free = tuple(name for name in undecided if name not in given["model"])
+    return Setup(made, network, config, model_factory, model_settings, free[:MOST_OPEN])
+
+
+def _network(name: str, factory: Factory, task: Task, settings: Mapping[str, Any]) -> Network:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        made: Network = _checked("model", name, factory.build(task, **settings))
+    return made
+
+
+def _model_table(name: str, factory: Factory, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, **_plain(recorded(factory.parameters, settings))}
 
 
 def _factory(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:

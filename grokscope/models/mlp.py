@@ -82,7 +82,7 @@ class MLP(Network):
         return values
 
     def unit_weights(self, layer: str) -> dict[str, int]:
-        """Return the rows of the layer's weight and bias, if any, and the columns of the next layer's weight."""
+        """Return rows of the layer's weight and bias, if any, and columns of the next layer's weight."""
         index = self.hidden.index(layer)
         rows = {f"layers.{index}.weight": 0, f"layers.{index}.bias": 0}
         if self._linears[index].bias is None:

@@ -79,7 +79,8 @@ def _strips(comparison: Comparison, shown: Mapping[str, Sequence[Phase]], width:
 
 
 def _strip(steps: Sequence[int], phases: Sequence[Phase], length: int) -> Text:
-    """A letter for each stretch of the log axis: the phase that its middle lies in."""
+    """A letter for each stretch of the log axis, from the first phase on: the phase its middle lies in."""
+    steps = [step for step in steps if step >= phases[0].start]
     axis = axis_of(steps)
     line = Text()
     for place in range(length):

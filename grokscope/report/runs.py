@@ -13,7 +13,7 @@ from rich.text import Text
 from grokscope.analysis.comparison import Comparison, run_labels, settings_as_text
 from grokscope.analysis.results import Results, split_name
 from grokscope.report.tables import number_columns, plain_table, shown_columns, text
-from grokscope.report.text import number, printable, shares, sparkline
+from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.run import Run
 
 COURSE = 10  # blocks of a sparkline
@@ -29,7 +29,7 @@ def runs_table(runs: Sequence[Run], width: int) -> RenderableType:
     columns["step"] = [_reached(run) for run in runs]
     for name in ("train", "test"):
         columns[name] = [
-            f"{getattr(run.checkpoints[-1], f'{name}_accuracy'):.1%}" if run.checkpoints else "–"
+            percent(getattr(run.checkpoints[-1], f"{name}_accuracy"), 1) if run.checkpoints else "–"
             for run in runs
         ]
     transitions = [(run.memorisation_step(), run.grokking_step()) for run in runs]

@@ -17,6 +17,7 @@ from grokscope.analysis.comparison import Comparison
 from grokscope.analysis.results import split_name
 from grokscope.report.tables import GROKKED, MARKS, MEMORISED, plain_table, text
 from grokscope.report.text import csv_of, printable
+from grokscope.statistics.evidence import EDGE
 from grokscope.statistics.score import Scores
 
 GAP = 2
@@ -26,6 +27,8 @@ VERDICTS = {
     "lags": "yellow",
     "coincides": "cyan",
     "confounded": "red",
+    "twin": "red",
+    "unresolved": "dim",
     "undecided": "dim",
 }
 CHANGE = "A"  # test accuracy's own change, beside M and G
@@ -55,35 +58,35 @@ def scores_table(scores: Scores, width: int) -> RenderableType:
 
 
 def _over_runs(scores: Scores) -> Sequence[_Field]:
-    changes: dict[str, list[int]] = {}
+    changes: dict[str, list[float]] = {}
     for row in scores.rows:
-        if row.transition_step is not None and row.grokking_step is not None:
-            changes.setdefault(row.column, []).append(row.transition_step)
+        if row.change is not None and row.grokking_step is not None:
+            changes.setdefault(row.column, []).append(row.change.middle)
     return (
-        _Field("change", lambda s: _step(changes.get(s.column)), 6),
-        _Field("lead", lambda s: _signed(s.lead), 7),
+        _Field("change", lambda s: _step(changes.get(s.column), s.unresolved > 0), 5),
+        _Field("lead", lambda s: _signed(s.lead), 8),
         _Field("ahead", lambda s: _signed(s.ahead), 1),
-        _Field("interval", lambda s: _interval(s.ahead_low, s.ahead_high), 3, "left"),
-        _Field("before", lambda s: Text(f"{s.before}/{s.clear}" if s.clear else "–"), 5),
-        _Field("p", lambda s: _p(s.p_adjusted), 9),
+        _Field("interval", lambda s: _interval(s.ahead_low, s.ahead_high), 4, "left"),
+        _Field("p", lambda s: _p(s.p_adjusted), 2),
         _Field("sign p", lambda s: _p(s.sign_p_adjusted), 11),
-        _Field("rho", lambda s: _signed(s.spearman), 4),
+        _Field("rho", lambda s: _signed(s.spearman), 7),
         _Field("tau", lambda s: _signed(s.kendall), 10),
-        _Field("partial", lambda s: _signed(s.partial), 2),
-        _Field("interval", lambda s: _interval(s.partial_low, s.partial_high), 8, "left"),
+        _Field("partial", lambda s: _partial(s.partial, s.twin), 6),
+        _Field("interval", lambda s: _interval(s.partial_low, s.partial_high), 9, "left"),
         _Field("verdict", lambda s: Text(s.verdict, VERDICTS[s.verdict]), 0, "left"),
+        _Field("why", lambda s: Text(s.reason, "dim"), 3, "left"),
     )
 
 
 _ONE_RUN: Sequence[_Field] = (
-    _Field("change", lambda s: _step(None if s.transition_step is None else [s.transition_step]), 0),
+    _Field("change", lambda s: _step(s.change and [s.change.middle], not s.resolved), 0),
     _Field("shape", lambda s: Text(s.shape or "–"), 7, "left"),
     _Field("lead", lambda s: Text("–" if math.isnan(s.lead) else f"{s.lead:+.0f}"), 1),
     _Field("log lead", lambda s: _signed(s.log_lead), 5),
     _Field("ahead", lambda s: _signed(s.ahead), 4),
     _Field("rho", lambda s: _signed(s.spearman), 3),
     _Field("tau", lambda s: _signed(s.kendall), 6),
-    _Field("partial", lambda s: _signed(s.partial), 2),
+    _Field("partial", lambda s: _partial(s.partial, s.twin), 2),
 )
 
 
@@ -165,17 +168,20 @@ def _legend(scores: Scores, shown: Sequence[str]) -> Iterable[Text]:
     several = len(scores.reference) > 1
     start = "the memorisation step" if scores.since == "memorisation" else "the start"
     words = {
-        "change": f"step of its clearest change from {start} on" + ("; the median" if several else ""),
+        "change": f"step of its clearest change from {start} on, the middle between two checkpoints"
+        + ("; the median" if several else "")
+        + f"; ≤: within {EDGE} checkpoints of where the search begins, it may be earlier",
         "lead": f"before grokking (test accuracy ≥ {scores.test:.0%}), " + ("log10" if several else "steps"),
         "log lead": "log10 of the ratio of the two steps",
         "ahead": f"before test accuracy's own change ({CHANGE}), log10",
-        "before": "runs in which it changes before test accuracy does",
-        "p": "Student's test of ahead, Holm-corrected",
-        "sign p": "sign test of ahead, Holm-corrected",
-        "interval": f"{scores.confidence:.0%} bootstrap interval over the runs, of what is left of it",
+        "p": f"Student's test of ahead, Holm-corrected over {scores.columns_tested} columns",
+        "sign p": "sign test of ahead, likewise corrected",
+        "interval": f"{scores.confidence:.0%} interval over the runs, of what is left of it",
+        "why": "what the verdict rests on: in how many runs it changes before test accuracy; or in how many "
+        "its change is clear, of one shape, or at the edge of the search; --json has sentences",
         "rho": "Spearman with test accuracy",
         "tau": "Kendall with test accuracy",
-        "partial": f"rho with {control} taken out",
+        "partial": f"rho with {control} taken out; twin: it is that column in other words",
     }
     for header in dict.fromkeys(shown):
         if header in words:
@@ -184,8 +190,13 @@ def _legend(scores: Scores, shown: Sequence[str]) -> Iterable[Text]:
         yield text(note, "yellow")
 
 
-def _step(steps: Sequence[int] | None) -> Text:
-    return Text(f"{median(steps):.0f}") if steps else Text("–", "dim")
+def _step(steps: Sequence[float] | None, unresolved: bool) -> Text:
+    mark = "≤" if unresolved else ""
+    return Text(f"{mark}{median(steps):.0f}") if steps else Text("–", "dim")
+
+
+def _partial(value: float, twin: bool) -> Text:
+    return Text("twin", "dim") if twin else _signed(value)
 
 
 def _signed(value: float) -> Text:

@@ -14,7 +14,7 @@ from rich.text import Text
 from grokscope.analysis.results import Results, split_name, without_layers
 from grokscope.measure import Measure
 from grokscope.plugins import Plugin, Plugins, Registered
-from grokscope.report.text import number, printable, shares, sparkline
+from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.run import Run
 
 MEMORISED, GROKKED = "M", "G"
@@ -54,7 +54,7 @@ def results_table(results: Results, width: int, per_layer: bool = False) -> Rend
     table.add_column("", no_wrap=True, overflow="ellipsis")
     table.add_column(_mark_line(results.steps, marks, trend_width), no_wrap=True)
     for step in chosen:
-        table.add_column(_step_header(step, marks), justify="right", no_wrap=True)
+        table.add_column(_step_header(results, step, marks), justify="right", no_wrap=True)
     headed = _headed(shown)
     for name in shown:
         measure = split_name(name)[0]
@@ -115,13 +115,17 @@ def _words(results: Results) -> Iterable[tuple[str, str]]:
 
 
 def _marks(results: Results) -> dict[str, int]:
-    """The checkpoint at, or first after, memorisation and grokking."""
+    """The checkpoint at, or the first measured after, memorisation and grokking."""
     found = {}
-    for mark, step in ((MEMORISED, results.memorisation_step), (GROKKED, results.grokking_step)):
+    for mark, step in _transitions(results).items():
         after = [s for s in results.steps if step is not None and s >= step]
         if after:
             found[mark] = after[0]
     return found
+
+
+def _transitions(results: Results) -> dict[str, int | None]:
+    return {MEMORISED: results.memorisation_step, GROKKED: results.grokking_step}
 
 
 def _cell_width(results: Results, shown: Sequence[str]) -> int:
@@ -152,11 +156,13 @@ def _mark_line(steps: Sequence[int], marks: Mapping[str, int], width: int) -> Te
     return line
 
 
-def _step_header(step: int, marks: Mapping[str, int]) -> Text:
+def _step_header(results: Results, step: int, marks: Mapping[str, int]) -> Text:
+    """A step, with its marks: `M 240` memorised there, `M<240` before it, at a step that was not measured."""
     header = Text()
     for mark, marked in marks.items():
         if marked == step:
-            header.append(f"{mark} ", style=MARKS[mark])
+            exact = _transitions(results)[mark] == step
+            header.append(f"{mark} " if exact else f"{mark}<", style=MARKS[mark])
     return header + Text(str(step))
 
 
@@ -225,7 +231,10 @@ def _facts(run: Run) -> Iterable[tuple[str, str]]:
         yield table, "  ".join(f"{key}={_setting(value)}" for key, value in settings.items())
     if run.is_imported:
         table = run.config["imported"]
-        yield "imported", f"names: {table.get('layout')}  {'linked' if table.get('link') else 'copied'}"
+        words = [f"names: {table.get('layout')}", "linked" if table.get("link") else "copied"]
+        if "stored" in table:
+            words.append(f"stored as {table['stored']}, measured in {run.config['training'].get('dtype')}")
+        yield "imported", "  ".join(words)
     steps = run.steps
     if not steps:
         yield "checkpoints", "none yet"
@@ -236,8 +245,8 @@ def _facts(run: Run) -> Iterable[tuple[str, str]]:
     yield (
         "last",
         (
-            f"train loss {last.train_loss:.4g}, accuracy {last.train_accuracy:.2%}; "
-            f"test loss {last.test_loss:.4g}, accuracy {last.test_accuracy:.2%}"
+            f"train loss {number(last.train_loss)}, accuracy {percent(last.train_accuracy)}; "
+            f"test loss {number(last.test_loss)}, accuracy {percent(last.test_accuracy)}"
         ),
     )
 

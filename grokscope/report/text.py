@@ -6,9 +6,12 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
+_UNESCAPED = re.compile(r"[\x7f-\x9f]")  # what json.dumps leaves as it is
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -21,6 +24,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def without_controls(text: str) -> str:
+    """Return `text` with the control characters replaced that a terminal would obey; lines and tabs stay.
+
+    >>> without_controls("a\\t\\x1b[2Jb")
+    'a\\t�[2Jb'
+    """
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def number(value: float | str) -> str:
     """Return a value as a table shows it: four significant digits, a dash for what is missing.
 
@@ -30,6 +42,15 @@ def number(value: float | str) -> str:
     if isinstance(value, str):
         return printable(value) or "–"
     return "–" if math.isnan(value) else f"{value:.4g}"
+
+
+def percent(value: float, digits: int = 2) -> str:
+    """Return a share as a table shows it, a dash for what is missing.
+
+    >>> percent(0.5), percent(float("nan"))
+    ('50.00%', '–')
+    """
+    return "–" if math.isnan(value) else f"{value:.{digits}%}"
 
 
 def sparkline(values: Sequence[float | str], width: int) -> str:
@@ -66,13 +87,14 @@ def _mean(values: Sequence[float | str]) -> float | None:
 
 def csv_cell(value: Any) -> Any:
     """Return a value as CSV holds it: numbers as they are, missing ones empty, and text that a spreadsheet
-    would run as a formula disarmed by an apostrophe.
+    would run as a formula disarmed by an apostrophe. A terminal that the CSV is shown in obeys nothing in it.
 
-    >>> csv_cell("=1+1"), csv_cell(-1.5), csv_cell(float("nan"))
-    ("'=1+1", '-1.5', '')
+    >>> csv_cell("=1+1"), csv_cell(-1.5), csv_cell(float("nan")), csv_cell("a\x1b[2Jb")
+    ("'=1+1", '-1.5', '', 'a�[2Jb')
     """
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+        shown = without_controls(value)
+        return f"'{shown}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else shown
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(value)
     return value
@@ -87,9 +109,16 @@ def csv_of(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     return stream.getvalue()
 
 
-def json_text(value: Any, indent: int | None = 2) -> str:
-    """Return JSON in which what is not finite is null; on one line where `indent` is None."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+def json_text(value: Any, indent: int | None = 2, ascii: bool = False) -> str:
+    r"""Return JSON in which what is not finite is null; on one line where `indent` is None.
+
+    Control characters are escaped, with `ascii` all that is not ASCII.
+
+    >>> json_text("a\x1b\x9bü"), json_text("ü", ascii=True)
+    ('"a\\u001b\\u009bü"', '"\\u00fc"')
+    """
+    text = json.dumps(_finite(value), ensure_ascii=ascii, allow_nan=False, indent=indent)
+    return _UNESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _finite(value: Any) -> Any:

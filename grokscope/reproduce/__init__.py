@@ -14,6 +14,7 @@ from grokscope.reproduce.figure import (
     UNDECIDED,
     Figure,
     Part,
+    Reading,
     verdict_of,
 )
 
@@ -28,8 +29,11 @@ __all__ = [
     "NOT_HELD",
     "UNDECIDED",
     "Figure",
+    "Judged",
     "Part",
+    "Reading",
     "Reproduction",
+    "choose_readings",
     "figures",
     "find_figure",
     "reproduce",
@@ -53,33 +57,81 @@ def find_figure(name: str) -> Figure:
 
 
 @dataclass(frozen=True)
-class Reproduction:
-    """A figure as it came out.
+class Judged:
+    """A figure's claim under one reading of its paper.
 
     Attributes:
-        figure: what was reproduced.
-        quick: whether in its smaller variant.
+        reading: under which.
         found: the measured runs, by group.
         paths: their directories, by group.
         parts: the claim's parts, checked in every seed.
-        stand_ins: the task that was trained instead, by the task whose data was not at hand.
-        caveats: why nothing can be decided.
         failures: runs or measures that failed.
     """
 
-    figure: Figure
-    quick: bool
+    reading: Reading
     found: Mapping[str, Comparison]
     paths: Mapping[str, Sequence[Path]]
     parts: Sequence[Part]
-    stand_ins: Mapping[str, str] = field(default_factory=dict)
-    caveats: Sequence[str] = ()
     failures: Sequence[str] = ()
 
     @property
     def verdict(self) -> str:
         """Whether the claim held, did not hold, or is undecided; see `Part.verdict` for the rule."""
-        return UNDECIDED if self.caveats else verdict_of(self.parts)
+        return verdict_of(self.parts)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A figure as it came out: what stands here is under the first reading that was asked for.
+
+    Attributes:
+        figure: what was reproduced.
+        quick: whether in its smaller variant.
+        judged: the claim under each reading, the paper's primary one first.
+        stand_ins: the task that was trained instead, by the task whose data was not at hand.
+        caveats: why nothing can be decided.
+    """
+
+    figure: Figure
+    quick: bool
+    judged: Sequence[Judged]
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    caveats: Sequence[str] = ()
+
+    @property
+    def reading(self) -> Reading:
+        """The reading whose runs are drawn and whose verdict is the headline."""
+        return self.judged[0].reading
+
+    @property
+    def found(self) -> Mapping[str, Comparison]:
+        """The measured runs, by group."""
+        return self.judged[0].found
+
+    @property
+    def paths(self) -> Mapping[str, Sequence[Path]]:
+        """The run directories, by group."""
+        return self.judged[0].paths
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The claim's parts, checked in every seed."""
+        return self.judged[0].parts
+
+    @property
+    def verdict(self) -> str:
+        """Whether the claim held, did not hold, or is undecided, under the first reading."""
+        return self.verdicts[self.reading.name]
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """The verdict under each reading, by its name."""
+        return {each.reading.name: UNDECIDED if self.caveats else each.verdict for each in self.judged}
+
+    @property
+    def failures(self) -> list[str]:
+        """Runs or measures that failed under any reading, each once."""
+        return list(dict.fromkeys(failure for each in self.judged for failure in each.failures))
 
     @property
     def stand_in_note(self) -> str:
@@ -110,10 +162,13 @@ def reproduce(
     *,
     quick: bool = False,
     seeds: int | None = None,
+    readings: str | Sequence[str] | None = None,
     out: str | Path = "runs",
     data_dir: str | Path | None = None,
     device: str = "cpu",
     workers: int | None = 1,
+    isolate: bool = False,
+    timeout: float | None = None,
     plugins: Plugins | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -129,27 +184,35 @@ def reproduce(
         figure: its id, for example `clauw-2`; see `figures`.
         quick: one seed, fewer checkpoints and, for the transformer, a smaller task.
         seeds: how many seeds, from 0, instead of the figure's own.
+        readings: the readings of the paper under which the claim is judged: `primary`, `all`, or names, as a
+            sequence or with commas. Not given: all, and with `quick` the primary one. Each run is trained
+            once, and each result computed once, whatever number of readings shares it.
         out: the directory of the run directories.
         data_dir: where MNIST's or IMDb's files lie; where none is said and they are not in the default place,
             `digits` stands in, and `stand_ins` says so.
         device: where to train and measure; another than `cpu` makes other runs.
         workers: processes; more than one needs a script with a `__main__` guard. None is one for every core.
+        isolate, timeout: as for `analyze`.
         plugins: from `load_plugins`; loaded when not given.
         progress: called with words, done and total.
         stop: asked all the time in training; True ends it with a checkpoint.
         notify: called with a sentence that the user should know.
 
     Raises:
-        UnknownName: no such figure.
+        UnknownName: no such figure, or reading.
         DataError: the data is not in `data_dir`.
     """
     if isinstance(figure, str):
         figure = find_figure(figure)
     if seeds is not None and seeds < 1:
         raise SettingError(f"seeds must be at least 1, got {seeds}")
+    chosen = choose_readings(figure, readings, quick)
     from grokscope.plugins import load_plugins
     from grokscope.reproduce.runs import Wanted, gather
 
+    plugins, notify = plugins or load_plugins(), notify or (lambda sentence: None)
+    for sentence in plugins.slow:
+        notify(sentence)
     wanted = Wanted(
         quick,
         seeds,
@@ -157,23 +220,44 @@ def reproduce(
         None if data_dir is None else Path(data_dir),
         device,
         workers,
-        plugins or load_plugins(),
+        plugins,
         progress or (lambda words, done, total: None),
         stop or (lambda: False),
-        notify or (lambda sentence: None),
+        notify,
+        isolate,
+        timeout,
     )
-    gathered = gather(figure, wanted)
-    if gathered.stopped:
-        return None
-    holds = {"quick": quick, "stand-in": bool(gathered.stand_ins)}
+    judged: list[Judged] = []
+    stand_ins: dict[str, str] = {}
+    for reading in chosen:
+        gathered = gather(figure.under(reading), wanted)
+        if gathered.stopped:
+            return None
+        parts = figure.check(gathered.found)
+        judged.append(Judged(reading, gathered.found, gathered.paths, parts, gathered.failures))
+        stand_ins |= gathered.stand_ins
+    holds = {"quick": quick, "stand-in": bool(stand_ins)}
     beyond = [reason for circumstance, reason in figure.beyond.items() if holds[circumstance]]
-    return Reproduction(
-        figure,
-        quick,
-        gathered.found,
-        gathered.paths,
-        figure.check(gathered.found),
-        gathered.stand_ins,
-        [f"undecided: {reason}" for reason in beyond],
-        gathered.failures,
-    )
+    return Reproduction(figure, quick, judged, stand_ins, [f"undecided: {reason}" for reason in beyond])
+
+
+def choose_readings(
+    figure: Figure, asked: str | Sequence[str] | None, quick: bool = False
+) -> tuple[Reading, ...]:
+    """Return the readings of a figure that were asked for, in the figure's order; see `reproduce`.
+
+    Raises UnknownName for one that the figure has not, SettingError for none.
+    """
+    asked = asked or ("primary" if quick else "all")
+    names = [name.strip() for name in asked.split(",")] if isinstance(asked, str) else list(asked)
+    known = {reading.name: reading for reading in figure.readings}
+    chosen = set()
+    for name in filter(None, names):
+        if name not in {*known, "primary", "all"}:
+            raise UnknownName("reading", name, known, f"of {figure.id}; or primary, or all")
+        chosen |= set(known) if name == "all" else {next(iter(known)) if name == "primary" else name}
+    if not chosen:
+        raise SettingError(
+            f"readings must name some of {', '.join(known)}, or primary, or all, got {asked!r}"
+        )
+    return tuple(reading for reading in figure.readings if reading.name in chosen)

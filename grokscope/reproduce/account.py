@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -15,7 +15,7 @@ from grokscope.report.text import number
 from grokscope.reproduce.figure import FEW, HELD, MOST, NOT_HELD, UNDECIDED, Figure, Part
 
 if TYPE_CHECKING:
-    from grokscope.reproduce import Reproduction
+    from grokscope.reproduce import Judged, Reproduction
 
 STYLES = {HELD: "green", NOT_HELD: "red", UNDECIDED: "yellow"}
 INDENT = (0, 0, 0, 2)
@@ -54,8 +54,10 @@ def reproduction_page(reproduced: Reproduction) -> RenderableType:
     if figure.reconstructed:
         parts.append(text(figure.reconstructed, "dim"))
     parts += [Text(), text("The paper", "bold cyan"), Padding(text(figure.claim), INDENT), Text()]
-    parts.append(text("Found", "bold cyan"))
+    parts.append(text(f"Found{_under(reproduced)}", "bold cyan"))
     parts += [Padding(_part(part), INDENT) for part in reproduced.parts]
+    for other in reproduced.judged[1:]:
+        parts += [Text(), *_differs(reproduced.parts, other)]
     parts += [Text(), text("Runs", "bold cyan"), Padding(_runs(reproduced), INDENT)]
     if reproduced.quick:
         parts.append(
@@ -78,7 +80,41 @@ def verdict_line(reproduced: Reproduction) -> Text:
     line.append(
         f" ({reproduced.seeds} {'seed' if reproduced.seeds == '1' else 'seeds'}{instead})", style="dim"
     )
+    if len(reproduced.figure.readings) > 1:
+        line.append(f" under the reading {reproduced.reading.name}", style="dim")
+    if len(reproduced.judged) > 1:
+        line.append(f"\nOf all readings: {by_verdict(reproduced.verdicts)}.")
     return line
+
+
+def by_verdict(verdicts: Mapping[str, str]) -> str:
+    """Return which readings came to which verdict, in words.
+
+    >>> by_verdict({"units": "held", "mean": "did not hold", "bias": "held"})
+    'held under units, bias; did not hold under mean'
+    """
+    under = {word: [name for name, found in verdicts.items() if found == word] for word in STYLES}
+    return "; ".join(f"{word} under {', '.join(names)}" for word, names in under.items() if names)
+
+
+def _under(reproduced: Reproduction) -> str:
+    """The reading in words, where the figure has several."""
+    reading = reproduced.reading
+    return f" under {reading.name}: {reading.takes}" if len(reproduced.figure.readings) > 1 else ""
+
+
+def _differs(first: Sequence[Part], other: Judged) -> list[RenderableType]:
+    """What came out under another reading: the parts of the claim whose verdict is another one."""
+    lines: list[RenderableType] = [
+        text(f"Under {other.reading.name}: {other.reading.takes}", "bold cyan"),
+    ]
+    changed = [part for part, known in zip(other.parts, first, strict=True) if part.verdict != known.verdict]
+    same = len(other.parts) - len(changed)
+    lines += [Padding(_part(part), INDENT) for part in changed]
+    if same:
+        words = "every part as above" if not changed else f"{same} more as above"
+        lines.append(Padding(text(words, "dim"), INDENT))
+    return lines
 
 
 def _part(part: Part) -> RenderableType:
@@ -133,19 +169,29 @@ def as_dict(reproduced: Reproduction) -> dict[str, Any]:
         "reconstructed": figure.reconstructed,
         "claim": figure.claim,
         "quick": reproduced.quick,
-        "seeds": {name: len(found.runs) for name, found in reproduced.found.items()},
+        "reading": reproduced.reading.name,
         "verdict": reproduced.verdict,
-        "parts": [
+        "readings": [
             {
-                "rule": part.rule,
-                "verdict": part.verdict,
-                "outcomes": list(part.outcomes),
-                "values": {name: list(values) for name, values in part.values.items()},
+                "name": judged.reading.name,
+                "takes": judged.reading.takes,
+                "verdict": reproduced.verdicts[judged.reading.name],
+                "seeds": {name: len(found.runs) for name, found in judged.found.items()},
+                "parts": [_part_data(part) for part in judged.parts],
+                "runs": {name: [str(path) for path in paths] for name, paths in judged.paths.items()},
             }
-            for part in reproduced.parts
+            for judged in reproduced.judged
         ],
         "stand_ins": dict(reproduced.stand_ins),
         "caveats": list(reproduced.caveats),
         "failures": list(reproduced.failures),
-        "runs": {name: [str(path) for path in paths] for name, paths in reproduced.paths.items()},
+    }
+
+
+def _part_data(part: Part) -> dict[str, Any]:
+    return {
+        "rule": part.rule,
+        "verdict": part.verdict,
+        "outcomes": list(part.outcomes),
+        "values": {name: list(values) for name, values in part.values.items()},
     }

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Subnetwork, Trained
-from grokscope.reproduce.readings import (
+from grokscope.reproduce.clauw_runs import (
+    ALPHAS,
+    BIAS,
+    DECAYS,
+    LAST_LAYER,
+    MEASURED,
+    UNITS,
+    alpha_of,
+    decay_of,
+    parts_of,
+)
+from grokscope.reproduce.courses import (
     at,
     below,
     changed,
@@ -20,43 +31,16 @@ from grokscope.reproduce.readings import (
     pairs,
     peak,
     reached,
+    smoothed,
+    until_grokked,
 )
+from grokscope.reproduce.figure import Figure, Panel, Paper, Part
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results
 
 PAPER = Paper("clauw", "Clauw et al. 2024", "2408.08944")
 SYNERGY, REDUNDANCY, SIZE = "oinfo.synergy", "oinfo.redundancy", "oinfo.synergy_neurons"
-
-# 0.1 generalises after 2300 steps, 10 and 50 not within 1000: the checkpoints are as dense as that needs.
-DECAYS: dict[str, dict[str, Any]] = {
-    "weight decay 0.1": {"weight_decay": 0.1, "steps": 3500, "checkpoint_every": 25},
-    "weight decay 2": {},
-    "weight decay 10": {"weight_decay": 10, "steps": 1000, "checkpoint_every": 10},
-    "weight decay 50": {"weight_decay": 50, "steps": 1000, "checkpoint_every": 10},
-}
-ALPHAS = (1, 8, 50)
-
-
-def _decay(name: str, *measures: str) -> Group:
-    trained = Trained("modadd", settings=DECAYS[name], seeds=5)
-    # A hundred steps between checkpoints would hide what happens at weight decay 0.1 before step 200.
-    return Group(trained, measures, quick_steps="all" if name == "weight decay 0.1" else "every:4")
-
-
-def _alpha(alpha: int, *measures: str) -> Group:
-    trained = Trained("modadd", "clauw-alpha8", {"init_scale": alpha}, seeds=3)
-    return Group(trained, measures, quick_steps="every:8")
-
-
-def _parts(of: str) -> dict[str, Group]:
-    """The synergistic sub-network of a group's runs, and the other units."""
-    # With multiplets of up to all ten clusters the most synergistic one is the whole layer.
-    smaller = {"oinfo.max_size": 5}
-    return {
-        f"{of}, synergistic units": Group(Subnetwork(of, parameters=smaller)),
-        f"{of}, other units": Group(Subnetwork(of, inverse=True, parameters=smaller)),
-    }
 
 
 def _sharpness(results: Results) -> float:
@@ -141,37 +125,52 @@ def check_3(found: Mapping[str, Comparison]) -> list[Part]:
     """Emergence leads to decoupling at once, and its peak is higher than with little decay."""
 
     def higher(column: str, first: Results, second: Results) -> tuple[bool | None, tuple[float, ...]]:
-        a, b = (at(run, column, peak(run, SYNERGY, end=_until_grokked(run))[0]) for run in (first, second))
-        return below(b, a), (a, b)
+        a, b = (at(smooth(run), column, _emergent_peak(run)) for run in (first, second))
+        whole = at(smooth(second), column, peak(smooth(second), SYNERGY, end=until_grokked(second))[0])
+        return below(b, a), (a, b, whole)
 
     runs = pairs(found["weight decay 2"], found["weight decay 0.1"])
     return [
         each(found["weight decay 2"], DIRECT, ("emergence from step", "decoupling from step"), _direct),
-        each(
-            runs,
-            "its synergy peaks higher, up to the grokking step, than at weight decay 0.1",
-            ("synergy peak (nats) at weight decay 2", "at weight decay 0.1"),
-            lambda first, second: higher(SYNERGY, first, second),
-        ),
-        each(
-            runs,
-            "its synergistic sub-network is larger at that peak",
-            ("units at weight decay 2", "at weight decay 0.1"),
-            lambda first, second: higher(SIZE, first, second),
+        *(
+            each(
+                runs,
+                f"in the phase of emergence {words} than in that of weight decay 0.1",
+                (
+                    f"{name} at weight decay 2",
+                    "at weight decay 0.1",
+                    "and at its peak up to the grokking step",
+                ),
+                partial(higher, column),
+            )
+            for column, name, words in (
+                (SYNERGY, "synergy (nats)", "its synergy peaks higher"),
+                (SIZE, "units", "its synergistic sub-network is larger at that peak"),
+            )
         ),
     ]
 
 
-def _until_grokked(results: Results) -> float:
-    step = grokked(results)
-    return math.inf if math.isnan(step) else step
+def smooth(results: Results) -> Results:
+    """Return the courses as the authors' plots have them; see `courses.smoothed`."""
+    return smoothed(results, SYNERGY, REDUNDANCY)
+
+
+def _emergent_peak(results: Results) -> float:
+    """The step of most synergy in the phase of emergence, NaN where there is none."""
+    from grokscope.statistics.phases import phases
+
+    emergence = [phase for phase in phases(results).found if phase.name == "emergence"]
+    if not emergence:
+        return math.nan
+    return peak(smooth(results), SYNERGY, emergence[0].start, emergence[0].end)[0]
 
 
 def check_4(found: Mapping[str, Comparison]) -> list[Part]:
     """Emergence at once; redundancy falls first and synergy rises after it."""
 
     def order(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        steps = changed(results, REDUNDANCY), changed(results, SYNERGY)
+        steps = changed(smooth(results), REDUNDANCY), changed(smooth(results), SYNERGY)
         return below(*steps), steps
 
     runs = found["alpha 8"]
@@ -199,7 +198,7 @@ def check_5(found: Mapping[str, Comparison]) -> list[Part]:
     ):
 
         def higher(first: Results, second: Results) -> tuple[bool | None, tuple[float, ...]]:
-            a, b = peak(first, SYNERGY)[1], peak(second, SYNERGY)[1]
+            a, b = peak(smooth(first), SYNERGY)[1], peak(smooth(second), SYNERGY)[1]
             return below(b, a), (a, b)
 
         names = (f"synergy peak (nats) at {groks}", f"at {fails}")
@@ -303,9 +302,13 @@ def _courses(name: str) -> tuple[Panel, ...]:
     """Figures 2 to 4: loss, synergy and redundancy over steps, and the two against each other."""
     return (
         Panel(
-            (name,), ("test_loss", SYNERGY, REDUNDANCY), ("train_accuracy", "test_accuracy"), normalise=True
+            (name,),
+            ("test_loss", SYNERGY, REDUNDANCY),
+            ("train_accuracy", "test_accuracy"),
+            normalise=True,
+            smooth=True,
         ),
-        Panel((name,), (REDUNDANCY, SYNERGY), title="trade-off", pareto=True),
+        Panel((name,), (REDUNDANCY, SYNERGY), title="trade-off", pareto=True, smooth=True),
     )
 
 
@@ -318,15 +321,16 @@ FIGURES = (
         "and so does an initialisation 8 times as large, with its norm held, without any decay.",
         "section 4",
         {
-            "weight decay 0.1": _decay("weight decay 0.1"),
-            "weight decay 2": _decay("weight decay 2"),
-            "alpha 8": _alpha(8),
+            "weight decay 0.1": decay_of("weight decay 0.1"),
+            "weight decay 2": decay_of("weight decay 2"),
+            "alpha 8": alpha_of(8),
         },
         (
             Panel(("weight decay 0.1", "weight decay 2"), title="weight decay"),
             Panel(("alpha 8",), title="initialisation"),
         ),
         check_1,
+        readings=(UNITS, BIAS, LAST_LAYER),
     ),
     Figure(
         PAPER,
@@ -336,9 +340,10 @@ FIGURES = (
         "drop), delayed emergence (both rise) and decoupling (synergy falls, redundancy and test accuracy "
         "rise).",
         "section 5.1",
-        {"weight decay 0.1": _decay("weight decay 0.1", "oinfo")},
+        {"weight decay 0.1": decay_of("weight decay 0.1", "oinfo")},
         _courses("weight decay 0.1"),
         check_2,
+        readings=MEASURED,
     ),
     Figure(
         PAPER,
@@ -348,11 +353,12 @@ FIGURES = (
         "synergistic sub-network, and decoupling follows at once: no divergence, no delayed emergence.",
         "section 5.2",
         {
-            "weight decay 2": _decay("weight decay 2", "oinfo"),
-            "weight decay 0.1": _decay("weight decay 0.1", "oinfo"),
+            "weight decay 2": decay_of("weight decay 2", "oinfo"),
+            "weight decay 0.1": decay_of("weight decay 0.1", "oinfo"),
         },
         _courses("weight decay 2"),
         check_3,
+        readings=MEASURED,
     ),
     Figure(
         PAPER,
@@ -361,9 +367,10 @@ FIGURES = (
         "A large initialisation without weight decay leads to an emergent phase directly; redundancy drops "
         "rapidly first, and a rapid increase in synergy follows it.",
         "section 5.3",
-        {"alpha 8": _alpha(8, "oinfo")},
+        {"alpha 8": alpha_of(8, "oinfo")},
         _courses("alpha 8"),
         check_4,
+        readings=(*MEASURED, LAST_LAYER),
     ),
     Figure(
         PAPER,
@@ -373,14 +380,17 @@ FIGURES = (
         "it will not (weight decay 10 and 50, alpha 1 and 50).",
         "section 6",
         {
-            **{name: _decay(name, "oinfo") for name in DECAYS},
-            **{f"alpha {alpha}": _alpha(alpha, "oinfo") for alpha in ALPHAS},
+            **{name: decay_of(name, "oinfo") for name in DECAYS},
+            **{f"alpha {alpha}": alpha_of(alpha, "oinfo") for alpha in ALPHAS},
         },
         (
-            Panel(tuple(DECAYS), (SYNERGY,), title="weight decay"),
-            Panel(tuple(f"alpha {alpha}" for alpha in ALPHAS), (SYNERGY,), title="initialisation"),
+            Panel(tuple(DECAYS), (SYNERGY,), title="weight decay", smooth=True),
+            Panel(
+                tuple(f"alpha {alpha}" for alpha in ALPHAS), (SYNERGY,), title="initialisation", smooth=True
+            ),
         ),
         check_5,
+        readings=(*MEASURED, LAST_LAYER),
     ),
     Figure(
         PAPER,
@@ -392,13 +402,14 @@ FIGURES = (
         {
             name: group
             for decay in ("weight decay 0.1", "weight decay 2")
-            for name, group in {decay: _decay(decay, "oinfo"), **_parts(decay)}.items()
+            for name, group in {decay: decay_of(decay, "oinfo"), **parts_of(decay)}.items()
         },
         tuple(
-            Panel((decay, *_parts(decay)), ("test_accuracy",), title=decay)
+            Panel((decay, *parts_of(decay)), ("test_accuracy",), title=decay)
             for decay in ("weight decay 0.1", "weight decay 2")
         ),
         check_6,
+        readings=MEASURED,
     ),
     Figure(
         PAPER,
@@ -407,9 +418,10 @@ FIGURES = (
         "With the large initialisation the synergistic sub-network takes about as long to grok as the whole "
         "network.",
         "section 7; the printed caption repeats that of figure 6",
-        {"alpha 8": _alpha(8, "oinfo"), **_parts("alpha 8")},
-        (Panel(("alpha 8", *_parts("alpha 8")), ("test_accuracy",)),),
+        {"alpha 8": alpha_of(8, "oinfo"), **parts_of("alpha 8")},
+        (Panel(("alpha 8", *parts_of("alpha 8")), ("test_accuracy",)),),
         check_7,
+        readings=(*MEASURED, LAST_LAYER),
     ),
     Figure(
         PAPER,
@@ -417,9 +429,10 @@ FIGURES = (
         "Train and test accuracy for weight decay (0.1, 2, 10, 50)",
         "Networks grok at weight decay 0.1 and 2, and do not at 10 and 50.",
         "appendix A",
-        {name: _decay(name) for name in DECAYS},
+        {name: decay_of(name) for name in DECAYS},
         tuple(Panel(tuple(DECAYS), (column,)) for column in ("train_accuracy", "test_accuracy")),
         check_8,
+        readings=(UNITS, BIAS),
     ),
     Figure(
         PAPER,
@@ -427,11 +440,12 @@ FIGURES = (
         "Train and test accuracy for alpha (1, 8, 50)",
         "Networks grok at alpha 8, and do not at 1 and 50.",
         "appendix B",
-        {f"alpha {alpha}": _alpha(alpha) for alpha in ALPHAS},
+        {f"alpha {alpha}": alpha_of(alpha) for alpha in ALPHAS},
         tuple(
             Panel(tuple(f"alpha {alpha}" for alpha in ALPHAS), (column,))
             for column in ("train_accuracy", "test_accuracy")
         ),
         check_9,
+        readings=(UNITS, BIAS, LAST_LAYER),
     ),
 )

@@ -16,8 +16,8 @@ from grokscope.analysis import Comparison, Results
 from grokscope.report.figures.courses import Course, averaged, normalised
 from grokscope.report.figures.drawing import Drawing, short
 from grokscope.report.figures.style import DASHES, INK, PALETTE, QUIET, STEPS, look, plain
+from grokscope.reproduce.courses import course, grokked, memorised, smoothed
 from grokscope.reproduce.figure import Panel
-from grokscope.reproduce.readings import course, grokked, memorised
 from grokscope.run.curves import METRICS
 
 if TYPE_CHECKING:
@@ -71,12 +71,20 @@ def _footing(reproduced: Reproduction, width: float) -> str:
     figure = reproduced.figure
     drawn = {name for panel in figure.panels for name in panel.groups}
     counts = sorted({len(found.runs) for name, found in reproduced.found.items() if name in drawn})
-    words = [f"After {figure.source}. The claim: {reproduced.verdict}."]
+    words = [f"After {figure.source}. The claim: {reproduced.verdict}{_under(reproduced)}."]
+    if any(panel.smooth for panel in figure.panels):
+        words.append("Measures without step 0, smoothed by an exponential mean of 0.1 per 5 steps.")
     if counts and counts[-1] > 1:
         words.append(f"{counts[-1]} seeds: mean, in a band from the lowest to the highest.")
     words.append("Dotted: memorised, dashed: grokked (medians)." if _marks_anything(reproduced) else "")
     words += [reproduced.stand_in_note, *reproduced.caveats]
     return "\n".join(textwrap.wrap(plain_long(" ".join(filter(None, words))), int(width * 16.5)))
+
+
+def _under(reproduced: Reproduction) -> str:
+    """Under which reading, where there are several."""
+    reading = reproduced.reading
+    return f" (reading {reading.name}: {reading.takes})" if len(reproduced.figure.readings) > 1 else ""
 
 
 def plain_long(text: str) -> str:
@@ -125,7 +133,7 @@ def _lines(panel: Panel, reproduced: Reproduction) -> Iterator[Line]:
                 colour, dashes = PALETTE[which % len(PALETTE)], DASHES[which % len(DASHES)]
             yield Line(
                 _label(name if several else "", column, len(columns) > 1),
-                _course(found, column, panel.normalise),
+                _course(found, column, panel),
                 colour,
                 dashes,
                 right=place >= len(panel.left),
@@ -140,12 +148,13 @@ def _label(group: str, column: str, named: bool) -> str:
     return f"{group}: {words.removesuffix(' accuracy')}" if named else group
 
 
-def _course(found: Comparison, column: str, normalise: bool) -> Course:
+def _course(found: Comparison, column: str, panel: Panel) -> Course:
     """Mean and range over the runs; metrics on the finer curve, and accuracies never normalised."""
+    scaled = panel.normalise and column not in ACCURACIES
     courses = []
     for results in found.runs.values():
-        steps, values = _values(results, column)
-        courses.append((steps, normalised(values) if normalise and column not in ACCURACIES else values))
+        steps, values = _values(smoothed(results, column) if panel.smooth else results, column)
+        courses.append((steps, normalised(values) if scaled else values))
     return averaged(courses)
 
 
@@ -282,6 +291,7 @@ def _draw_pareto(axis: Any, panel: Panel, reproduced: Reproduction) -> None:
     shown = None
     for name in panel.groups:
         for results in reproduced.found[name].runs.values() if name in reproduced.found else ():
+            results = smoothed(results, across, up) if panel.smooth else results
             x, y = course(results, across), course(results, up)
             there = np.isfinite(x) & np.isfinite(y)
             if not there.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Group:
         steps: which checkpoints are measured, as `--steps` of `analyze`; `quick_steps` with `--quick`.
         parameters: of the measures, by `measure.parameter`.
         stand_in: what is trained instead where the task's data is not at hand.
+        columns: columns that are read in place of others, by the name that panels and the check use.
     """
 
     runs: Trained | Subnetwork
@@ -72,6 +73,58 @@ class Group:
     quick_steps: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     stand_in: Trained | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read what a paper leaves open: what is laid over the groups before a claim is judged.
+
+    Attributes:
+        name: what `--readings` calls it; neither `all` nor `primary`, and without a comma.
+        takes: what it takes for what, and why that can be defended, in a sentence.
+        recipes: the recipe that is trained instead, by the recipe of the group.
+        settings: of training, over those of the groups.
+        parameters: of the measures that a group has, over its own.
+        columns: columns that are read in place of others, by the name that panels and the check use.
+        tasks: whose groups it is laid over; all when empty.
+    """
+
+    name: str
+    takes: str
+    recipes: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    tasks: tuple[str, ...] = ()
+
+    def of(self, group: Group) -> Group:
+        """Return the group as this reading has it."""
+        runs = group.runs
+        if isinstance(runs, Subnetwork):
+            return replace(group, runs=replace(runs, parameters=self._over(runs.parameters, (SOURCE,))))
+        return replace(
+            group,
+            runs=self._trained(runs),
+            parameters=self._over(group.parameters, group.measures),
+            stand_in=None if group.stand_in is None else self._trained(group.stand_in),
+            columns={**group.columns, **_of_measures(self.columns, group.measures)},
+        )
+
+    def _trained(self, runs: Trained) -> Trained:
+        recipe = None if runs.recipe is None else self.recipes.get(runs.recipe, runs.recipe)
+        return replace(runs, recipe=recipe, settings={**runs.settings, **self.settings})
+
+    def _over(self, parameters: Mapping[str, Any], measures: tuple[str, ...]) -> dict[str, Any]:
+        return {**parameters, **_of_measures(self.parameters, measures)}
+
+
+def _of_measures(named: Mapping[str, Any], measures: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in named.items() if name.partition(".")[0] in measures}
+
+
+PUBLISHED = Reading("as published", "the settings that the paper gives")
+SOURCE = "oinfo"  # the measure that finds a sub-network's units
 
 
 @dataclass(frozen=True)
@@ -85,6 +138,7 @@ class Panel:
         normalise: every course from 0 to 1 over its run, as Clauw et al. draw synergy and redundancy.
         pareto: `left` is (x, y), drawn against each other and coloured by step.
         log_y: the right axis is logarithmic.
+        smooth: columns of measures are drawn as `courses.smoothed` has them; stored values stay as they are.
     """
 
     groups: tuple[str, ...]
@@ -94,6 +148,7 @@ class Panel:
     normalise: bool = False
     pareto: bool = False
     log_y: bool = False
+    smooth: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +201,7 @@ class Figure:
         check: the claim, checked on the measured groups.
         reconstructed: why the form is a reconstruction, when the paper's own was not at hand.
         beyond: by the name of a circumstance ("quick", "stand-in") why nothing can be decided under it.
+        readings: the ways to read the paper under which the claim is judged; the first is the primary one.
     """
 
     paper: Paper
@@ -158,6 +214,19 @@ class Figure:
     check: Check
     reconstructed: str = ""
     beyond: Mapping[str, str] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = (PUBLISHED,)
+
+    def under(self, reading: Reading) -> Figure:
+        """Return the figure with its groups as `reading` has them."""
+        read = {
+            name: reading.of(group) if not reading.tasks or self._task(group) in reading.tasks else group
+            for name, group in self.groups.items()
+        }
+        return replace(self, groups=read)
+
+    def _task(self, group: Group) -> str:
+        runs = group.runs
+        return self._task(self.groups[runs.of]) if isinstance(runs, Subnetwork) else runs.task
 
     @property
     def id(self) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from grokscope.analysis import Comparison, Results, analyze_many
 from grokscope.errors import DataError, SettingError
 from grokscope.plugins import Plugins
+from grokscope.reproduce.courses import peak, reread
 from grokscope.reproduce.figure import Figure, Group, Subnetwork, Trained
-from grokscope.reproduce.readings import grokked, memorised, peak
 from grokscope.training import resolve_config, with_data
 from grokscope.training.sweep import Sweep, sweep
 
@@ -34,6 +34,7 @@ class Wanted:
         progress: called with words, done and total.
         stop: asked all the time; True ends training with a checkpoint.
         notify: called with a sentence that the user should know.
+        isolate, timeout: as for `analyze`.
     """
 
     quick: bool
@@ -46,6 +47,8 @@ class Wanted:
     progress: Progress
     stop: Callable[[], bool]
     notify: Callable[[str], None]
+    isolate: bool = False
+    timeout: float | None = None
 
 
 @dataclass
@@ -173,16 +176,18 @@ def _train_parts(name: str, part: Subnetwork, gathered: Gathered, wanted: Wanted
 
 
 def synergy_peak(results: Results) -> float:
-    """Return the measured step of most synergy, between memorisation and grokking where there are these."""
-    start, end = memorised(results), grokked(results)
-    return peak(results, SYNERGY, 0 if math.isnan(start) else start, math.inf if math.isnan(end) else end)[0]
+    """Return the measured step of most synergy after step 0, as in the authors' released code."""
+    return peak(results, SYNERGY, start=1)[0]
 
 
 def _measure(words: str, group: Group, paths: tuple[Path, ...], wanted: Wanted) -> Comparison:
     steps = group.quick_steps if wanted.quick and group.quick_steps else group.steps
     has_files = isinstance(group.runs, Trained) and group.runs.task in NEEDS_FILES
     data_dir = wanted.data_dir if has_files else None
-    return _analyze(list(paths), group.measures, steps, group.parameters, words, wanted, data_dir)
+    found = _analyze(list(paths), group.measures, steps, group.parameters, words, wanted, data_dir)
+    if not group.columns:
+        return found
+    return replace(found, runs={run: reread(results, group.columns) for run, results in found.runs.items()})
 
 
 def _analyze(
@@ -200,6 +205,8 @@ def _analyze(
         steps=steps,
         settings=parameters,
         workers=wanted.workers or 1,
+        isolate=wanted.isolate,
+        timeout=wanted.timeout,
         device=wanted.device,
         data_dir=data_dir,
         plugins=wanted.plugins,

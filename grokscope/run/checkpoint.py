@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import DamagedFile, StorageError
 from grokscope.run.files import atomic_write, read_bytes, sha256_hex
+from grokscope.run.kinds import Kinds, read_kinds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,11 +51,19 @@ class CheckpointInfo:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """One checkpoint read and verified: metadata, weights by name, and the sha256 of the file."""
+    """One checkpoint read and verified.
+
+    Attributes:
+        metadata: the words in its header.
+        weights: its tensors by name, buffers and every name of tied parameters among them.
+        sha256: of the file.
+        kinds: which of them are parameters; None where the file does not say.
+    """
 
     metadata: dict[str, str]
     weights: dict[str, Tensor]
     sha256: str
+    kinds: Kinds | None = None
 
 
 def encode(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -132,7 +141,11 @@ def decode(data: bytes, where: str | Path) -> Checkpoint:
     metadata = verify(data, where)
     try:
         weights = load(data)  # in no order of its own
-        return Checkpoint(metadata, {name: weights[name] for name in sorted(weights)}, sha256_hex(data))
+        kinds = read_kinds(metadata, weights)
+        weights = kinds.whole(weights) if kinds else weights
+        return Checkpoint(
+            metadata, {name: weights[name] for name in sorted(weights)}, sha256_hex(data), kinds
+        )
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise DamagedFile(f"{where} is damaged: {error}") from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.declare import canonical_json
-from grokscope.errors import DamagedFile, RunError, SettingError
+from grokscope.errors import DamagedFile, RunError, SettingError, StorageError
 from grokscope.run.files import read_bytes, sha256_hex
 
 FORMAT = 1
@@ -210,6 +210,14 @@ def _places(table: Any) -> dict[str, str]:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def holds_run(path: Path, run: str) -> bool:
+    """Whether directory `path` is, now, the run of that id."""
+    try:
+        return run_id(read_config(path)) == run
+    except (RunError, StorageError):
+        return False
 
 
 def _tables(config: Mapping[str, Any]) -> tuple[str, ...]:

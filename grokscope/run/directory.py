@@ -19,6 +19,7 @@ from grokscope.run.config import (
     default_directory,
     first_difference,
     hash_of,
+    holds_run,
     read_config,
     run_id,
     seed_of,
@@ -36,7 +37,6 @@ from grokscope.run.curves import (
     read_curve,
 )
 from grokscope.run.files import (
-    TEMPORARY,
     atomic_write,
     link_file,
     make_folder,
@@ -45,7 +45,8 @@ from grokscope.run.files import (
     sweep,
 )
 from grokscope.run.index import Index, Listed
-from grokscope.run.listing import FOLDERS, check_folders, checkpoint_files
+from grokscope.run.kinds import Kinds
+from grokscope.run.listing import FOLDERS, check_folders, checkpoint_files, refuse_foreign
 from grokscope.run.results import Cell, CellKey, in_order, merge
 from grokscope.run.segments import Segments
 from grokscope.run.tidy import stored_values, values_frame
@@ -105,7 +106,7 @@ class Run:
         path, config = Path(path), checked_config(config)
         new = not os.path.lexists(path / RUN_FILE)
         if new:
-            _refuse_foreign(path)
+            refuse_foreign(path)
             make_folder(path)
             atomic_write(path / RUN_FILE, to_toml(config))
         run = cls.open(path)
@@ -158,7 +159,8 @@ class Run:
         """Files that lie among checkpoints and results and are neither, a sentence each."""
         self._listed()
         self._segments.names()
-        return [*self._remarks, *self._segments.remarks]
+        elsewhere = self._elsewhere.remarks if self._elsewhere else ()
+        return [*self._remarks, *self._segments.remarks, *elsewhere]
 
     @property
     def keeps_results(self) -> bool:
@@ -176,7 +178,11 @@ class Run:
         return tuple(self._listed())
 
     def weights(self, step: int) -> dict[str, Tensor]:
-        """Return the weights at `step`, by name.
+        """Return the state dict at `step`, parameters and buffers; raises as `load_checkpoint` does."""
+        return self.load_checkpoint(step).weights
+
+    def load_checkpoint(self, step: int) -> checkpoint.Checkpoint:
+        """Return the checkpoint at `step`: its tensors, and which of them are parameters.
 
         Raises UnknownName for a step without a checkpoint, DamagedFile when its bytes are not those recorded.
         """
@@ -192,8 +198,9 @@ class Run:
         if sha256_hex(data) != entry.info.sha256:
             raise DamagedFile(f"{path} is damaged, or was replaced: its sha256 is not the recorded one")
         if step in self._links:
-            return imported.decode_link(data, path, self.config[IMPORTED].get("rename", ()), self._dtype)
-        return checkpoint.decode(data, path).weights
+            rename = self.config[IMPORTED].get("rename", ())
+            return imported.decode_link(data, path, rename, self._dtype, self._imported.kinds)
+        return checkpoint.decode(data, path)
 
     def save_checkpoint(
         self,
@@ -201,21 +208,25 @@ class Run:
         weights: Mapping[str, Tensor],
         metrics: Mapping[str, float],
         curve: Mapping[str, Sequence[float]] | None = None,
+        kinds: Kinds | None = None,
     ) -> None:
         """Store the weights after `step` updates, durably; nothing is written when they are there already.
 
         Args:
             step: optimiser updates done, at most 99 999 999.
-            weights: parameters by name.
+            weights: the network's state dict.
             metrics: train_loss, test_loss, train_accuracy, test_accuracy; one that is left out is NaN.
             curve: the finer curve since the checkpoint before: `step` and metrics, one list each.
+            kinds: which of `weights` are parameters, `kinds_of(network)`; where it is not given, measuring
+                them takes the network.
         """
         if not 0 <= step <= LAST_STEP:
             raise ValueError(f"a checkpoint's step must be within 0 and {LAST_STEP}, got {step}")
         point = points({"step": [step], **{name: [value] for name, value in metrics.items()}})[0]
         finer = points(curve or {})
         words = {name: repr(value) for name, value in zip(METRICS, point[1:], strict=True)}
-        data = checkpoint.encode(weights, {**self._stamp(step), **words, "curve": curve_text(finer)})
+        words |= {**self._stamp(step), "curve": curve_text(finer), **(kinds.words() if kinds else {})}
+        data = checkpoint.encode(kinds.stored(weights) if kinds else weights, words)
         file = _file(step)
         if not _holds(self.path / file, data):
             self._must_be_writable()
@@ -225,11 +236,11 @@ class Run:
         entry = Listed(info, (self.path / file).stat().st_mtime_ns, finer)
         self._entries = dict(sorted({**self._listed(), step: entry}.items()))
 
-    def save_import(self, records: Sequence[imported.Record]) -> None:
-        """Write the table of where the imported checkpoints came from, durably."""
+    def save_import(self, records: Sequence[imported.Record], kinds: Kinds | None = None) -> None:
+        """Write the table of where imported checkpoints came from and what their tensors are, durably."""
         self._must_be_writable()
-        atomic_write(self.path / imported.FILE, imported.encode(records))
-        self.__dict__.pop("_links", None)
+        atomic_write(self.path / imported.FILE, imported.encode(records, kinds))
+        self.__dict__.pop("_imported", None)
         self._entries = None
 
     def link_checkpoint(self, step: int, source: Path) -> None:
@@ -242,7 +253,7 @@ class Run:
         make_folder(self.path / "checkpoints", inside=self.path)
         link_file(source, self.path / _file(step))
         self._entries = None
-        self._read_entry(_file(step), 0)
+        self.read_entry(_file(step), 0)
 
     def save_resume(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Replace the state that training goes on from, durably."""
@@ -390,16 +401,21 @@ class Run:
                     self._entries[entry.info.step] = entry
         return self._entries
 
+    def believe(self, entries: Mapping[int, Listed]) -> None:
+        """Take these for the run's checkpoints, whatever the index says."""
+        self._entries = dict(entries)
+
     def _inspect(self, file: str, mtime_ns: int) -> Listed | None:
         try:
-            return self._read_entry(file, mtime_ns)
+            return self.read_entry(file, mtime_ns)
         except FileNotFoundError:
             return None
         except (DamagedFile, StorageError) as error:
             self._problems[str(error)] = None
             return None
 
-    def _read_entry(self, file: str, mtime_ns: int) -> Listed:
+    def read_entry(self, file: str, mtime_ns: int = 0) -> Listed:
+        """Return the checkpoint `file` as its own bytes show it. Raises DamagedFile, FileNotFoundError."""
         path, step = self.path / file, int(Path(file).stem)
         data = read_bytes(path, checkpoint.FILE_CAP, follow=True)
         if step in self._links:
@@ -422,17 +438,20 @@ class Run:
     def _dtype(self) -> str:
         return str(self.config["training"].get("dtype", "float32"))
 
-    @cached_property
+    @property
     def _links(self) -> dict[int, imported.Record]:
         """The checkpoints that are links to foreign files, by step; any other foreign file is refused."""
+        return self._imported.links
+
+    @cached_property
+    def _imported(self) -> imported.Table:
         if not self.is_imported or not self.config[IMPORTED].get("link"):
-            return {}
+            return imported.Table({})
         try:
-            records = imported.read(self.path / imported.FILE, self.config[IMPORTED].get("contents", ""))
+            return imported.read(self.path / imported.FILE, self.config[IMPORTED].get("contents", ""))
         except (DamagedFile, StorageError, FileNotFoundError) as error:
             self._problems[f"{error}; the same `grokscope import` writes it again"] = None
-            return {}
-        return {record.step: record for record in records if record.linked}
+            return imported.Table({})
 
     def _stamp(self, step: int) -> dict[str, str]:
         return {"step": str(step), "run": self.id, "config": self.config_hash, "seed": str(self.seed)}
@@ -440,6 +459,11 @@ class Run:
     def _must_be_writable(self) -> None:
         if not self.writable:
             raise StorageError(f"{self.path} is read-only: nothing can be written to this run")
+        if not holds_run(self.path, self.id):
+            raise StorageError(
+                f"{self.path} is no longer this run: it was renamed, moved or deleted, and nothing more is "
+                "written; move it back and run the same command again"
+            )
 
 
 def _file(step: int) -> str:
@@ -451,17 +475,3 @@ def _holds(path: Path, data: bytes) -> bool:
         return read_bytes(path, len(data), follow=True) == data
     except (FileNotFoundError, DamagedFile, StorageError):
         return False
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Refuse what is neither free nor an empty directory; a killed `create` may have left a temporary."""
-    if not os.path.lexists(path):
-        return
-    try:
-        foreign = [name for name in os.listdir(path) if not TEMPORARY.fullmatch(name)]
-    except OSError as error:
-        raise RunError(f"{path} cannot be a run's directory: {error.strerror}") from error
-    if foreign:
-        raise RunError(
-            f"{path} is no run: it has no {RUN_FILE}, but {min(foreign)}; choose another directory"
-        )

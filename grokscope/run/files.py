@@ -21,6 +21,7 @@ TEMPORARY = re.compile(
     r"\.grokscope-(?P<machine>[0-9a-f]{16})-(?P<pid>\d{1,10})-(?P<start>\d{1,20})-[0-9a-f]{16}\.tmp",
     re.ASCII,
 )
+_ACCESS_LIST = "system.posix_acl_access"
 MOST_HOLES = 64 << 20  # bytes of a file that may be holes, whatever else it holds
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _ADVICE = "free some space and run the same command again: nothing that was stored before is lost"
@@ -36,18 +37,25 @@ def atomic_write(path: str | Path, data: bytes) -> None:
 
     The mode is 0666 less the umask. Raises StorageError, and leaves no temporary file, when it fails.
     """
-    path = Path(path)
-    temporary = path.parent / temporary_name()
     try:
-        try:
-            _write_durably(temporary, data)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        install(Path(path), data)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def install(path: Path, data: bytes, like: Path | None = None) -> None:
+    """Do what `atomic_write` does; mode, owner and access list are those of the file `like`, if given.
+
+    Raises OSError, also where the system does not let them be kept; then nothing has changed.
+    """
+    temporary = path.parent / temporary_name()
+    try:
+        _write_durably(temporary, data, like)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 def link_file(source: Path, path: Path) -> None:
@@ -69,7 +77,7 @@ def link_file(source: Path, path: Path) -> None:
         ) from error
 
 
-def cannot_write(path: Path, error: OSError) -> StorageError:
+def cannot_write(path: str | Path, error: OSError) -> StorageError:
     """Return the one sentence that says why `path` could not be written and what to do."""
     if error.errno in _FULL:
         return StorageError(f"{path} cannot be written: {_FULL[error.errno]}; {_ADVICE}")
@@ -79,14 +87,15 @@ def cannot_write(path: Path, error: OSError) -> StorageError:
 def make_folder(path: Path, inside: Path | None = None) -> None:
     """Make `path` and its parents where they are missing, durably. Raises StorageError.
 
-    With `inside`, no folder from there on may be a link: what is written must not leave the run.
+    With `inside`, no folder from there on may be a link, since what is written must not leave the run; and no
+    parent is made, or a run that was moved away would begin anew.
     """
     if inside is not None and (link := first_link(path, inside)):
         raise StorageError(f"{link} must not be a link: nothing is written through links out of a run")
     if path.is_dir():
         return
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=inside is None, exist_ok=True)
         sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -116,15 +125,40 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+def _write_durably(path: Path, data: bytes, like: Path | None = None) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666 if like is None else 0o600)
     try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        if like is not None:
+            _take_after(descriptor, like)
+        write_all(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _take_after(descriptor: int, like: Path) -> None:
+    """Give the open file owner, access list and mode of `like`; the mode last, since the others change it."""
+    if os.name != "posix":
+        return
+    wanted, own = os.stat(like), os.fstat(descriptor)
+    if (wanted.st_uid, wanted.st_gid) != (own.st_uid, own.st_gid):
+        os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
+    if hasattr(os, "getxattr"):
+        try:
+            access = os.getxattr(like, _ACCESS_LIST)
+        except OSError:  # it has none, or the file system knows none
+            access = b""
+        if access:
+            os.setxattr(descriptor, _ACCESS_LIST, access)
+    os.fchmod(descriptor, stat.S_IMODE(wanted.st_mode))
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data` to an open file. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def read_bytes(path: str | Path, cap: int, follow: bool = False) -> bytes:
@@ -207,7 +241,7 @@ def sweep(folder: str | Path) -> list[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if _abandoned(entry)]
+            names = [entry.name for entry in entries if is_abandoned(entry)]
         for name in names:
             Path(folder, name).unlink(missing_ok=True)
     except OSError:
@@ -215,11 +249,18 @@ def sweep(folder: str | Path) -> list[str]:
     return names
 
 
-def _abandoned(entry: os.DirEntry[str]) -> bool:
+def is_abandoned(entry: os.DirEntry[str]) -> bool:
+    """Whether `entry` is a temporary file whose process, one of this running system, has ended."""
     found = TEMPORARY.fullmatch(entry.name)
     if not found or not entry.is_file(follow_symlinks=False):
         return False
     return bool(_boot()) and found["machine"] == _machine() and _ended(int(found["pid"]), int(found["start"]))
+
+
+def is_foreign(entry: os.DirEntry[str]) -> bool:
+    """Whether `entry` is a temporary file of another system, or from before a restart of this one."""
+    found = TEMPORARY.fullmatch(entry.name)
+    return found is not None and (not _boot() or found["machine"] != _machine())
 
 
 def _ended(pid: int, start: int) -> bool:

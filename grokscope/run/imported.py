@@ -11,21 +11,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grokscope.declare import canonical_json
 from grokscope.errors import DamagedFile, SettingError, StorageError
-from grokscope.run.checkpoint import read_header
+from grokscope.run.checkpoint import Checkpoint, read_header
 from grokscope.run.config import hash_of
 from grokscope.run.curves import LAST_STEP, METRICS
 from grokscope.run.files import read_bytes, sha256_hex
+from grokscope.run.kinds import Kinds, read_kinds
 from grokscope.run.layout import arrange, as_type, read_rules
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 FILE = "imported.json"
-FORMAT = 1
+FORMAT = 2  # 1 did not say which tensors are parameters
 _CAP = 16 << 20  # parsed it takes ten times as much; a checkpoint has some 300 bytes
 
 
@@ -61,29 +59,39 @@ def contents(records: Sequence[Record]) -> str:
     return hash_of([[record.step, record.sha256, record.position] for record in records])
 
 
-def encode(records: Sequence[Record]) -> bytes:
+@dataclass(frozen=True)
+class Table:
+    """What imported.json says of linked checkpoints: their records by step, and their tensors' kinds."""
+
+    links: dict[int, Record]
+    kinds: Kinds | None = None
+
+
+def encode(records: Sequence[Record], kinds: Kinds | None) -> bytes:
     """Return the bytes of imported.json. Raises StorageError for more checkpoints than it may have."""
-    rows = [asdict(record) for record in records]
-    seal = sha256_hex(canonical_json(rows).encode())
-    data = (json.dumps({"format": FORMAT, "seal": seal, "checkpoints": rows}, indent=1) + "\n").encode()
+    rows, words = [asdict(record) for record in records], kinds.words() if kinds else {}
+    seal = sha256_hex(canonical_json([rows, words]).encode())
+    table = {"format": FORMAT, "seal": seal, "kinds": words, "checkpoints": rows}
+    data = (json.dumps(table, indent=1) + "\n").encode()
     if len(data) > _CAP:
         raise StorageError(f"{FILE} must be at most {_CAP} bytes, got {len(data)}: import fewer checkpoints")
     return data
 
 
-def read(path: Path, expected: str) -> list[Record]:
-    """Return the records in `path`. Raises DamagedFile unless they are whole and hash to `expected`."""
+def read(path: Path, expected: str) -> Table:
+    """Return what `path` says. Raises DamagedFile unless it is whole and its records hash to `expected`."""
     try:
         found = json.loads(read_bytes(path, _CAP))
-        rows = found["checkpoints"]
-        if found["format"] != FORMAT or found["seal"] != sha256_hex(canonical_json(rows).encode()):
+        rows, words = found["checkpoints"], found.get("kinds", {})
+        sealed = rows if found["format"] == 1 else [rows, words]
+        if found["format"] not in (1, FORMAT) or found["seal"] != sha256_hex(canonical_json(sealed).encode()):
             raise ValueError("it is not as it was written")
         records = [_record(**row) for row in rows]
         if contents(records) != expected:
             raise ValueError("it belongs to another run")
+        return Table({record.step: record for record in records if record.linked}, read_kinds(words))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise DamagedFile(f"{path} is damaged: {error}") from error
-    return records
 
 
 def _record(**row: Any) -> Record:
@@ -107,14 +115,19 @@ def check_link(data: bytes, path: Path, record: Record) -> None:
     read_header(data, path)
 
 
-def decode_link(data: bytes, path: Path, rename: Sequence[str], dtype: str) -> dict[str, Tensor]:
-    """Return the weights in a linked file whose sha256 was checked, under the network's names."""
+def decode_link(
+    data: bytes, path: Path, rename: Sequence[str], dtype: str, kinds: Kinds | None
+) -> Checkpoint:
+    """Return the checkpoint in a linked file whose sha256 was checked, under the network's names."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     read_header(data, path)
     try:
         found = as_type(arrange(load(data), read_rules(rename)), dtype)
+        if kinds:
+            found = kinds.whole(found)
+            kinds.check(kinds.stored(found))
     except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError, SettingError) as error:
         raise DamagedFile(f"{path} is damaged: {error}") from error
-    return {name: found[name] for name in sorted(found)}
+    return Checkpoint({}, {name: found[name] for name in sorted(found)}, sha256_hex(data), kinds)

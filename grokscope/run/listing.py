@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grokscope.errors import RunError, StorageError
-from grokscope.run.files import first_link
+from grokscope.run.config import RUN_FILE
+from grokscope.run.files import TEMPORARY, first_link
 
 FOLDERS = ("checkpoints", "results")
 _CHECKPOINT = re.compile(r"\d{8}\.safetensors", re.ASCII)
@@ -78,3 +79,17 @@ def check_folders(run: Path) -> None:
             raise RunError(f"{link} must not be a link, links out of a run are not followed: link the run")
         if os.path.lexists(place) and not os.path.isdir(place):
             raise RunError(f"{place} must be a folder, got a file: move it away")
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise RunError for what is neither free nor empty, leftovers of a killed `create` aside."""
+    if not os.path.lexists(path):
+        return
+    try:
+        foreign = [name for name in os.listdir(path) if not TEMPORARY.fullmatch(name)]
+    except OSError as error:
+        raise RunError(f"{path} cannot be a run's directory: {error.strerror}") from error
+    if foreign:
+        raise RunError(
+            f"{path} is no run: it has no {RUN_FILE}, but {min(foreign)}; choose another directory"
+        )

@@ -22,6 +22,8 @@ class Segments:
 
     Attributes:
         problems: sentences on segments that could not be read; the others go on without them.
+        refused: why, by name.
+        links: sentences on links, which are no segments.
         remarks: sentences on files that are no segments, and so left out.
     """
 
@@ -29,17 +31,19 @@ class Segments:
         self.folder = folder
         self.writable = writable
         self.problems: dict[str, None] = {}
+        self.links: dict[str, None] = {}
         self.remarks: dict[str, None] = {}
         self._inside = inside
         self._read: dict[str, list[Cell]] = {}
-        self._refused: set[str] = set()
+        self.refused: dict[str, Exception] = {}
+        self._stuck: set[str] = set()
 
     def names(self) -> frozenset[str]:
         """Return the segments there now. A compaction meanwhile is waited out: two listings must agree."""
         before, now = None, self._list()
         while before != now:
             before, now = now, self._list()
-        return now - self._refused
+        return now - self.refused.keys()
 
     def _list(self) -> frozenset[str]:
         try:
@@ -55,7 +59,8 @@ class Segments:
         if named and entry.is_file(follow_symlinks=False):
             return True
         if named:
-            self.problems[f"{entry.path} is left out: it must be a file, and a link is not followed"] = None
+            self.links[f"{entry.path} is left out: it must be a file, and a link is not followed"] = None
+            self.problems |= self.links
         elif entry.name.endswith(".h5"):
             self.remarks[f"{entry.path} is left out: segments are named by the sha256 of their bytes"] = None
         return False
@@ -69,8 +74,12 @@ class Segments:
             names = self.names()
             if all(self._load(name) for name in sorted(names)):
                 self._read = {name: self._read[name] for name in names if name in self._read}
-                sound = names - self._refused
+                sound = names - self.refused.keys()
                 return sound, [cell for name in sorted(sound) for cell in self._read[name]]
+
+    def of(self, name: str) -> list[Cell]:
+        """Return the cells of a segment that `read` found sound."""
+        return self._read[name]
 
     def store(self, cells: Sequence[Cell]) -> None:
         """Make durable segments of `cells`, one if they fit; compact when there are many.
@@ -79,7 +88,7 @@ class Segments:
         """
         if not cells:
             return
-        self._write(cells)
+        self.add(cells)
         small = self._small()
         if len(small) >= COMPACT_AT:
             self.compact(small)
@@ -95,18 +104,27 @@ class Segments:
             return
         cells = merge(cell for name in inputs for cell in self._read[name])
         try:
-            self._write(in_order(cells), nonce=secrets.token_hex(16))
+            self.add(in_order(cells), nonce=secrets.token_hex(16))
         except TooMuch:  # a single result that an earlier grokscope wrote: it stays where it is
             return
         for name in inputs:
-            (self.folder / name).unlink(missing_ok=True)
-            del self._read[name]
+            try:
+                (self.folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                self._stuck.add(name)
+                self.remarks[
+                    f"{self.folder} keeps segments that were compacted, because they cannot be deleted "
+                    f"({error.strerror or error}); nothing is lost, and what they hold counts once"
+                ] = None
+            else:
+                del self._read[name]
 
     def _small(self) -> list[str]:
         """Return the segments worth compacting; large ones stay: nothing is written often."""
-        return [name for name in self.names() if _size(self.folder / name) < SMALL]
+        return [name for name in self.names() - self._stuck if _size(self.folder / name) < SMALL]
 
-    def _write(self, cells: Sequence[Cell], nonce: str = "") -> None:
+    def add(self, cells: Sequence[Cell], nonce: str = "") -> None:
+        """Make one durable segment of `cells`, and no compaction. Raises StorageError."""
         if not self.writable:
             raise StorageError(
                 f"{self.folder} is read-only: results of this run must be written elsewhere (--out)"
@@ -143,20 +161,25 @@ class Segments:
         return True
 
     def _refuse(self, path: Path, error: Exception) -> None:
-        self._refused.add(path.name)
-        damaged = isinstance(error, DamagedFile) and not isinstance(error, NewerFormat)
-        moved = damaged and self.writable and self._quarantine(path)
+        self.refused[path.name] = error
+        moved = is_damage(error) and self.writable and self.quarantine(path.name)
         where = "; it was moved to results/quarantine, its results are computed again" if moved else ""
         self.problems[f"{error}{where}"] = None
 
-    def _quarantine(self, path: Path) -> bool:
+    def quarantine(self, name: str) -> bool:
+        """Move a segment to the folder `quarantine`; False when that cannot be."""
         folder = self.folder / "quarantine"
         try:
             make_folder(folder, self._inside or self.folder)
-            os.replace(path, folder / path.name)
+            os.replace(self.folder / name, folder / name)
         except (OSError, StorageError):
             return False
         return True
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a segment is refused for good: not because it cannot be read here, or not by this grokscope."""
+    return isinstance(error, DamagedFile) and not isinstance(error, NewerFormat)
 
 
 def believed(data: bytes, path: Path) -> list[Cell]:

@@ -63,11 +63,6 @@ class WeightedLine(WeightedLevel):
         level = super().error(start, end)
         return max(level - float((xy**2).sum() / xx), 0.0) if xx > 0 else level
 
-    def change(self, start: int, end: int) -> np.ndarray:
-        """Return how far each column's line rises from the first evaluation of `[start:end]` to its last."""
-        xx, xy = self._centred(start, end)
-        return xy / xx * (self.axis[end - 1] - self.axis[start])
-
     def _centred(self, start: int, end: int) -> tuple[float, np.ndarray]:
         w, x, xx = (total[end] - total[start] for total in (self._w, self._x, self._xx))
         y, xy = (total[end] - total[start] for total in (self._y, self._xy))

@@ -2,7 +2,7 @@
 
 scikit-learn refits a model for every split; ten thousand permutations of it take minutes for each feature.
 What is fitted here - a direction, a straight line - has closed forms, which tests hold against
-scikit-learn's. Resampling, permutation, intervals and corrections are scipy's and statsmodels'.
+scikit-learn's. Resampling and permutation are scipy's.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from grokscope.statistics.extras import from_extra
+from grokscope.statistics.over_runs import wilson
 
 Array = NDArray[np.float64]
 
 PERMUTATIONS = 9999  # all of them where there are no more than these
 BOOTSTRAPS = 1999
+MOST_EXACT = 100  # runs whose labellings are counted and not drawn, where there are no ties
 FEWEST_OF_EACH = 2  # runs of each kind: one is left out, and one must stay
 FEWEST_TIMED = 4  # runs: one is left out, and a line through two of the others would fit always
 _AT_ONCE = 4_000_000  # numbers in memory
@@ -113,10 +114,7 @@ def separation(first: Array, second: Array, confidence: float, seed: int) -> Est
 
     low, high = _bootstrap((np.arange(k), np.arange(m)), resampled, confidence, seed, "percentile", k * m)
     if value == 1:
-        from statsmodels.stats.proportion import proportion_confint
-
-        fewer = min(k, m)
-        low = float(proportion_confint(fewer, fewer, alpha=2 * (1 - confidence), method="beta")[0])
+        low = (1 - confidence) ** (1 / min(k, m))  # Clopper & Pearson's, one-sided
     return Estimate(value, low, high, _separation_p(value, ranks, k, seed))
 
 
@@ -209,10 +207,18 @@ def superiority(first: Array, second: Array, confidence: float, seed: int) -> Es
     Klose 1957, Ann. Math. Statist. 28(4), 933), so it is never too short, and has a width where all pairs
     agree. p is one-sided.
     """
-    with from_extra("a verdict"):
-        from statsmodels.stats.proportion import proportion_confint
-
     k, m = len(first), len(second)
+
+    value = float(scipy.stats.mannwhitneyu(first, second, method="asymptotic").statistic) / (k * m)
+    low, high = np.round(wilson(value, min(k, m), confidence), 12)
+    return Estimate(value, float(low), float(high), _superiority_p(first, second, seed))
+
+
+def _superiority_p(first: Array, second: Array, seed: int) -> float:
+    """Return the share of labellings that do as well: of all, where there are no ties and few runs."""
+    k, m = len(first), len(second)
+    if len({*first, *second}) == k + m <= MOST_EXACT:
+        return float(scipy.stats.mannwhitneyu(first, second, alternative="greater", method="exact").pvalue)
 
     def larger(one: Array, other: Array, axis: int) -> Array:
         return (1 + np.sign(one[..., :, None] - other[..., None, :])).mean((-1, -2)) / 2
@@ -228,23 +234,7 @@ def superiority(first: Array, second: Array, confidence: float, seed: int) -> Es
         axis=-1,
         random_state=np.random.default_rng(seed),
     )
-    value = float(scipy.stats.mannwhitneyu(first, second, method="asymptotic").statistic) / (k * m)
-    fewer = min(k, m)
-    low, high = np.round(proportion_confint(value * fewer, fewer, 1 - confidence, method="wilson"), 12)
-    return Estimate(value, float(low), float(high), float(done.pvalue))
-
-
-def mean_interval(values: Array, confidence: float, seed: int) -> tuple[float, float]:
-    """Return the BCa bootstrap interval of the mean; NaN for less than two values."""
-    if len(values) < 2:
-        return math.nan, math.nan
-    if np.ptp(values) == 0:
-        return float(values[0]), float(values[0])
-
-    def mean(chosen: Array, axis: int) -> Array:
-        return chosen.mean(axis)
-
-    return _bootstrap((np.asarray(values),), mean, confidence, seed, "BCa", len(values))
+    return float(done.pvalue)
 
 
 def _bootstrap(

@@ -1,20 +1,13 @@
-"""What several runs say together: means with bootstrap intervals, tests, corrections for many columns."""
+"""What several runs say together: means with their one interval, tests, corrections for many columns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from statistics import fmean, variance
 
-from grokscope.statistics.correlation import varies
-from grokscope.statistics.extras import from_extra
-
-if TYPE_CHECKING:
-    import numpy as np
-
-FEWEST_RUNS = 5  # for an interval
-RESAMPLES = 9999
+Groups = Sequence[Hashable] | None  # the setting of each run; None: every run is for itself
 
 
 @dataclass(frozen=True)
@@ -26,13 +19,20 @@ class Mean:
     high: float
 
     @classmethod
-    def of(cls, values: Iterable[float], confidence: float, seed: int) -> Mean:
-        import numpy as np
+    def of(cls, values: Iterable[float], confidence: float, groups: Groups = None) -> Mean:
+        """Return the mean of the values that are not NaN, with `interval`."""
+        units = _units(values, groups)
+        mean = fmean(unit.mean for unit in units) if units else math.nan
+        low, high = _interval(units, confidence)
+        return cls(mean, low, high)
 
-        known = np.array([value for value in values if not math.isnan(value)])
-        if not len(known):
-            return cls(math.nan, math.nan, math.nan)
-        return cls(float(known.mean()), *interval(known, confidence, seed))
+    def widened(self, low: float, high: float) -> Mean:
+        """Return it with an interval that holds `low` and `high` too: what no number of runs can resolve."""
+        return Mean(self.mean, min(self.low, low), max(self.high, high)) if self.known else self
+
+    def within(self, low: float, high: float) -> Mean:
+        """Return it with an interval cut to the values that can be."""
+        return Mean(self.mean, max(self.low, low), min(self.high, high)) if self.known else self
 
     @property
     def known(self) -> bool:
@@ -42,57 +42,111 @@ class Mean:
         return self.low <= value <= self.high
 
 
-def interval(values: np.ndarray, confidence: float, seed: int = 0) -> tuple[float, float]:
-    """Return the bootstrap interval of the mean over runs, NaN for fewer than five.
+@dataclass(frozen=True)
+class _Unit:
+    """What counts as one: a run, or a setting with its seeds."""
 
-    scipy's percentile bootstrap. Of n values it is too narrow, by sqrt((n - 1) / n) and for the normal's
-    quantile in place of Student's t of n - 1 degrees of freedom, so each tail is Phi(-sqrt(n / (n - 1)) t):
-    the expanded percentile interval of Hesterberg 2015, *What Teachers Should Know About
-    the Bootstrap*, The American Statistician 69.
-    """
-    from scipy.stats import bootstrap, norm, t
+    mean: float
+    error: float = 0.0  # squared standard error of `mean`: its seeds' spread
 
-    n = len(values)
-    if n < FEWEST_RUNS:
+
+def _units(values: Iterable[float], groups: Groups) -> list[_Unit]:
+    """The settings where there are several, and else the runs; a value that is NaN is not there."""
+    listed = list(values)
+    known = [value for value in listed if not math.isnan(value)]
+    by_setting: dict[Hashable, list[float]] = {}
+    for value, setting in zip(listed, groups or (), strict=False):
+        if not math.isnan(value):
+            by_setting.setdefault(setting, []).append(value)
+    if len(by_setting) < 2:
+        return [_Unit(value) for value in known]
+    return [_setting(seeds) for seeds in by_setting.values()]
+
+
+def _setting(seeds: Sequence[float]) -> _Unit:
+    return _Unit(fmean(seeds), variance(seeds) / len(seeds) if len(seeds) > 1 else 0.0)
+
+
+def _spread(units: Sequence[_Unit]) -> float:
+    """The standard error of the mean over units."""
+    between = variance([unit.mean for unit in units])
+    return math.sqrt((between + fmean(unit.error for unit in units)) / len(units))
+
+
+def _interval(units: Sequence[_Unit], confidence: float) -> tuple[float, float]:
+    from scipy.stats import t
+
+    if len(units) < 2:
         return math.nan, math.nan
-    if not varies(values):
-        return float(values[0]), float(values[0])
-    import numpy as np
-
-    tail = norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf((1 + confidence) / 2, n - 1))
-    found = bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=1 - 2 * tail,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    middle = fmean(unit.mean for unit in units)
+    half = float(t.ppf((1 + confidence) / 2, len(units) - 1)) * _spread(units)
+    return middle - half, middle + half
 
 
-def sign_test(successes: int, trials: int) -> float:
-    """Two-sided p-value of a fair coin (scipy's exact binomial test); 1 where nothing was thrown."""
+def interval(values: Iterable[float], confidence: float, groups: Groups = None) -> tuple[float, float]:
+    """Return the interval of the mean over runs; NaN for less than two values.
+
+    Student's t of n - 1 degrees of freedom. Where runs are the seeds of several settings, settings are the n,
+    their values the means over seeds, and the variance is that of the bootstrap which resamples settings, and
+    then seeds (Davison & Hinkley 1997, *Bootstrap Methods and their Application*, section 3.8), each level
+    corrected for its size by n / (n - 1): s^2(settings' means) / n + mean(s^2(seeds) / seeds) / n.
+
+    At a nominal 95 % it covers 95 % of means of normal values from two runs on, and 88-91 % of exponential
+    ones (skewness 2) at 2 to 10 runs; of settings' means at least 95 %. A percentile or BCa bootstrap of so
+    few covers 52, 69, 78 and 85 % at n = 2, 3, 4 and 6.
+    """
+    return _interval(_units(values, groups), confidence)
+
+
+def t_test(values: Iterable[float], groups: Groups = None) -> float:
+    """Two-sided p-value of Student's test that the mean over runs is 0, by the same units and spread as
+    `interval`; NaN of one unit or none."""
+    from scipy.stats import t
+
+    units = _units(values, groups)
+    if len(units) < 2:
+        return math.nan
+    mean, spread = fmean(unit.mean for unit in units), _spread(units)
+    if spread == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * t.sf(abs(mean) / spread, len(units) - 1))
+
+
+def sign_test(values: Iterable[float], groups: Groups = None) -> float:
+    """Two-sided p-value that as many are above 0 as below (scipy's exact binomial test), of settings where
+    there are several; zeros are left out, and 1 where nothing is left; NaN where there are no values."""
     from scipy.stats import binomtest
 
-    return float(binomtest(successes, trials, 0.5).pvalue) if trials else 1.0
-
-
-def t_test(values: Sequence[float]) -> float:
-    """Two-sided p-value of Student's test that the mean over runs is 0 (scipy); NaN of one run or none."""
-    from scipy.stats import ttest_1samp
-
-    if len(values) < 2:
+    units = _units(values, groups)
+    if not units:
         return math.nan
-    if min(values) == max(values):
-        return 1.0 if values[0] == 0 else 0.0
-    return float(ttest_1samp(values, 0.0).pvalue)
+    above, below = (sum(sign * unit.mean > 0 for unit in units) for sign in (1, -1))
+    return float(binomtest(above, above + below, 0.5).pvalue) if above + below else 1.0
+
+
+def wilson(share: float, n: float, confidence: float) -> tuple[float, float]:
+    """Return Wilson's interval of a share of n (Wilson 1927, JASA 22, 209).
+
+    >>> [round(limit, 4) for limit in wilson(0.9, 10, 0.95)]
+    [0.5958, 0.9821]
+    """
+    from scipy.stats import norm
+
+    z2 = float(norm.ppf((1 + confidence) / 2)) ** 2 / n
+    middle = (share + z2 / 2) / (1 + z2)
+    half = math.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjust p-values after Holm; one that is NaN is no hypothesis and stays."""
-    with from_extra("Holm's correction"):
-        from statsmodels.stats.multitest import multipletests
-    tested = [value for value in p if not math.isnan(value)]
-    adjusted = iter(multipletests(tested, method="holm")[1].tolist() if tested else ())
-    return [math.nan if math.isnan(value) else next(adjusted) for value in p]
+    """Adjust p-values after Holm 1979, Scand. J. Statist. 6(2), 65: the smallest of m times m, the next times
+    m - 1, and so on, none below the one before. One that is NaN is no hypothesis and stays.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted((at for at, value in enumerate(p) if not math.isnan(value)), key=lambda at: p[at])
+    adjusted, reached = [math.nan] * len(p), 0.0
+    for place, at in enumerate(order):
+        reached = adjusted[at] = max(reached, min(1.0, (len(order) - place) * p[at]))
+    return adjusted

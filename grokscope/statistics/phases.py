@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
 from grokscope.analysis import Results
-from grokscope.statistics.extras import from_extra
-from grokscope.statistics.transition import FEWEST, MOST_ENDS, Scale, axis_of, axis_shares
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from grokscope.statistics.costs import WeightedLine
+from grokscope.statistics.turns import FLAT, LEAST, NOISE, SPACING, WEIGHT, Turning, turning
 
 SYNERGY, REDUNDANCY, LOSS = "oinfo.synergy", "oinfo.redundancy", "test_loss"
-EARNS = 0.02  # share of the squared deviation that a further boundary must take away
-FLAT = 0.1  # of a course's range: less is no trend
-SHORTEST = 3  # evaluations in a segment
+FEWEST = 12  # checkpoints
 FEATURES, EMERGENCE, DIVERGENCE = "feature learning", "emergence", "divergence"
 DELAYED, DECOUPLING = "delayed emergence", "decoupling"
 NAMES = (FEATURES, EMERGENCE, DIVERGENCE, DELAYED, DECOUPLING)
 
 RULE = (
-    "Synergy, redundancy and test loss, each scaled to its range over the run, are cut at the same steps "
-    f"into straight pieces; a boundary must take away {EARNS:.0%} of their squared deviation. It is feature "
-    "learning until the network has memorised, and as long as test loss and synergy then go on rising. After "
-    "that, test loss falling and synergy rising is emergence, or delayed emergence once there was "
-    "divergence; test loss rising is divergence; both falling is decoupling. Where synergy is flat (it "
-    f"changes by less than {FLAT:.0%} of its range), falling redundancy counts as its rise and rising "
-    "redundancy as "
-    "its fall; where test loss is flat, or both of these, the phase goes on."
+    "Phases are the rises and falls of synergy, smoothed as in the authors' plots (exponential mean, weight "
+    f"{WEIGHT} for every {SPACING} steps, step 0 left out), that are at least {FLAT:.0%} of its range, "
+    f"{NOISE:g} standard errors of its noise and {10**LEAST - 1:.0%} of the step. It is feature learning "
+    "until the network has memorised, as long after that as test loss and synergy go on rising, and where "
+    "synergy has not risen yet. A rise is then emergence, or delayed emergence once there was divergence. A "
+    "fall is divergence where test loss rises in it or redundancy falls, and decoupling where redundancy "
+    "rises; where neither changes that much, it is divergence if synergy later rises above where it fell "
+    "from, and else decoupling. Where synergy has no such rise or fall there is nothing to see."
+)
+NOTHING = (
+    f"nothing to see: no rise or fall of synergy is more than {FLAT:.0%} of its range, its noise and a moment"
 )
 
 
@@ -54,40 +48,37 @@ class Phases:
     note: str = ""
 
 
-def phases(
-    results: Results, *, synergy: str = SYNERGY, redundancy: str = REDUNDANCY, scale: Scale = "log"
-) -> Phases:
+def phases(results: Results, *, synergy: str = SYNERGY, redundancy: str = REDUNDANCY) -> Phases:
     """Return the phases of a run after Clauw et al. 2024, section 5: feature learning, emergence, divergence,
     delayed emergence and decoupling.
 
-    The names are the paper's; the rule that finds them, `RULE`, is grokscope's. Boundaries are ruptures'
-    (`Pelt`, exact for its penalty; Killick, Fearnhead & Eckley 2012, *Optimal detection of changepoints with
-    a linear computational cost*, JASA 107) between pieces that are straight over the step axis, each
-    evaluation weighted by its share of it, after a running median of three. A phase begins at the first
-    evaluation of its first piece. No uncertainty is given: run several seeds and compare.
+    The names are the paper's; the rule that finds them, `RULE`, is grokscope's. Rises and falls are those of
+    `turning`; a phase begins where a mean from both sides turns, which does not lag. Courses of known phases
+    are found in at least 90 of 100 seeds at noise of 0, 2 and 5 % of the range, and white noise has none in
+    at least 95 of 100. A random walk does rise and fall, and gets phases nearly always: no uncertainty is
+    given, so run several seeds and compare. A dip that lasts for 100 steps needs checkpoints every 10.
 
     Args:
         results: of `analyze`, with the two columns.
         synergy, redundancy: the columns to read.
-        scale: `log` or `linear` step axis.
     """
     found = _courses(results, synergy, redundancy)
     if isinstance(found, str):
         return Phases((), note=found)
-    steps, courses = found
-    pieces, cost = _pieces(steps, courses, scale)
+    steps, (rises, other, loss) = found
+    if len(rises.turns) == 2 and abs(rises.goes(0, len(steps) - 1)) < 1:
+        return Phases((), note=NOTHING)
     memorised = results.memorisation_step
-    names: list[str] = []
-    for start, end in pieces:
-        before = memorised is None or steps[end - 1] <= memorised
-        names.append(FEATURES if before or not names else _name(cost.change(start, end), names))
-    return Phases(_joined(names, [start for start, _ in pieces], steps))
+    if memorised is None or memorised > steps[-1]:
+        return Phases((Phase(FEATURES, steps[0], steps[-1]),))
+    learned = _learned(rises, loss, next(at for at, step in enumerate(steps) if step >= memorised))
+    named = _named(rises, other, loss, learned)
+    return Phases(_joined([name for name, _ in named], [start for _, start in named], steps))
 
 
-def _courses(results: Results, synergy: str, redundancy: str) -> tuple[list[int], np.ndarray] | str:
-    """The steps where all three are known and the scaled courses there, or why there are none."""
+def _courses(results: Results, synergy: str, redundancy: str) -> tuple[list[int], list[Turning]] | str:
+    """The steps where all three are known, with their rises and falls, or why there are none."""
     import numpy as np
-    from scipy.ndimage import median_filter
 
     missing = [name for name in (synergy, redundancy) if name not in results.declared]
     if missing:
@@ -95,49 +86,54 @@ def _courses(results: Results, synergy: str, redundancy: str) -> tuple[list[int]
     if not results.curve:
         return "phases need the test loss, and the run has none"
     raw = np.array([results.course(name) for name in (synergy, redundancy, LOSS)])
-    kept = np.isfinite(raw).all(axis=0)
-    if kept.sum() < 2 * FEWEST:
-        return f"phases need {2 * FEWEST} checkpoints with all three numbers, there are {kept.sum()}"
-    smooth = median_filter(raw[:, kept], size=(1, 3), mode="nearest")
-    low, span = smooth.min(axis=1, keepdims=True), np.ptp(smooth, axis=1, keepdims=True)
-    if not span.all():
+    kept = np.isfinite(raw).all(axis=0) & (np.array(results.steps) > 0)
+    if kept.sum() < FEWEST:
+        return f"phases need {FEWEST} checkpoints after step 0 with all three numbers, there are {kept.sum()}"
+    if not np.ptp(raw[:, kept], axis=1).all():
         return "phases need courses that change, and one of them is constant"
-    return [step for step, keep in zip(results.steps, kept, strict=True) if keep], ((smooth - low) / span).T
+    steps = [step for step, keep in zip(results.steps, kept, strict=True) if keep]
+    return steps, [turning(steps, course) for course in raw[:, kept]]
 
 
-def _pieces(
-    steps: Sequence[int], courses: np.ndarray, scale: Scale
-) -> tuple[list[tuple[int, int]], WeightedLine]:
-    """The straight pieces, as half-open ranges, and their cost."""
-    with from_extra("phases"):
-        from ruptures import Pelt
-
-        from grokscope.statistics.costs import WeightedLevel, WeightedLine
-    axis = axis_of(steps, scale)
-    weights = axis_shares(axis)
-    cost = WeightedLine(weights, axis)
-    whole = WeightedLevel(weights).fit(courses).error(0, len(steps))
-    search = Pelt(custom_cost=cost, min_size=SHORTEST, jump=-(-len(steps) // MOST_ENDS)).fit(courses)
-    ends = search.predict(pen=EARNS * whole)
-    return list(zip([0, *ends], ends, strict=False)), cost
+def _learned(rises: Turning, loss: Turning, memorised: int) -> int:
+    """The index where feature learning ends: the network has memorised, and test loss or synergy has stopped
+    rising."""
+    stops = [_first_top(course, memorised) for course in (rises, loss)]
+    return max(memorised, min(stops))
 
 
-def _name(change: np.ndarray, earlier: Sequence[str]) -> str:
-    """The phase of a piece after memorisation, by how far each course goes in it."""
-    synergy, redundancy, loss = map(_direction, change.tolist())
-    rising = synergy or -redundancy
-    if loss > 0:
-        learning = rising > 0 and set(earlier) == {FEATURES}
-        return FEATURES if learning else DIVERGENCE
-    if loss == 0 or rising == 0:
-        return earlier[-1]
-    if rising > 0:
-        return DELAYED if DIVERGENCE in earlier else EMERGENCE
-    return DECOUPLING
+def _first_top(course: Turning, start: int) -> int:
+    """Where a course that rises at `start` stops doing so; `start` itself where it does not rise."""
+    for (begin, end), (_, place) in zip(pairwise(course.turns), pairwise(course.places), strict=True):
+        if place > start:
+            return place if course.goes(begin, end) >= 1 else start
+    return start
 
 
-def _direction(change: float) -> int:
-    return 0 if abs(change) < FLAT else int(math.copysign(1, change))
+def _named(rises: Turning, other: Turning, loss: Turning, learned: int) -> list[tuple[str, int]]:
+    """The name of every rise and fall, with the index where it begins."""
+    named = [(FEATURES, 0)]
+    for (begin, end), (start, stop) in zip(pairwise(rises.turns), pairwise(rises.places), strict=True):
+        if stop <= learned:
+            continue
+        names = [name for name, _ in named]
+        if rises.smooth[end] > rises.smooth[begin]:
+            if rises.goes(max(begin, learned), end) >= 1:
+                named.append((DELAYED if DIVERGENCE in names else EMERGENCE, max(start, learned)))
+        elif begin > 0:
+            named.append((_fall(rises, other, loss, begin, end), max(start, learned)))
+    return named
+
+
+def _fall(rises: Turning, other: Turning, loss: Turning, begin: int, end: int) -> str:
+    """Divergence or decoupling: what a fall of synergy from one turn to the next is."""
+    highest = begin + int(loss.smooth[begin : end + 1].argmax())
+    if loss.goes(begin, highest) >= 1:
+        return DIVERGENCE
+    redundancy = other.goes(begin, end)
+    if abs(redundancy) < 1:
+        return DIVERGENCE if rises.smooth[end:].max() > rises.smooth[begin] else DECOUPLING
+    return DECOUPLING if redundancy > 0 else DIVERGENCE
 
 
 def _joined(names: Sequence[str], starts: Sequence[int], steps: Sequence[int]) -> tuple[Phase, ...]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from grokscope.analysis import Comparison, Results
 from grokscope.analysis.results import without_layers
 from grokscope.errors import SettingError, UnknownName
-from grokscope.statistics.correlation import SAME, kendall, partial_spearman, spearman
-from grokscope.statistics.over_runs import FEWEST_RUNS, Mean, holm, sign_test, t_test
-from grokscope.statistics.transition import Scale, Transition, transition
+from grokscope.statistics.correlation import kendall, partial_spearman, spearman
+from grokscope.statistics.evidence import EDGE, FEWEST_RUNS, RULES, Summary, is_twin, summaries
+from grokscope.statistics.settings import by_settings
+from grokscope.statistics.transition import Between, Scale, Transition, transition
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,24 +22,6 @@ if TYPE_CHECKING:
 CONTROL = "weight_norm.l2_all"
 ACCURACY = "test_accuracy"
 Since = Literal["memorisation", "start"]
-Verdict = Literal["leads", "lags", "coincides", "confounded", "undecided"]
-
-MARGIN = 0.05  # log10 of steps: closer than 12 % coincides
-STRONG = 0.5  # a rank correlation that asks for an explanation
-MOST = 0.8  # of the runs that grok must have a clear transition, and most of these the same shape
-
-RULES = {
-    "leads": "its change comes before test accuracy's own: the interval of `ahead` is above 0, and Student's "
-    "tests over the runs, that it is not 0 and that the change goes one way, hold after Holm's correction "
-    "over the columns",
-    "lags": "likewise, after it",
-    "coincides": f"the interval of `ahead` lies within ±{MARGIN} (12 % of the step)",
-    "confounded": f"its rank correlation with test accuracy is strong (at least {STRONG} in size, interval "
-    f"without 0), but with the control's ranks taken out the interval contains 0 and nothing of {STRONG} or "
-    "more, or no ranks are left",
-    "undecided": f"none of these: fewer than {FEWEST_RUNS} runs grok, most have no clear change of one "
-    "shape, or they disagree",
-}
 
 
 @dataclass(frozen=True)
@@ -47,13 +30,21 @@ class Score:
 
     Attributes:
         memorisation_step, grokking_step: None when never reached.
-        transition_step: where the column changes (see `transition`), None where it does not clearly.
-        lead, log_lead: grokking step - transition step, and log10 of their ratio; NaN where either is None.
+        transition_step: the first checkpoint after the column's change (see `transition`), or its peak; None
+            where it does not clearly change.
+        transition_from, transition_to: the checkpoints between which the change lies.
+        resolved: False where the change lies within two checkpoints of where the search begins: it may have
+            come before. Nothing is then said of how early it is.
+        lead, log_lead: grokking step - step of the change, and log10 of their ratio; NaN where there is none.
+            For both steps the middle, in log steps, of the evaluations between which they lie.
         spearman, kendall: rank correlations with test accuracy.
         partial: Spearman with test accuracy, controlling for the control column; NaN for the control itself,
             and where the control's ranks are the column's.
         with_control: Spearman with the control column.
-        ahead: log10(test accuracy's own transition / transition step): 0 for a copy of test accuracy.
+        twin: whether the column is the control in other words: nearly the same ranks, up or down.
+        ahead: log10(test accuracy's own change / the column's), each by the middle of the checkpoints between
+            which it lies: 0 for a copy of test accuracy.
+        ahead_low, ahead_high: how small and large it can be between these checkpoints.
         shape: `rise`, `fall` or `peak`; empty without a transition.
         size: how far the column goes in its transition, below 0 in a fall, as a share of its range.
     """
@@ -70,57 +61,21 @@ class Score:
     partial: float
     with_control: float = math.nan
     ahead: float = math.nan
-    shape: str = ""
-    size: float = math.nan
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One column over the runs that grok.
-
-    Attributes:
-        runs: how many have the column.
-        censored: how many of them never grok; they count in nothing below.
-        clear: how many of those that grok have a clear transition.
-        lead, lead_low, lead_high: mean log10 lead before the grokking step, and its bootstrap interval.
-        ahead, ahead_low, ahead_high: likewise before test accuracy's own transition.
-        before: in how many runs the column changes before test accuracy does.
-        sign_p: sign test of `ahead`: two-sided, ties left out.
-        sign_p_adjusted: corrected over the columns after Holm; of n runs sign_p is 2^(1 - n) at least.
-        p: the larger p-value of two of Student's tests: that the mean of `ahead` is 0, and that of `size`.
-            What drifts at random may change late in every run, but up in one and down in the other.
-        p_adjusted: likewise corrected.
-        shape, same_shape: the commonest shape of the change, and in how many runs it is that.
-        spearman, partial, ...: means of the runs' and their bootstrap intervals.
-        why: what the verdict rests on.
-    """
-
-    column: str
-    runs: int
-    censored: int
-    lead: float
-    lead_low: float
-    lead_high: float
-    sign_p: float
-    sign_p_adjusted: float
-    spearman: float
-    partial: float
-    partial_low: float
-    partial_high: float
-    verdict: Verdict
-    clear: int = 0
-    ahead: float = math.nan
     ahead_low: float = math.nan
     ahead_high: float = math.nan
-    before: int = 0
-    p: float = math.nan
-    p_adjusted: float = math.nan
     shape: str = ""
-    same_shape: int = 0
-    kendall: float = math.nan
-    spearman_low: float = math.nan
-    spearman_high: float = math.nan
-    why: str = ""
+    size: float = math.nan
+    transition_from: int | None = None
+    transition_to: int | None = None
+    resolved: bool = True
+    twin: bool = False
+
+    @property
+    def change(self) -> Between | None:
+        """The checkpoints between which the change lies."""
+        if self.transition_from is None or self.transition_to is None:
+            return None
+        return Between(self.transition_from, self.transition_to)
 
 
 @dataclass(frozen=True)
@@ -130,7 +85,8 @@ class Scores:
     Attributes:
         rows: one for every run and column.
         summaries: one for every column, over the runs.
-        reference: test accuracy's own transition, by run; None where there is none.
+        reference: test accuracy's own transition, by run; None where there is none, or it is unresolved.
+        columns_tested: how many columns Holm's correction is over.
         control: the column whose ranks are taken out of the partial correlation.
         train, test, confidence, scale, since: as they were given.
         notes: what must be known to read the numbers.
@@ -145,6 +101,7 @@ class Scores:
     confidence: float
     scale: Scale
     since: Since
+    columns_tested: int = 0
     notes: Sequence[str] = ()
 
     def columns(self) -> dict[str, list[Any]]:
@@ -167,7 +124,6 @@ def score(
     since: Since = "memorisation",
     per_layer: bool = False,
     confidence: float = 0.95,
-    seed: int = 0,
 ) -> Scores:
     """Say of every column when it changes, before or after test accuracy, and whether beyond the weight norm.
 
@@ -177,10 +133,11 @@ def score(
     taken out (of both, by linear regression).
 
     Checkpoints of one training depend on each other, so a p-value that counts them as independent is wrong,
-    and none is given: one run gives numbers and no claim. Over the runs that grok, which are independent: the
-    mean, its bootstrap interval from five runs on (`interval`), Student's and the sign test, corrected over
-    the columns after Holm 1979. Runs that never grok are censored: counted, and left out of the means. The
-    verdicts' rules are `RULES`.
+    and none is given: one run gives numbers and no claim. Over the runs that grok: the mean, its interval
+    from two runs on (`interval`), Student's and the sign test, corrected over the columns after Holm 1979;
+    which columns were asked for changes p only by this correction. Seeds of several settings are not
+    independent: settings count, then seeds. Runs that never grok are censored: counted, and left out of the
+    means. The verdicts' rules are `RULES`.
 
     A lead says that a column changes earlier, in these runs, and not that it foretells: that takes runs that
     do not grok, see `predict`.
@@ -194,7 +151,6 @@ def score(
         since: `start` looks at the whole course, where most columns change most while the network memorises.
         per_layer: also the columns by layer.
         confidence: of the intervals and tests.
-        seed: of the bootstrap.
 
     Raises:
         UnknownName: no run has the control, or one of `columns`.
@@ -207,11 +163,14 @@ def score(
     reference: dict[str, int | None] = {}
     for run, results in comparison.runs.items():
         window = _Window.of(run, results, (train, test), control, scale, since)
-        reference[run] = window.reference
+        reference[run] = window.reference.until if window.reference else None
         rows += [window.score(name) for name in names if name in results.declared]
-    summaries = _summaries(rows, names, control, confidence, seed)
-    notes = _notes(rows, reference)
-    return Scores(rows, summaries, reference, control, train, test, confidence, scale, since, notes)
+    grokked = dict.fromkeys(row.run for row in rows if row.grokking_step is not None)
+    varied, settings = by_settings(comparison, grokked)
+    groups = {run: at for at, runs in enumerate(settings) for run in runs}
+    found, tested = summaries(rows, names, groups, control, confidence)
+    notes = [*_notes(rows, reference), *_of_settings(varied, settings)]
+    return Scores(rows, found, reference, control, train, test, confidence, scale, since, tested, notes)
 
 
 def _check(**shares: float) -> None:
@@ -295,10 +254,18 @@ class _Window:
         return self.course(self.control_column)
 
     @cached_property
-    def reference(self) -> int | None:
-        """The step of test accuracy's own transition, where the run groks."""
+    def reference(self) -> Between | None:
+        """Where test accuracy's own transition lies, where the run groks and it is resolved."""
         found = self.change(self.accuracy) if self.grokked is not None else None
-        return found.step if found else None
+        return found.between if found and _resolved(found) else None
+
+    @cached_property
+    def grokking(self) -> Between | None:
+        """The evaluations of the curve between which the run groks."""
+        if self.grokked is None:
+            return None
+        earlier = [int(step) for step in self.results.curve.get("step", ()) if step < self.grokked]
+        return Between(max(earlier, default=self.grokked), self.grokked)
 
     def course(self, name: str) -> np.ndarray | None:
         """The course from the start of the window on; None where the run has none."""
@@ -316,156 +283,50 @@ class _Window:
     def score(self, name: str) -> Score:
         course = self.course(name)
         found = self.change(course, self.results.declared[name].direction == "peak")
-        changed = found.step if found and found.clear else None
+        found = found if found and found.clear else None
+        resolved = found is None or _resolved(found)
+        place = found.between if found and resolved else None
+        least, ahead, most = _ahead(self.reference, place)
+        together = spearman(course, self.control)
         return Score(
             run=self.run,
             column=name,
             memorisation_step=self.memorised,
             grokking_step=self.grokked,
-            transition_step=changed,
-            lead=math.nan if changed is None or self.grokked is None else float(self.grokked - changed),
-            log_lead=_log_ratio(self.grokked, changed),
+            transition_step=found.step if found else None,
+            lead=self.grokking.middle - place.middle if self.grokking and place else math.nan,
+            log_lead=_ahead(self.grokking, place)[1],
             spearman=spearman(course, self.accuracy),
             kendall=kendall(course, self.accuracy),
             partial=math.nan
             if name == self.control_column
             else partial_spearman(course, self.accuracy, self.control),
-            with_control=spearman(course, self.control),
-            ahead=_log_ratio(self.reference, changed),
-            shape=found.shape if found and changed is not None else "",
-            size=found.size if found and changed is not None else math.nan,
+            with_control=together,
+            ahead=ahead,
+            ahead_low=least,
+            ahead_high=most,
+            shape=found.shape if found else "",
+            size=found.size if found else math.nan,
+            transition_from=found.between.after if found else None,
+            transition_to=found.between.until if found else None,
+            resolved=resolved,
+            twin=is_twin(name, self.control_column, together),
         )
 
 
-def _log_ratio(later: int | None, earlier: int | None) -> float:
-    """log10 of the ratio of two steps; step 0 counts as 1."""
+def _resolved(found: Transition) -> bool:
+    return found.place > EDGE
+
+
+def _ahead(later: Between | None, earlier: Between | None) -> tuple[float, float, float]:
+    """log10 of the ratio of two steps, at least, by their middles, and at most; step 0 counts as 1."""
     if later is None or earlier is None:
-        return math.nan
-    return math.log10(max(later, 1) / max(earlier, 1))
-
-
-def _summaries(
-    rows: Sequence[Score], names: Sequence[str], control: str, confidence: float, seed: int
-) -> list[Summary]:
-    evidence = [_Evidence.of(name, rows, confidence, seed) for name in names]
-    adjusted = zip(holm([each.p for each in evidence]), holm([each.sign_p for each in evidence]), strict=True)
-    return [
-        each.summary(p, sign_p, control, confidence)
-        for each, (p, sign_p) in zip(evidence, adjusted, strict=True)
-    ]
-
-
-@dataclass(frozen=True)
-class _Evidence:
-    """What the runs that grok say of one column."""
-
-    column: str
-    runs: int
-    grokked: Sequence[Score]
-    leads: Mean
-    ahead: Mean
-    spearman: Mean
-    partial: Mean
-    kendall: float
-    before: int
-    shape: str
-    same_shape: int
-    p: float
-    size_p: float
-    sign_p: float
-
-    @classmethod
-    def of(cls, column: str, rows: Sequence[Score], confidence: float, seed: int) -> _Evidence:
-        mine = [row for row in rows if row.column == column]
-        grokked = [row for row in mine if row.grokking_step is not None]
-        means = {
-            name: Mean.of((getattr(row, name) for row in grokked), confidence, seed)
-            for name in ("log_lead", "ahead", "spearman", "partial", "kendall")
-        }
-        aheads = [row.ahead for row in grokked if not math.isnan(row.ahead)]
-        shapes = [row.shape for row in grokked if row.shape]
-        size_p = t_test([row.size for row in grokked if row.shape])
-        shape = max(sorted(set(shapes)), key=shapes.count, default="")
-        before = sum(value > 0 for value in aheads)
-        return cls(
-            column=column,
-            runs=len(mine),
-            grokked=grokked,
-            leads=means["log_lead"],
-            ahead=means["ahead"],
-            spearman=means["spearman"],
-            partial=means["partial"],
-            kendall=means["kendall"].mean,
-            before=before,
-            shape=shape,
-            same_shape=shapes.count(shape),
-            p=max(t_test(aheads), size_p),
-            size_p=size_p,
-            sign_p=sign_test(before, sum(value != 0 for value in aheads)) if aheads else math.nan,
-        )
-
-    @property
-    def clear(self) -> int:
-        return sum(row.transition_step is not None for row in self.grokked)
-
-    @property
-    def nothing_left(self) -> bool:
-        """Whether the column has the control's very ranks wherever both are known."""
-        known = [row.with_control for row in self.grokked if not math.isnan(row.with_control)]
-        return bool(known) and all(abs(value) > SAME for value in known)
-
-    def summary(self, p: float, sign_p: float, control: str, confidence: float) -> Summary:
-        verdict, why = self._verdict(p, control, 1 - confidence)
-        return Summary(
-            column=self.column,
-            runs=self.runs,
-            censored=self.runs - len(self.grokked),
-            lead=self.leads.mean,
-            lead_low=self.leads.low,
-            lead_high=self.leads.high,
-            sign_p=self.sign_p,
-            sign_p_adjusted=sign_p,
-            spearman=self.spearman.mean,
-            partial=self.partial.mean,
-            partial_low=self.partial.low,
-            partial_high=self.partial.high,
-            verdict=verdict,
-            clear=self.clear,
-            ahead=self.ahead.mean,
-            ahead_low=self.ahead.low,
-            ahead_high=self.ahead.high,
-            before=self.before,
-            p=self.p,
-            p_adjusted=p,
-            shape=self.shape,
-            same_shape=self.same_shape,
-            kendall=self.kendall,
-            spearman_low=self.spearman.low,
-            spearman_high=self.spearman.high,
-            why=why,
-        )
-
-    def _verdict(self, p: float, control: str, alpha: float) -> tuple[Verdict, str]:
-        """The first of `RULES` that holds, and what it rests on."""
-        if len(self.grokked) < FEWEST_RUNS:
-            return "undecided", f"{len(self.grokked)} of {self.runs} runs grok, {FEWEST_RUNS} are needed"
-        if self.column != control and self._confounded():
-            return "confounded", f"nothing clear is left of its correlation when {control} is taken out"
-        if self.clear < MOST * len(self.grokked) or not self.ahead.known:
-            return "undecided", f"it changes clearly in {self.clear} of {len(self.grokked)} runs"
-        if self.same_shape < MOST * self.clear:
-            return "undecided", f"its change is a {self.shape} in {self.same_shape} of {self.clear} runs only"
-        if max(abs(self.ahead.low), abs(self.ahead.high)) <= MARGIN and self.size_p <= alpha:
-            return "coincides", f"it changes within {MARGIN} decades of test accuracy"
-        before = f"before test accuracy in {self.before} of {self.clear} runs"
-        if self.ahead.contains(0) or p > alpha:
-            return "undecided", f"{before}, adjusted p = {p:.2g}"
-        return "leads" if self.ahead.low > 0 else "lags", before
-
-    def _confounded(self) -> bool:
-        strong = self.spearman.known and abs(self.spearman.mean) >= STRONG and not self.spearman.contains(0)
-        low, high = self.partial.low, self.partial.high
-        return strong and (self.nothing_left or -STRONG < low <= 0 <= high < STRONG)
+        return math.nan, math.nan, math.nan
+    return (
+        math.log10(max(later.after, 1) / max(earlier.until, 1)),
+        math.log10(later.middle / earlier.middle),
+        math.log10(max(later.until, 1) / max(earlier.after, 1)),
+    )
 
 
 def _notes(rows: Sequence[Score], reference: Mapping[str, int | None]) -> list[str]:
@@ -479,11 +340,22 @@ def _notes(rows: Sequence[Score], reference: Mapping[str, int | None]) -> list[s
     if len(runs) == 1:
         notes.append("one run describes and proves nothing: its checkpoints depend on each other")
     elif 0 < grokked < FEWEST_RUNS:
-        notes.append(
-            f"{grokked} runs that grok are too few for intervals or verdicts: {FEWEST_RUNS} are needed"
-        )
+        notes.append(f"{grokked} runs that grok are too few for verdicts: {FEWEST_RUNS} are needed")
     if grokked and not any(step is not None for step in reference.values()):
         notes.append(
-            "test accuracy has too few evaluations for a transition of its own: nothing is ahead of it"
+            "test accuracy has no resolved transition of its own, or too few evaluations for one: nothing is "
+            "ahead of it"
         )
     return notes
+
+
+def _of_settings(varied: Sequence[str], settings: Sequence[Sequence[str]]) -> list[str]:
+    """Say so where runs that grok are seeds of a few settings, which count then."""
+    runs = sum(map(len, settings))
+    if not 2 <= len(settings) < runs:
+        return []
+    few = ": two settings bear hardly any claim; score each alone" if len(settings) == 2 else ""
+    return [
+        f"the {runs} runs that grok are seeds of {len(settings)} settings of {', '.join(varied)}, and not "
+        f"independent: settings are resampled, then seeds{few}"
+    ]

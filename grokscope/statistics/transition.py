@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -36,12 +37,34 @@ RULE = (
 
 
 @dataclass(frozen=True)
+class Between:
+    """The evaluations between which something happened: after the step `after`, and by `until`."""
+
+    after: int
+    until: int
+
+    @property
+    def middle(self) -> float:
+        """The middle in log steps: the estimate that no grid biases. From step 0 on steps count as in
+        `axis_of`.
+
+        >>> Between(50, 200).middle
+        100.0
+        """
+        offset = 0 if self.after > 0 else self.until
+        return math.sqrt((self.after + offset) * (self.until + offset)) - offset
+
+
+@dataclass(frozen=True)
 class Transition:
     """A course's change point.
 
     Attributes:
         step: the first evaluation on the new level, or a peak's highest point.
         at: its index among the steps given.
+        between: the evaluations between which the change lies: the one before `step`, and `step`; of a peak,
+            those on either side.
+        place: how many evaluations with a value come before `step`.
         before, after: the levels on either side; of a peak, its flanks.
         size: how far it rises (falls, below 0) from level to level, or from the higher flank to the peak's
             level, as a share of the course's range.
@@ -52,6 +75,8 @@ class Transition:
 
     step: int
     at: int
+    between: Between
+    place: int
     before: float
     after: float
     size: float
@@ -109,6 +134,8 @@ def transition(
     return Transition(
         step=int(at_steps[at]),
         at=int(kept[at]),
+        between=Between(int(at_steps[at - 1]), int(at_steps[at + 1 if shape == "peak" else at])),
+        place=at,
         before=before * float(size),
         after=after * float(size),
         size=height / float(np.ptp(smooth)),

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grokscope.analysis import Comparison, Results
+from grokscope.errors import described
 from grokscope.hypothesis import GROKKING, GROUPS, RUNS, Hypothesis
 from grokscope.plugins import load_plugins
-from grokscope.statistics.over_runs import holm
+from grokscope.statistics.grid import Reading, levelled
+from grokscope.statistics.over_runs import holm, interval
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 SIGNIFICANT = 0.05
@@ -67,6 +69,9 @@ def verdicts(
     three of four runs at least (or has an AUROC of 0.75), `not supported` where the interval of that share
     lies below 0.75, and else undecided.
 
+    Runs that are compared are read alike: what a hypothesis reads by `results.values` has as many evaluations
+    in every run, as many as the run with the fewest has there, at like places.
+
     Args:
         comparison: several runs, measured.
         hypotheses: by name, or a list; None is those of all plugins.
@@ -74,8 +79,7 @@ def verdicts(
         confidence: of the intervals.
         seed: of resampling and permutations.
 
-    Raises:
-        UsageError: statsmodels is missing. What a hypothesis raises is in its verdict's `failures`.
+    What a hypothesis raises is not raised here: it is in its verdict's `failures`.
     """
     if hypotheses is None:
         hypotheses = load_plugins().hypotheses
@@ -114,7 +118,7 @@ def _tested(
         return replace(plain, text=f"it fails: {why} (run {run}{more})", failures=failures)
     plain = replace(plain, effects=effects)
     if hypothesis.about == RUNS:
-        return _over_runs(plain, confidence, seed)
+        return _over_runs(plain, confidence)
     groups = ("that grok", "that do not") if hypothesis.about == GROKKING else hypothesis.groups
     return _between(plain, kinds, groups, confidence, seed)
 
@@ -122,15 +126,29 @@ def _tested(
 def _asked(
     hypothesis: Hypothesis, runs: Mapping[str, Results]
 ) -> tuple[dict[str, float], dict[str, str], dict[str, str]]:
-    """Return what the hypothesis says of each run, which kind of run each is, and where it fails."""
+    """Return what the hypothesis says of each run, which kind of run each is, and where it fails.
+
+    Where runs are compared with one another, they are asked twice: what they read is noted the first time,
+    and the second time every run gives as many evaluations for each read (`levelled`).
+    """
+    readings = {run: Reading.of(results) for run, results in runs.items()}
+    effects, kinds, failures = _answers(hypothesis, readings)
+    if hypothesis.about == RUNS or failures:
+        return effects, kinds, failures
+    return _answers(hypothesis, levelled({run: readings[run] for run in effects}))
+
+
+def _answers(
+    hypothesis: Hypothesis, runs: Mapping[str, Results]
+) -> tuple[dict[str, float], dict[str, str], dict[str, str]]:
     effects: dict[str, float] = {}
     kinds: dict[str, str] = {}
     failures: dict[str, str] = {}
     for run, results in runs.items():
         try:
             kind, effect = _kind(hypothesis, results), _effect(hypothesis(results))
-        except Exception as error:  # a stranger's code, whatever it raises
-            failures[run] = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+        except (Exception, SystemExit, GeneratorExit) as error:  # a stranger's code, whatever it raises
+            failures[run] = described(error)
             continue
         if effect is not None and kind is not None:
             effects[run], kinds[run] = effect, kind
@@ -157,29 +175,27 @@ def _effect(outcome: Any) -> float | None:
     return None if math.isnan(effect) else effect
 
 
-def _over_runs(plain: Verdict, confidence: float, seed: int) -> Verdict:
+def _over_runs(plain: Verdict, confidence: float) -> Verdict:
     """Test whether the effect is positive in more than half of the runs; zero says nothing either way."""
     if not plain.effects:
         return replace(plain, text="no run has anything to say to it", numbers={"runs": 0})
     import numpy as np
     import scipy.stats
 
-    from grokscope.statistics.estimates import mean_interval
-
     effects = np.array(list(plain.effects.values()))
     held, told = int((effects > 0).sum()), int((effects != 0).sum())
     numbers: dict[str, float] = {"runs": len(effects), "hold": held, "effect": float(effects.mean())}
-    numbers["effect_low"], numbers["effect_high"] = mean_interval(effects, confidence, seed)
+    numbers["effect_low"], numbers["effect_high"] = interval(effects.tolist(), confidence)
     if told:
         done = scipy.stats.binomtest(held, told, 0.5, alternative="greater")
         low, high = scipy.stats.binomtest(held, told).proportion_ci(confidence, method="exact")
         numbers |= {"share": held / told, "low": float(low), "high": float(high), "p": float(done.pvalue)}
     runs = f"{len(effects)} run" + ("s" if len(effects) > 1 else "")
-    interval = _interval(numbers["effect_low"], numbers["effect_high"])
+    shown = _interval(numbers["effect_low"], numbers["effect_high"])
     return replace(
         plain,
         numbers=numbers,
-        text=f"holds in {held} of {runs}, mean effect {numbers['effect']:.3g}{interval}",
+        text=f"holds in {held} of {runs}, mean effect {numbers['effect']:.3g}{shown}",
     )
 
 

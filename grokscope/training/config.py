@@ -57,13 +57,17 @@ def training_settings(
     abelian: Annotated[
         float | None, Param("adds this times the mean squared distance of f(a, b) and f(b, a)", above=0)
     ] = None,
+    abelian_reduction: Annotated[
+        Literal["mean", "sum"],
+        Param("squares of that distance over logits; where abelian is given anew it is the mean", later=True),
+    ] = "sum",
     anti_norm: Annotated[
         float | None, Param("subtracts this times the sum of squared weights from the loss", above=0)
     ] = None,
     dropout: Annotated[float | None, Param("share of hidden activations dropped", above=0, below=1)] = None,
     constrain_norm: Annotated[
-        Literal["all", "weights"] | None,
-        Param("keeps the initial l2 norm of all parameters, or of weights without biases"),
+        Literal["all", "weights", "drawn"] | None,
+        Param("keeps the l2 norm: of all parameters, of weights, or what weights had before init_zero"),
     ] = None,
     subnetwork: Annotated[
         str | None, Param("RUN@STEP[:inverse]: only the units of RUN's most synergistic multiplet there")
@@ -133,6 +137,8 @@ def resolve_config(
     model_name = chosen.settings["model"]["name"] if given_model is None else str(given_model)
     model_factory = known("model", model_name, MODELS if models is None else models)
     tables = {name: dict(chosen.settings[name]) for name in ("task", "model", "training")}
+    if "abelian" not in tables["training"]:
+        tables["training"] |= {"abelian_reduction": "mean"} | tables["training"]
     if model_name != tables["model"]["name"]:
         tables["model"] = {}
     declared = {"task": task_factory.parameters, "model": model_factory.parameters, "training": TRAINING}
@@ -246,6 +252,8 @@ def _training(given: Mapping[str, Any]) -> dict[str, Any]:
         if values[name] is not None and len(values[name]) != 2:
             raise SettingError(f"training.{name} must be two numbers, got {values[name]}")
     _check_grokfast(values)
+    if values["abelian"] is None:
+        values.pop("abelian_reduction", None)
     if values["masked_units"] == []:
         values["masked_units"] = None
     return values

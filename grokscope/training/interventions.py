@@ -127,25 +127,26 @@ class Perturbed(Intervention):
 
 
 class Abelian(Intervention):
-    """Abelian training (Tan & Huang 2023, section 5): adds weight * mean ||f(a, b) - f(b, a)||^2.
+    """Abelian training (Tan & Huang 2023, section 5): adds weight * the mean of (f(a, b) - f(b, a))^2.
 
-    The squared distance of the two logit vectors is summed over logits, the mean is over the training pairs
-    of the step, (a, a) among them.
+    The mean is over the training pairs of the step, (a, a) among them, and over the logits, as in a "logits
+    level MSE loss"; `reduction` sum adds the logits' squares up instead, K times as much.
     """
 
-    def __init__(self, task: Task, weight: float) -> None:
+    def __init__(self, task: Task, weight: float, reduction: str) -> None:
         if not task.symmetric or task.inputs.ndim != 2 or task.inputs.shape[1] != 2:
             raise SettingError(
                 f"training.abelian must be left out where f(a, b) = f(b, a) is not known to hold: "
                 f"this {task.name} is not symmetric in two operands"
             )
-        self._weight = weight
+        self._weight, self._reduction = weight, reduction
 
     def loss(
         self, loss: torch.Tensor, logits: torch.Tensor, forward: Forward, inputs: torch.Tensor
     ) -> torch.Tensor:
         """Add the distance to the logits of the mirror images."""
-        distance = (logits - forward(inputs.flip(1))).square().sum(dim=1)
+        squares = (logits - forward(inputs.flip(1))).square()
+        distance = squares.mean(dim=1) if self._reduction == "mean" else squares.sum(dim=1)
         return loss + self._weight * distance.mean()
 
 
@@ -310,12 +311,14 @@ class OrthogonalGradient(Intervention):
 class ConstrainedNorm(Intervention):
     """Omnigrok (Liu et al. 2022): after each update the total l2 norm is scaled back to what it was at first.
 
-    The norm is that of all parameters as one vector, or of the weights without the biases.
+    The norm is that of all parameters as one vector, or of the weights without the biases. With `drawn` it is
+    held to what those weights had as they were drawn, before a layer was set to zero or units were masked, as
+    in the released code of Clauw et al. 2024.
     """
 
-    def __init__(self, network: Network, which: str) -> None:
+    def __init__(self, network: Network, which: str, drawn: torch.Tensor | None = None) -> None:
         self._weights = [weight for weight in network.parameters() if which == "all" or weight.ndim > 1]
-        self._norm = _norm(self._weights)
+        self._norm = drawn if which == "drawn" and drawn is not None else _norm(self._weights)
 
     @torch.no_grad()
     def change_weights(self) -> None:
@@ -333,8 +336,11 @@ class ConstrainedNorm(Intervention):
         self._norm = state["norm"].to(self._norm)
 
 
-def interventions(settings: Mapping[str, Any], task: Task, network: Network) -> Interventions:
-    """Return the interventions that the training `settings` ask for; the network is at its initialisation.
+def interventions(
+    settings: Mapping[str, Any], task: Task, network: Network, drawn: torch.Tensor | None = None
+) -> Interventions:
+    """Return the interventions that the training `settings` ask for; the network is at its initialisation,
+    and `drawn` is the norm of its weights before anything was set to zero.
 
     Their order: what changes the loss, then masks, filters and projections of the gradient, and last the
     norm, which so holds whatever came before.
@@ -344,13 +350,14 @@ def interventions(settings: Mapping[str, Any], task: Task, network: Network) -> 
     makers: dict[str, Callable[[Any], Intervention]] = {
         "dropout": lambda share: Dropout(network, share),
         "perturb": lambda lambdas: Perturbed(network, *lambdas),
-        "abelian": lambda weight: Abelian(task, weight),
+        # Before there was a choice it was the sum: so are the configurations that do not say.
+        "abelian": lambda weight: Abelian(task, weight, settings.get("abelian_reduction", "sum")),
         "anti_norm": lambda delta: AntiNorm(network, delta),
         "masked_units": lambda units: Subnetwork(network, units, settings["masked_layer"]),
         "grokfast_ema": lambda given: GrokfastEMA(network, *given),
         "grokfast_ma": lambda given: GrokfastMA(network, int(given[0]), given[1]),
         "orthogonal_gradient": lambda scope: OrthogonalGradient(network, scope),
-        "constrain_norm": lambda which: ConstrainedNorm(network, which),
+        "constrain_norm": lambda which: ConstrainedNorm(network, which, drawn),
     }
     wanted = {name: value for name in makers if (value := settings.get(name)) is not None}
     parts = [makers[name](value) for name, value in wanted.items()]
@@ -377,6 +384,11 @@ def zero_last_layer(network: nn.Module) -> None:
     for name, parameter in network.named_parameters():
         if name.rpartition(".")[0] == last:
             parameter.zero_()
+
+
+def weight_norm(network: nn.Module) -> torch.Tensor:
+    """Return the l2 norm of all weights without biases, a float64 scalar."""
+    return _norm(parameter for parameter in network.parameters() if parameter.ndim > 1)
 
 
 def _gradients(named: Mapping[str, nn.Parameter]) -> list[tuple[str, torch.Tensor]]:

@@ -17,6 +17,7 @@ from grokscope import objective
 from grokscope.errors import DamagedFile, StorageError, TrainingError, UnknownName
 from grokscope.models.network import Network
 from grokscope.run import Run
+from grokscope.run.kinds import kinds_of
 from grokscope.tasks.task import Task
 from grokscope.training.interventions import Interventions
 from grokscope.training.order import Order
@@ -173,7 +174,7 @@ class Loop:
             self._tell_replacement(step, weights)
         columns = dict(zip(("step", *METRICS), zip(*self._curve, strict=True), strict=False))
         curve = {name: list(values) for name, values in columns.items()}
-        self._run.save_checkpoint(step, weights, self._metrics, curve)
+        self._run.save_checkpoint(step, weights, self._metrics, curve, kinds_of(self._network))
         if step in self._schedule:
             self._curve = []
         self._run.save_resume(self._state(), self._metadata(step, weights))

@@ -19,6 +19,8 @@ from grokscope.training.progress import Progress
 from grokscope.training.subnetwork import Source, find_source
 
 if TYPE_CHECKING:
+    import torch
+
     from grokscope.models.network import Network
     from grokscope.tasks.task import Task
 
@@ -66,6 +68,8 @@ def train(
     notify = notify or log.warning
     if tasks is None or models is None:
         plugins = load_plugins()
+        for sentence in plugins.slow:
+            notify(sentence)
         tasks = plugins.tasks if tasks is None else tasks
         models = plugins.models if models is None else models
     config = resolve_config(task, recipe=recipe, settings=settings, tasks=tasks, models=models)
@@ -76,16 +80,17 @@ def train(
         for problem in run.problems:
             notify(problem)
         if is_finished(run):
+            run.refresh_index()  # the one who trained it may have been killed before
             notify(f"{run.path} is complete: all {config['training']['steps']} steps are trained")
             return run
     from grokscope.training.interventions import interventions
     from grokscope.training.loop import Loop
 
     with torch_state(config, threads):
-        made_task, network = build(config, tasks, models)
+        made_task, network, drawn = build(config, tasks, models)
         if source := find_source(training_of(settings or {})):
             check_start(source, network)
-        beside = interventions(config["training"], made_task, network)
+        beside = interventions(config["training"], made_task, network, drawn)
         run = Run.create(path, lasting(config))
         watch, asked = progress or (lambda _: None), stop or (lambda: False)
         Loop(run, made_task, network, beside, progress=watch, stop=asked, notify=notify).go()
@@ -121,8 +126,9 @@ def with_data(config: Config, tasks: Mapping[str, Factory]) -> Config:
 
 def build(
     config: Config, tasks: Mapping[str, Factory], models: Mapping[str, Factory]
-) -> tuple[Task, Network]:
-    """Return the task and the network at its initialisation, both on the configuration's device.
+) -> tuple[Task, Network, torch.Tensor]:
+    """Return the task and the network at its initialisation, both on the configuration's device, and the l2
+    norm of its weights as they were drawn and scaled, before a layer was set to zero.
 
     Weights are drawn in float32 on the CPU from torch's generator, so that one seed means the same weights
     on every device and in every type.
@@ -131,7 +137,7 @@ def build(
     """
     import torch
 
-    from grokscope.training.interventions import scale_parameters, zero_last_layer
+    from grokscope.training.interventions import scale_parameters, weight_norm, zero_last_layer
 
     training = config["training"]
     device = find_device(training["device"], "training.device")
@@ -143,9 +149,10 @@ def build(
         )
     network = _make(models, "model", config, task)
     scale_parameters(network, training["init_scale"], training["init_scale_only"])
+    drawn = weight_norm(network)
     if training["init_zero"]:
         zero_last_layer(network)
-    return task.to(device), network.to(device, getattr(torch, training["dtype"]))
+    return task.to(device), network.to(device, getattr(torch, training["dtype"])), drawn.to(device)
 
 
 def check_start(source: Source, network: Network) -> None:

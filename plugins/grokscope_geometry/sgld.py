@@ -51,6 +51,21 @@ def sgld_losses(
     return losses
 
 
+def expected_coefficient(curvatures: torch.Tensor, nbeta: float, gamma: float) -> float:
+    """Return `1/2 sum_i n beta h_i / (n beta h_i + gamma)`: what sampling finds around a minimum with the
+    curvatures h, as the step goes to 0. d/2 for h far above gamma / n beta, 0 for h = 0.
+
+    >>> round(expected_coefficient(torch.full((50,), 10 / 3), nbeta=2.0, gamma=5.0), 1)
+    14.3
+    >>> round(expected_coefficient(torch.ones(50), nbeta=2.0, gamma=5.0), 1)
+    7.1
+    >>> round(expected_coefficient(torch.ones(50), nbeta=2e4, gamma=5.0), 1)
+    25.0
+    """
+    pulled = nbeta * curvatures.double()
+    return (pulled / (pulled + gamma)).sum().item() / 2
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What several chains say together.
@@ -83,8 +98,9 @@ class Estimate:
 def learning_coefficient(losses: torch.Tensor, start_loss: float, nbeta: float) -> Estimate:
     """Return `n beta (mean loss of the chain - loss at w*)` over chains, (chains, draws).
 
-    Lau et al. 2023, definition 2 (and equation 8 of Watanabe's WBIC for the expectation). For a regular model
-    of d parameters it is d/2, for a singular one less.
+    Lau et al. 2023, definition 2 (and equation 8 of Watanabe's WBIC for the expectation). As n beta grows and
+    gamma does not, it goes to d/2 for a regular model of d parameters, to less for a singular one;
+    `expected_coefficient` is what to expect at a given n beta and gamma.
     """
     excess = losses.double() - start_loss
     chains = nbeta * excess.mean(dim=1)

@@ -59,10 +59,10 @@ def first_layer_name(choice: str) -> str:
 
 
 def _after_relu(probe: Probe, split: str, sigma: float) -> Tensor:
-    if probe.model.kind != "mlp":
+    if probe.relu_chain() is None or not probe.model.hidden:
         raise NotApplicable(
-            "first_layer=post is after the ReLU of an MLP's first Linear; "
-            f"this network is of kind {probe.model.kind}: leave first_layer=pre"
+            "first_layer=post is after the ReLU of the first Linear of a network of Linear and ReLU layers; "
+            f"this {probe.model.kind} is not one: leave first_layer=pre"
         )
     return probe.trace(split, sigma)[probe.model.hidden[0]]
 

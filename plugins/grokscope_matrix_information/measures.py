@@ -174,8 +174,12 @@ def ed(
 
     abs(PE(sigma) - PE(0)), each averaged over batches first; see `pe` for PE, batches and centring. An
     example whose row is zero with or without noise is left out of both, so that the same examples are
-    compared. Source: Tan & Huang 2023, section 6; at alpha = 2 at most four times the mean over batches of
-    ||Z(sigma) - Z(0)||_F, Z the rows scaled to length one.
+    compared. Source: Tan & Huang 2023, section 6 and appendix B.2.2.
+
+    At alpha = 2 at most 4 ||Z(sigma) - Z(0)||_F of each batch, Z the rows scaled to length one, and so at
+    most 8 sum_i ||z_i(sigma) - z_i(0)|| (lemma B.8). Theorem B.9 holds in that sense, for logits scaled to
+    length one: as printed, with f itself in place of z, it is false, since a last layer times 1e-6 makes the
+    right side a millionth and leaves ED as it was.
     """
     from grokscope_matrix_information.batches import Batches, Layer
 
@@ -207,8 +211,11 @@ def mid(
 
     abs(PMI(sigma) - PMI(0)), each averaged over batches first; see `pmi` for PMI and its layers, `pe` for
     batches and centring. An example with a row of zeros in either layer, with or without noise, is left out
-    of both. Source: Tan & Huang 2023, section 6; at alpha = 2 at most eight times the mean over batches of
-    the sum of both layers' ||Z(sigma) - Z(0)||_F, Z the rows scaled to length one.
+    of both. Source: Tan & Huang 2023, section 6 and appendix B.2.2.
+
+    At alpha = 2 at most 8 times the sum of both layers' ||Z(sigma) - Z(0)||_F of each batch, Z the rows
+    scaled to length one, and so at most 16 sum_i ||z_i(sigma) - z_i(0)|| over both (lemma B.11). Theorem B.12
+    holds in that sense, for rows of length one, and not as printed, with f itself (see `ed`).
     """
     from grokscope_matrix_information.batches import Batches, Layer, first_layer_name
 

@@ -102,18 +102,58 @@ def class_variation(logits: torch.Tensor) -> float:
     return (logits - logits.mean(dim=1, keepdim=True)).square().sum().item()
 
 
-def key_frequencies(shares: torch.Tensor, threshold: float, count: int | None = None) -> list[int]:
-    """Return the frequencies with a share of at least `threshold`, or the `count` largest, in rising order.
+JUMP = 3.0  # by which the weakest key's norm is above the strongest other's, at least
+OTHERS = 1 / 3  # of all frequencies, and two: what is below a jump must be enough to be a floor
+LEFT = 1e-3  # share of the power of all frequencies that may lie below the first jump without a second look
+ROUNDING = 1e-6  # of the largest norm: below it float32 logits say nothing
 
-    >>> key_frequencies(torch.tensor([0.02, 0.5, 0.0, 0.3]), threshold=0.05)
+
+def above_the_gap(norms: torch.Tensor) -> tuple[list[int], float]:
+    """Return the frequencies above the gap in the norms (p // 2,), in rising order, and how wide it is.
+
+    The gap is the largest ratio of neighbours among the norms in falling order, if that is 3 or more and a
+    third of the frequencies, two at least, lie below. Where these still hold more than a thousandth of the
+    power of all, as after one strong key and a weak one, the largest such ratio below is taken instead, and
+    so on. So the keys may be as unequal as they like, as long as the weakest stands out from the others.
+    Without a gap no frequency is key: ([], the largest ratio).
+
+    The test draws keys of strength 0.16 to 1 over floors of five shapes with maxima of 0.001 to 0.04.
+
+    >>> above_the_gap(torch.tensor([0.01, 1.0, 0.02, 0.2, 0.01, 0.01]))
+    ([2, 4], 10.0)
+    >>> above_the_gap(torch.tensor([1.0, 0.9, 0.8, 0.7, 0.6, 0.5]))[0]
+    []
+    """
+    falling, order = norms.double().sort(descending=True, stable=True)
+    falling = falling.clamp(min=ROUNDING * falling[0].item())
+    ratios = falling[:-1] / falling[1:]
+    below = falling.square().flip(0).cumsum(0).flip(0)
+    most = len(norms) - max(2, math.ceil(OTHERS * len(norms)))
+    keys = 0
+    while keys < most:
+        widest = keys + int(ratios[keys:most].argmax())
+        if ratios[widest] < JUMP:
+            break
+        keys = widest + 1
+        if below[keys] <= LEFT * below[0]:
+            break
+    gap = ratios[keys - 1].item() if keys else max(ratios[: max(1, most)].tolist(), default=1.0)
+    return sorted(int(k) + 1 for k in order[:keys]), round(gap, 6)
+
+
+def key_frequencies(norms: torch.Tensor, threshold: float | None, count: int | None = None) -> list[int]:
+    """Return the frequencies with a norm of at least `threshold` of the largest, or the `count` largest, in
+    rising order.
+
+    >>> key_frequencies(torch.tensor([0.02, 0.5, 0.0, 0.3]), 0.1)
     [2, 4]
-    >>> key_frequencies(torch.tensor([0.02, 0.5, 0.0, 0.3]), threshold=0.05, count=3)
+    >>> key_frequencies(torch.tensor([0.02, 0.5, 0.0, 0.3]), None, 3)
     [1, 2, 4]
     """
     if count is not None:
-        chosen = shares.argsort(descending=True, stable=True)[:count]
+        chosen = norms.argsort(descending=True, stable=True)[:count]
     else:
-        chosen = torch.nonzero(shares >= threshold).flatten()
+        chosen = torch.nonzero(norms >= (threshold or 0.0) * norms.max()).flatten()
     return sorted(int(k) + 1 for k in chosen)
 
 

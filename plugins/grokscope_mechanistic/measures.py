@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from grokscope import Column, MeasureError, NotApplicable, Param, measure
+from grokscope import Column, MeasureError, NotApplicable, Param, UnfitBaseline, measure
 
 if TYPE_CHECKING:
     import torch
@@ -50,12 +50,20 @@ _COLUMNS = [
         missing="when W_L is zero",
     ),
     Column("keys", "how many frequencies are key", min=1),
+    Column(
+        "gap",
+        "norm of the weakest key over that of the strongest other frequency",
+        min=1,
+        missing="when the keys were asked for, or there is no gap",
+    ),
+    Column("note", "how the keys were found", text=True),
 ]
 
 
 @measure(
     columns=_COLUMNS,
     per=["frequency"],
+    version=2,
     baseline="last",
     source="Nanda et al. 2023, section 5.1 and appendix C.1.5",
 )
@@ -63,16 +71,19 @@ def fourier(
     probe: Probe,
     baseline: Probe,
     *,
-    keys: Annotated[int | None, Param("take this many frequencies instead of the threshold's", min=1)] = None,
+    keys: Annotated[
+        int | None, Param("take this many frequencies instead of those above the gap", min=1)
+    ] = None,
     threshold: Annotated[
-        float, Param("a key frequency's norm is at least this share of the largest one's", above=0, max=1)
-    ] = 0.25,
+        float | None, Param("take those of at least this share of the largest norm", above=0, max=1)
+    ] = None,
 ) -> Iterator[dict[str, Any]]:
     """How much of modular addition is done by the trigonometric algorithm, in the run's final frequencies.
 
     A network that computes `cos(w_k(a+b-c))`, `w_k = 2 pi k / p`, for a few frequencies k adds without having
     memorised (Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability", equation
-    1). The frequencies are those of the *last* checkpoint (the baseline), the same at every step.
+    1). The frequencies are those of the *last* checkpoint (the baseline), the same at every step; where that
+    one's logits are not finite, or have no frequency at all, those of the newest checkpoint that is sound.
 
     Formula. L is the matrix of logits of all p^2 pairs, in float64. P_K L is its orthogonal projection on the
     functions `cos(w_k(a+b))` and `sin(w_k(a+b))` of the pair, k in the key set K, for every class c.
@@ -86,12 +97,18 @@ def fourier(
     - `gini_embedding`, `gini_unembedding`: Gini coefficient (Hurley & Rickard 2009) of the p norms of the
       discrete Fourier transform along the tokens and along the classes, constant included. An MLP's embedding
       is its first weight, both one-hot halves below each other; its unembedding the last weight.
-      `gini_neuron_logit`, for transformers, is that of W_L = W_U W_out, which the paper plots.
+      `gini_neuron_logit`, for transformers, is that of W_L = W_U W_out, which the paper plots. A matrix that
+      is not seen to be what its place says (linear in one-hot tokens, linear to the logits) has none.
 
-    Key frequencies: those whose norm along `cos, sin(w_k(a+b-c))` in the last checkpoint's logits is at least
-    `threshold` of the largest one's; or the `keys` largest. The paper publishes no threshold ("nontrivial
-    coefficients"); a quarter of the maximum is what the authors' later demonstration applies to the
-    embedding.
+    Key frequencies: those above the gap in the norms along `cos, sin(w_k(a+b-c))` of the last checkpoint's
+    logits. In falling order, the gap is where a norm is the largest multiple of the next one, at least 3
+    times it, with a third of all frequencies below; where what is below still holds more than a thousandth of
+    the power, the largest such step further down (`functional.above_the_gap`). No strength is too small for
+    it: published networks have keys of 0.14 to 1 of the largest norm, and the next frequency at 0.001 to
+    0.04, which a quarter of the maximum - the authors' later demonstration on the embedding - cuts through.
+    The paper itself says "nontrivial coefficients". `gap` is how wide it is. Without a gap no frequency
+    stands out: all are taken, and `note` says so. `keys` takes the largest, `threshold` a share of the
+    maximum instead.
 
     The loss is the run's own: nats for cross-entropy, a mean square for MSE.
 
@@ -101,16 +118,16 @@ def fourier(
     Cost: one forward pass over all pairs, which measures share, and 5 ms per key frequency at p = 97.
 
     Traps. The projection is made over all pairs, so excluded loss on train knows of the test pairs too. In a
-    run that has not grokked the keys are the largest of nothing: read `key_share` of the last step first. An
-    MLP may well use all frequencies: `clauw` does (46 of 48 at p = 97), and its Gini coefficients stay near
-    0.1.
+    run that has not grokked the keys, if any, are the largest of nothing: read `key_share` and `note` of the
+    last step first. An MLP may well use all frequencies: `clauw` does (no gap among 48 at p = 97), and its
+    Gini coefficients stay near 0.1.
     """
     from grokscope import objective
     from grokscope_mechanistic import functional
 
     p = _modulus(probe)
+    frequencies, gap, note = _keys(baseline, p, keys, threshold)
     _require_finite(probe)
-    frequencies = _keys(baseline, p, keys, threshold)
     folded, logits, results = _folded(probe), probe.logits("all"), probe.labels("all")
     train = probe.task.train
 
@@ -132,6 +149,8 @@ def fourier(
         "restricted_loss": restricted_loss("all"),
         "key_share": _sum_of(shares, frequencies),
         "keys": len(frequencies),
+        "gap": gap,
+        "note": note,
         **{name: functional.gini(functional.fourier_norms(w)) for name, w in _matrices(probe, p).items()},
     }
     for k in frequencies:
@@ -180,32 +199,76 @@ def _sum_of(shares: torch.Tensor, frequencies: Sequence[int]) -> float:
     return min(shares[[k - 1 for k in frequencies]].sum().item(), 1.0)
 
 
-def _keys(last: Probe, p: int, count: int | None, threshold: float) -> list[int]:
+def _keys(last: Probe, p: int, count: int | None, threshold: float | None) -> tuple[list[int], float, str]:
+    """Return the key frequencies, the gap below them, and how they were found."""
     from grokscope_mechanistic import functional
 
     if count is not None and count > p // 2:
         raise MeasureError(f"fourier.keys must be at most {p // 2}, the number of frequencies at p = {p}")
-    _require_finite(last)
+    if not last.logits("all").isfinite().all():
+        raise UnfitBaseline("its logits are not finite")
     norms = functional.frequency_power(_folded(last)).sqrt()
-    if not norms.max() > 0:
-        raise MeasureError(
-            f"fourier: the logits at step {last.step}, which choose the frequencies, have none"
-        )
-    return functional.key_frequencies(norms / norms.max(), threshold, count)
+    if not norms.max() > functional.ROUNDING * functional.class_variation(last.logits("all")) ** 0.5:
+        raise UnfitBaseline("its logits have no frequency")
+    if count is not None or threshold is not None:
+        how = f"the {count} largest" if count is not None else f"from {threshold:g} of the largest norm"
+        return functional.key_frequencies(norms, threshold, count), float("nan"), how
+    found, gap = functional.above_the_gap(norms)
+    if found:
+        return found, gap, f"above the gap, {gap:.3g} wide"
+    return list(range(1, p // 2 + 1)), float("nan"), f"no gap, the widest step is {gap:.3g}: all are taken"
 
 
 def _matrices(probe: Probe, p: int) -> dict[str, torch.Tensor]:
-    """Return the embedding and unembedding with the tokens or classes along the columns."""
+    """Return the embedding and unembedding with the tokens or classes along the columns.
+
+    Found by the networks' own names, and taken where they are proven to be these: the first layer linear in
+    one-hot tokens, or the encoded tokens a table's rows; the logits linear in the last hidden layer.
+    """
     weights = probe.weights
-    if probe.model.kind == "mlp":
-        first, *_, last = (w for w in weights.values() if w.ndim == 2)
-        halves = first.unflatten(1, (2, probe.task.vocabulary))[..., :p].flatten(0, 1)
-        return {"gini_embedding": halves, "gini_unembedding": last.T}
-    if probe.model.kind == "transformer":
-        unembedding = weights["unembed.weight"]
-        return {
-            "gini_embedding": weights["embed.weight"][:p].T,
-            "gini_unembedding": unembedding.T,
-            "gini_neuron_logit": (unembedding.double() @ weights["blocks.0.mlp.W_out"].double()).T,
-        }
-    return {}
+    if "unembed.weight" in weights:
+        return _of_transformer(probe, p)
+    matrices = [weight for weight in weights.values() if weight.ndim == 2]
+    found: dict[str, torch.Tensor] = {}
+    if matrices and _reads_one_hot(probe, matrices[0]):
+        halves = matrices[0].unflatten(1, (2, probe.task.vocabulary))[..., :p]
+        found["gini_embedding"] = halves.flatten(0, 1)
+    if matrices and probe.model.hidden and probe.is_linear_in(probe.model.hidden[-1], matrices[-1]):
+        found["gini_unembedding"] = matrices[-1].T
+    return found
+
+
+def _of_transformer(probe: Probe, p: int) -> dict[str, torch.Tensor]:
+    weights = probe.weights
+    unembedding, found = weights["unembed.weight"], {}
+    if "embed.weight" in weights and _looks_up(probe, weights["embed.weight"]):
+        found["gini_embedding"] = weights["embed.weight"][:p].T
+    if "blocks.0.mlp.W_out" in weights and len(unembedding) == p:
+        product = unembedding @ weights["blocks.0.mlp.W_out"]
+        if probe.is_linear_in(probe.model.hidden[-1], product):
+            exact = unembedding.double() @ weights["blocks.0.mlp.W_out"].double()
+            found |= {"gini_unembedding": unembedding.T, "gini_neuron_logit": exact.T}
+    return found
+
+
+def _reads_one_hot(probe: Probe, weight: torch.Tensor) -> bool:
+    """Return whether tokens enter one-hot, and the first layer is linear in them with this weight."""
+    import torch
+
+    encoded, first = probe.encoded("all"), probe.first_layer("all")
+    vocabulary = probe.task.vocabulary
+    if encoded.shape[1:] != (2 * vocabulary,) or weight.shape != (*first.shape[1:], 2 * vocabulary):
+        return False
+    one_hot = torch.nn.functional.one_hot(probe.inputs("all"), vocabulary).flatten(1).to(encoded)
+    found, wanted = first - first[0], (one_hot - one_hot[0]) @ weight.T
+    size = wanted.abs().max().item()
+    return torch.equal(encoded, one_hot) and torch.allclose(found, wanted, rtol=0, atol=1e-4 * size)
+
+
+def _looks_up(probe: Probe, table: torch.Tensor) -> bool:
+    """Return whether the encoded operands are rows of this table."""
+    import torch
+
+    rows = table[probe.inputs("all")]
+    encoded = probe.encoded("all")
+    return encoded.ndim == 3 and torch.equal(encoded[:, : rows.shape[1]], rows)

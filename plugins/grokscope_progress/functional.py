@@ -12,18 +12,16 @@ Weights = Mapping[str, torch.Tensor]
 EVERY = ""  # the key that stands for all weight matrices pruned at once
 
 
-def sparsity(activations: torch.Tensor, tau: float, *, absolute: bool = False) -> float:
-    """Return the share of `activations` strictly below `tau`; of their absolute values when `absolute`.
+def sparsity(activations: torch.Tensor, tau: float) -> float:
+    """Return the share of `activations` whose absolute value is strictly below `tau`.
 
-    Golechha 2024, activation sparsity: (1/N) sum_i [a_i < tau] over all N examples x units.
+    Golechha 2024, activation sparsity: (1/N) sum_i [a_i < tau] over all N examples x units, of activations
+    that are not negative; of others the absolute value is what is small.
 
     >>> sparsity(torch.tensor([[0.0, 0.5], [2.0, -1.0]]), 0.5)
-    0.5
-    >>> sparsity(torch.tensor([[0.0, 0.5], [2.0, -1.0]]), 0.5, absolute=True)
     0.25
     """
-    values = activations.abs() if absolute else activations
-    return (values < tau).sum().item() / values.numel()
+    return (activations.abs() < tau).sum().item() / activations.numel()
 
 
 def entropy_and_mass(weight: torch.Tensor) -> tuple[float, float]:

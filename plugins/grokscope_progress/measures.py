@@ -19,28 +19,30 @@ SOURCE = "Golechha 2024, section 3"
 
 @measure(
     columns=[
-        Column("sparsity", "share of the layer's activations below tau", min=0, max=1),
+        Column("sparsity", "share of the layer's activations within tau of 0", min=0, max=1),
         Column("mean", "mean of `sparsity` over the hidden layers, each counting once", min=0, max=1),
     ],
     per=["layer"],
+    version=2,
     source=f"{SOURCE}, activation sparsity",
 )
 def activation_sparsity(
     probe: Probe,
     *,
-    tau: Annotated[float, Param("activations strictly below this count as inactive", min=0)] = 1e-6,
+    tau: Annotated[float, Param("activations of a size strictly below this are inactive", min=0)] = 1e-6,
     split: Annotated[Literal["train", "test", "all"], Param("the examples looked at")] = "train",
 ) -> Iterator[dict[str, Any]]:
-    """Share of hidden activations that are inactive: below `tau`, in each hidden layer and on average.
+    """Share of hidden activations that are inactive: within `tau` of 0, in each hidden layer and on average.
 
-    For each hidden layer, (1 / (n d)) sum_ij [a_ij < tau] over its n x d activations after the non-linearity,
-    strictly. With ReLU and the default tau = 1e-6 that is the share of exact zeros. The states of an LSTM
-    take both signs: there |a| < tau counts. `mean` weighs every hidden layer alike, however wide.
+    For each hidden layer, (1 / (n d)) sum_ij [|a_ij| < tau] over its n x d activations after the
+    non-linearity, strictly. Of ReLU's activations, which are never negative, that is the paper's a_ij < tau,
+    and with the default tau = 1e-6 the share of exact zeros; tanh, GELU and LSTM states take both signs, and
+    a large negative value is not inactive. `mean` weighs every hidden layer alike, however wide.
 
     Source: Golechha 2024 (arXiv 2405.12755), section 3. One forward pass, shared with other measures.
 
-    Traps: a unit that is dead for every example counts as sparse; an LSTM's states are hardly ever within
-    1e-6 of 0, so set tau there.
+    Traps: a unit that is dead for every example counts as sparse; values of tanh, GELU and LSTM are hardly
+    ever within 1e-6 of 0, so set tau there.
     """
     from grokscope_progress.functional import sparsity
 
@@ -48,14 +50,13 @@ def activation_sparsity(
         raise NotApplicable("the network has no hidden layer")
     if len(probe.labels(split)) == 0:
         raise NotApplicable(f"the {split} split is empty")
-    absolute = probe.model.kind == "lstm"
     shares = {}
     for layer, values in probe.activations(split).items():
         if not values.isfinite().all():
             raise MeasureError(
                 f"activation_sparsity: activations of {layer} must be finite, got NaN or infinity"
             )
-        shares[layer] = sparsity(values, tau, absolute=absolute)
+        shares[layer] = sparsity(values, tau)
     yield {"mean": sum(shares.values()) / len(shares)}
     for layer, share in shares.items():
         yield {"layer": layer, "sparsity": share}
@@ -74,6 +75,7 @@ def activation_sparsity(
         ),
     ],
     per=["layer"],
+    version=2,
     source=f"{SOURCE}, absolute weight entropy",
 )
 def weight_entropy(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:

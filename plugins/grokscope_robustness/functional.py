@@ -58,21 +58,23 @@ def perturbed_confidence(logits: torch.Tensor, loss: str) -> float:
     return 100 * torch.where(total == 0, 1 / logits.shape[1], share).mean().item()
 
 
-def gradient_bound(l2_squared: float, trace: float, smallest_square: float) -> float:
-    """Return ||W||_F^2 S(W) / min_i ||x_i||^2, the right side of Tan & Huang 2023, Lemma 4.1.
+def gradient_bound(norm: float, trace: float, smallest_square: float) -> float:
+    """Return norm^2 S(W) / min_i ||x_i||^2, the right side of Tan & Huang 2023, Lemma 4.1.
 
-    Infinite where an input is all zeros.
+    `norm` is ||W||_F there and ||W||_1, which is no smaller, in Corollary A.2. Infinite where an input is all
+    zeros.
 
-    >>> gradient_bound(4.0, 3.0, 2.0)
+    >>> gradient_bound(2.0, 3.0, 2.0)
     6.0
     """
-    return l2_squared * trace / smallest_square if smallest_square else math.inf
+    return norm**2 * trace / smallest_square if smallest_square else math.inf
 
 
 def neighbourhood(examples: int, bound: float, lipschitz: float) -> float:
-    """Return eps(W) = min(1, 1 / (2 (sqrt(n bound) + L))) of Tan & Huang 2023, Theorem 4.2.
+    """Return eps(W) = min(1, 1 / (2 (sqrt(n bound) + L))) of Tan & Huang 2023, Theorem 4.2 (A.1).
 
-    `bound` is the right side of Lemma 4.1. L stands outside the root, as the proof and Corollary 4.3 need it.
+    `bound` is the right side of Lemma 4.1; with the l1 norm in it this is Corollary A.2's, no larger.
+    L stands outside the root, as the proof and Corollary 4.3 need it.
 
     >>> neighbourhood(4, 1.0, 0.5)
     0.2

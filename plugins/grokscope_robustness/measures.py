@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from grokscope import Column, MeasureError, NotApplicable, Param, measure
@@ -30,6 +30,7 @@ ConfidenceSigma = Annotated[
         Column("l2", "l2 norm of one parameter tensor", min=0),
     ],
     per=["layer"],
+    version=2,
     source="Tan & Huang 2023",
 )
 def weight_norm(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
@@ -92,6 +93,7 @@ def perturbation_error(probe: Probe, *, sigma: Sigma = None, split: Split = "tra
         Column("stderr", "its standard error; 0 where it is exact", min=0),
         Column("method", "exact, or how it was estimated", text=True),
     ],
+    version=2,
     source="Tan & Huang 2023",
     expensive=True,
 )
@@ -141,7 +143,7 @@ def sharpness(
     if probe.loss_name == "mse":
         trace = _jacobian_norms(probe, layers, split).parameters
     else:
-        trace = gauss_newton.hessian_trace(layers, probe.encoded(split), probe.loss_name)
+        trace = gauss_newton.hessian_trace(layers, probe.encoded(split).flatten(1), probe.loss_name)
     return {"trace": trace, "stderr": 0.0, "method": "exact"}
 
 
@@ -150,7 +152,7 @@ def sharpness(
     source="Tan & Huang 2023",
 )
 def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float]:
-    """How confident the network stays when noise is put on the input: perturbed confidence, in percent.
+    """How confident the network stays when noise is put on the input: perturb confidence (PC), in percent.
 
     (100 / n) sum_i s(x_i + Delta_i), with s = max_j softmax(f)_j for cross-entropy (a single logit z stands
     for the classes (0, z)) and s = abs(f_yhat) / sum_j abs(f_j), yhat = argmax f, for MSE.
@@ -170,7 +172,7 @@ def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -
     source="Tan & Huang 2023",
 )
 def cd(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float]:
-    """How much confidence changes when noise is put on the input: confidence deviation, in percentage points.
+    """How much confidence changes with noise on the input: confidence difference (CD), in percentage points.
 
     abs(PC(sigma) - PC(0)), PC as in `pc`.
 
@@ -195,6 +197,7 @@ _ZERO_INPUT = "a training input is all zeros: the bound is infinite"
         Column("interpolates", "1 where the residual is within `tolerance`, else 0", min=0, max=1),
         Column("note", "whether the run is an interpolation solution, in words", text=True),
     ],
+    version=2,
     source="Tan & Huang 2023, Lemma 4.1",
 )
 def input_gradient(
@@ -222,10 +225,12 @@ def input_gradient(
     infinite: rhs and slack are NaN then.
     """
     from grokscope import objective
+    from grokscope_robustness import functional
 
     logits = _logits(probe, "train")
     layers = _require_relu_layers(probe)
-    lhs, rhs = _jacobian_norms(probe, layers, "train").inputs, _bound(probe, layers)
+    norm = functional.l2_norm(probe.weights.values())
+    lhs, rhs = _jacobian_norms(probe, layers, "train").inputs, _bound(probe, layers, norm)
     rhs = rhs if math.isfinite(rhs) else math.nan
     wanted = objective.targets(logits, probe.labels("train"))
     residual = (logits.double() - wanted).abs().max().item()
@@ -250,10 +255,13 @@ def input_gradient(
             max=1,
         ),
         Column("epsilon", "radius eps(W) within which Theorem 4.2 promises the right label", min=0, max=1),
+        Column("neighbour_bound_l1", "the same share within epsilon_l1", "share", min=0, max=1),
+        Column("epsilon_l1", "Corollary A.2's radius: the l1 norm in the l2 norm's place", min=0, max=1),
         Column("corollary", "the paper's curve of predicted accuracy over steps", "share", min=0, max=1),
         Column("note", "why Theorem 4.2 does not apply, or nothing", text=True),
     ],
-    source="Tan & Huang 2023, Theorem 4.2 and Corollary 4.3",
+    source="Tan & Huang 2023, Theorem 4.2, Corollaries 4.3 and A.2",
+    version=2,
 )
 def predicted_accuracy(
     probe: Probe,
@@ -265,11 +273,14 @@ def predicted_accuracy(
     `neighbour_bound`: the share of test points that have a training point of the same label within `epsilon`,
     eps(W) = min(1, 1 / (2 (sqrt(n ||W||_F^2 S(W) / min_i ||x_i||^2) + L))), euclidean distance of encoded
     inputs, n the number of training examples, the quotient that of `input_gradient` (L stands outside the
-    root, as the proof and Corollary 4.3 need it). `corollary`: P(1 / (2L + max(a - b log10 step, 0))), L =
-    1/2, a = 1925, b = 500, P(r) = erf(r / sqrt(2 mu)), the probability that a normal variable of variance mu
-    = 1/100 is within r; the paper's constants, whatever `lipschitz` is. At step 0 it takes its limit, 0.
+    root, as the proof and Corollary 4.3 need it). `epsilon_l1` has ||W||_1^2, the squared sum of abs(w), for
+    ||W||_F^2 (Corollary A.2): it is never larger, and so promises no more.
 
-    Source: Tan & Huang 2023, Theorem 4.2 and Corollary 4.3.
+    `corollary`: P(1 / (2L + max(a - b log10 step, 0))), L = 1/2, a = 1925, b = 500, P(r) = erf(r / sqrt(2
+    mu)), the probability that a normal variable of variance mu = 1/100 is within r; the paper's constants,
+    whatever `lipschitz` is. At step 0 it takes its limit, 0.
+
+    Source: Tan & Huang 2023, Theorem 4.2 (A.1), Corollary 4.3 and Corollary A.2.
     Cost: that of `input_gradient` and the distances of test to training points of the same label, by chunks:
     60 000 x 10 000 images need less than 1 GB.
     Traps: the corollary's constants are fixed, and it looks at nothing but the
@@ -285,9 +296,13 @@ def predicted_accuracy(
     layers = _relu_layers(probe)
     if layers is None:
         return {"corollary": corollary, "note": f"Theorem 4.2 is not applicable: {_no_lemma(probe)}"}
-    epsilon = functional.neighbourhood(len(probe.labels("train")), _bound(probe, layers), lipschitz)
-    near = (_nearest(probe) <= epsilon).double().mean().item()
-    return {"neighbour_bound": near, "epsilon": epsilon, "corollary": corollary, "note": ""}
+    row: dict[str, float | str] = {"corollary": corollary, "note": ""}
+    for suffix, norm in (("", functional.l2_norm), ("_l1", functional.l1_norm)):
+        bound = _bound(probe, layers, norm(probe.weights.values()))
+        epsilon = functional.neighbourhood(len(probe.labels("train")), bound, lipschitz)
+        near = (_nearest(probe) <= epsilon).double().mean().item()
+        row |= {f"epsilon{suffix}": epsilon, f"neighbour_bound{suffix}": near}
+    return row
 
 
 def _logits(probe: Probe, split: str, sigma: float = 0.0) -> torch.Tensor:
@@ -326,31 +341,11 @@ def _confidence(probe: Probe, split: str, sigma: float) -> float:
     return probe.shared(key, lambda: functional.perturbed_confidence(logits, probe.loss_name))
 
 
-def _relu_layers(probe: Probe) -> list[Layer] | None:
-    """Return weight and bias of each layer where the network is Linear -> ReLU -> ... -> Linear, else None.
-
-    A network may call itself `mlp` and have another non-linearity: its logits decide.
-    """
-    return probe.shared(("robustness", "layers"), lambda: _find_relu_layers(probe))
-
-
-def _find_relu_layers(probe: Probe) -> list[Layer] | None:
-    import torch
-
-    from grokscope_robustness import gauss_newton
-
-    linear = list(getattr(probe.model, "layers", []))
-    if probe.model.kind != "mlp" or not all(isinstance(layer, torch.nn.Linear) for layer in linear):
-        return None
-    layers = [
-        (layer.weight.detach(), None if layer.bias is None else layer.bias.detach()) for layer in linear
-    ]
-    encoded = probe.encoded("train")[:64]
-    with torch.no_grad():
-        logits = probe.model.trace(encoded)["logits"]
-    again = gauss_newton.forward(layers, encoded)
-    scale = logits.abs().nan_to_num(0).max().item()
-    return layers if torch.allclose(again, logits, rtol=0, atol=1e-4 * scale, equal_nan=True) else None
+def _relu_layers(probe: Probe) -> Sequence[Layer] | None:
+    """Return weight and bias of each layer where the network is proven to be Linear -> ReLU -> ... -> Linear,
+    and these are all of its parameters; else None."""
+    chain = probe.relu_chain()
+    return chain.layers if chain is not None and chain.whole else None
 
 
 def _no_lemma(probe: Probe) -> str:
@@ -360,29 +355,29 @@ def _no_lemma(probe: Probe) -> str:
     )
 
 
-def _require_relu_layers(probe: Probe) -> list[Layer]:
+def _require_relu_layers(probe: Probe) -> Sequence[Layer]:
     layers = _relu_layers(probe)
     if layers is None:
         raise NotApplicable(f"Lemma 4.1 cannot be asked: {_no_lemma(probe)}")
     return layers
 
 
-def _jacobian_norms(probe: Probe, layers: list[Layer], split: str) -> SquaredNorms:
+def _jacobian_norms(probe: Probe, layers: Sequence[Layer], split: str) -> SquaredNorms:
     from grokscope_robustness import gauss_newton
 
     key = ("robustness", "jacobian", split)
-    return probe.shared(key, lambda: gauss_newton.jacobian_norms(layers, probe.encoded(split)))
+    return probe.shared(key, lambda: gauss_newton.jacobian_norms(layers, probe.encoded(split).flatten(1)))
 
 
-def _bound(probe: Probe, layers: list[Layer]) -> float:
-    """Return the right side of Lemma 4.1 on the training split."""
+def _bound(probe: Probe, layers: Sequence[Layer], norm: float) -> float:
+    """Return the right side of Lemma 4.1 on the training split, with that norm of the parameters."""
     from grokscope_robustness import functional
 
     trace = _jacobian_norms(probe, layers, "train").parameters
     if not math.isfinite(trace):
         raise MeasureError("the gradients on the train split are not all finite")
-    smallest = functional.smallest_squared_norm(probe.encoded("train"))
-    return functional.gradient_bound(functional.l2_norm(probe.weights.values()) ** 2, trace, smallest)
+    smallest = functional.smallest_squared_norm(probe.encoded("train").flatten(1))
+    return functional.gradient_bound(norm, trace, smallest)
 
 
 def _nearest(probe: Probe) -> torch.Tensor:

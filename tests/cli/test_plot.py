@@ -57,8 +57,8 @@ def test_options(cli, run_path, tmp_path, options):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("-o", "figure.gif"), "-o must end in .png, .svg or .pdf, got figure.gif"),
-        (("-o", "figure"), "-o must end in .png, .svg or .pdf, got figure"),
+        (("-o", "figure.gif"), "must end in .png, .svg, .pdf, got figure.gif"),
+        (("-o", "figure"), "must end in .png, .svg, .pdf, got figure"),
         (("--pareto", "l2_all"), "--pareto must be two columns"),
         (("--pareto", "l2_all,"), "--pareto must be two columns"),
         (("-m", "nothing.at_all"), "unknown measure or family 'nothing'"),

@@ -11,7 +11,7 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_second_signal_ends_the_process(signum):
     ended = run(
         "import os\n"
@@ -25,6 +25,19 @@ def test_the_second_signal_ends_the_process(signum):
     )
     assert ended.stdout == f"[{signum.value}]\n"
     assert ended.returncode == -signum
+
+
+def test_a_hangup_that_is_ignored_stays_so():
+    ended = run(
+        "import os, signal\n"
+        "from grokscope.cli.terminal import on_signal\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "heard = []\n"
+        "with on_signal(heard.append):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    print(heard)\n"
+    )
+    assert (ended.stdout, ended.returncode) == ("[]\n", 0)
 
 
 def test_handlers_are_put_back():

@@ -34,7 +34,7 @@ def read(path):
         return pandas.read_parquet(path)
     if path.suffix == ".json":
         return pandas.DataFrame(json.loads(path.read_text())["columns"])
-    return pandas.read_csv(path)
+    return pandas.read_csv(path, float_precision="round_trip")  # not the default of every pandas
 
 
 def plain(frame):

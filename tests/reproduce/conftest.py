@@ -2,8 +2,8 @@
 
 import pytest
 
-from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Subnetwork, Trained
-from grokscope.reproduce.readings import at, each, last, pairs
+from grokscope.reproduce.courses import at, each, last, pairs
+from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Reading, Subnetwork, Trained
 
 TOY = {"p": 13, "train_fraction": 0.5, "hidden": "24", "steps": 20, "checkpoint_every": "5", "log_every": 5}
 IMAGES = {"train_size": 50, "hidden": "12", "steps": 8, "checkpoint_every": "4", "log_every": 4}
@@ -32,15 +32,28 @@ def panels():
         Panel(("plain", "large"), title="both"),
         Panel(("plain",), right=("weight_norm.l2_all",), log_y=True),
         Panel(("plain",), ("oinfo.synergy", "oinfo.redundancy"), title="trade-off", pareto=True),
-        Panel(("plain", "plain, synergistic units"), ("test_loss", "oinfo.synergy"), normalise=True),
+        Panel(
+            ("plain", "plain, synergistic units"),
+            ("test_loss", "oinfo.synergy"),
+            normalise=True,
+            smooth=True,
+        ),
     )
+
+
+READINGS = (
+    Reading("l2", "the l2 norm, as everywhere"),
+    Reading("l1", "the l1 norm in its place", columns={"weight_norm.l2_all": "weight_norm.l1_all"}),
+    Reading("wide", "28 units instead of 24", settings={"hidden": "28"}, tasks=("modadd",)),
+    Reading("means", "oinfo of cluster means", parameters={"oinfo.variables": "mean"}),
+)
 
 
 @pytest.fixture
 def toy(monkeypatch):
     """A figure called toy-1, also for the command line: four groups, one of them data that is not at hand."""
     norm = ("weight_norm", "oinfo")
-    small = {"oinfo.max_size": 3}
+    small = {"oinfo.max_size": 3, "oinfo.variables": "units"}
     figure = Figure(
         Paper("toy", "Toys $a_b$", "0000.00000"),
         1,
@@ -60,6 +73,7 @@ def toy(monkeypatch):
         panels(),
         check,
         beyond={"stand-in": "digits are no MNIST"},
+        readings=READINGS,
     )
     monkeypatch.setattr("grokscope.reproduce.figures", lambda: {"toy-1": figure})
     return figure

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from grokscope.errors import DataError, SettingError, UsageError
-from grokscope.reproduce import reproduce
-from grokscope.reproduce.account import as_dict, spread
+from grokscope.errors import DataError, SettingError, UnknownName, UsageError
+from grokscope.reproduce import choose_readings, reproduce
+from grokscope.reproduce.account import as_dict, by_verdict, spread
 from grokscope.reproduce.figure import HELD, UNDECIDED
 
 
@@ -20,7 +20,12 @@ def no_data(monkeypatch, tmp_path):
 
 def test_a_figure_is_trained_measured_drawn_and_judged(toy, tmp_path):
     said = []
-    found = reproduce(toy, out=tmp_path / "runs", progress=lambda words, done, total: said.append(words))
+    found = reproduce(
+        toy,
+        readings="primary",
+        out=tmp_path / "runs",
+        progress=lambda words, done, total: said.append(words),
+    )
     assert [len(paths) for paths in found.paths.values()] == [2, 2, 2, 1]
     assert [part.verdict for part in found.parts] == [HELD, HELD]
     assert found.parts[0].outcomes == (True, True)
@@ -37,9 +42,9 @@ def test_a_figure_is_trained_measured_drawn_and_judged(toy, tmp_path):
 
 
 def test_what_is_there_is_reused(toy, tmp_path):
-    first = reproduce(toy, out=tmp_path / "runs")
+    first = reproduce(toy, readings="primary", out=tmp_path / "runs")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")}
-    again = reproduce(toy, out=tmp_path / "runs")
+    again = reproduce(toy, readings="primary", out=tmp_path / "runs")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.safetensors")} == before
     assert again.paths == first.paths
     assert all(not results.computed for found in again.found.values() for results in found.runs.values())
@@ -64,8 +69,8 @@ def test_it_can_be_stopped_and_goes_on(toy, tmp_path):
         asked.append(None)
         return len(asked) > 3
 
-    assert reproduce(toy, out=tmp_path / "runs", stop=stop) is None
-    found = reproduce(toy, out=tmp_path / "runs")
+    assert reproduce(toy, readings="primary", out=tmp_path / "runs", stop=stop) is None
+    found = reproduce(toy, readings="primary", out=tmp_path / "runs")
     assert [part.verdict for part in found.parts] == [HELD, HELD]
 
 
@@ -79,7 +84,12 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(toy, tmp_path):
     broken = replace(
         plain, runs=replace(plain.runs, settings={**plain.runs.settings, "lr": 1e6, "init_scale": 1e6})
     )
-    found = reproduce(replace(toy, groups={**toy.groups, "large": broken}), out=tmp_path / "runs", seeds=1)
+    found = reproduce(
+        replace(toy, groups={**toy.groups, "large": broken}),
+        out=tmp_path / "runs",
+        seeds=1,
+        readings="primary",
+    )
     assert found.failures
     assert found.parts[0].verdict == UNDECIDED
     assert found.parts[1].verdict == HELD
@@ -93,7 +103,7 @@ def test_seeds_must_be_positive(toy):
 
 def test_the_command_prints_the_claim_beside_what_was_found(toy, cli, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    ended = cli("reproduce", "toy-1", "--seeds", "1", "--workers", "1", "-o", "toy.svg", "--out", "runs")
+    ended = cli("reproduce", "toy-1", "--seeds", "1", "--workers", "1", "-o", "toy.svg", "--readings", "l2")
     assert ended.code == 0, ended.err
     assert (tmp_path / "toy.svg").read_text().startswith("<?xml")
     for words in ("Toys show something.", "held (in 1 of 1): a larger start", "Verdict: undecided", "1 seed"):
@@ -111,7 +121,7 @@ def test_the_command_prints_json_and_names_the_figure_by_itself(toy, cli, tmp_pa
     told = json.loads(ended.out)
     assert told["figure"] == "toy-1"
     assert told["quick"] is True
-    assert told["parts"][0]["outcomes"] == [True]
+    assert told["readings"][0]["parts"][0]["outcomes"] == [True]
     assert (tmp_path / "toy-1-quick.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "runs").is_dir()
 
@@ -166,5 +176,106 @@ def test_clauw_2_quickly(cli, tmp_path):
     ended = cli("reproduce", "clauw-2", "--quick", "--json", "-q", "-o", "clauw-2.png")
     assert ended.code == 0, ended.err
     told = json.loads(ended.out)
-    assert told["seeds"] == {"weight decay 0.1": 1}
+    assert told["readings"][0]["seeds"] == {"weight decay 0.1": 1}
     assert (tmp_path / "clauw-2.png").stat().st_size > 10_000
+
+
+def digests(where):
+    return {path: path.stat().st_mtime_ns for path in where.rglob("*.safetensors")}
+
+
+def test_a_claim_is_judged_under_every_reading_and_nothing_is_done_twice(toy, tmp_path):
+    first = reproduce(toy, seeds=1, quick=True, readings="primary", out=tmp_path / "runs")
+    assert list(first.verdicts) == ["l2"]
+    trained = digests(tmp_path / "runs")
+    found = reproduce(toy, seeds=1, quick=True, readings="all", out=tmp_path / "runs")
+    judged = {each.reading.name: each for each in found.judged}
+    assert list(judged) == ["l2", "l1", "wide", "means"]
+    assert trained.items() <= digests(tmp_path / "runs").items()
+    assert judged["l1"].paths == judged["l2"].paths
+    assert judged["wide"].paths["images"] == judged["l2"].paths["images"]  # no run of modadd
+    assert not {*judged["wide"].paths["plain"]} & {*judged["l2"].paths["plain"]}
+    # The measures of a run that another reading has measured are not computed again.
+    assert not any(results.computed for results in judged["l1"].found["plain"].runs.values())
+    [one], [other] = (judged[name].parts[0].values["plain"] for name in ("l2", "l1"))
+    assert other > one  # the sum of absolute values is never below the root of the sum of squares
+    [mean] = judged["means"].found["plain"].runs.values()
+    assert mean.provenance["oinfo"].parameters["variables"] == "mean"
+
+
+def test_the_headline_is_the_first_reading_that_was_asked_for(toy, tmp_path):
+    found = reproduce(toy, seeds=1, quick=True, readings="wide,l1", out=tmp_path / "runs")
+    assert [each.reading.name for each in found.judged] == ["l1", "wide"]
+    assert found.reading.name == "l1"
+    assert found.verdicts == {"l1": UNDECIDED, "wide": UNDECIDED}
+    assert replace(found, caveats=[]).verdicts == {"l1": HELD, "wide": HELD}
+    assert replace(found, judged=found.judged[1:]).paths == found.judged[1].paths
+
+
+def test_a_part_of_a_network_is_found_under_the_reading_that_found_it(toy, tmp_path):
+    found = reproduce(toy, seeds=1, quick=True, readings="l2,means", out=tmp_path / "runs")
+    assert not found.failures
+    kept = [
+        results.config["training"]["subnetwork"]
+        for each in found.judged
+        for results in each.found["plain, synergistic units"].runs.values()
+    ]
+    assert [
+        words.count(f"variables={word}") for words, word in zip(kept, ("units", "mean"), strict=True)
+    ] == [
+        1,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "quick", "names"),
+    [
+        (None, False, ["l2", "l1", "wide", "means"]),
+        (None, True, ["l2"]),
+        ("all", True, ["l2", "l1", "wide", "means"]),
+        ("primary,means", False, ["l2", "means"]),
+        (["means", "l1"], False, ["l1", "means"]),
+    ],
+)
+def test_readings_are_chosen(asked, quick, names, toy):
+    assert [reading.name for reading in choose_readings(toy, asked, quick)] == names
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "words"),
+    [("l3", UnknownName, "did you mean l2"), (",", SettingError, "readings must name some of l2, l1")],
+)
+def test_a_reading_that_is_not_there_is_refused(asked, error, words, toy):
+    with pytest.raises(error, match=words):
+        choose_readings(toy, asked)
+
+
+def test_the_command_says_under_which_readings_a_claim_holds(toy, cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    small = ("--seeds", "1", "--quick", "--workers", "1", "-q")
+    ended = cli("reproduce", "toy-1", *small, "--readings", "l2,l1")
+    assert ended.code == 0, ended.err
+    said = " ".join(ended.out.split())
+    for words in (
+        "Found under l2: the l2 norm, as everywhere",
+        "Under l1: the l1 norm in its place every part as above",
+        "under the reading l2 Of all readings: undecided under l2, l1.",
+    ):
+        assert words in said
+    ended = cli("reproduce", "toy-1", *small, "--readings", "l1,wide", "--json")
+    told = json.loads(ended.out)
+    assert told["reading"] == "l1"
+    assert [(each["name"], each["verdict"]) for each in told["readings"]] == [
+        ("l1", "undecided"),
+        ("wide", "undecided"),
+    ]
+    ended = cli("reproduce", "toy-1", *small, "--readings", "l7")
+    assert ended.code == 2
+    assert "of toy-1; or primary, or all" in ended.err
+
+
+def test_readings_by_verdict_are_a_sentence():
+    assert (
+        by_verdict({"a": "did not hold", "b": "held", "c": "held"}) == "held under b, c; did not hold under a"
+    )

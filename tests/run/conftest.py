@@ -1,10 +1,20 @@
 """Runs small enough to flip every bit of."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from grokscope.run import Run
 
+DEAD = """
+import os, pathlib, sys
+from grokscope.run import files
+path = pathlib.Path(sys.argv[1]) / files.temporary_name()
+path.write_bytes(b"half")
+print(path.name)
+"""
 METRICS = {"train_loss": 0.25, "test_loss": 4.5, "train_accuracy": 1.0, "test_accuracy": 0.125}
 
 
@@ -27,3 +37,16 @@ def run(tmp_path, config):
         curve = {"step": [step - 5], **{name: [value] for name, value in METRICS.items()}} if step else {}
         run.save_checkpoint(step, weights, METRICS, curve)
     return run
+
+
+@pytest.fixture(scope="session")
+def abandoned():
+    """Leave a temporary file in a folder whose process has ended; return its name."""
+
+    def leave(folder):
+        done = subprocess.run(
+            [sys.executable, "-c", DEAD, str(folder)], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    return leave

@@ -2,29 +2,11 @@
 
 import errno
 import os
-import subprocess
-import sys
 
 import pytest
 
 from grokscope.errors import DamagedFile, StorageError
 from grokscope.run import files
-
-DEAD = """
-import os, pathlib, sys
-from grokscope.run import files
-path = pathlib.Path(sys.argv[1]) / files.temporary_name()
-path.write_bytes(b"half")
-print(path.name)
-"""
-
-
-def abandoned(folder):
-    """Return the name of a temporary file whose process has ended."""
-    done = subprocess.run(
-        [sys.executable, "-c", DEAD, str(folder)], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -76,7 +58,7 @@ def test_an_interruption_leaves_no_temporary(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_only_leftovers_of_ended_processes_are_swept(tmp_path):
+def test_only_leftovers_of_ended_processes_are_swept(tmp_path, abandoned):
     dead = abandoned(tmp_path)
     own = files.temporary_name()
     elsewhere = dead.replace(dead[11:27], "0" * 16)

@@ -19,14 +19,14 @@ def smooth(rng, reach=15):
     return np.convolve(rng.normal(size=len(STEPS) + reach - 1), np.ones(reach) / np.sqrt(reach), mode="valid")
 
 
-def results(columns, accuracy, *, memorised=MEMORISED, peak=(), test_loss=None, text=()):
-    steps = STEPS.tolist()
+def results(columns, accuracy, *, memorised=MEMORISED, peak=(), test_loss=None, text=(), at=STEPS):
+    steps = at.tolist()
     curve = {
-        "step": STEPS,
-        "train_accuracy": (memorised <= STEPS).astype(float),
+        "step": at,
+        "train_accuracy": (memorised <= at).astype(float),
         "test_accuracy": np.asarray(accuracy, float),
-        "train_loss": np.zeros(len(STEPS)),
-        "test_loss": np.zeros(len(STEPS)) if test_loss is None else np.asarray(test_loss, float),
+        "train_loss": np.zeros(len(at)),
+        "test_loss": np.zeros(len(at)) if test_loss is None else np.asarray(test_loss, float),
     }
     declared = {
         name: Column(name, "a number", direction="peak" if name in peak else "", text=name in text)

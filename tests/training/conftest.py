@@ -5,7 +5,7 @@ import pytest
 from grokscope.training import train
 
 SMALL = {
-    "mlp": {"task.p": 11, "model.hidden": [12], "training.lr": 0.01},
+    "mlp": {"task.p": 11, "model.hidden": [12], "model.hidden_bias": True, "training.lr": 0.01},
     "transformer": {
         "task.p": 11,
         "model.name": "transformer",

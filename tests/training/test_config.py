@@ -6,6 +6,7 @@ from grokscope.declare import Param, task
 from grokscope.errors import SettingError, UnknownName
 from grokscope.tasks import TASKS
 from grokscope.training.config import resolve_config
+from grokscope.training.recipes import recipe_text
 
 
 def test_settings_go_over_the_recipe():
@@ -59,6 +60,22 @@ def test_interventions_are_off_unless_asked_for_and_none_takes_them_off():
     on = resolve_config("modadd", settings=given)["training"]
     assert (on["perturb"], on["abelian"], on["grokfast_ma"]) == ([0.5, 0.4], 100.0, [100.0, 5.0])
     assert resolve_config("modadd", settings=dict.fromkeys(given, "none"))["training"] == off
+
+
+def test_the_abelian_term_is_a_mean_where_it_is_given_anew_and_a_sum_where_it_was_stored_without(tmp_path):
+    def reduction(**options):
+        return resolve_config("modadd", **options)["training"].get("abelian_reduction", "left out")
+
+    assert reduction() == "left out"
+    assert reduction(settings={"abelian_reduction": "mean"}) == "left out"  # without a term it says nothing
+    assert reduction(settings={"abelian": 100}) == "mean"
+    assert reduction(recipe="nanda", settings={"abelian": 100}) == "mean"
+    assert reduction(recipe="nanda-abelian") == "mean"
+    assert reduction(settings={"abelian": 100, "abelian_reduction": "sum"}) == "left out"
+    before = recipe_text("nanda-abelian").replace('abelian_reduction = "mean"', "")
+    (tmp_path / "before.toml").write_text(before)
+    assert reduction(recipe=tmp_path / "before.toml") == "left out"
+    assert reduction(recipe=tmp_path / "before.toml", settings={"abelian": 50}) == "left out"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +137,7 @@ def test_a_recipe_of_another_task_is_refused():
         ("training.abelian", 0, "training.abelian must be float or none > 0"),
         ("training.anti_norm", -1, "training.anti_norm must be float or none > 0"),
         ("training.dropout", 1, "training.dropout must be float or none > 0, < 1"),
-        ("training.constrain_norm", "biases", "training.constrain_norm must be all | weights or none"),
+        ("training.constrain_norm", "biases", "must be all | weights | drawn or none"),
         ("training.grokfast_ema", "1,2", "training.grokfast_ema must have alpha < 1, got 1"),
         ("training.grokfast_ma", "0,2", "training.grokfast_ma must have a whole window >= 1, got 0"),
         ("training.grokfast_ma", "2.5,2", "training.grokfast_ma must have a whole window >= 1, got 2.5"),

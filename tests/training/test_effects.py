@@ -95,15 +95,17 @@ def test_the_mlp_groks_from_large_weights_alone_and_neither_from_plain_nor_from_
     one, fifty = (clauw(f"alpha {alpha}", "clauw-alpha8", init_scale=alpha) for alpha in (1, 50))
     assert first(eight, "train", 0.99) <= 120
     assert accuracy(eight, "test", 100) < 0.05
-    assert 300 < first(eight, "test", 0.9) <= 600
+    assert 200 < first(eight, "test", 0.9) <= 400
     assert accuracy(one, "train", 600) < 0.1
     assert accuracy(fifty, "train", 600) == 1.0
     assert accuracy(fifty, "test", 600) < 0.1
 
 
 def test_without_weight_decay_stablemax_and_orthogonal_gradients_generalise(clauw):
-    plain = clauw("plain", weight_decay=0.0)
-    both = clauw("both", weight_decay=0.0, loss="stablemax_cross_entropy", orthogonal_gradient="tensor")
+    plain = clauw("plain", "clauw-bias", weight_decay=0.0)
+    both = clauw(
+        "both", "clauw-bias", weight_decay=0.0, loss="stablemax_cross_entropy", orthogonal_gradient="tensor"
+    )
     assert accuracy(plain, "train", 600) == 1.0
     assert accuracy(plain, "test", 600) < 0.05
     assert first(both, "test", 0.5) <= 200

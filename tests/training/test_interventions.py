@@ -102,25 +102,32 @@ def test_sigma_follows_train_accuracy_down_to_its_floor():
     assert network.training
 
 
-def test_abelian_training_adds_the_distance_of_mirror_images(trainer):
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_abelian_training_adds_the_distance_of_mirror_images(trainer, reduction):
     task, network = start()
 
     def loss(inputs, labels):
         of = lambda pairs: network.trace(network.encode(pairs))["logits"]  # noqa: E731
         there, back = of(inputs), of(inputs[:, [1, 0]])
-        distance = sum((x - y).pow(2).sum() for x, y in zip(there, back, strict=True)) / len(inputs)
-        return F.cross_entropy(there, labels) + 7.0 * distance
+        squares = [getattr((x - y).pow(2), reduction)() for x, y in zip(there, back, strict=True)]
+        return F.cross_entropy(there, labels) + 7.0 * sum(squares) / len(inputs)
 
-    assert_same(trained(trainer, abelian=7), by_hand(task, network, loss=loss))
+    run = trained(trainer, abelian=7, abelian_reduction=reduction)
+    assert_same(run, by_hand(task, network, loss=loss))
 
 
-def test_the_abelian_term_is_what_the_measure_reports():
+def test_the_abelian_term_is_a_mean_over_pairs_and_over_logits_or_their_sum():
     task, network = start()
     inputs, _ = task.examples("train")
     logits = network(inputs)
-    added = Abelian(task, 100).loss(torch.zeros(()), logits, network, inputs)
     swapped = network(inputs.flip(1))
-    assert added.item() == pytest.approx(100 * (logits - swapped).square().sum().item() / len(inputs))
+    mean, total = (
+        Abelian(task, 100, how).loss(torch.zeros(()), logits, network, inputs).item()
+        for how in ("mean", "sum")
+    )
+    assert mean == pytest.approx(100 * F.mse_loss(logits, swapped).item())
+    assert total == pytest.approx(100 * (logits - swapped).square().sum().item() / len(inputs))
+    assert total == pytest.approx(mean * task.classes)
 
 
 def test_a_task_that_is_not_symmetric_refuses_abelian_training(tmp_path):
@@ -249,6 +256,27 @@ def test_constrained_norm_is_the_same_after_each_step(trainer, which):
         weights = [w for w in run.weights(step).values() if which == "all" or w.ndim == 2]
         assert math.sqrt(sum(w.square().sum().item() for w in weights)) == pytest.approx(first, rel=1e-12)
     assert len(run.steps) == STEPS + 1
+
+
+def test_the_norm_can_be_that_of_the_weights_as_drawn(trainer):
+    """Before the last layer was set to zero, and before units were masked."""
+    drawn = trainer("drawn", stop_at=0, training__init_scale=4, training__init_scale_only="weights")
+    norm = math.sqrt(sum(w.square().sum().item() for w in drawn.weights(0).values() if w.ndim == 2))
+    run = trainer(
+        "held",
+        training__init_scale=4,
+        training__init_scale_only="weights",
+        training__init_zero="last_layer",
+        training__masked_units=MASKED,
+        training__constrain_norm="drawn",
+        training__checkpoint_every="1",
+    )
+    found = [
+        math.sqrt(sum(w.square().sum().item() for w in run.weights(step).values() if w.ndim == 2))
+        for step in run.steps
+    ]
+    assert found[0] < 0.9 * norm
+    assert found[1:] == pytest.approx([norm] * (len(run.steps) - 1), rel=1e-6)
 
 
 def grokfast_ema(named, alpha, lamb):

@@ -27,6 +27,7 @@ BESIDE = [
     {"grokfast_ma": "7,5"},
     {"orthogonal_gradient": "tensor"},
     {"loss": "stablemax_cross_entropy"},
+    {"loss_dtype": "float64"},
 ]
 
 

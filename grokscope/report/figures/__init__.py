@@ -6,12 +6,14 @@ matplotlib and numpy are imported when a figure is first asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.analysis import Comparison, Results
 from grokscope.errors import UsageError
 from grokscope.report.figures.columns import LOSS, chosen_columns, one_column
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
+from grokscope.run.outputs import is_stream
 from grokscope.statistics.extras import from_extra
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ __all__ = [
     "FORMATS",
     "chosen_columns",
     "curves",
+    "format_of",
     "one_column",
     "pareto",
     "picture",
@@ -178,6 +181,17 @@ def picture(figure: Figure, format: str) -> bytes:
     from grokscope.report.figures import drawing
 
     return drawing.as_file(figure, format)
+
+
+def format_of(path: str | Path) -> str:
+    """Return the format that a file's name asks for, png for a pipe or device whose name asks for none.
+
+    Raises UsageError for another.
+    """
+    kind = Path(path).suffix.lower().removeprefix(".") or (FORMATS[0] if is_stream(path) else "")
+    if kind not in FORMATS:
+        raise UsageError(f"a figure's file must end in .{', .'.join(FORMATS)}, got {path}")
+    return kind
 
 
 def _chosen(found: Comparison | Results, columns: Columns, per_layer: bool) -> list[str]:

@@ -11,7 +11,7 @@ from grokscope.errors import UsageError
 from grokscope.report.page.content import content_of
 from grokscope.report.page.document import html
 from grokscope.report.page.judging import judged
-from grokscope.run.files import atomic_write
+from grokscope.run.outputs import is_stream, write_output
 
 __all__ = ["checked_path", "page", "write_report"]
 
@@ -69,6 +69,7 @@ def write_report(
     pareto: Sequence[str] | None = None,
 ) -> Path:
     """Write the report of `comparison` to the HTML file `path` and return it; it appears whole or not at all.
+    A link, pipe or device is written to.
 
     Scores and phases are computed; where that cannot be, the report says why and has everything else.
 
@@ -83,13 +84,18 @@ def write_report(
     path = checked_path(path)
     scores, phases, notes = judged(comparison)
     text = page(comparison, scores, phases, title=title, per_layer=per_layer, pareto=pareto, notes=notes)
-    atomic_write(path, text.encode())
+    write_output(path, text.encode("utf-8", "replace"))
     return path
 
 
 def checked_path(path: str | Path) -> Path:
-    """Return where a report can be written. Raises UsageError for what is no HTML file in a folder."""
+    """Return where a report can be written: an HTML file in a folder that is there, a pipe or a device.
+
+    Raises UsageError for anything else.
+    """
     path = Path(path)
+    if not path.suffix and is_stream(path):
+        return path
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(
             f"a report must be an .html file, got {str(path)!r}; give a name such as report.html"

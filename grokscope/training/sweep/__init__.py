@@ -64,10 +64,12 @@ def sweep(
     Raises:
         UnknownName, SettingError: what was asked for cannot be; nothing was written.
     """
-    plugins = plugins or load_plugins()
+    plugins, notify = plugins or load_plugins(), notify or log.warning
+    for sentence in plugins.slow:
+        notify(sentence)
     known("task", task, plugins.tasks)
     planned = plan_runs(task, recipe, grid or {}, seeds, settings or {}, Path(out), plugins)
-    account = Account(planned, progress or (lambda _: None), notify or log.warning)
+    account = Account(planned, progress or (lambda _: None), notify)
     asked = stop or (lambda: False)
     left = account.unfinished()
     workers = min(workers or _cores(planned), len(left))

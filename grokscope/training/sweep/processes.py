@@ -7,13 +7,14 @@ import signal
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from grokscope.errors import GrokscopeError
-from grokscope.plugins import Plugins, load_plugins
+from grokscope.errors import GrokscopeError, described, told
+from grokscope.plugins import Plugins, left_out, load_plugins
+from grokscope.streams import guarded_streams
 from grokscope.training.progress import Progress
 from grokscope.training.session import is_finished, train
 from grokscope.training.sweep.account import Account, FailedRun, Outcome
@@ -32,13 +33,13 @@ def train_one(
     notify: Callable[[str], None],
 ) -> Outcome:
     """Train one run in this process; whatever goes wrong with it is returned and not raised."""
-    told = time.monotonic()
+    last = time.monotonic()
 
     def watch(state: Progress) -> None:
-        nonlocal told
-        if time.monotonic() - told > SECONDS_BETWEEN_WORDS:
+        nonlocal last
+        if time.monotonic() - last > SECONDS_BETWEEN_WORDS:
             progress(state.step)
-            told = time.monotonic()
+            last = time.monotonic()
 
     try:
         run = train(
@@ -53,9 +54,9 @@ def train_one(
             notify=notify,
         )
     except GrokscopeError as error:
-        return FailedRun(planned.path, str(error))
+        return FailedRun(planned.path, told(error))
     except (Exception, SystemExit) as error:  # a plugin's task that calls sys.exit must not end the others
-        return FailedRun(planned.path, f"{type(error).__name__}: {error}", traceback.format_exc())
+        return FailedRun(planned.path, described(error), traceback.format_exc())
     return is_finished(run)
 
 
@@ -97,7 +98,7 @@ class _Worker:
         self._account, self._stop = account, stop
         self._run: PlannedRun | None = None
         self._asked = False
-        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_work, args=(theirs, left_out()), daemon=True)
         with _interrupts_blocked():
             self._process.start()
         theirs.close()
@@ -203,17 +204,20 @@ class _Line:
         return self._stop
 
 
-def _work(connection: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _work(connection: Connection, without: Sequence[str]) -> None:
+    for name in ("SIGINT", "SIGHUP"):  # both reach the whole group: the sweep decides
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     line = _Line(connection)
     signal.signal(signal.SIGTERM, line.terminated)
-    plugins = load_plugins()
-    for planned in line.runs():
-        outcome = train_one(
-            planned,
-            plugins,
-            progress=lambda step: line.tell("step", step),
-            stop=line.stop,
-            notify=lambda message: line.tell("said", message),
-        )
-        line.tell("ended", outcome)
+    with guarded_streams(data=False):
+        plugins = load_plugins(without=without)
+        for planned in line.runs():
+            outcome = train_one(
+                planned,
+                plugins,
+                progress=lambda step: line.tell("step", step),
+                stop=line.stop,
+                notify=lambda message: line.tell("said", message),
+            )
+            line.tell("ended", outcome)

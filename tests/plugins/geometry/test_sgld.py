@@ -8,7 +8,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from grokscope_geometry.sgld import Estimate, diverges, learning_coefficient, sgld_losses
+from grokscope_geometry.measures import llc
+from grokscope_geometry.sgld import (
+    Estimate,
+    diverges,
+    expected_coefficient,
+    learning_coefficient,
+    sgld_losses,
+)
 
 
 def estimate(
@@ -67,6 +74,27 @@ def test_regular_model_has_half_its_number_of_parameters() -> None:
     found = estimate(loss, fitted, nbeta=nbeta, gamma=gamma, epsilon=epsilon, draws=1500)
     assert found.stderr < 0.05 * exact
     assert abs(found.llc - exact) < 4 * found.stderr
+
+
+def test_the_numbers_on_the_page_are_those_at_the_defaults() -> None:
+    """d = 50, and every default of `llc` but the number of chains: not d/2 = 25."""
+    page = " ".join(llc.help.split())
+    assert "curvature 10/3 gives 14.3 and curvature 1 gives 7.1, not 25" in page
+    defaults = {name: parameter.default for name, parameter in llc.parameters.items() if name != "batch_size"}
+    weak, strong = (
+        expected_coefficient(torch.full((50,), h), defaults["nbeta"], defaults["gamma"])
+        for h in (1.0, 10 / 3)
+    )
+    assert (round(weak, 1), round(strong, 1)) == (7.1, 14.3)
+    found = estimate(quadratic(torch.full((50,), 10 / 3)), torch.zeros(50), **{**defaults, "chains": 8})
+    assert found.stderr < 0.06 * strong
+    assert abs(found.llc - strong) < 4 * found.stderr
+
+
+def test_a_strong_pull_of_the_data_gives_half_the_parameters() -> None:
+    h = torch.tensor([0.5, 1.0, 2.0, 0.0])
+    assert expected_coefficient(h, 1e9, 5.0) == pytest.approx(1.5)
+    assert expected_coefficient(h, 2.0, 0.0 + 1e-12) == pytest.approx(1.5)
 
 
 def exact_by_quadrature(nbeta: float, gamma: float) -> float:

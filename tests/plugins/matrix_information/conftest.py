@@ -52,4 +52,4 @@ def trained_probes(tmp_path_factory: pytest.TempPathFactory) -> list[Probe]:
     }
     run = train("modadd", settings=settings, out=tmp_path_factory.mktemp("trained") / "run")
     bench = Bench(run, TASKS, MODELS)
-    return [bench.probe(checkpoint, bench.weights(checkpoint)) for checkpoint in run.checkpoints]
+    return [bench.probe(checkpoint, run.weights(checkpoint.step)) for checkpoint in run.checkpoints]

@@ -209,7 +209,7 @@ def test_first_layer_post_is_after_the_relu(subject: Measure) -> None:
     expected = informations[0] if subject is pmi else abs(informations[0] - informations[1])
     assert value == pytest.approx(expected, abs=1e-9)
     assert value != row(subject, probe, batch_size=67)[subject.name]
-    with pytest.raises(NotApplicable, match="first_layer=post is after the ReLU of an MLP"):
+    with pytest.raises(NotApplicable, match="first_layer=post is after the ReLU of the first Linear"):
         row(subject, example_probe("transformer"), first_layer="post")
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from grokscope_mechanistic.functional import (
+    above_the_gap,
     class_variation,
     excluded_logits,
     fold,
@@ -130,6 +131,63 @@ def test_keys_by_threshold_and_by_number() -> None:
     norms = torch.tensor([1.0, 0.24, 0.25, 0.9])
     assert key_frequencies(norms, 0.25) == [1, 3, 4]
     assert key_frequencies(norms, 0.25, count=2) == [1, 4]
+
+
+def floor_of(shape: str, count: int, highest: float, draw: torch.Generator) -> torch.Tensor:
+    """Norms of frequencies that nobody meant, the largest of them about `highest`."""
+    if shape == "noise":  # two Gaussian coefficients each, as white noise has
+        norms = torch.randn(count, 2, generator=draw).norm(dim=1)
+        return highest * norms / norms.max()
+    uniform = torch.rand(count, generator=draw)
+    falling = torch.arange(1, count + 1) ** -1.5
+    shapes = {
+        "uniform": uniform,
+        "decades": 10 ** (-2 * uniform),
+        "flat": torch.ones(count),
+        "falling": falling,
+    }
+    return highest * shapes[shape]
+
+
+@pytest.mark.parametrize("p", [53, 113])
+@pytest.mark.parametrize("shape", ["noise", "uniform", "flat", "falling"])
+@pytest.mark.parametrize("highest", [0.001, 0.01, 0.04])
+def test_keys_of_very_unequal_strength_stand_above_every_floor(p: int, shape: str, highest: float) -> None:
+    draw = torch.Generator().manual_seed(p)
+    for _ in range(40):
+        count = int(torch.randint(1, 9, (), generator=draw))
+        order = torch.randperm(p // 2, generator=draw)
+        strengths = 0.16 ** torch.rand(count, generator=draw)
+        strengths[0], strengths[-1] = (0.16, 1.0) if count > 1 else (1.0, 1.0)
+        norms = torch.empty(p // 2)
+        norms[order[:count]] = strengths
+        norms[order[count:]] = floor_of(shape, p // 2 - count, highest, draw)
+        found, gap = above_the_gap(norms)
+        assert found == sorted((order[:count] + 1).tolist())
+        assert gap == pytest.approx((strengths.min() / norms[order[count:]].max()).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", ["noise", "uniform", "decades", "flat"])
+def test_norms_without_structure_have_no_gap(shape: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    found = [bool(above_the_gap(floor_of(shape, 56, 1.0, draw))[0]) for _ in range(200)]
+    assert sum(found) <= 2
+
+
+def test_keys_of_a_trained_network() -> None:
+    """The norms of a `nanda` run at step 9800: six keys, then a floor that itself falls by steps of three."""
+    keys = [1.0, 0.9069, 0.49, 0.3796, 0.1972, 0.144]
+    rest = [0.0029, 0.0009, 0.0007, 0.0006, 0.0002, 0.0002, *(1e-4 * 0.9**k for k in range(44))]
+    assert above_the_gap(torch.tensor([*keys, *rest])) == ([1, 2, 3, 4, 5, 6], pytest.approx(49.66, rel=1e-3))
+
+
+def test_a_gap_leaves_enough_below_and_rounding_makes_none() -> None:
+    assert above_the_gap(torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 1e-3]))[0] == []
+    assert above_the_gap(torch.tensor([1.0, 1.0, 1.0, 1.0, 1e-3, 1e-3]))[0] == [1, 2, 3, 4]
+    assert above_the_gap(torch.tensor([1e-9, 1.0, 1e-12, 0.0, 0.0, 1e-14])) == ([2], pytest.approx(1e6))
+    assert above_the_gap(torch.tensor([1.0, 0.2, 0.01, 0.01, 0.01, 0.01]))[0] == [1, 2]
+    assert above_the_gap(torch.tensor([1.0])) == ([], 1.0)
+    assert above_the_gap(torch.tensor([1.0, 1e-3]))[0] == []
 
 
 def test_norms_of_a_single_wave() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 
-from grokscope.errors import MeasureError, NotApplicable
+from grokscope.errors import MeasureError, NotApplicable, UnfitBaseline
 from grokscope.measure import Row
 from grokscope.models import MODELS
 from grokscope.probe import Probe
@@ -23,8 +24,13 @@ def addition(operation: str = "add", p: int = P):
     return modular_task(p=p, operation=operation, train_fraction=0.4, split_seed=0)
 
 
-def wave_probe(frequencies: list[int], scale: float = 20.0, operation: str = "add") -> Probe:
-    """An MLP that answers sum_k cos(w_k (a + b - c)) exactly, out of one hidden unit per pair."""
+def wave_probe(
+    frequencies: list[int],
+    scale: float = 20.0,
+    operation: str = "add",
+    strengths: Sequence[float] = (1.0, 1.0),
+) -> Probe:
+    """An MLP that answers sum_k s_k cos(w_k (a + b - c)) exactly, out of one hidden unit per pair."""
     task = addition(operation)
     network = MODELS["mlp"].build(task, hidden=(P * P,), last_bias=False)
     angle = 2 * math.pi / P * (torch.arange(P)[:, None] - task.labels).double()
@@ -32,7 +38,8 @@ def wave_probe(frequencies: list[int], scale: float = 20.0, operation: str = "ad
         first, last = network.layers[0], network.layers[1]
         first.weight.copy_(torch.nn.functional.one_hot(task.inputs, P).flatten(1).float())
         first.bias.fill_(-1.0)  # a unit gives 1 on its own pair and 0 on every other
-        last.weight.copy_(scale * sum(torch.cos(k * angle) for k in frequencies))
+        waves = (s * torch.cos(k * angle) for s, k in zip(strengths, frequencies, strict=False))
+        last.weight.copy_(scale * sum(waves))
     return probe_of(network, task)
 
 
@@ -97,7 +104,8 @@ def test_all_frequencies_and_all_else_make_up_the_logits(kind, loss) -> None:
     head, each = rows_of(probe, last, keys=6)
     assert len(each) == 6
     assert sum(row["key_share"] for row in each.values()) == pytest.approx(head["key_share"])
-    assert all(math.isfinite(value) for value in head.values())
+    numbers = {name: value for name, value in head.items() if name not in ("gap", "note")}
+    assert all(map(math.isfinite, numbers.values()))
     assert ("gini_neuron_logit" in head) == (kind == "transformer")
 
 
@@ -134,10 +142,45 @@ def test_pairs_may_come_in_any_order() -> None:
     expected, _ = rows_of(probe, probe)
     again = probe_of(probe.model, shuffled)
     found, _ = rows_of(again, again)
-    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert found.pop("note") == expected.pop("note")
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9, nan_ok=True)
 
 
 def test_logits_without_any_frequency_are_refused() -> None:
     probe = wave_probe([1], scale=0.0)
-    with pytest.raises(MeasureError, match="have none"):
-        rows_of(probe, probe)
+    with pytest.raises(UnfitBaseline, match="have no frequency"):
+        rows_of(wave_probe([1]), probe)
+    with pytest.raises(MeasureError, match="at most 6"):
+        rows_of(probe, probe, keys=7)
+
+
+def test_a_baseline_without_finite_logits_is_unfit_and_ones_own_is_an_error() -> None:
+    broken = wave_probe([1], scale=math.inf)
+    with pytest.raises(UnfitBaseline, match="its logits are not finite"):
+        rows_of(wave_probe([1]), broken)
+    with pytest.raises(MeasureError, match="the logits at step 0 must be finite"):
+        rows_of(broken, wave_probe([1]))
+
+
+def test_weak_keys_are_keys() -> None:
+    """Strengths of 1 to 0.15 at p = 13: a quarter of the largest would leave out the second."""
+    probe = wave_probe([2, 5], strengths=[1.0, 0.15])
+    head, each = rows_of(probe, probe)
+    assert set(each) == {"2", "5"}
+    assert head["gap"] > 1e3
+    assert head["note"].startswith("above the gap")
+    assert head["restricted_loss"] == pytest.approx(probe.loss("all"), rel=1e-4)
+    cut, _ = rows_of(probe, probe, threshold=0.25)
+    assert cut["keys"] == 1
+    assert cut["restricted_loss"] > 1.5 * head["restricted_loss"]
+    assert math.isnan(cut["gap"])
+    assert cut["note"] == "from 0.25 of the largest norm"
+
+
+def test_no_structure_is_said_and_all_are_taken() -> None:
+    probe = example_probe("mlp", trained=False, task="modadd23")
+    head, each = rows_of(probe, probe)
+    assert head["keys"] == len(each) == 11
+    assert head["note"].startswith("no gap")
+    assert math.isnan(head["gap"])
+    assert head["key_share"] < 0.1

@@ -116,10 +116,11 @@ def test_independent_sparse_units_have_no_omega_with_average_ranks_and_some_with
 
 def test_bias_correction_subtracts_the_sizes_bias(probe_with, relu_units):
     probe = probe_with(relu_units())
-    plain, corrected = row_of(probe).arrays, row_of(probe, bias_correction=True).arrays
+    means = [row_of(probe, variables="mean", bias_correction=c).arrays for c in (False, True)]
+    plain, corrected = means
     size = torch.tensor([mask.bit_count() for mask in plain["multiplets"].tolist()])
     np.testing.assert_allclose(corrected["omega"], plain["omega"] - bias(size, 400).numpy(), atol=1e-13)
-    units = [row_of(probe, variables="units", bias_correction=c).arrays for c in (False, True)]
+    units = [row_of(probe, bias_correction=c).arrays for c in (False, True)]
     counts = np.bincount(units[0]["cluster"])
     size = torch.tensor([counts[clusters_in(mask)].sum() for mask in units[0]["multiplets"]])
     expected = units[0]["omega"] - bias(size, 400).numpy()
@@ -141,7 +142,7 @@ def test_a_constant_mean_of_varying_units_is_named(probe_with, relu_units):
     on = (relu_units(units=1) > 0.5).double()
     values = torch.cat([on, 1 - on, 100 * relu_units(units=2, seed=1)], dim=1)
     for ties in ("average", "argsort"):
-        row = row_of(probe_with(values), clusters=3, ties=ties)
+        row = row_of(probe_with(values), variables="mean", clusters=3, ties=ties)
         assert row.values["constant_units"] == 0
         assert row.arrays["cluster"].tolist() == [0, 0, 1, 2]
         undefined = row.arrays["multiplets"][np.isnan(row.arrays["omega"])]
@@ -242,10 +243,10 @@ def test_a_dead_layer_gives_no_number():
 
 SETTINGS = [
     {},
-    {"variables": "units"},
-    {"ties": "argsort"},
-    {"bias_correction": True, "min_size": 3},
-    {"search": "greedy", "clusters": 22, "max_size": 5},
+    {"variables": "mean"},
+    {"variables": "mean", "ties": "argsort"},
+    {"variables": "mean", "bias_correction": True, "min_size": 3},
+    {"variables": "mean", "search": "greedy", "clusters": 22, "max_size": 5},
 ]
 
 

@@ -31,14 +31,13 @@ def log_softmax(logits):
 class TestSparsity:
     def test_counts_values_below_the_threshold_by_hand(self):
         activations = torch.tensor([[0.0, 0.2, 3.0], [0.0, -5.0, 0.0]])
-        assert sparsity(activations, 1e-6) == 4 / 6
-        assert sparsity(activations, 1.0) == 5 / 6
-        assert sparsity(activations, 1.0, absolute=True) == 4 / 6
+        assert sparsity(activations, 1e-6) == 3 / 6
+        assert sparsity(activations, 1.0) == 4 / 6
+        assert sparsity(activations, 6.0) == 1
 
     def test_the_threshold_itself_does_not_count(self):
         activations = torch.tensor([[0.5, -0.5, 0.25, 1.0]])
-        assert sparsity(activations, 0.5) == 2 / 4
-        assert sparsity(activations, 0.5, absolute=True) == 1 / 4
+        assert sparsity(activations, 0.5) == 1 / 4
         assert sparsity(torch.zeros(3, 2), 0.0) == 0
 
     def test_relu_of_a_symmetric_draw_is_half_sparse(self):

@@ -218,6 +218,46 @@ def test_predicted_accuracy_by_hand(small):
     assert row["corollary"] == 0
 
 
+def by_definition(probe, norm, lipschitz=0.5):
+    """Theorem A.1 and Corollary A.2 written out: a sum over single gradients, all pairs of points."""
+    train, labels = probe.task.examples("train")
+    test, wanted = probe.task.examples("test")
+    weights = list(probe.model.parameters())
+    trace = 0.0
+    for x in train:
+        for logit in probe.model(x[None])[0]:
+            trace += sum(
+                g.double().square().sum().item()
+                for g in torch.autograd.grad(logit, weights, retain_graph=True)
+            )
+    trace /= len(train)
+    smallest = min(x.double().square().sum().item() for x in train)
+    epsilon = min(1.0, 1 / (2 * (math.sqrt(len(train) / smallest * norm**2 * trace) + lipschitz)))
+    near = [
+        any(
+            y == label and (x.double() - other.double()).norm() <= epsilon
+            for other, y in zip(train, labels, strict=True)
+        )
+        for x, label in zip(test, wanted, strict=True)
+    ]
+    return epsilon, sum(near) / len(near)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.05, 0.3, 1.0])
+def test_the_radii_are_those_of_the_theorem_and_of_corollary_a2(small, scale):
+    """From weights so small that every test point is promised to ones that promise none."""
+    with torch.no_grad():
+        for weight in small.model.parameters():
+            weight.mul_(scale)
+    row = values(measures.predicted_accuracy, small)
+    flat = torch.cat([weight.detach().double().flatten() for weight in small.model.parameters()])
+    for suffix, norm in (("", flat.square().sum().sqrt()), ("_l1", flat.abs().sum())):
+        epsilon, near = by_definition(small, norm.item())
+        assert row[f"epsilon{suffix}"] == pytest.approx(epsilon, rel=1e-6)
+        assert row[f"neighbour_bound{suffix}"] == near
+    assert row["epsilon_l1"] <= row["epsilon"]
+
+
 def test_test_points_that_were_trained_on_are_promised(small):
     inputs = torch.cat([small.task.inputs[:20], small.task.inputs[:10], small.task.inputs[20:30] + 3])
     labels = torch.cat([small.task.labels[:20], small.task.labels[:10], small.task.labels[20:30]])

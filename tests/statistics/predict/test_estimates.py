@@ -15,7 +15,6 @@ from grokscope.statistics import estimates
 from grokscope.statistics.estimates import (
     leave_one_out_r_squared,
     leave_pair_out_auroc,
-    mean_interval,
     separation,
     smallest_separation_p,
     smallest_timing_p,
@@ -186,10 +185,3 @@ def test_corrections_pass_over_what_is_missing():
     assert holm([0.01, math.nan, 0.04])[::2] == pytest.approx([0.02, 0.04])
     assert math.isnan(holm([0.01, math.nan])[1])
     assert holm([]) == []
-
-
-def test_the_interval_of_a_mean():
-    assert mean_interval(np.array([2.0, 2.0]), 0.95, 0) == (2, 2)
-    assert all(map(math.isnan, mean_interval(np.array([2.0]), 0.95, 0)))
-    low, high = mean_interval(np.arange(20.0), 0.95, 0)
-    assert 5 < low < 9.5 < high < 14

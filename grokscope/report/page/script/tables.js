@@ -64,7 +64,7 @@ function runsTable() {
   return sortable("runs-sorted", "Runs", columns, RUNS);
 }
 
-const VERDICTS = ["leads", "lags", "coincides", "confounded", "undecided"];
+const VERDICTS = ["leads", "lags", "coincides", "confounded", "twin", "unresolved", "undecided"];
 
 function verdict(word) {
   return make("span", { class: `verdict ${VERDICTS.includes(word) ? word : ""}` }, word);

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import UnknownName
 from grokscope.reproduce.figure import Part
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LEAST_RISE = 0.2  # test accuracy that rises by less after memorisation has not grokked
 NOWHERE = math.nan
+SMOOTH_WEIGHT, SMOOTH_STEPS = 0.1, 5
 
 
 def course(results: Results, column: str) -> np.ndarray:
@@ -27,6 +29,43 @@ def course(results: Results, column: str) -> np.ndarray:
         return results.course(column)
     except UnknownName:
         return np.full(len(results.steps), math.nan)
+
+
+def reread(results: Results, columns: Mapping[str, str]) -> Results:
+    """Return the results with columns in place of others, all labels too: `{"pe.pe": "pe.pe_centred"}`.
+
+    A column whose substitute was not measured is taken away.
+    """
+
+    def read(named: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in named.items() if name.partition(":")[0] not in columns}
+        for name, other in columns.items():
+            for known, value in named.items():
+                base, colon, label = known.partition(":")
+                if base == other:
+                    kept[name + colon + label] = value
+        return kept
+
+    return replace(results, columns=read(results.columns), declared=read(results.declared))
+
+
+def smoothed(results: Results, *columns: str) -> Results:
+    """Return the results without step 0 and with columns smoothed, as the plots of Clauw et al. 2024 have it.
+
+    An exponential mean with weight 0.1 per 5 steps, their distance of checkpoints; where checkpoints lie
+    further apart the weight is what so many updates come to. Only what is read here changes: stored values
+    stay as they are.
+    """
+    import numpy as np
+
+    from grokscope.statistics.smoothing import exponential_mean
+
+    later = [place for place, step in enumerate(results.steps) if step > 0]
+    named = {name: [values[place] for place in later] for name, values in results.columns.items()}
+    gaps = np.diff(named["step"]) / SMOOTH_STEPS
+    for name in set(columns) & set(results.declared):
+        named[name] = exponential_mean(named[name], SMOOTH_WEIGHT, gaps).tolist()
+    return replace(results, columns=named)
 
 
 def at(results: Results, column: str, step: float) -> float:
@@ -66,6 +105,12 @@ def memorised(results: Results) -> float:
 def grokked(results: Results) -> float:
     """Return the grokking step (test accuracy 95 % three times in a row), or NaN."""
     return _number(results.transitions()[1])
+
+
+def until_grokked(results: Results) -> float:
+    """Return the grokking step, infinity where there is none."""
+    step = grokked(results)
+    return math.inf if math.isnan(step) else step
 
 
 def end_of(results: Results) -> float:
@@ -120,15 +165,16 @@ def delay(results: Results) -> tuple[float, bool]:
     return (end_of(results) - begin, True) if math.isnan(end) else (end - begin, False)
 
 
-def changed(results: Results, column: str) -> float:
-    """Return the step of a column's change point, or NaN; see `grokscope.statistics.transition`."""
+def changed(results: Results, column: str, start: float = 0) -> float:
+    """Return the step of a column's change point from `start` on, or NaN, as where `start` is; see
+    `grokscope.statistics.transition`."""
     import numpy as np
 
     from grokscope.statistics.transition import transition
 
     values = course(results, column)
-    finite = np.isfinite(values)
-    found = transition(np.asarray(results.steps)[finite], values[finite]) if finite.any() else None
+    kept = np.isfinite(values) & (np.asarray(results.steps) >= start)
+    found = transition(np.asarray(results.steps)[kept], values[kept]) if kept.any() else None
     return NOWHERE if found is None else float(found.step)
 
 

@@ -1,0 +1,166 @@
+"""A process that computes, seen from inside: it takes checkpoints from a line and tells of every cell.
+
+Imports no torch by itself: whoever starts such a process names this module too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from grokscope.analysis.plan import Place, PlannedCell
+from grokscope.errors import DataError, GrokscopeError, PluginError, RunError, SettingError, told
+from grokscope.plugins import Registered, load_plugins
+from grokscope.run import CellKey, Run
+from grokscope.streams import guarded_streams
+from grokscope.surroundings import SIGNALS
+
+if TYPE_CHECKING:
+    from grokscope.analysis.engine import Bench, Isolation
+
+
+@dataclass(frozen=True)
+class Order:
+    """A planned cell as it travels to another process: measures are named, not pickled."""
+
+    measure: str
+    step: int
+    parameters: Mapping[str, Any]
+    baseline: int | None
+    key: CellKey
+
+    @classmethod
+    def of(cls, cell: PlannedCell) -> Order:
+        """Return the order for a cell."""
+        baseline = cell.baseline.step if cell.baseline else None
+        return cls(cell.registered.id, cell.checkpoint.step, dict(cell.parameters), baseline, cell.key)
+
+
+def work(line: Connection, lifeline: Connection, place: Place, left_out: Sequence[str]) -> None:
+    """Compute what comes along `line` until it closes; end at once when `lifeline` does."""
+    leave_signals_to_the_parent()
+    die_with(lifeline)
+    os.dup2(2, 1)  # what plugins print is no data
+    from grokscope.analysis.engine import isolation
+    from grokscope.device import find_device
+
+    try:
+        find_device(place.device, "device")
+    except SettingError as error:
+        line.send(("refused", told(error)))
+        return
+    desk = _Desk(line, place, left_out)
+    line.send(("ready", None))
+    with guarded_streams(data=False), isolation() as isolated, suppress(EOFError, OSError):
+        while True:
+            word, content = line.recv()
+            if word == "compute":
+                path, orders = content
+                desk.compute(path, orders, isolated)
+            else:
+                desk.banned.add(content)
+
+
+def leave_signals_to_the_parent() -> None:
+    """Ignore what reaches the whole group, as Ctrl-C and the end of a terminal do: the parent decides."""
+    for name in SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):  # the server that forks these blocks them
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, [getattr(signal, n) for n in SIGNALS if hasattr(signal, n)]
+        )
+
+
+def die_with(lifeline: Connection) -> None:
+    """End this process when the other end of the pipe closes, as it does however its holder ends.
+
+    Linux kills it even while a plugin computes in C and lets no other thread run.
+    """
+    import fcntl
+
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_wait_for_the_end, args=(lifeline,), daemon=True).start()
+
+
+def _wait_for_the_end(lifeline: Connection) -> None:
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    os._exit(1)
+
+
+class _Desk:
+    """What one process keeps between checkpoints: the plugins, and the run that it was at last."""
+
+    def __init__(self, line: Connection, place: Place, left_out: Sequence[str]) -> None:
+        self.banned: set[str] = set()
+        self._line, self._place = line, place
+        self._plugins = load_plugins(without=left_out)
+        self._registered: dict[str, Registered] = {r.id: r for r in self._plugins.registered}
+        self._path = ""
+
+    def compute(self, path: str, orders: Sequence[Order], isolated: Isolation) -> None:
+        """Compute one checkpoint's cells, and tell of every one when it begins and ends."""
+        from grokscope.analysis.engine import compute_checkpoint, look_for_data
+
+        try:
+            bench = self._at(path)
+            cells = [self._planned(order) for order in orders]
+            look_for_data(bench, cells)
+        except GrokscopeError as error:
+            of_all = type(error).__name__ if isinstance(error, (DataError, RunError)) else ""
+            self._line.send(("trouble", (of_all, told(error))))
+            return
+        under_way = -1
+
+        def begun(cell: PlannedCell) -> bool:
+            nonlocal under_way
+            while self._line.poll():  # what can come now is that a measure is not to be tried any more
+                self.banned.add(self._line.recv()[1])
+            if cell.registered.id in self.banned:
+                return False
+            under_way = next(at for at, each in enumerate(cells) if each is cell)
+            self._line.send(("begun", under_way))
+            return True
+
+        for outcome in compute_checkpoint(bench, cells, isolated, begun):
+            self._line.send(("ended", (under_way, outcome)))
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        self._line.send(("done", None))
+
+    def _at(self, path: str) -> Bench:
+        """Return the bench of the run at `path`; work comes run by run, so one is kept."""
+        from grokscope.analysis.engine import Bench
+
+        if path != self._path:
+            run = Run.open(path)
+            self._bench = Bench(run, self._plugins.tasks, self._plugins.models, self._place)
+            self._checkpoints = {checkpoint.step: checkpoint for checkpoint in run.checkpoints}
+            self._path = path
+        return self._bench
+
+    def _planned(self, order: Order) -> PlannedCell:
+        """Return the cell that `order` means, of the run that the bench is at."""
+        if order.measure not in self._registered:
+            raise PluginError(
+                f"{order.measure} is not known to processes of their own: they load installed plugins; "
+                "compute with workers=1, or install the plugin"
+            )
+        return PlannedCell(
+            self._registered[order.measure],
+            self._checkpoints[order.step],
+            order.parameters,
+            None if order.baseline is None else self._checkpoints[order.baseline],
+            order.key,
+        )

@@ -1,0 +1,1 @@
+"""Kills and refuses grokscope's commands at every step; see tests/crash."""

@@ -1,0 +1,103 @@
+"""A reading is laid over a figure's groups as data; courses are reread and smoothed without a trace."""
+
+import math
+
+import pytest
+
+from grokscope import Results
+from grokscope.measure import Column
+from grokscope.reproduce.courses import reread, smoothed
+from grokscope.reproduce.figure import Figure, Group, Paper, Reading, Subnetwork, Trained
+
+ADDITION = Group(
+    Trained("modadd", "nanda", {"lr": 0.1}), ("pe", "pmi"), parameters={"pe.alpha": 1, "pmi.alpha": 1}
+)
+IMAGES = Group(
+    Trained("mnist", "mnist", {"loss": "mse"}),
+    ("weight_norm",),
+    stand_in=Trained("digits", None, {"steps": 5}),
+)
+PART = Group(Subnetwork("addition", parameters={"oinfo.ties": "average"}))
+FIGURE = Figure(
+    Paper("p", "P", "0"),
+    1,
+    "t",
+    "c.",
+    "s",
+    {"addition": ADDITION, "images": IMAGES, "part": PART},
+    (),
+    lambda found: [],
+)
+
+
+def results(**columns):
+    named = {name.replace("__", ".", 1).replace("__", ":"): values for name, values in columns.items()}
+    declared = {
+        name: Column(name.partition(".")[2].partition(":")[0], "h") for name in named if name != "step"
+    }
+    return Results("r", named, declared)
+
+
+def test_a_reading_is_laid_over_what_a_group_has():
+    read = FIGURE.under(
+        Reading(
+            "r",
+            "t",
+            recipes={"nanda": "nanda-float32"},
+            settings={"loss": "cross_entropy"},
+            parameters={"pe.alpha": 2, "oinfo.ties": "argsort"},
+            columns={"pe.pe": "pe.pe_centred", "oinfo.synergy": "oinfo.redundancy"},
+        )
+    ).groups
+    assert read["addition"].runs.recipe == "nanda-float32"
+    assert read["addition"].runs.settings == {"lr": 0.1, "loss": "cross_entropy"}
+    assert read["addition"].parameters == {"pe.alpha": 2, "pmi.alpha": 1}
+    assert read["addition"].columns == {"pe.pe": "pe.pe_centred"}
+    assert read["images"].runs.recipe == "mnist"
+    assert read["images"].runs.settings == {"loss": "cross_entropy"}
+    assert read["images"].stand_in.settings == {"steps": 5, "loss": "cross_entropy"}
+    assert read["images"].stand_in.recipe is None
+    assert read["images"].columns == {}
+    assert read["part"].runs.parameters == {"oinfo.ties": "argsort"}
+
+
+def test_a_reading_of_one_task_leaves_the_others_alone():
+    reading = Reading("r", "t", settings={"lr": 1}, parameters={"oinfo.ties": "argsort"}, tasks=("mnist",))
+    read = FIGURE.under(reading).groups
+    assert read["addition"] is ADDITION
+    assert read["part"] is PART  # of the network of another task
+    assert read["images"].runs.settings["lr"] == 1
+
+
+def test_the_plain_reading_changes_nothing():
+    assert FIGURE.under(FIGURE.readings[0]).groups == FIGURE.groups
+
+
+def test_a_column_is_read_in_place_of_another_with_all_its_labels():
+    found = results(
+        step=[0, 1], pe__pe=[1, 2], pe__pe_centred=[3, 4], pe__pe__a=[5, 6], pe__pe_centred__b=[7, 8]
+    )
+    read = reread(found, {"pe.pe": "pe.pe_centred"})
+    assert read.columns["pe.pe"] == [3, 4]
+    assert read.columns["pe.pe:b"] == [7, 8]
+    assert "pe.pe:a" not in read.columns
+    assert set(read.declared) == set(read.columns) - {"step"}
+    assert found.columns["pe.pe"] == [1, 2]
+
+
+def test_two_columns_can_be_exchanged():
+    read = reread(results(step=[0], a__x=[1], a__y=[2]), {"a.x": "a.y", "a.y": "a.x"})
+    assert (read.columns["a.x"], read.columns["a.y"]) == ([2], [1])
+
+
+def test_a_column_whose_substitute_is_missing_is_not_there():
+    assert "pe.pe" not in reread(results(step=[0], pe__pe=[1]), {"pe.pe": "pe.pe_centred"}).columns
+
+
+def test_courses_are_smoothed_by_a_tenth_every_five_steps_without_step_0():
+    found = results(step=[0, 5, 10, 20], o__s=[9.0, 0.0, 1.0, 1.0], o__r=[9.0, 0.0, 1.0, math.nan])
+    read = smoothed(found, "o.s", "o.none")
+    assert read.steps == [5, 10, 20]
+    assert read.columns["o.s"] == pytest.approx([0.0, 0.1, 1 - 0.9**3])
+    assert read.columns["o.r"][:2] == [0.0, 1.0]  # not asked for
+    assert found.columns["o.s"][0] == 9.0

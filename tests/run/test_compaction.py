@@ -1,0 +1,32 @@
+"""Where compacted segments cannot be deleted it is said, results count once, and it is not tried for ever."""
+
+from pathlib import Path
+
+from grokscope.measure import Row
+from grokscope.run import Cell, CellKey, Run
+
+
+def cell(run, number):
+    key = CellKey(run.checkpoints[0].sha256, f"a:m{number}", 1, "{}", run.data_hash, run.noise_seed)
+    return Cell(key, 0, (Row((), {"value": float(number)}, {}),))
+
+
+def test_segments_that_cannot_be_deleted(run, monkeypatch):
+    unlink = Path.unlink
+
+    def refuse(path, missing_ok=False):
+        if path.suffix == ".h5":
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for number in range(70):
+        run.store([cell(run, number)])
+    [remark] = run.remarks
+    assert "cannot be deleted (Operation not permitted); nothing is lost" in remark
+    assert run.problems == []
+    assert len(list((run.path / "results").glob("*.h5"))) == 71  # one union, not one for every store
+    monkeypatch.undo()
+    again = Run.open(run.path)
+    assert len(again.cells()) == 70
+    assert again.conflicts == []
