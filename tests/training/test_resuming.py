@@ -20,9 +20,9 @@ def stopped(tmp_path):
     """A run that was stopped at step 13, its loop, its resume state, and what is said."""
     run = Run.open(shutil.copytree(TRAINED, tmp_path / "run"))
     plugins = load_plugins()
-    task, network = build(run.config, plugins.tasks, plugins.models)
+    task, network, drawn = build(run.config, plugins.tasks, plugins.models)
     told = []
-    beside = interventions(run.config["training"], task, network)
+    beside = interventions(run.config["training"], task, network, drawn)
     loop = Loop(run, task, network, beside, progress=lambda _: None, stop=lambda: False, notify=told.append)
     return run, loop, *run.load_resume(), told
 
