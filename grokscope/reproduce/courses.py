@@ -165,15 +165,16 @@ def delay(results: Results) -> tuple[float, bool]:
     return (end_of(results) - begin, True) if math.isnan(end) else (end - begin, False)
 
 
-def changed(results: Results, column: str) -> float:
-    """Return the step of a column's change point, or NaN; see `grokscope.statistics.transition`."""
+def changed(results: Results, column: str, start: float = 0) -> float:
+    """Return the step of a column's change point from `start` on, or NaN, as where `start` is; see
+    `grokscope.statistics.transition`."""
     import numpy as np
 
     from grokscope.statistics.transition import transition
 
     values = course(results, column)
-    finite = np.isfinite(values)
-    found = transition(np.asarray(results.steps)[finite], values[finite]) if finite.any() else None
+    kept = np.isfinite(values) & (np.asarray(results.steps) >= start)
+    found = transition(np.asarray(results.steps)[kept], values[kept]) if kept.any() else None
     return NOWHERE if found is None else float(found.step)
 
 

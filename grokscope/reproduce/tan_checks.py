@@ -12,11 +12,13 @@ from grokscope.reproduce.courses import (
     below,
     best_accuracy,
     both,
+    changed,
     course,
     each,
     end_of,
     generalised,
     last,
+    log_distance,
     memorised,
     pairs,
     peak,
@@ -210,11 +212,8 @@ def check_5(found: Mapping[str, Comparison]) -> list[Part]:
     """Plain training is not commutative before it groks; perturbed training is once it has memorised."""
 
     def late(results: Results) -> tuple[bool | None, tuple[float, ...]]:
-        half = (
-            at(results, AGREEMENT, reached(results, 0.5))
-            if not math.isnan(reached(results, 0.5))
-            else math.nan
-        )
+        up = reached(results, 0.5)
+        half = math.nan if math.isnan(up) else at(results, AGREEMENT, up)
         known = _once_memorised(results, AGREEMENT)
         return both(below(known, 0.9), below(half, 0.9)), (100 * known, 100 * half)
 
@@ -288,21 +287,17 @@ def _share_in_rise(column: str, results: Results) -> float:
     return 100 * float(moves[(steps >= begins) & (steps <= up)].sum() / moves.sum())
 
 
-WINDOW = f"while test accuracy rises, from {BEGINS:.0%} of that to the grokking step"
-
-
-def _more_in_rise(first: str, second: str, results: Results) -> tuple[bool | None, tuple[float, ...]]:
-    """Whether `first` moves by a larger share in the rise of test accuracy than `second`."""
-    a, b = _share_in_rise(first, results), _share_in_rise(second, results)
-    return below(b, a), (a, b, rise_begins(results), generalised(results))
-
-
 def _timely(found: Mapping[str, Comparison], column: str) -> list[Part]:
+    def sharply(results: Results) -> tuple[bool | None, tuple[float, ...]]:
+        a, b = _share_in_rise(column, results), _share_in_rise(L2, results)
+        return below(b, a), (a, b, rise_begins(results), generalised(results))
+
     return _on_both(
         found,
-        f"of all that {column} moves from memorisation on, more than of the l2 norm falls {WINDOW}",
+        f"of all that {column} moves from memorisation on, more than of the l2 norm's falls into the rise of "
+        f"test accuracy, from {BEGINS:.0%} of it to the grokking step",
         (f"% of {column}", "% of the norm", "rises from step", "to step"),
-        lambda results: _more_in_rise(column, L2, results),
+        sharply,
     )
 
 
@@ -438,11 +433,17 @@ def check_15(found: Mapping[str, Comparison]) -> list[Part]:
 
 def check_16(found: Mapping[str, Comparison]) -> list[Part]:
     """The information on labels is less timely than PMI."""
+
+    def nearer(results: Results) -> tuple[bool | None, tuple[float, ...]]:
+        up, start = generalised(results), memorised(results)
+        a, b = (changed(results, column, start) for column in ("pmi.pmi", "pmi_label.pmi_label"))
+        return below(log_distance(a, up), log_distance(b, up)), (a, b, up)
+
     return [
         each(
             found[IMAGES],
-            f"of all that pmi.pmi moves from memorisation on, more than of pmi_label falls {WINDOW}",
-            ("% of PMI", "% of label information", "rises from step", "to step"),
-            lambda results: _more_in_rise("pmi.pmi", "pmi_label.pmi_label", results),
+            "from memorisation on pmi.pmi changes nearer to the grokking step, in log steps, than pmi_label",
+            ("PMI changes at step", "label information", "grokking step"),
+            nearer,
         )
     ]

@@ -403,7 +403,7 @@ ALL_BUT_ONE = {
             "images": group(pc__pc=level(50, 90, 1000)),
             "modular addition": group(RISES_SLOWLY, pc__pc=bumps((0, 2), (2500, 99), (5000, 99))),
         },
-        "rises first and then falls",
+        "PC rises, then falls",
     ),
     "PC turns before test accuracy rises": (
         "tan-12",

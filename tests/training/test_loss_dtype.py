@@ -1,4 +1,4 @@
-"""The type in which the loss is taken: float64 keeps what float32 loses of a small loss, and changes nothing else."""
+"""The type in which the loss is taken: float64 keeps what float32 loses of a small loss."""
 
 import pytest
 import torch
@@ -94,7 +94,7 @@ def gradient(loss_dtype, logits, labels):
 
 
 def test_a_small_loss_keeps_its_gradient_in_float64_and_in_float32_pushes_the_mean_logit():
-    """softmax - onehot sums to zero; in float32 1 - 1e-8 is 1, and what is left of it draws all logits down."""
+    """softmax - onehot sums to zero; in float32 1 - 1e-8 is 1, and what is left draws all logits down."""
     logits, labels = torch.zeros(1, 113), torch.tensor([7])
     logits[0, 7] = 24.0
     single, double = (gradient(dtype, logits, labels) for dtype in (torch.float32, torch.float64))
