@@ -1,6 +1,7 @@
 """Hostile files: a sentence and an exit code of the table, no code run, nothing outside read, memory bounded.
 
-`golden/hostile.json` holds what each command says of those whose words are settled. To make it anew after a deliberate change:
+`golden/hostile.json` holds what each command says of those whose words are settled. To make it anew after a
+deliberate change:
 `GOLDEN=write python -m pytest tests/crash/test_hostile.py -m crash`, and read the difference.
 """
 
