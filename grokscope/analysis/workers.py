@@ -17,7 +17,7 @@ from typing import Any
 from grokscope.analysis.ledger import Failure, Ledger, failure
 from grokscope.analysis.plan import Place, PlannedCell
 from grokscope.analysis.worker import Order, work
-from grokscope.errors import DataError, GrokscopeError, SettingError
+from grokscope.errors import DataError, GrokscopeError, RunError, SettingError
 from grokscope.run import Cell
 from grokscope.surroundings import SIGNALS
 
@@ -223,12 +223,12 @@ class _Crew:
         else:
             worker.left.clear()
 
-    def _close(self, worker: _Worker, lacks_data: bool = False, trouble: str = "") -> None:
+    def _close(self, worker: _Worker, of_all: str = "", trouble: str = "") -> None:
         """The chunk is done: cells of which nothing was heard were not tried, or the run is in trouble."""
         chunk = worker.chunk
         assert chunk is not None
-        if lacks_data:
-            chunk.ledger.trouble = DataError(trouble)
+        if of_all:
+            chunk.ledger.trouble = (DataError if of_all == DataError.__name__ else RunError)(trouble)
         else:
             for cell in worker.left.values():
                 self._fail(chunk, cell, trouble)

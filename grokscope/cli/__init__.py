@@ -85,7 +85,11 @@ def root(
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 129 / 130 / 143 a signal, 141
-    where the reader of stdout has gone."""
+    where the reader of stdout has gone.
+
+    Python processes that it starts do not look for modules in the current folder: it may be a downloaded one.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
     with guarded_streams():
         code = _ended()
     sys.exit(code)
@@ -114,8 +118,22 @@ def _ended() -> int:
     except Exception as error:
         if hasattr(error, "format_message"):
             return _misused(error)
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Tell of an error that nobody foresaw: of the machine in a sentence, of the code with its traceback."""
+    if isinstance(error, MemoryError):
+        say("grokscope: there is not enough memory for this; close other programs, or ask for less at once")
+    elif isinstance(error, OSError) and error.filename and not os.environ.get("GROKSCOPE_DEBUG"):
+        say(f"grokscope: {error.filename} cannot be used: {error.strerror or error}")
+    else:
         say(traceback.format_exc())
-        return 1
+        say(
+            "grokscope: this is a bug in grokscope or in a plugin; please report it to its authors with the "
+            "lines above, the command, and what `grokscope --version` says"
+        )
+    return 1
 
 
 def _misused(error: Any) -> int:
