@@ -75,7 +75,8 @@ def hypothesis(
     never grokked, was trained in another way, has too few checkpoints. It reads `results.memorisation_step`
     and `results.grokking_step`, which follow the thresholds asked for, and `results.values(column, start,
     end)`. So that noise does not support it, its effect on a course of pure noise must be positive in half of
-    the runs at most.
+    the runs at most. Of claims that compare runs, `values` gives as many evaluations of every run in each of
+    its calls; `course` gives all there are, and what grows with their number is then no evidence.
 
     Args:
         claim: what is claimed, a sentence.

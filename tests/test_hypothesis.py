@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from grokscope import Hypothesis, PluginError, hookimpl, hypothesis, load_plugins
@@ -105,6 +106,49 @@ def test_the_contract_finds_what_noise_would_support():
 
     with pytest.raises(AssertionError, match="noise would support it"):
         check_hypothesis(always)
+
+
+def test_the_contract_finds_what_unequal_checkpoints_would_support(monkeypatch):
+    @hypothesis(claim="It is higher.", columns=["x.x"], source="here", about="grokking")
+    def higher(results):
+        """The largest value, which more checkpoints make larger."""
+        values = results.values("x.x")
+        return float(values.max()) if len(values) else None
+
+    @hypothesis(claim="It is higher.", columns=["x.x"], source="here", about="grokking")
+    def higher_however(results):
+        """The same, from a course that cannot be read alike."""
+        values = results.course("x.x")
+        return float(np.nanmax(values)) if np.isfinite(values).any() else None
+
+    check_hypothesis(higher, repetitions=10)
+    with pytest.raises(AssertionError, match=r"supported in \d+ of 10 comparisons of white noise \(141"):
+        check_hypothesis(higher_however, repetitions=10)
+    monkeypatch.setattr("grokscope.statistics.verdicts.levelled", lambda readings: readings)
+    with pytest.raises(AssertionError, match=r"white noise \(141 checkpoints against 31\)"):
+        check_hypothesis(higher, repetitions=10)
+
+
+def test_the_contract_finds_what_random_walks_would_support():
+    @hypothesis(claim="It moves little at first.", columns=["x.x"], source="here")
+    def little(results):
+        """The range over all steps, less twice that over the first tenth."""
+        early, values = results.values("x.x", end=results.steps[-1] / 10), results.values("x.x")
+        return float(np.ptp(values) - 2 * np.ptp(early)) if len(early) > 1 else None
+
+    with pytest.raises(AssertionError, match="random walks"):
+        check_hypothesis(little, repetitions=10)
+
+
+def test_the_contract_wants_something_said():
+    @hypothesis(claim="It is.", columns=["x.x"], source="here")
+    def silent(results):
+        """Only of runs that were trained so."""
+        return 0.0 if results.config["training"].get("so") else None
+
+    with pytest.raises(AssertionError, match="hand that over: config="):
+        check_hypothesis(silent, repetitions=2)
+    check_hypothesis(silent, repetitions=2, config={"training": {"so": True}})
 
 
 def test_the_contract_finds_what_raises_on_short_runs():

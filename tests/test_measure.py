@@ -1,5 +1,7 @@
 """How a measure declares itself, what it may return, and how it is called."""
 
+import itertools
+import pickle
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -179,3 +181,77 @@ X = Column("x", "x")
 def test_a_declaration_that_cannot_be_fails_at_once(function: Any, options: Any, sentence: str) -> None:
     with pytest.raises(PluginError, match=sentence):
         measure(**{"columns": [X], **options})(function)
+
+
+# What may come back
+
+
+def returning(outcome):
+    @measure(
+        columns=[Column("value", "a number"), Column("word", "a word", text=True)],
+        per=["layer"],
+        arrays={"all": "everything"},
+    )
+    def returns(weights):
+        """Return."""
+
+    return returns.collect(outcome)
+
+
+LONG = "x" * 4000
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sentence"),
+    [
+        (
+            {"layer": "a\udcff", "value": 1},
+            r"the label layer must be text that UTF-8 can hold, got 'a\udcff'",
+        ),
+        ({"value": 1, "word": "\ud800"}, r"returns.word must be text that UTF-8 can hold, got '\ud800'"),
+        ({"value": 1, "word": LONG + LONG}, "returns.word must have at most 4096 characters, got 8000"),
+        ({"layer": LONG + LONG, "value": 1}, "the label layer must have at most 4096 characters, got 8000"),
+        (({"layer": n, "value": 1} for n in itertools.count()), "returns must return 100000 rows at most"),
+        (
+            ({"layer": n, "value": 1, "word": LONG} for n in range(9000)),
+            "at most 64 MB as a table, got 68: shorter words",
+        ),
+        ({"all": np.broadcast_to(1.0, 1 << 40)}, "returns.all must have at most 64 MB, got 8388608 MB"),
+        (
+            ({"layer": n, "all": np.zeros(1 << 20)} for n in range(20)),
+            "returns must return at most 64 MB of arrays, got more",
+        ),
+    ],
+)
+def test_what_is_too_much_or_cannot_be_written_is_refused(outcome, sentence):
+    with pytest.raises(ResultError) as caught:
+        returning(outcome)
+    assert sentence in str(caught.value)
+
+
+def test_what_comes_back_is_of_exact_types():
+    class Text(str):
+        def __str__(self):
+            return self
+
+        def __reduce__(self):
+            raise AssertionError
+
+    class Number(float):
+        def __reduce__(self):
+            raise AssertionError
+
+    carrying = np.zeros(2, np.dtype("f8", metadata={"object": Number()}))
+    (row,) = returning(
+        {
+            Text("layer"): Text("a"),
+            Text("value"): Number(2),
+            Text("word"): Text("b"),
+            Text("all"): carrying,
+        }
+    )
+    again = pickle.loads(pickle.dumps(row))
+    assert (again.labels, again.values) == (("a",), {"value": 2.0, "word": "b"})
+    assert {type(each) for each in (*row.labels, *row.values, *row.arrays, row.values["word"])} == {str}
+    assert type(row.values["value"]) is float
+    assert row.arrays["all"].dtype.metadata is None

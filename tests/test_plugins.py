@@ -406,3 +406,37 @@ def test_loading_the_first_party_plugins_imports_nothing_heavy() -> None:
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+# What a plugin costs, and leaving it out
+
+
+def test_plugins_can_be_left_out(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(site, "strange", "raise RuntimeError")
+    monkeypatch.setenv("GROKSCOPE_DISABLE_PLUGINS", "strange, nobody,")
+    plugins = load_plugins(without=["healthy"])
+    assert not {"strange", "healthy"} & {plugin.name for plugin in plugins.plugins}
+    assert plugins.left_out == ("healthy", "strange")
+    assert not plugins.problems
+    with pytest.raises(UsageError, match="plugin healthy is left out, by --no-plugins or GROKSCOPE_DISABLE"):
+        plugins.select(["healthy"])
+    with pytest.raises(UsageError, match="healthy, strange may have it, and is left out"):
+        plugins.select(["pulse"])
+
+
+def test_a_slow_import_is_named(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not [sentence for sentence in load_plugins().slow if "healthy" in sentence]
+    clock = iter(range(0, 10_000, 2))
+    monkeypatch.setattr("grokscope.plugins.time.monotonic", lambda: next(clock))
+    slow = load_plugins().slow
+    assert (
+        "plugin healthy of healthy 1.2 took 2.0 s to import, which every command waits for: "
+        "what is heavy should be imported inside its functions"
+    ) in slow
+
+
+def test_the_next_plugin_finds_what_the_first_one_found(site: Path) -> None:
+    install(site, "first", "import random\nrandom.seed(1)\nSTATE = random.getstate()")
+    second = "import first, random\nassert random.getstate() != first.STATE\n"
+    install(site, "second", second + textwrap.dedent(GOOD.format(measure="beat")))
+    assert find(load_plugins(), "second").problem == ""

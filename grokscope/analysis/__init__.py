@@ -15,6 +15,7 @@ from grokscope.analysis.results import Provenance, Results, assemble
 from grokscope.errors import GrokscopeError, SettingError
 from grokscope.plugins import Plugins, left_out, load_plugins
 from grokscope.run import Cell, CellKey, Run
+from grokscope.run.code import Trusted
 
 __all__ = ["Comparison", "Provenance", "Results", "analyze", "analyze_many"]
 
@@ -35,6 +36,9 @@ def analyze(
     isolate: bool = False,
     timeout: float | None = None,
     data_dir: str | Path | None = None,
+    model: str | None = None,
+    data: str | None = None,
+    trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
 ) -> Results:
@@ -56,13 +60,17 @@ def analyze(
             and one that does so three times is not tried any more.
         timeout: seconds after which a cell is stopped, and fails; this needs processes of their own too.
         data_dir: where the task's data lies now, if no longer where the run found it.
+        model: the run's network, `package.module:factory`, where no plugin brings it: named by the run alone
+            it is not imported.
+        data: the run's task, in the same way.
+        trust: import whatever code the run names.
         plugins: from `load_plugins`; loaded when not given.
         progress: called as (done, total, measure, step), first with done 0, then after every computed cell.
 
     Raises:
         UsageError: an unknown name or step, or a parameter out of bounds.
         SettingError: there is no such device, or no such timeout.
-        RunError: `run` is no run directory.
+        RunError: `run` is no run directory, or names code that was not repeated here.
         DataError: the data that the run was trained on is gone, or is another now.
         StorageError: results cannot be stored.
     """
@@ -78,6 +86,9 @@ def analyze(
         isolate=isolate,
         timeout=timeout,
         data_dir=data_dir,
+        model=model,
+        data=data,
+        trust=trust,
         plugins=plugins,
         progress=progress,
     )
@@ -100,6 +111,9 @@ def analyze_many(
     timeout: float | None = None,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
+    model: str | None = None,
+    data: str | None = None,
+    trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -111,8 +125,8 @@ def analyze_many(
     Args:
         runs: runs or their directories; one that comes twice is taken once.
         out: keep results in this directory instead, for runs given as directories.
-        measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, data_dir, plugins,
-            progress: as for `analyze`.
+        measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, data_dir, model,
+            data, trust, plugins, progress: as for `analyze`.
 
     Raises:
         UsageError: an unknown measure, or a parameter out of bounds.
@@ -133,9 +147,10 @@ def analyze_many(
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
     crew = _Crew(workers, isolate or timeout is not None, timeout)
+    place = Place.of(device, data_dir, Trusted.of(model, data, trust))
     left = list(parts.values())
     while left:
-        _compute(left, plugins, Place.of(device, data_dir), crew, progress)
+        _compute(left, plugins, place, crew, progress)
         left = [part for part in left if part.turned_to_other_baselines(wanted, plugins)]
     sound = []
     for part in parts.values():

@@ -19,7 +19,7 @@ from grokscope.analysis.guard import GuardedProbe, Kept, watched_doors
 from grokscope.analysis.interrupts import Interrupts, noted_interrupts
 from grokscope.analysis.ledger import Failure, Ledger, failure
 from grokscope.analysis.plan import UNFIT, Place, PlannedCell
-from grokscope.declare import Factory, factory_at
+from grokscope.declare import Factory
 from grokscope.device import threads
 from grokscope.errors import (
     MOST_CHARACTERS,
@@ -27,6 +27,8 @@ from grokscope.errors import (
     DataError,
     GrokscopeError,
     NotApplicable,
+    PluginError,
+    RunError,
     UnfitBaseline,
     UnknownName,
     described,
@@ -36,7 +38,7 @@ from grokscope.measure import call_measure
 from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, generator_for
 from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run
-from grokscope.run.config import places
+from grokscope.run.code import find_factory, places_of, settings_of
 from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
 from grokscope.surroundings import Surroundings
 from grokscope.tasks.task import Task
@@ -67,6 +69,7 @@ class Bench:
         self._models = models
         self._device = place.device
         self._data_dir = place.data_dir
+        self._trusted = place.trusted
         self._noise = NoiseSource(run.noise_seed)
         self._baseline: tuple[str, GuardedProbe] | None = None
         self.kept = Kept()
@@ -76,7 +79,7 @@ class Bench:
     def task(self) -> Task:
         """The run's task, built from its configuration. Raises DataError when its data is gone or another."""
         try:
-            task: Task = _built(self._tasks, "task", {**self.run.config["task"], **self._places()})
+            task: Task = self._factory("task").build(**self._settings("task"), **self._places())
         except DataError as error:
             raise DataError(f"{self.run.path} cannot be measured without its data: {error}") from error
         task = task.to(self._device)
@@ -91,12 +94,36 @@ class Bench:
     def _places(self) -> dict[str, Any]:
         """Return where things are: as asked for, as recorded while that is there, or else as by default."""
         asked = {} if self._data_dir is None else {"data_dir": self._data_dir}
-        return places(self.run.config) | asked
+        return places_of(self.run.path, self.run.config, self._factory("task")) | asked
+
+    def _factory(self, kind: str) -> Factory:
+        known = self._tasks if kind == "task" else self._models
+        return find_factory(self.run.path, kind, self.run.config[kind]["name"], known, self._trusted)
+
+    def _settings(self, kind: str) -> dict[str, Any]:
+        return settings_of(self.run.path, kind, self.run.config[kind], self._factory(kind))
+
+    def check(self) -> None:
+        """Raise RunError, in one sentence for all cells, for what is not made on the word of a run.
+
+        What is missing or cannot be imported shows in the cells that need it.
+        """
+        if "loss" not in self.run.config["training"]:
+            raise RunError(
+                f"{self.run.path} must say its training.loss to be measured; it was not trained here"
+            )
+        try:
+            self._places()
+            self._settings("task")
+            self._settings("model")
+        except (UnknownName, PluginError):
+            return
 
     @cached_property
     def _template(self) -> Network:
+        task = self.task
         with torch.random.fork_rng(devices=[]):
-            network: Network = _built(self._models, "model", self.run.config["model"], self.task)
+            network: Network = self._factory("model").build(task, **self._settings("model"))
         dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
         return network.to(self._device, dtype).eval()
 
@@ -177,19 +204,14 @@ class Bench:
         self._noise, self._baseline, self.kept = NoiseSource(self.run.noise_seed), None, Kept()
 
 
-def _built(known: Mapping[str, Factory], kind: str, settings: Mapping[str, Any], *args: Task) -> Any:
-    rest = dict(settings)
-    name = str(rest.pop("name"))
-    if name not in known and ":" not in name:
-        raise UnknownName(kind, name, known, "the run needs the plugin that brings it")
-    factory = known[name] if name in known else factory_at(kind, name)
-    return factory.build(*args, **rest)
-
-
 def look_for_data(bench: Bench, cells: Sequence[PlannedCell]) -> None:
-    """Raise DataError where the cells need data that is gone: once, and not for every cell."""
+    """Raise DataError where the cells need data that is gone, RunError where they need code that nobody but
+    the run names: once, and not for every cell."""
     inputs = {name for cell in cells for name in cell.registered.measure.inputs}
-    if bench.may_lack_data and inputs & {"probe", "baseline"}:
+    if not inputs & {"probe", "baseline"}:
+        return
+    bench.check()
+    if bench.may_lack_data:
         _ = bench.task
 
 
@@ -358,7 +380,7 @@ def execute(
                 ledger.checkpoint_done()
                 if ledger.trouble:
                     return
-    except DataError as error:
+    except (DataError, RunError) as error:
         ledger.trouble = error
     finally:
         ledger.store()

@@ -12,21 +12,24 @@ from grokscope.declare import canonical_json, resolve
 from grokscope.errors import SettingError, UnknownName, UsageError
 from grokscope.plugins import Plugins, Registered
 from grokscope.run import Cell, CellKey, CheckpointInfo, Run
+from grokscope.run.code import NOTHING, Trusted
 
 UNFIT = "its baseline is unfit: "  # begins the note of a cell whose measure raised UnfitBaseline
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where cells are computed: the device, and where the task's data lies if not where the run found it."""
+    """Where cells are computed: the device, where the task's data lies if not where the run found it, and
+    which code that no plugin brings may be imported for it."""
 
     device: str = "cpu"
     data_dir: str | None = None
+    trusted: Trusted = NOTHING
 
     @classmethod
-    def of(cls, device: str, data_dir: str | Path | None) -> Place:
+    def of(cls, device: str, data_dir: str | Path | None, trusted: Trusted = NOTHING) -> Place:
         """Return the place; a path becomes its text."""
-        return cls(device, None if data_dir is None else str(data_dir))
+        return cls(device, None if data_dir is None else str(data_dir), trusted)
 
 
 @dataclass(frozen=True)

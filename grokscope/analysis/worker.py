@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.plan import Place, PlannedCell
-from grokscope.errors import DataError, GrokscopeError, PluginError, SettingError, told
+from grokscope.errors import DataError, GrokscopeError, PluginError, RunError, SettingError, told
 from grokscope.plugins import Registered, load_plugins
 from grokscope.run import CellKey, Run
 from grokscope.streams import guarded_streams
@@ -118,7 +118,8 @@ class _Desk:
             cells = [self._planned(order) for order in orders]
             look_for_data(bench, cells)
         except GrokscopeError as error:
-            self._line.send(("trouble", (isinstance(error, DataError), told(error))))
+            of_the_run = type(error) if isinstance(error, (DataError, RunError)) else None
+            self._line.send(("trouble", (of_the_run, told(error))))
             return
         under_way = -1
 

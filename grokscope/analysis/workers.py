@@ -17,7 +17,7 @@ from typing import Any
 from grokscope.analysis.ledger import Failure, Ledger, failure
 from grokscope.analysis.plan import Place, PlannedCell
 from grokscope.analysis.worker import Order, work
-from grokscope.errors import DataError, GrokscopeError, SettingError
+from grokscope.errors import GrokscopeError, SettingError
 from grokscope.run import Cell
 from grokscope.surroundings import SIGNALS
 
@@ -223,12 +223,14 @@ class _Crew:
         else:
             worker.left.clear()
 
-    def _close(self, worker: _Worker, lacks_data: bool = False, trouble: str = "") -> None:
+    def _close(
+        self, worker: _Worker, of_the_run: type[GrokscopeError] | None = None, trouble: str = ""
+    ) -> None:
         """The chunk is done: cells of which nothing was heard were not tried, or the run is in trouble."""
         chunk = worker.chunk
         assert chunk is not None
-        if lacks_data:
-            chunk.ledger.trouble = DataError(trouble)
+        if of_the_run:
+            chunk.ledger.trouble = of_the_run(trouble)
         else:
             for cell in worker.left.values():
                 self._fail(chunk, cell, trouble)

@@ -14,9 +14,12 @@ from typing import Annotated, Any
 import typer
 
 from grokscope.cli.analyze import analyze
+from grokscope.cli.doctor import doctor
 from grokscope.cli.export import export
 from grokscope.cli.importing import import_
+from grokscope.cli.list import list_
 from grokscope.cli.measures import measures
+from grokscope.cli.new_plugin import new_plugin
 from grokscope.cli.options import with_plugins
 from grokscope.cli.phases import phases
 from grokscope.cli.plot import plot
@@ -25,6 +28,7 @@ from grokscope.cli.predict import predict
 from grokscope.cli.recipes import recipes
 from grokscope.cli.report import report
 from grokscope.cli.reproduce import reproduce
+from grokscope.cli.rm import rm
 from grokscope.cli.score import score
 from grokscope.cli.show import show
 from grokscope.cli.sweep import sweep
@@ -44,7 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    "Make runs": {"train": train, "sweep": sweep, "import": import_},
+    "Make runs": {"train": train, "sweep": sweep, "import": import_, "list": list_, "rm": rm},
     "Measure": {"analyze": analyze, "show": show, "export": export, "verify": verify},
     "See and decide": {
         "plot": plot,
@@ -54,9 +58,15 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "report": report,
         "reproduce": reproduce,
     },
-    "What there is": {"measures": measures, "plugins": plugins, "recipes": recipes},
+    "What there is": {
+        "measures": measures,
+        "plugins": plugins,
+        "recipes": recipes,
+        "doctor": doctor,
+        "new-plugin": new_plugin,
+    },
 }
-LOAD_NO_PLUGINS = ("show", "recipes")
+LOAD_NO_PLUGINS = ("show", "recipes", "list", "rm", "new-plugin")
 for panel, commands in PANELS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(
@@ -76,7 +86,7 @@ def _version(wanted: bool) -> None:
 def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     if debug:
@@ -85,7 +95,11 @@ def root(
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 129 / 130 / 143 a signal, 141
-    where the reader of stdout has gone."""
+    where the reader of stdout has gone.
+
+    Python processes that it starts do not look for modules in the current folder: it may be a downloaded one.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
     with guarded_streams():
         code = _ended()
     sys.exit(code)
@@ -111,11 +125,26 @@ def _ended() -> int:
     except typer.Abort:
         say("grokscope: given up, nothing was changed")
         return 1
+    except MemoryError:
+        say("grokscope: there is not enough memory for this; close other programs, or ask for less at once")
+        return 1
     except Exception as error:
         if hasattr(error, "format_message"):
             return _misused(error)
-        say(traceback.format_exc())
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Tell of an error that nobody foresaw: one about a file in a sentence, all else to be reported."""
+    if isinstance(error, OSError) and error.filename and not os.environ.get("GROKSCOPE_DEBUG"):
+        say(f"grokscope: {error.filename} cannot be used: {error.strerror or error}")
         return 1
+    say(traceback.format_exc())
+    say(
+        "grokscope: this is a bug in grokscope or in a plugin; please report it to its authors with the "
+        "lines above, the command, and what `grokscope --version` says"
+    )
+    return 1
 
 
 def _misused(error: Any) -> int:

@@ -22,6 +22,7 @@ from grokscope.cli.measuring import (
 )
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import data_width, deliver, print_data, print_json
+from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results
 
 
+@names_code
 def analyze(
     runs: Runs,
     measure: Names = None,

@@ -22,6 +22,7 @@ from grokscope.cli.measuring import (
 )
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import print_data, say, stdout_to_stderr
+from grokscope.cli.trusting import names_code
 from grokscope.errors import GrokscopeError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from grokscope.run import Run
 
 
+@names_code
 def export(
     runs: Runs,
     out: Annotated[

@@ -12,6 +12,7 @@ import typer
 from grokscope.cli.options import key_values
 from grokscope.cli.progress import cells_progress
 from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, stop_by_exception
+from grokscope.cli.trusting import given
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results
@@ -98,6 +99,7 @@ def measured(
                 device=device,
                 plugins=plugins,
                 progress=progress.update,
+                **given(),
                 **options,
             )
         except Stopped:

@@ -10,11 +10,13 @@ import typer
 from grokscope.cli.measuring import DataDir, Device, Runs, Settings, Steps, Timeout, Workers, end, measured
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import data_width, print_data, print_json
+from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
     from grokscope.statistics.phases import Phases
 
 
+@names_code
 def phases(
     runs: Runs,
     steps: Steps = "all",

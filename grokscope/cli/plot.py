@@ -22,6 +22,7 @@ from grokscope.cli.measuring import (
 )
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import print_data, say
+from grokscope.cli.trusting import names_code
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Scale(StrEnum):
     linear = "linear"
 
 
+@names_code
 def plot(
     runs: Runs,
     measure: Annotated[

@@ -22,12 +22,14 @@ from grokscope.cli.measuring import (
 )
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import data_width, deliver, print_data, print_json, say, stdout_to_stderr
+from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
     from grokscope.statistics.predict import Prediction
     from grokscope.statistics.verdicts import Verdict
 
 
+@names_code
 def predict(
     runs: Annotated[
         list[Path] | None,

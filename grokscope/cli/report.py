@@ -24,8 +24,10 @@ from grokscope.cli.measuring import (
 )
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import say
+from grokscope.cli.trusting import names_code
 
 
+@names_code
 def report(
     runs: Runs,
     out: Annotated[

@@ -25,6 +25,7 @@ from grokscope.cli.measuring import (
 )
 from grokscope.cli.options import Quiet
 from grokscope.cli.terminal import data_width, deliver, print_data, print_json
+from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison
@@ -45,6 +46,7 @@ class Since(StrEnum):
     start = "start"
 
 
+@names_code
 def score(
     runs: Runs,
     measure: Names = None,

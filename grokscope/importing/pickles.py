@@ -11,7 +11,7 @@ import io
 import pickle
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,8 +19,13 @@ from typing import Any, ClassVar
 from grokscope.errors import DamagedFile
 
 ZIP_MAGIC = b"PK\x03\x04"
+_ENTRY_MAGIC = b"PK\x01\x02"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _PICKLE_CAP = 64 << 20
+_MOST_RECORDS = 100_000  # of a zip file
+_MOST_DIMENSIONS = 64
+_NESTED = 1_000  # values in a key, counted as often as they are reached: so long its hash takes
+_WORK = 5_000_000  # values that dicts, sets and calls may be made of, counted in the same way
 _TORCH = "torch"
 _ELEMENT = {
     **dict.fromkeys(("UntypedStorage", "BoolStorage", "ByteStorage", "CharStorage"), 1),
@@ -92,6 +97,8 @@ def looks_like_pickle(data: bytes) -> bool:
 
 
 def _check_zip(data: bytes, where: Path) -> None:
+    if data.count(_ENTRY_MAGIC) > _MOST_RECORDS:
+        raise DamagedFile(f"{where} must hold at most {_MOST_RECORDS} records")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         records = {entry.filename: entry for entry in archive.infolist()}
         if len(records) < len(archive.infolist()):
@@ -135,11 +142,12 @@ def _check_legacy(data: bytes, where: Path) -> None:
     declared = scan(stream)
     declared.refuse_foreign(where)
     keys = _load(stream, declared)
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(declared.storages):
+    known = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not known or sorted(keys) != sorted(declared.storages):
         raise DamagedFile(f"{where} is damaged: its storages are not those that it declares")
     for key in keys:
-        size = declared.storages[str(key)]
-        _check_storage(where, str(key), size, len(data) - stream.tell() - 8)
+        size = declared.storages[key]
+        _check_storage(where, key, size, len(data) - stream.tell() - 8)
         struct.unpack("<q", stream.read(8))
         stream.seek(size, io.SEEK_CUR)
 
@@ -162,6 +170,9 @@ def _load(stream: io.BytesIO, declared: Declared) -> Any:
     return _Reader(stream, declared, _dummy()).load()
 
 
+_Unpickler: Any = pickle.__dict__["_Unpickler"]  # typeshed does not have it
+
+
 def _dummy() -> type:
     """Return a new class that takes anything and does nothing: whatever a pickle does to it is gone after."""
 
@@ -180,19 +191,40 @@ def _dummy() -> type:
     return Dummy
 
 
-class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc,unused-ignore]
+class _Reader(_Unpickler):
     """The standard library's unpickler, the one in Python (that in C allocates what a file asks for)."""
 
     # Opcodes that no state dict needs; the first of them allocates as much as it is told to.
     dispatch: ClassVar[dict[int, Any]] = {
-        code: act
-        for code, act in pickle._Unpickler.dispatch.items()  # type: ignore[attr-defined,unused-ignore]
-        if bytes([code]) not in _REFUSED
+        code: act for code, act in _Unpickler.dispatch.items() if bytes([code]) not in _REFUSED
     }
 
     def __init__(self, stream: io.BytesIO, declared: Declared, dummy: type) -> None:
         super().__init__(stream, encoding="latin1")
         self._declared, self._dummy = declared, dummy
+        self._shaped = type("Shaped", (dummy,), {})
+        self._tuples: dict[int, tuple[Any, int]] = {}  # by id: the tuple, kept alive, and its values
+        self._work = 0
+
+    def _values_in(self, thing: Any) -> int:
+        """Return how many values are reached in `thing`, a tuple or a single value."""
+        return self._tuples[id(thing)][1] if isinstance(thing, tuple) and thing else 1
+
+    def _spend(self, things: Iterable[Any]) -> None:
+        self._work += sum(map(self._values_in, things))
+        if self._work > _WORK:
+            raise ValueError("it takes more work to read than its size allows")
+
+    def _check_keys(self, keys: Sequence[Any]) -> None:
+        """Refuse a key in which few bytes are reached so often that its hash or its text takes for ever."""
+        if any(self._values_in(key) > _NESTED for key in keys):
+            raise ValueError(f"it has a key in which more than {_NESTED} values are reached")
+        self._spend(keys)
+
+    def _note_tuple(self) -> None:
+        made = self.stack[-1]
+        if made:
+            self._tuples[id(made)] = made, 1 + sum(map(self._values_in, made))
 
     def find_class(self, module: str, name: str) -> Any:
         if module in (_TORCH, "torch.cuda") and name in _ELEMENT:
@@ -200,21 +232,87 @@ class _Reader(pickle._Unpickler):  # type: ignore[name-defined,misc,unused-ignor
         if (module, name) == ("torch.storage", "UntypedStorage"):
             return self._named(1)
         if (module, name) not in _PLAIN and not (module == _TORCH and name in _TYPES):
-            self._declared.foreign.append(f"{module}.{name}")
-        return self._dummy
+            self._declared.foreign.append(f"{module}.{name}"[:200])
+        shaped = name.startswith("_rebuild_tensor") or (module, name) == (_TORCH, "Size")
+        return self._shaped if shaped else self._dummy
 
     def _named(self, size: int) -> Any:
         return type("Storage", (self._dummy,), {"size": size})
 
+    def load_reduce(self) -> None:
+        function, arguments = self.stack[-2:]
+        for argument in arguments:
+            if isinstance(argument, (tuple, list, set, dict)):
+                self._spend(argument)
+                if function is self._shaped and len(argument) > _MOST_DIMENSIONS:
+                    raise ValueError(f"a tensor must have at most {_MOST_DIMENSIONS} dimensions")
+        super().load_reduce()
+
+    def load_setitem(self) -> None:
+        self._check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        self._check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        self._check_keys(self.stack[::2])
+        super().load_dict()
+
+    def load_additems(self) -> None:
+        self._check_keys(self.stack)
+        super().load_additems()
+
+    def load_frozenset(self) -> None:
+        self._check_keys(self.stack)
+        super().load_frozenset()
+
+    def load_tuple(self) -> None:
+        super().load_tuple()
+        self._note_tuple()
+
+    def load_tuple1(self) -> None:
+        super().load_tuple1()
+        self._note_tuple()
+
+    def load_tuple2(self) -> None:
+        super().load_tuple2()
+        self._note_tuple()
+
+    def load_tuple3(self) -> None:
+        super().load_tuple3()
+        self._note_tuple()
+
+    dispatch |= {
+        code[0]: act
+        for code, act in (
+            (pickle.REDUCE, load_reduce),
+            (pickle.SETITEM, load_setitem),
+            (pickle.SETITEMS, load_setitems),
+            (pickle.DICT, load_dict),
+            (pickle.ADDITEMS, load_additems),
+            (pickle.FROZENSET, load_frozenset),
+            (pickle.TUPLE, load_tuple),
+            (pickle.TUPLE1, load_tuple1),
+            (pickle.TUPLE2, load_tuple2),
+            (pickle.TUPLE3, load_tuple3),
+        )
+    }
+
     def persistent_load(self, pid: Any) -> Any:
         word, kind, key, _, count = pid[:5]
         size = getattr(kind, "size", None)
-        if word not in ("storage", b"storage") or type(count) is not int or type(size) is not int:
+        plain = isinstance(word, (str, bytes)) and isinstance(key, str)
+        if (
+            not plain
+            or word not in ("storage", b"storage")
+            or type(count) is not int
+            or type(size) is not int
+        ):
             raise ValueError("it refers to something that is no storage")
         known = self._declared.storages
-        known[str(key)] = max(known.get(str(key), 0), size * count)
-        if count < 0:
-            known[str(key)] = -1
+        known[key] = max(known.get(key, 0), size * count) if count >= 0 else -1
         return self._dummy()
 
 

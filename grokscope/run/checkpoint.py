@@ -6,6 +6,7 @@ file with the seal itself set to zeros.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FORMAT = "grokscope 1"
 FILE_CAP = 8 << 30
 HEADER_CAP = 1 << 20
+MOST_DIMENSIONS = 64
 _SEAL = "seal"
 _ZEROS = "0" * 64
 _BYTES = {
@@ -117,11 +119,18 @@ def verify(data: bytes, where: str | Path) -> dict[str, str]:
             "checkpoints are written by `grokscope train`"
         )
     seal = metadata.pop(_SEAL, "")
-    mark = f'"{_SEAL}":"'.encode()
-    sealed, empty = mark + seal.encode(), mark + _ZEROS.encode()
-    if len(seal) != 64 or sha256_hex(data.replace(sealed, empty, 1)) != seal:
+    if len(seal) != 64 or _sealed(data, seal) != seal:
         raise DamagedFile(f"{where} is damaged: its bytes are not those that were written")
     return metadata
+
+
+def _sealed(data: bytes, seal: str) -> str:
+    """Return the sha256 of `data` with zeros for its seal; the tensors are not copied for it."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    mark = f'"{_SEAL}":"'.encode()
+    digest = hashlib.sha256(data[:start].replace(mark + seal.encode(), mark + _ZEROS.encode(), 1))
+    digest.update(memoryview(data)[start:])
+    return digest.hexdigest()
 
 
 def decode(data: bytes, where: str | Path) -> Checkpoint:
@@ -179,7 +188,9 @@ def _check_layout(header: Mapping[str, Any], size: int) -> None:
 
 def _span(entry: Mapping[str, Any]) -> tuple[int, int]:
     shape, (start, stop) = entry["shape"], entry["data_offsets"]
-    if not all(type(number) is int and number >= 0 for number in (*shape, start, stop)):
+    if len(shape) > MOST_DIMENSIONS:
+        raise ValueError(f"a tensor must have at most {MOST_DIMENSIONS} dimensions, got {len(shape)}")
+    if not all(type(number) is int and 0 <= number < 1 << 63 for number in (*shape, start, stop)):
         raise ValueError("shapes and offsets must be whole numbers >= 0")
     if stop - start != math.prod(shape) * _BYTES[entry["dtype"]]:
         raise ValueError(f"a tensor of shape {shape} and type {entry['dtype']} is not {stop - start} bytes")

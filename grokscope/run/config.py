@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import tomllib
 from collections import Counter
@@ -19,6 +18,7 @@ FORMAT = 1
 RUN_FILE = "run.toml"
 TABLES = ("task", "model", "training")
 LOCAL = "local"
+DTYPES = ("float32", "float64")
 RESERVED = (  # other columns of a table of several runs
     *("run", "step", "measure", "layer", "column", "value", "text"),
     *("plugin", "version", "parameters", "baseline"),
@@ -26,6 +26,8 @@ RESERVED = (  # other columns of a table of several runs
 )
 IMPORTED = "imported"  # a fourth table, only in runs made of checkpoints that something else trained
 _TOML_CAP = 1 << 20
+_MOST_DOTS = 40
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"' + r"|'[^']*'")
 _UNSET = "unset"  # TOML has no null: the settings that are None are listed by name
 
 
@@ -40,7 +42,7 @@ def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     plain: dict[str, Any] = {"recipe": str(config.get("recipe") or "")}
     if config.get(LOCAL):
-        plain[LOCAL] = _plain(config[LOCAL], LOCAL)
+        plain[LOCAL] = _places(config[LOCAL])
     for table in TABLES:
         if not isinstance(config.get(table), Mapping):
             raise SettingError(
@@ -68,8 +70,11 @@ def hash_of(value: Any) -> str:
 
 
 def seed_of(config: Mapping[str, Any]) -> int:
-    """Return the training seed, 0 when there is none."""
-    return int(config["training"].get("seed", 0))
+    """Return the training seed, 0 when there is none. Raises SettingError when it is no whole number."""
+    seed = config["training"].get("seed")
+    if seed is not None and type(seed) is not int:
+        raise SettingError(f"training.seed must be a whole number, got {_short(seed)}")
+    return seed or 0
 
 
 def run_id(config: Mapping[str, Any]) -> str:
@@ -77,17 +82,9 @@ def run_id(config: Mapping[str, Any]) -> str:
     return sha256_hex(f"{config_hash(config)}\n{seed_of(config)}".encode())[:16]
 
 
-def places(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where things of this machine were when the run was made, without a data folder that is gone."""
-    recorded = dict(config.get(LOCAL, {}))
-    if not os.path.isdir(recorded.get("data_dir", "")):
-        recorded.pop("data_dir", None)
-    return recorded
-
-
 def default_directory(config: Mapping[str, Any]) -> Path:
     """Return runs/<task>-<recipe>-<8 digits of the configuration's hash>-s<seed>."""
-    config = checked_config(config)
+    config = checked_config({**config, LOCAL: {}})
     words = (config["task"].get("name", ""), config["recipe"], config_hash(config)[:8], f"s{seed_of(config)}")
     return Path("runs", "-".join(re.sub(r"[^\w.]+", "_", str(word)) for word in words if word))
 
@@ -143,13 +140,17 @@ def read_config(run: Path) -> dict[str, Any]:
         what = "it is no directory" if path.parent.exists() else "there is no such directory"
         raise RunError(f"{run} is no run: {what}; `grokscope train` makes one")
     try:
-        found = tomllib.loads(read_bytes(path, _TOML_CAP).decode())
+        text = read_bytes(path, _TOML_CAP).decode()
+        _refuse_deep_keys(text)
+        found = tomllib.loads(text)
+        if type(found["format"]) is not int or found["format"] < 1:
+            raise ValueError(f"its format must be {FORMAT}, got {_short(found['format'])}")
         if found["format"] > FORMAT:
-            raise RunError(
-                f"{run} was made by a later grokscope ({found.get('grokscope')}); update grokscope to read it"
-            )
+            later = _short(found.get("grokscope"))
+            raise RunError(f"{run} was made by a later grokscope ({later}); update grokscope to read it")
         config = checked_config(_with_none(found))
-        recorded = found["run"]
+        _check_kinds(config)
+        recorded, own = found["run"], run_id(config)
     except FileNotFoundError:
         raise RunError(f"{run} is no run: it has no {RUN_FILE}; `grokscope train` makes one") from None
     except (
@@ -162,9 +163,9 @@ def read_config(run: Path) -> dict[str, Any]:
         RecursionError,
     ) as error:
         raise RunError(f"{path} cannot be read as a run's configuration: {error}") from error
-    if recorded != run_id(config):
+    if recorded != own:
         raise RunError(
-            f"{path} was changed: its settings are not those that run {recorded} was trained with; "
+            f"{path} was changed: its settings are not those that run {_short(recorded)} was trained with; "
             "undo the change, or train a new run with the new settings"
         )
     return config
@@ -176,6 +177,47 @@ def holds_run(path: Path, run: str) -> bool:
         return run_id(read_config(path)) == run
     except (RunError, StorageError):
         return False
+
+
+def _check_kinds(config: Mapping[str, Any]) -> None:
+    """Check the settings that are read wherever a run is opened; others are checked where they are used."""
+    for table in ("task", "model"):
+        if not isinstance(config[table].get("name"), str):
+            raise SettingError(f"{table}.name must be text, got {_short(config[table].get('name'))}")
+    training = config["training"]
+    for name, kind in (("loss", str), ("dtype", str), ("device", str), ("steps", int)):
+        if name in training and type(training[name]) is not kind:
+            raise SettingError(f"training.{name} must be {kind.__name__}, got {_short(training[name])}")
+    if training.get("dtype", "float32") not in DTYPES:
+        raise SettingError(f"training.dtype must be {' or '.join(DTYPES)}, got {_short(training['dtype'])}")
+    imported = config.get(IMPORTED, {})
+    rename = imported.get("rename", [])
+    if not isinstance(rename, list) or not all(isinstance(rule, str) for rule in rename):
+        raise SettingError(f"imported.rename must be a list of texts, got {_short(rename)}")
+
+
+def _refuse_deep_keys(text: str) -> None:
+    """Refuse keys of hundreds of parts, on which a TOML reader spends time that grows with their square."""
+    if '"""' in text or "'''" in text:
+        raise ValueError("it holds texts of several lines, which grokscope does not write")
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > _MOST_DOTS and _TEXT.sub("", line).count(".") > _MOST_DOTS:
+            raise ValueError(f"line {number} has a name of more than {_MOST_DOTS} parts")
+
+
+def _places(table: Any) -> dict[str, str]:
+    """Return the table `local`, which holds places of this machine and nothing else."""
+    if not isinstance(table, Mapping):
+        raise SettingError(f"{LOCAL} must be a table, got {_short(table)}")
+    for name, value in table.items():
+        if not isinstance(value, str) or "://" in value or "\0" in value:
+            raise SettingError(f"{LOCAL}.{name} must be a place on this machine, got {_short(value)}")
+    return dict(table)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _tables(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -217,7 +259,7 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_none(found: dict[str, Any]) -> dict[str, Any]:
     for name in found.get(_UNSET, []):
-        *tables, last = name.split(".")
+        *tables, last = name.split(".", _MOST_DOTS)
         place = found
         for table in tables:
             place = place.setdefault(table, {})

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 MEMORISED_AT, GROKKED_AT = 0.99, 0.95  # train and test accuracy that count as memorised and grokked
+LAST_STEP = 99_999_999  # of eight digits, as in checkpoints' names
 LONGEST = 4096  # points per checkpoint: the header that holds them must stay below 1 MiB
 
 Point = tuple[int, float, float, float, float]  # step, then METRICS
@@ -36,9 +37,12 @@ def curve_text(found: Iterable[Point]) -> str:
 def read_curve(text: str) -> tuple[Point, ...]:
     """Return the points that `curve_text` wrote. Raises ValueError for anything else."""
     try:
-        return tuple(_point(*values) for values in json.loads(text))
+        found = tuple(_point(*values) for values in json.loads(text))
     except (TypeError, OverflowError, RecursionError) as error:
         raise ValueError("the curve must be a list of points") from error
+    if len(found) > LONGEST:
+        raise ValueError(f"the curve must have at most {LONGEST} points, got {len(found)}")
+    return found
 
 
 def joined(pieces: Iterable[Iterable[Point]]) -> list[Point]:
@@ -74,4 +78,6 @@ def _plain(value: float) -> float | str:
 
 
 def _point(step: int, a: float | str, b: float | str, c: float | str, d: float | str) -> Point:
-    return int(step), float(a), float(b), float(c), float(d)
+    if type(step) is not int or not 0 <= step <= LAST_STEP:
+        raise ValueError(f"a step must be within 0 and {LAST_STEP}, got {str(step)[:20]}")
+    return step, float(a), float(b), float(c), float(d)

@@ -27,6 +27,7 @@ from grokscope.run.config import (
 )
 from grokscope.run.curves import (
     GROKKED_AT,
+    LAST_STEP,
     MEMORISED_AT,
     METRICS,
     curve_text,
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
 __all__ = ["Run", "default_directory"]
 
 RESUME_FILE, INDEX_FILE = "resume.safetensors", "index.h5"
-LAST_STEP = 99_999_999
 
 
 class Run:

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.declare import canonical_json
-from grokscope.errors import DamagedFile, SettingError
+from grokscope.errors import DamagedFile, SettingError, StorageError
 from grokscope.run.checkpoint import Checkpoint, read_header
 from grokscope.run.config import hash_of
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import LAST_STEP, METRICS
 from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.kinds import Kinds, read_kinds
 from grokscope.run.layout import arrange, as_type, read_rules
 
 FILE = "imported.json"
 FORMAT = 2  # 1 did not say which tensors are parameters
-_CAP = 256 << 20
+_CAP = 16 << 20  # parsed it takes ten times as much; a checkpoint has some 300 bytes
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,14 @@ class Table:
 
 
 def encode(records: Sequence[Record], kinds: Kinds | None) -> bytes:
-    """Return the bytes of imported.json."""
+    """Return the bytes of imported.json. Raises StorageError for more checkpoints than it may have."""
     rows, words = [asdict(record) for record in records], kinds.words() if kinds else {}
     seal = sha256_hex(canonical_json([rows, words]).encode())
     table = {"format": FORMAT, "seal": seal, "kinds": words, "checkpoints": rows}
-    return (json.dumps(table, indent=1) + "\n").encode()
+    data = (json.dumps(table, indent=1) + "\n").encode()
+    if len(data) > _CAP:
+        raise StorageError(f"{FILE} must be at most {_CAP} bytes, got {len(data)}: import fewer checkpoints")
+    return data
 
 
 def read(path: Path, expected: str) -> Table:
@@ -87,12 +90,17 @@ def read(path: Path, expected: str) -> Table:
         if contents(records) != expected:
             raise ValueError("it belongs to another run")
         return Table({record.step: record for record in records if record.linked}, read_kinds(words))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise DamagedFile(f"{path} is damaged: {error}") from error
 
 
 def _record(**row: Any) -> Record:
     record = Record(**row)
+    kinds = (("step", int), ("source", str), ("sha256", str), ("position", int), ("linked", bool))
+    if any(type(getattr(record, name)) is not kind for name, kind in kinds):
+        raise ValueError("a checkpoint's entry is of other types than grokscope writes")
+    if not 0 <= record.step <= LAST_STEP:
+        raise ValueError(f"a step must be within 0 and {LAST_STEP}")
     record.point  # noqa: B018 - numbers that cannot be read are refused here
     return record
 

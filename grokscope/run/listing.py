@@ -1,6 +1,7 @@
 """Which files of a run's folder of checkpoints are checkpoints, and which are left out, in a sentence each.
 
-A checkpoint may be a link to a file, as DVC, git-annex and the Hugging Face cache keep data; a folder may not.
+A checkpoint may be a link to a file: so DVC, git-annex and the Hugging Face cache keep data. A folder may
+not.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ FIELDS = (
 RECORDS, BYTES_PER_RECORD = 200_000, 8  # the records of a segment: so many, or one for so many packed bytes
 TABLE_CAP = 256 << 20  # bytes that they may take unpacked
 STACKS = 4_000  # datasets of arrays that are written into one segment
+_ENTRY = ("column", "value", "kind", "text", "position")
 PART = 4 << 20  # bytes of records that are read at once
 _WHOLE = {"cell", "row", "step", "position", "version"}
 _ABOUT = (
@@ -208,7 +209,8 @@ class _Piece(NamedTuple):
 def _pieces(part: np.ndarray, text: Any, arrays: _Arrays) -> Iterator[_Piece]:
     import numpy as np
 
-    cells, rows, columns, values = (part[name].tolist() for name in ("cell", "row", "column", "value"))
+    cells, rows, *entries = (part[name].tolist() for name in ("cell", "row", *_ENTRY))
+    columns, values = entries[:2]
     new = (np.diff(part["cell"]) != 0) | (np.diff(part["row"]) != 0)
     edges = [0, *(np.flatnonzero(new) + 1).tolist(), len(part)]
     numbers = np.logical_and.reduceat(part["kind"] == b"number", edges[:-1]).tolist()
@@ -218,21 +220,21 @@ def _pieces(part: np.ndarray, text: Any, arrays: _Arrays) -> Iterator[_Piece]:
         if plain:
             found = dict(zip(map(text, columns[start:end]), values[start:end], strict=True))
         elif rows[start] >= 0:
-            for record in part[start:end]:
-                _read_entry(record, text, arrays, found, beside)
+            for entry in zip(*(column[start:end] for column in entries), strict=True):
+                _read_entry(entry, text, arrays, found, beside)
         yield _Piece(cells[start], rows[start], part[start], found, beside)
 
 
 def _read_entry(
-    record: np.void, text: Any, arrays: _Arrays, values: dict[str, float | str], beside: dict[str, Any]
+    entry: tuple[Any, ...], text: Any, arrays: _Arrays, values: dict[str, float | str], beside: dict[str, Any]
 ) -> None:
-    kind, column = record["kind"], text(record["column"])
+    column, value, kind, word, position = entry
     if kind == b"number":
-        values[column] = float(record["value"])
+        values[text(column)] = value
     elif kind == b"text":
-        values[column] = text(record["text"])
+        values[text(column)] = text(word)
     elif kind == b"array":
-        beside[column] = arrays.take(text(record["text"]), int(record["position"]))
+        beside[text(column)] = arrays.take(text(word), position)
     elif kind != b"empty":
         raise DamagedFile(f"a record's kind is {kind!r}")
 
@@ -284,7 +286,7 @@ class _Arrays:
     """The stored arrays of a segment. Each is handed out once: a few records cannot become gigabytes."""
 
     def __init__(self, group: h5py.Group) -> None:
-        self._arrays = {name: dataset[()] for name, dataset in group.items()}
+        self._arrays = {name.decode(): _read_array(group.id, name) for name in group.id}
         self._taken: set[tuple[str, int]] = set()
 
     def take(self, name: str, position: int) -> Any:
@@ -293,6 +295,17 @@ class _Arrays:
             raise DamagedFile(f"array {position} of {name!r} belongs to two results, or is none")
         self._taken.add((name, position))
         return self._arrays[name][position, ...].copy()
+
+
+def _read_array(group: Any, name: bytes) -> np.ndarray:
+    import h5py
+    import numpy as np
+
+    dataset = h5py.h5d.open(group, name)
+    array = np.empty(dataset.shape, dataset.dtype)
+    if array.size:
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+    return array
 
 
 class _Stacks:

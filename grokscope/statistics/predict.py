@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.analysis import Comparison, Results
 from grokscope.analysis.results import without_layers
 from grokscope.errors import UnknownName, UsageError
+from grokscope.statistics.grid import alike
 from grokscope.statistics.over_runs import holm
 from grokscope.statistics.settings import by_settings
 
@@ -99,10 +100,11 @@ def predict(
 ) -> Prediction:
     """Return how well each column foretells, up to a cut, which runs will grok and when.
 
-    Nothing after the cut enters a feature: no value, no scale. The cut is each run's memorisation step, or
-    `until`. A run takes part where it is known what becomes of it: it has memorised (unless `until` is
-    given), was trained beyond the cut, has not grokked by then, and it either groks or was trained up to the
-    budget. All others are named in `excluded`.
+    Nothing after the cut enters a feature: no value, no scale. Runs are read alike: slope and peak are of as
+    many checkpoints in every run as the one with the fewest has up to its cut, at like places. The cut is
+    each run's memorisation step, or `until`. A run takes part where it is known what becomes of it: it has
+    memorised (unless `until` is given), was trained beyond the cut, has not grokked by then, and it either
+    groks or was trained up to the budget. All others are named in `excluded`.
 
     Args:
         comparison: several runs, measured.
@@ -240,21 +242,28 @@ def _predictors(
 
 
 def _features_of(comparison: Comparison, parts: Sequence[_Fate], name: str) -> dict[str, list[float]]:
-    """Return each feature of a column as one value for every run."""
+    """Return each feature of a column as one value for every run, read alike: slope and peak of as many
+    evaluations, at like places. Runs with fewer than two have neither."""
+    seen = [_seen(comparison.runs[fate.run], name, fate.cut) for fate in parts]
+    several = [at for at, (steps, _) in enumerate(seen) if len(steps) > 1]
+    for at, kept in zip(several, alike([seen[at][0] for at in several]), strict=True):
+        steps, values = seen[at]
+        seen[at] = steps[kept], values[kept]
+    found = [features(steps, values, fate.cut) for (steps, values), fate in zip(seen, parts, strict=True)]
+    for at in set(range(len(parts))) - set(several):
+        found[at]["peak"] = math.nan
+    return {feature: [each[feature] for each in found] for feature in FEATURES}
+
+
+def _seen(results: Results, name: str, cut: int) -> tuple[np.ndarray, np.ndarray]:
+    """The steps up to the cut at which a column is known, and its values there."""
     import numpy as np
 
-    found: dict[str, list[float]] = {feature: [] for feature in FEATURES}
-    for fate in parts:
-        results = comparison.runs[fate.run]
-        known = name in results.declared
-        seen = features(
-            np.array(results.steps if known else []),
-            results.course(name) if known else np.array([]),
-            fate.cut,
-        )
-        for feature, values in found.items():
-            values.append(seen[feature])
-    return found
+    if name not in results.declared:
+        return np.array([]), np.array([])
+    steps, values = np.array(results.steps), results.course(name)
+    kept = (steps <= cut) & np.isfinite(values)
+    return steps[kept], values[kept]
 
 
 def _predictor(
@@ -318,6 +327,7 @@ def _warnings(
         smallest_timing_p,
     )
 
+    yield from _unequal(comparison, parts)
     yes = sum(fate.groks for fate in parts)
     no, timed = len(parts) - yes, sum(fate.grokked is not None for fate in parts)
     later = [fate for fate in parts if not fate.groks and fate.grokked is not None]
@@ -345,6 +355,18 @@ def _warnings(
             f"with {timed} runs whose grokking step is known", smallest_timing_p(timed), tests, "R²"
         )
         yield from _timed_by_settings(comparison, parts)
+
+
+def _unequal(comparison: Comparison, parts: Sequence[_Fate]) -> Iterable[str]:
+    """Say so where runs have unequally many checkpoints up to their cuts."""
+    counts = {fate.run: sum(step <= fate.cut for step in comparison.runs[fate.run].steps) for fate in parts}
+    several = {run: count for run, count in counts.items() if count > 1}
+    if several and min(several.values()) < max(several.values()):
+        run, fewest = min(several.items(), key=lambda item: item[1])
+        yield (
+            f"runs have {fewest} to {max(several.values())} checkpoints up to their cuts: slope and peak are "
+            f"of {fewest} in each, as many as {run} has"
+        )
 
 
 def _unreachable(runs: str, least: float, tests: int, what: str) -> Iterable[str]:

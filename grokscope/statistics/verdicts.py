@@ -11,6 +11,7 @@ from grokscope.analysis import Comparison, Results
 from grokscope.errors import described
 from grokscope.hypothesis import GROKKING, GROUPS, RUNS, Hypothesis
 from grokscope.plugins import load_plugins
+from grokscope.statistics.grid import Reading, levelled
 from grokscope.statistics.over_runs import holm, interval
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
@@ -68,6 +69,9 @@ def verdicts(
     three of four runs at least (or has an AUROC of 0.75), `not supported` where the interval of that share
     lies below 0.75, and else undecided.
 
+    Runs that are compared are read alike: what a hypothesis reads by `results.values` has as many evaluations
+    in every run, as many as the run with the fewest has there, at like places.
+
     Args:
         comparison: several runs, measured.
         hypotheses: by name, or a list; None is those of all plugins.
@@ -122,7 +126,21 @@ def _tested(
 def _asked(
     hypothesis: Hypothesis, runs: Mapping[str, Results]
 ) -> tuple[dict[str, float], dict[str, str], dict[str, str]]:
-    """Return what the hypothesis says of each run, which kind of run each is, and where it fails."""
+    """Return what the hypothesis says of each run, which kind of run each is, and where it fails.
+
+    Where runs are compared with one another, they are asked twice: what they read is noted the first time,
+    and the second time every run gives as many evaluations for each read (`levelled`).
+    """
+    readings = {run: Reading.of(results) for run, results in runs.items()}
+    effects, kinds, failures = _answers(hypothesis, readings)
+    if hypothesis.about == RUNS or failures:
+        return effects, kinds, failures
+    return _answers(hypothesis, levelled({run: readings[run] for run in effects}))
+
+
+def _answers(
+    hypothesis: Hypothesis, runs: Mapping[str, Results]
+) -> tuple[dict[str, float], dict[str, str], dict[str, str]]:
     effects: dict[str, float] = {}
     kinds: dict[str, str] = {}
     failures: dict[str, str] = {}

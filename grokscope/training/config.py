@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from grokscope.declare import Factory, Param, read_parameters, recorded, resolve
 from grokscope.errors import SettingError, UnknownName
 from grokscope.models import MODELS
-from grokscope.run.config import places
+from grokscope.run.code import places_of, settings_of
 from grokscope.tasks import TASKS
 from grokscope.training.recipes import Recipe, load_recipe, load_recipes
 from grokscope.training.schedule import checkpoint_steps
@@ -127,7 +127,12 @@ def resolve_config(
     settings = dict(settings or {})
     task_factory = known("task", task, TASKS if tasks is None else tasks)
     source = find_source(training_of(settings))
-    chosen = _recipe(task, recipe) if source is None or recipe is not None else _as_trained(task, source)
+    if source is None or recipe is not None:
+        chosen = _recipe(task, recipe)
+        _refuse_local(chosen, task_factory)
+    else:
+        chosen = _as_trained(task, source)
+        settings_of(source.run.path, "task", source.run.config["task"], task_factory)
     given_model = _given_model(settings)
     model_name = chosen.settings["model"]["name"] if given_model is None else str(given_model)
     model_factory = known("model", model_name, MODELS if models is None else models)
@@ -143,7 +148,7 @@ def resolve_config(
     if source:
         tables["training"] |= source.settings()
         if source.run.config["task"]["name"] == task:
-            tables["task"] = places(source.run.config) | tables["task"]
+            tables["task"] = places_of(source.run.path, source.run.config, task_factory) | tables["task"]
     for name in ("task", "model"):
         tables[name].pop("name", None)
     task_settings = _plain(recorded(declared["task"], task_factory.settings(tables["task"])))
@@ -177,6 +182,13 @@ def _recipe(task: str, name: str | None) -> Recipe:
     if chosen.task != task:
         raise SettingError(f"recipe {chosen.name} must be one for task {task}, got one for {chosen.task}")
     return chosen
+
+
+def _refuse_local(recipe: Recipe, task: Factory) -> None:
+    """Refuse what a recipe must not say: where things are on a machine, or that they are to be fetched."""
+    for name in recipe.settings["task"]:
+        if name in task.parameters and task.parameters[name].param.local:
+            raise SettingError(f"recipe {recipe.name} sets task.{name}, which is for the command line alone")
 
 
 def _as_trained(task: str, source: Source) -> Recipe:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import torch
 
 from grokscope import objective
-from grokscope.errors import DamagedFile, TrainingError, UnknownName
+from grokscope.errors import DamagedFile, StorageError, TrainingError, UnknownName
 from grokscope.models.network import Network
 from grokscope.run import Run
 from grokscope.run.kinds import kinds_of
@@ -23,26 +22,20 @@ from grokscope.tasks.task import Task
 from grokscope.training.interventions import Interventions
 from grokscope.training.order import Order
 from grokscope.training.progress import Progress
+from grokscope.training.resuming import (
+    Resumable,
+    Tensors,
+    check_weights,
+    optimizer_state,
+    read_step,
+    rest_of,
+)
 from grokscope.training.schedule import checkpoint_steps
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-ADAMW_STATE = ("step", "exp_avg", "exp_avg_sq")
 READ_AT_ONCE = ("cpu",)  # devices whose loss costs nothing to read; others would be waited for at every step
 CHUNK = 4096  # examples per forward pass when evaluating: what still fits the cache
 CHUNK_INPUTS = 1 << 17  # numbers in them: an LSTM keeps a state for every token
-
-Tensors = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Resumable:
-    """All that training needs to go on from `step` as if it had not been stopped."""
-
-    step: int
-    weights: Tensors
-    optimizer: dict[str, Tensors]
-    rest: Tensors
-    metadata: dict[str, str]
 
 
 class Loop:
@@ -218,7 +211,7 @@ class Loop:
             found = self._run.load_resume()
             if found is not None:
                 return self._checked(*found)
-        except (DamagedFile, UnknownName, KeyError, ValueError) as error:
+        except (DamagedFile, StorageError, UnknownName) as error:
             reason = f"the resume state cannot be used ({error})"
         if reason:
             self._notify(
@@ -227,21 +220,20 @@ class Loop:
         return None
 
     def _checked(self, tensors: Tensors, metadata: Mapping[str, str]) -> Resumable:
-        step = int(metadata["step"])
+        step = read_step(metadata, self._settings["steps"])
         weights = self._run.weights(step)
-        if digest(weights) != metadata["weights"]:
+        if digest(weights) != metadata.get("weights"):
             raise DamagedFile(f"checkpoint {step} is not the one that it belongs to")
-        optimizer = {
-            name: {key: tensors[f"optimizer.{name}.{key}"].to(self._device) for key in ADAMW_STATE if step}
-            for name, _ in self._network.named_parameters()
-        }
-        rest = {name: tensors[name] for name in (*self._rest(), "curve")}
+        check_weights(weights, self._network)
+        optimizer = optimizer_state(tensors, self._network, step)
+        rest = rest_of(tensors, self._rest(), 1 + len(METRICS))
         return Resumable(step, weights, optimizer, rest, dict(metadata))
 
     def _continue(self, state: Resumable) -> int:
         self._network.load_state_dict(state.weights)
         for name, parameter in self._network.named_parameters():
-            self._optimizer.state[parameter] = state.optimizer[name]
+            if own := state.optimizer[name]:
+                self._optimizer.state[parameter] = {key: value.to(self._device) for key, value in own.items()}
         self._order.restore(state.rest)
         self._interventions.restore(state.rest)
         set_random_states(state.rest, self._device)

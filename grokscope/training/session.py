@@ -76,10 +76,11 @@ def train(
     config = with_data(config, tasks)
     path = Path(out) if out is not None else default_directory(config)
     if (path / "run.toml").exists():
-        run = Run.create(path, config)
+        run = Run.create(path, lasting(config))
         for problem in run.problems:
             notify(problem)
         if is_finished(run):
+            run.refresh_index()  # the one who trained it may have been killed before
             notify(f"{run.path} is complete: all {config['training']['steps']} steps are trained")
             return run
     from grokscope.training.interventions import interventions
@@ -90,11 +91,19 @@ def train(
         if source := find_source(training_of(settings or {})):
             check_start(source, network)
         beside = interventions(config["training"], made_task, network, drawn)
-        run = Run.create(path, config)
+        run = Run.create(path, lasting(config))
         watch, asked = progress or (lambda _: None), stop or (lambda: False)
         Loop(run, made_task, network, beside, progress=watch, stop=asked, notify=notify).go()
     run.refresh_index()
     return run
+
+
+def lasting(config: Config) -> Config:
+    """Return what a run keeps of its configuration: of settings of this machine only the places."""
+    local = {
+        name: value for name, value in config.get("local", {}).items() if isinstance(value, str) and value
+    }
+    return {**config, "local": local}
 
 
 def is_finished(run: Run) -> bool:

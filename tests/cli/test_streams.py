@@ -174,6 +174,23 @@ def test_usage_errors_show_no_orders(printed):
     assert (code, "\x1b" in err) == (2, False)
 
 
+def test_what_nobody_foresaw_is_shown_to_be_reported_and_gives_no_orders(printed, monkeypatch):
+    for error, words in (
+        (RuntimeError(EVIL), "please report it"),
+        (OSError(5, "Input/output error", f"{EVIL}.toml"), ".toml cannot be used: Input/output error"),
+        (MemoryError(), "not enough memory"),
+    ):
+
+        def fail(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr("grokscope.training.recipes.load_recipes", fail)
+        code, out, err = printed("utf-8", "recipes")
+        assert (code, out, "\x1b" in err) == (1, "", False)
+        assert words in err
+        assert ("Traceback" in err) == isinstance(error, RuntimeError)
+
+
 def test_every_stand_in_is_ascii_and_strangers_are_question_marks():
     import codecs
 

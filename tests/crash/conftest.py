@@ -19,9 +19,10 @@ def states(server, tmp_path_factory):
 
 
 @pytest.fixture
-def trial(server, states, tmp_path):
-    """Make a Trial of the scenario of a name."""
-    return lambda name: Trial(server, scenario(name, states), tmp_path / "trial")
+def trial(server, states, tmp_path, tmp_path_factory):
+    """Make a Trial of the scenario of a name; the counts so far are kept, since all may take an hour."""
+    yield lambda name: Trial(server, scenario(name, states), tmp_path / "trial")
+    (tmp_path_factory.getbasetemp() / "interrupted.md").write_text("\n".join(ACCOUNT.table()) + "\n")
 
 
 def pytest_terminal_summary(terminalreporter):

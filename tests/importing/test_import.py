@@ -510,11 +510,12 @@ def own(tmp_path, monkeypatch):
 def test_networks_and_data_of_one_s_own(own, bring, tmp_path):
     run = bring(task="my_nets.small:signs", model="my_nets.small:line", settings={"task.width": 3})
     assert run.config["task"] == {"name": "my_nets.small:signs", "width": 3}
-    results = analyze(Run.open(run.path), "fit,weight_norm")
+    own_code = {"model": "my_nets.small:line", "data": "my_nets.small:signs"}
+    results = analyze(Run.open(run.path), "fit,weight_norm", **own_code)
     assert results.failures == ()
     for info, loss in zip(run.checkpoints, results.columns["fit.test_loss"], strict=True):
         assert info.test_loss == pytest.approx(loss, rel=1e-6)
-    assert analyze(Run.open(run.path), "fit", refresh=True, workers=1).computed == 4
+    assert analyze(Run.open(run.path), "fit", refresh=True, workers=1, trust=True).computed == 4
 
 
 def test_one_s_own_that_are_not_there_when_measured(own, bring, tmp_path, monkeypatch):
@@ -524,7 +525,7 @@ def test_one_s_own_that_are_not_there_when_measured(own, bring, tmp_path, monkey
     for name in ("my_nets", "my_nets.small"):
         sys.modules.pop(name)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if "user_env" not in str(path)])
-    results = analyze(Run.open(run.path), "fit", steps="last")
+    results = analyze(Run.open(run.path), "fit", steps="last", trust=True)
     assert re.search(
         r"task my_nets\.small:signs cannot be imported \(ModuleNotFoundError: .*on PYTHONPATH",
         results.failures[0].message,

@@ -93,6 +93,7 @@ class Account:
             return
         self._reached[planned.path] = max(run.steps, default=0)
         if is_finished(run):
+            run.refresh_index()
             self._finished.add(planned.path)
 
     def reached(self, path: Path, step: int) -> None:

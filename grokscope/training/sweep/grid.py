@@ -12,7 +12,7 @@ from grokscope.errors import SettingError
 from grokscope.plugins import Plugins
 from grokscope.run import default_directory
 from grokscope.training.config import Config, resolve_config
-from grokscope.training.session import with_data
+from grokscope.training.session import lasting, with_data
 
 SEED = "training.seed"
 
@@ -61,7 +61,7 @@ def plan_runs(
         config = resolve_config(
             task, recipe=recipe, settings=given, tasks=plugins.tasks, models=plugins.models
         )
-        config = with_data(config, plugins.tasks)
+        config = lasting(with_data(config, plugins.tasks))
         path = out / default_directory(config).name
         runs.setdefault(path, PlannedRun(path, task, recipe, given, config))
     return list(runs.values())

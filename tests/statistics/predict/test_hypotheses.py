@@ -62,9 +62,27 @@ def quick(monkeypatch):
     monkeypatch.setattr("grokscope.statistics.estimates.BOOTSTRAPS", 99)
 
 
+@pytest.mark.parametrize("repetitions", [10, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", HYPOTHESES)
-def test_they_keep_the_contract(name):
-    check_hypothesis(HYPOTHESES[name])
+def test_they_keep_the_contract(name, repetitions):
+    options = EACH_RUN.get(name, BETWEEN.get(name))[2]
+    config = {"training": options.get("training", {})} if name in EACH_RUN else None
+    check_hypothesis(HYPOTHESES[name], repetitions=repetitions, config=config)
+
+
+def test_noise_on_unequal_checkpoints_supports_no_early_peak(make_run, compare):
+    """141 checkpoints have a higher maximum than 31: read as they were, 19 of 60 were supported."""
+    hypothesis, draw, supported = {"it": HYPOTHESES["synergy_peak_tells"]}, np.random.default_rng(0), 0
+    for _ in range(60):
+        runs = []
+        for number in range(20):
+            groks = number < 10
+            at = np.arange(0, 3501, 25) if groks else np.arange(0, 601, 20)
+            course = {"oinfo.synergy": draw.normal(size=len(at))}
+            last = int(at[-1])
+            runs.append(make_run(f"r{number}", grok=400 if groks else None, last=last, at=at, columns=course))
+        supported += verdicts(compare(runs), hypothesis)[0].verdict == "supported"
+    assert supported <= 3
 
 
 def jittered(columns, number):

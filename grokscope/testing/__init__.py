@@ -15,16 +15,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from grokscope.analysis import Results
 from grokscope.declare import Parameter, resolve
 from grokscope.errors import MeasureError, ResultError, SettingError, UnknownName, described
-from grokscope.hypothesis import RUNS, Hypothesis
-from grokscope.measure import Column, Measure, Row, call_measure
+from grokscope.measure import Measure, Row, call_measure
 from grokscope.models import MODELS
 from grokscope.models.network import Network
 from grokscope.objective import targets
 from grokscope.probe import NoiseSource, Probe, generator_for
 from grokscope.tasks.task import Task
+from grokscope.testing.hypotheses import check_hypothesis
 
 __all__ = ["check_hypothesis", "check_measure", "example_pair", "example_probe", "example_task", "probe_of"]
 
@@ -141,69 +140,6 @@ def check_measure(
     declared = {column.name for column in measure.columns} | set(measure.arrays)
     assert declared <= returned, (
         f"{measure.name} declares {sorted(declared - returned)} and never returned it"
-    )
-
-
-def check_hypothesis(hypothesis: Hypothesis, *, trials: int = 200) -> None:
-    """Check that a hypothesis keeps what every one promises; raise AssertionError naming what it does not.
-
-    It says what it is about and what it compares; on runs that never memorise, never grok, grok at once or
-    have one checkpoint, and on columns of NaN and of zeros, it returns a finite number or None and does not
-    raise; it gives the same again; and on `trials` courses of pure noise a claim about each run has a
-    positive effect in half of them at most, so that noise does not support it.
-    """
-    assert hypothesis.help.strip(), f"{hypothesis.name} must have a docstring that says what is compared"
-    assert hypothesis.source.strip(), f"{hypothesis.name} must have a source"
-    draw = _numbers(0)
-    steps = np.arange(0, 1001, 10)
-    noise = {name: draw.random_sample(len(steps)) for name in hypothesis.columns}
-    courses = [noise, *({name: np.full(len(steps), v) for name in noise} for v in (0.0, math.nan))]
-    for columns in courses:
-        for memorised, grokked in ((50, 400), (50, None), (None, None), (50, 50), (400, 50), (1000, None)):
-            for length in (len(steps), 1):
-                run = _example_results(steps[:length], columns, memorised, grokked)
-                found = [hypothesis(run) for _ in range(2)]
-                where = f"{hypothesis.name} (memorised {memorised}, grokked {grokked}, {length} checkpoints)"
-                assert found[0] is None or not math.isinf(float(found[0])), f"{where} returned {found[0]}"
-                assert repr(found[0]) == repr(found[1]), f"{where} must give the same result twice"
-    if hypothesis.about == RUNS:
-        _check_noise(hypothesis, steps, draw, trials)
-
-
-def _check_noise(hypothesis: Hypothesis, steps: np.ndarray, draw: np.random.RandomState, trials: int) -> None:
-    effects = []
-    for _ in range(trials):
-        columns = {name: np.abs(draw.standard_normal(len(steps))) for name in hypothesis.columns}
-        effect = hypothesis(_example_results(steps, columns, 100, 400))
-        effects += [] if effect is None else [float(effect)]
-    positive = sum(effect > 0 for effect in effects)
-    most = len(effects) / 2 + 3 * math.sqrt(len(effects)) / 2  # three standard deviations
-    assert positive <= most, (
-        f"{hypothesis.name} is positive on {positive} of {len(effects)} courses of pure noise; "
-        "noise would support it"
-    )
-
-
-def _example_results(
-    steps: np.ndarray, columns: Mapping[str, np.ndarray], memorised: int | None, grokked: int | None
-) -> Results:
-    """Return a run's results with courses of one's own, memorised and grokked at the given steps."""
-    reached = {"train_accuracy": memorised, "test_accuracy": grokked}
-    accuracies = {
-        name: np.where(steps >= (math.inf if at is None else at), 1.0, 0.1) for name, at in reached.items()
-    }
-    losses = {name.replace("accuracy", "loss"): 1 - values for name, values in accuracies.items()}
-    return Results(
-        run="example",
-        columns={
-            "step": steps.tolist(),
-            **{name: values[: len(steps)].tolist() for name, values in columns.items()},
-        },
-        declared={name: Column(name.partition(".")[2].partition(":")[0], "an example") for name in columns},
-        memorisation_step=memorised,
-        grokking_step=grokked,
-        curve={"step": steps, **accuracies, **losses},
-        config={"training": {}},
     )
 
 

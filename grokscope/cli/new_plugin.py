@@ -1,0 +1,24 @@
+"""`grokscope new-plugin`: a working package with one measure and its test, to be made one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grokscope.cli.terminal import print_data, say
+
+
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Of the family and its first measure, for example tails.")],
+    folder: Annotated[
+        Path, typer.Option("--out", help="Where the package's folder is made.", show_default=False)
+    ] = Path("."),
+) -> None:
+    """Write a new plugin: a package with one measure and its test, which passes as it is."""
+    from grokscope.scaffold import write_plugin
+
+    files = write_plugin(name, folder)
+    print_data("\n".join(map(str, files)))
+    say(f"next: pip install --editable {files[0].parent}, then grokscope measures {name}")

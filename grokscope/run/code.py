@@ -1,0 +1,101 @@
+"""What the file of a run may have made: a task and a network that plugins bring, or that the user names too.
+
+run.toml is data, and may come from anywhere. A name in it that no plugin brings, `package.module:factory`,
+would be imported, which runs whatever lies there: so it is imported only where the user repeats it or trusts
+the run. Of its table `local` only places count that the task declares, and nothing is fetched on its word.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grokscope.declare import Factory, factory_at
+from grokscope.errors import RunError, UnknownName
+from grokscope.run.config import LOCAL
+
+OPTIONS = {"task": "data", "model": "model"}  # what repeats the name of a task or a model, as for `import`
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """Which code that no plugin brings may be imported because a run names it.
+
+    Attributes:
+        names: those that the user repeated, `package.module:factory`.
+        everything: whether whatever a run names may be.
+    """
+
+    names: frozenset[str] = frozenset()
+    everything: bool = False
+
+    @classmethod
+    def of(cls, model: str | None, data: str | None, trust: bool) -> Trusted:
+        """Return what `--model`, `--data` and `--trust` say."""
+        return cls(frozenset(name for name in (model, data) if name), trust)
+
+
+NOTHING = Trusted()
+
+
+def find_factory(
+    run: Path, kind: str, name: str, known: Mapping[str, Factory], trusted: Trusted = NOTHING
+) -> Factory:
+    """Return the task or model that the run names: a plugin's, or one that it may have imported.
+
+    Raises UnknownName for one that no plugin brings, RunError for code that nobody but the run names,
+    PluginError when that cannot be imported.
+    """
+    if name in known:
+        return known[name]
+    if ":" not in name:
+        raise UnknownName(kind, name, known, "the run needs the plugin that brings it")
+    if not trusted.everything and name not in trusted.names:
+        option = OPTIONS[kind]
+        raise RunError(
+            f"{run} names the {kind} {name}, code that no plugin brings and that is not imported on the word "
+            f"of a run: repeat the name (--{option} {name}, in Python {option}={name!r}) or, where all that "
+            "the run names is to be trusted, say so (--trust, in Python trust=True)"
+        )
+    return factory_at(kind, name)
+
+
+def settings_of(run: Path, kind: str, table: Mapping[str, Any], factory: Factory) -> dict[str, Any]:
+    """Return a run's settings of its task or model, but its name.
+
+    Raises RunError for one that says where things are or has them fetched: those are no settings of a run.
+    """
+    settings = {name: value for name, value in table.items() if name != "name"}
+    for name in settings:
+        if name in factory.parameters and factory.parameters[name].param.local:
+            raise RunError(
+                f"{run} sets {kind}.{name}, which is for the command line alone: it is no part of a run"
+            )
+    return settings
+
+
+def places_of(run: Path, config: Mapping[str, Any], factory: Factory) -> dict[str, str]:
+    """Return where things of this machine were when the run was made, without data folders that are gone.
+
+    Raises RunError for a name that the run's task does not declare as a place.
+    """
+    for name in config.get(LOCAL, {}):
+        declared = factory.parameters.get(name)
+        if declared is None or not declared.param.local or declared.type is not str:
+            raise RunError(
+                f"{run} has {name!r} in its table {LOCAL}, which must hold places that task {factory.name} "
+                "declares and nothing else: take the line out of run.toml"
+            )
+    return there(config)
+
+
+def there(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the places of a run without a data folder that is gone, or on another machine's share."""
+    recorded = dict(config.get(LOCAL, {}))
+    folder = recorded.get("data_dir", "")
+    if folder.startswith(("\\\\", "//")) or not os.path.isdir(folder):
+        recorded.pop("data_dir", None)
+    return recorded

@@ -1,0 +1,99 @@
+"""Run directories as things in a folder: which there are, what they take, and how one is removed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from grokscope.errors import RunError, StorageError
+from grokscope.run.config import RUN_FILE
+from grokscope.run.directory import INDEX_FILE, RESUME_FILE, Run
+from grokscope.run.files import TEMPORARY
+from grokscope.run.imported import FILE as IMPORT_FILE
+
+DEEPEST = 4  # folders between the one that is looked through and a run
+_OWN = re.compile(
+    rf"{RUN_FILE}|{INDEX_FILE}|{RESUME_FILE}|{IMPORT_FILE}|checkpoints/\d{{8}}\.safetensors"
+    r"|results/(?:quarantine/)?[^/]+\.h5",
+    re.ASCII,
+)
+_OWN_FOLDERS = ("checkpoints", "results", "results/quarantine")
+
+
+def find_runs(folder: str | Path) -> Iterator[Path]:
+    """Yield the run directories in `folder`, itself among them, by name; no link is followed.
+
+    Raises RunError where there is no such directory.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"{folder} must be a directory, and there is none")
+    yield from _runs_below(folder, DEEPEST)
+
+
+def _runs_below(folder: Path, deeper: int) -> Iterator[Path]:
+    if os.path.lexists(folder / RUN_FILE):
+        yield folder
+        return
+    if not deeper:
+        return
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return
+    for name in names:
+        yield from _runs_below(folder / name, deeper - 1)
+
+
+def size_of(run: str | Path) -> int:
+    """Return the bytes of all files in a run directory."""
+    return sum(os.lstat(path).st_size for path in _files(Path(run)))
+
+
+def remove_run(run: str | Path) -> None:
+    """Delete a run directory; nothing but a run's own files is ever deleted.
+
+    A checkpoint that is a link goes, what it points to stays.
+
+    Raises:
+        RunError: it is no run, or holds something that no run has: then nothing is deleted.
+        StorageError: it cannot be deleted.
+    """
+    path = Run.open(run).path
+    if path.is_symlink():
+        raise RunError(f"{path} must be a run directory itself, got a link to one: remove what it points to")
+    files = [str(found.relative_to(path)) for found in _files(path)]
+    folders = [str(found.relative_to(path)) for found in _folders(path)]
+    foreign = [name for name in files if not _is_own(name)]
+    foreign += [name for name in folders if name not in _OWN_FOLDERS]
+    if foreign:
+        raise RunError(
+            f"{path} must hold nothing but a run to be removed, got {min(foreign)} too: move that away first"
+        )
+    try:
+        # run.toml goes last: a removal that was killed can be repeated.
+        for name in sorted(files, key=lambda name: name == RUN_FILE):
+            (path / name).unlink(missing_ok=True)
+        for name in sorted(folders, reverse=True):
+            (path / name).rmdir()
+        path.rmdir()
+    except OSError as error:
+        raise StorageError(f"{path} cannot be removed: {error.strerror or error}") from error
+
+
+def _is_own(name: str) -> bool:
+    return bool(_OWN.fullmatch(name) or TEMPORARY.fullmatch(name.rpartition("/")[2]))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        yield from (Path(root, name) for name in names)
+        yield from (Path(root, name) for name in folders if Path(root, name).is_symlink())
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    for root, folders, _ in os.walk(folder):
+        yield from (Path(root, name) for name in folders if not Path(root, name).is_symlink())

@@ -1,0 +1,277 @@
+"""The representations family's measures: thin adapters from activations to the formulas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+from grokscope import Column, MeasureError, NotApplicable, Param, measure
+
+if TYPE_CHECKING:
+    import torch
+
+    from grokscope import Probe
+
+
+@measure(
+    columns=[
+        Column(
+            "train",
+            "accuracy of the linear probe on the examples that it was fitted to",
+            min=0,
+            max=1,
+            missing="when no unit varies",
+        ),
+        Column(
+            "test",
+            "accuracy of the linear probe on test examples",
+            direction="up",
+            min=0,
+            max=1,
+            missing="when no unit varies, or there are no test examples",
+        ),
+    ],
+    per=["layer"],
+    source="Alain & Bengio 2016, arXiv 1610.01644; here by ridge regression",
+)
+def linear_probe(
+    probe: Probe,
+    *,
+    penalty: Annotated[
+        float, Param("of the squared weights, in units of the number of examples", above=0)
+    ] = 1e-3,
+) -> Iterator[dict[str, Any]]:
+    """How well a linear classifier reads the labels from each hidden layer's activations.
+
+    Ridge regression from the training activations (n, d) to one-hot labels,
+    `min_W sum_i ||y_i - mean(y) - x_i W||^2 + penalty n ||W||_F^2`, with x the activations after the
+    non-linearity, each unit centred and divided by its standard deviation over the training split; constant
+    units are left out. `train` and `test` are the accuracies of its argmax. One row per hidden layer.
+
+    Closed form, float64: the Cholesky factor of the d x d normal matrix. No step size, no randomness.
+
+    Cost: 3763 x 250 activations and 97 classes take some 30 ms; memory n d doubles.
+
+    Traps: it reads what a *linear* map can use, whether or not the network uses it, so it may be far ahead of
+    the network's own accuracy. With d near n it fits anything on train: read `test`, and compare with a run
+    on random labels.
+
+    Source: Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes", who fit
+    theirs by gradient descent on cross-entropy.
+    """
+    from grokscope_representations.functional import ridge_readout
+
+    labels = {split: probe.labels(split) for split in ("train", "test")}
+    hidden = {split: probe.activations(split) for split in ("train", "test")}
+    _require_hidden(probe)
+    for layer, values in hidden["train"].items():
+        _require_finite("linear_probe", layer, values, hidden["test"][layer])
+        if not (values.amax(dim=0) != values.amin(dim=0)).any():
+            yield {"layer": layer, "train": math.nan, "test": math.nan}
+            continue
+        readout = ridge_readout(values, labels["train"], probe.task.classes, penalty)
+        yield {
+            "layer": layer,
+            **{split: _share(readout.predictions(hidden[split][layer]), labels[split]) for split in labels},
+        }
+
+
+@measure(
+    columns=[
+        Column(
+            "nc1",
+            "what lies within classes in units of what lies between them: tr(Sigma_W Sigma_B^+) / K",
+            direction="down",
+            min=0,
+            missing="when all class means are equal, or there are fewer than two classes",
+        ),
+        Column(
+            "nc2_norms",
+            "std / mean of the centred class means' norms",
+            direction="down",
+            min=0,
+            missing="when all class means are equal, or there are fewer than two classes",
+        ),
+        Column(
+            "nc2_angles",
+            "mean over pairs of classes of |cos + 1 / (K - 1)| of the centred class means",
+            direction="down",
+            min=0,
+            missing="when a class mean is the mean of all, or there are fewer than two classes",
+        ),
+        Column(
+            "nc3",
+            "squared distance of the last weight and the centred class means, each scaled to norm 1",
+            direction="down",
+            min=0,
+            max=4 + 1e-9,
+            missing="when the logits are no linear map of this layer with a row per class, or either is zero",
+        ),
+        Column(
+            "nc4",
+            "share of examples whose argmax is the nearest class mean of the training split",
+            direction="up",
+            min=0,
+            max=1,
+            missing="when there is no example",
+        ),
+    ],
+    per=["split"],
+    source="Papyan, Han & Donoho 2020, arXiv 2008.08186",
+)
+def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
+    """How far the last hidden layer has collapsed onto its class means, and the classifier onto these.
+
+    With h the last hidden activations, mu_c the mean of class c, mu the mean of all examples of the split, K
+    the number of classes that have examples in it:
+
+    - `nc1` = tr(Sigma_W Sigma_B^+) / K; Sigma_W the mean over examples of (h - mu_c)(h - mu_c)^T, Sigma_B the
+      mean over classes of (mu_c - mu)(mu_c - mu)^T, + the pseudo-inverse;
+    - `nc2_norms` = std / mean of ||mu_c - mu||; `nc2_angles` = mean over pairs of
+      |cos(mu_c - mu, mu_d - mu) + 1 / (K - 1)|;
+    - `nc3` = || W / ||W|| - M / ||M|| ||^2, W the last weight (K, d), M the rows mu_c - mu, Frobenius norms;
+    - `nc4` = the share of examples whose argmax is the class of the nearest *training* mean.
+
+    A simplex equiangular tight frame with its own classifier gives 0, 0, 0, 0, 1. One row per split, `train`
+    and `test`; the paper measures the training split. Float64.
+
+    Cost: one singular value decomposition of the K x d class means, 10 ms for 97 x 250.
+
+    Not applicable to single-logit networks. `nc3` needs a last layer that reads this very layer: the
+    transformer, whose unembedding reads the residual stream, has none.
+
+    Trap: NC1 of a split with few examples per class is small because means are fitted to few.
+
+    Source: Papyan, Han & Donoho 2020, "Prevalence of neural collapse during the terminal phase of deep
+    learning training".
+    """
+    from grokscope import objective
+
+    _require_hidden(probe)
+    if probe.model.outputs == 1:
+        raise NotApplicable("neural collapse is of one logit per class, and the network has a single logit")
+    layer = probe.model.hidden[-1]
+    trained = probe.activations("train")[layer]
+    weight = _last_weight(probe, layer)
+    for split in ("train", "test"):
+        values, labels = probe.activations(split)[layer], probe.labels(split)
+        _require_finite("neural_collapse", layer, values, trained, probe.logits(split))
+        predicted = objective.predictions(probe.logits(split))
+        yield {
+            "split": split,
+            **_geometry(values, labels, probe.task.classes, weight),
+            "nc4": _share(predicted, _nearest(values, trained, probe)),
+        }
+
+
+def _geometry(
+    values: torch.Tensor, labels: torch.Tensor, classes: int, weight: torch.Tensor | None
+) -> dict[str, float]:
+    """Return NC1 to NC3 of one split."""
+    from grokscope_representations.functional import (
+        class_means,
+        equal_angles,
+        equal_norms,
+        self_duality,
+        within_over_between,
+    )
+
+    names = ("nc1", "nc2_norms", "nc2_angles", "nc3")
+    if not len(values):
+        return dict.fromkeys(names, math.nan)
+    means, there = class_means(values, labels, classes)
+    centred = means - values.double().mean(dim=0)
+    nc1 = within_over_between(values, labels, classes)
+    if math.isnan(nc1):
+        return dict.fromkeys(names, math.nan)
+    dual = math.nan if weight is None else self_duality(weight[there], centred)
+    return {
+        "nc1": nc1,
+        "nc2_norms": equal_norms(centred),
+        "nc2_angles": equal_angles(centred),
+        "nc3": dual,
+    }
+
+
+def _nearest(values: torch.Tensor, trained: torch.Tensor, probe: Probe) -> torch.Tensor:
+    """Return the class whose training mean is the nearest, (n,) int64."""
+    from grokscope_representations.functional import class_means, nearest_mean
+
+    means, there = class_means(trained, probe.labels("train"), probe.task.classes)
+    return there[nearest_mean(values, means)]
+
+
+def _last_weight(probe: Probe, layer: str) -> torch.Tensor | None:
+    """Return the weight (K, d) by which the logits are read from `layer`; None where there is no such."""
+    import torch
+    from torch.nn import functional as F
+
+    values, logits = probe.activations("train")[layer], probe.logits("train")
+    last = [weight for weight in probe.weights.values() if weight.shape == (logits.shape[1], values.shape[1])]
+    for weight in last:
+        rest = logits.double() - F.linear(values.double(), weight.double())
+        if torch.allclose(rest, rest.mean(dim=0).expand_as(rest), rtol=0, atol=_rounding(logits)):
+            return weight
+    return None
+
+
+def _rounding(logits: torch.Tensor) -> float:
+    """How far float32 logits may be from their own sum in float64."""
+    return 1e-4 * max(1e-3, float(logits.abs().max()))
+
+
+@measure(
+    columns=[
+        Column("rank", "singular values above `share` of the largest", min=0),
+        Column(
+            "effective_rank",
+            "exp of the entropy of the singular values",
+            min=1 - 1e-9,
+            missing="when no unit varies",
+        ),
+    ],
+    per=["layer"],
+    source="Fan et al. 2024, arXiv 2405.19454",
+)
+def feature_rank(
+    probe: Probe,
+    *,
+    share: Annotated[float, Param("of the largest singular value that counts", above=0, below=1)] = 1e-3,
+) -> Iterator[dict[str, Any]]:
+    """How many directions each hidden layer's activations use on the training split.
+
+    Of the singular values s of the activations (n, d), centred by unit: `rank` = how many exceed `share` of
+    the largest; `effective_rank` = exp(-sum_i p_i log p_i), p_i = s_i / sum_j s_j (Roy & Vetterli 2007),
+    between 1 and min(n - 1, d). One row per hidden layer. Unchanged by scale and rotation.
+
+    Float64, from the Gram matrix of the shorter side: singular values below 1e-8 of the largest are rounding.
+
+    Cost: 10 ms for 3763 x 250.
+
+    Trap: `rank` counts directions however little they carry, and its threshold is a cliff: read both columns.
+
+    Source: Fan et al. 2024, "Deep grokking: would deep neural networks generalize better?", who see feature
+    rank fall in two stages as a deep network generalises.
+    """
+    from grokscope_representations.functional import feature_rank as formula
+
+    _require_hidden(probe)
+    for layer, values in probe.activations("train").items():
+        _require_finite("feature_rank", layer, values)
+        rank, effective = formula(values, share)
+        yield {"layer": layer, "rank": rank, "effective_rank": effective}
+
+
+def _require_hidden(probe: Probe) -> None:
+    if not probe.model.hidden:
+        raise NotApplicable("the network names no hidden layer")
+
+
+def _require_finite(name: str, layer: str, *tensors: torch.Tensor) -> None:
+    if not all(values.isfinite().all() for values in tensors):
+        raise MeasureError(f"{name}: the activations of {layer} must be finite, got NaN or infinity")
+
+
+def _share(predicted: torch.Tensor, labels: torch.Tensor) -> float:
+    return (predicted == labels).double().mean().item() if len(labels) else math.nan
