@@ -41,10 +41,10 @@ def early_synergy_peak(results: Results) -> float | None:
 )
 def synergy_peak_tells(results: Results) -> float | None:
     """How far synergy falls again: its largest value in the first half of the steps, less the mean over the
-    last tenth, over that largest value. This looks at the whole course, whose shape is the claim; what its
-    height foretells is in `predict`'s table."""
+    last tenth, over that largest value; 0 where no multiplet is synergistic in the first half. This looks at
+    the whole course, whose shape is the claim; what its height foretells is in `predict`'s table."""
     last = results.steps[-1]
     early, late = results.values(SYNERGY, end=last / 2), results.values(SYNERGY, 0.9 * last)
-    if len(results.steps) < FEWEST or not (len(early) and len(late)) or early.max() <= 0:
+    if len(results.steps) < FEWEST or not (len(early) and len(late)):
         return None
-    return float(1 - late.mean() / early.max())
+    return float(1 - late.mean() / early.max()) if early.max() > 0 else 0.0
