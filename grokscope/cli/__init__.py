@@ -139,7 +139,7 @@ def _unforeseen(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename and not os.environ.get("GROKSCOPE_DEBUG"):
         say(f"grokscope: {error.filename} cannot be used: {error.strerror or error}")
         return 1
-    say(traceback.format_exc())
+    say(traceback.format_exc().rstrip())
     say(
         "grokscope: this is a bug in grokscope or in a plugin; please report it to its authors with the "
         "lines above, the command, and what `grokscope --version` says"

@@ -21,6 +21,7 @@ from grokscope import (
     model,
     train,
 )
+from grokscope.declare import Factory
 from grokscope.run.kinds import kinds_of
 
 P, WIDTH = 7, 6
@@ -151,8 +152,6 @@ def test_every_measure_of_weights_sees_the_parameters(run):
 
 
 def test_a_trained_run_says_it_and_needs_no_network(tmp_path, monkeypatch):
-    from grokscope.analysis import engine
-
     steps = {"training.steps": 4, "training.checkpoint_every": "2", "model": "everything"}
     known = {"tasks": PLUGINS.tasks, "models": PLUGINS.models}
     run = train("modadd", settings={**SETTINGS, **steps}, out=tmp_path / "run", **known)
@@ -161,7 +160,7 @@ def test_a_trained_run_says_it_and_needs_no_network(tmp_path, monkeypatch):
     assert kinds.ties == {"head.weight": "tok.weight"}
     assert "mask" in kinds.buffers
     assert run.weights(4)["bn.num_batches_tracked"] == 4
-    monkeypatch.setattr(engine, "_built", lambda *arguments: pytest.fail("a network was built"))
+    monkeypatch.setattr(Factory, "build", lambda *given, **settings: pytest.fail("a network was built"))
     results = analyze(run, "weight_norm,gini", plugins=PLUGINS)
     assert not results.failures
 
@@ -181,10 +180,13 @@ def test_training_goes_on_over_ties_and_buffers(tmp_path):
 
 
 def test_the_network_is_built_once_for_checkpoints_that_do_not_say(run, monkeypatch):
-    from grokscope.analysis import engine
+    built, build = [], Factory.build
 
-    built, build = [], engine._built
-    monkeypatch.setattr(engine, "_built", lambda *given: built.append(given[1]) or build(*given))
+    def noted(self, *given, **settings):
+        built.append(self.kind)
+        return build(self, *given, **settings)
+
+    monkeypatch.setattr(Factory, "build", noted)
     analyze(run, "weight_norm,gini,hoyer", plugins=PLUGINS)
     says = run.load_checkpoint(0).kinds is not None
     assert built == ([] if says else ["task", "model"])

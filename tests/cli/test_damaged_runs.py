@@ -111,7 +111,7 @@ def test_any_value_in_imported_json(cli, tmp_path, name):
 
 
 def test_a_run_that_does_not_say_its_loss(cli, broken):
-    ended = cli("analyze", broken("trained", "training", {}), "-m", "fit", "-q")
+    ended = cli("analyze", broken("linked", "training", {}), "-m", "fit", "-q")
     assert ended.code == 2
     assert "must say its training.loss" in ended.err
 

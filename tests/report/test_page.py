@@ -349,7 +349,7 @@ def test_a_file_that_cannot_be_written_is_refused_and_what_was_there_stays(
     kept = tmp_path / "report.html"
     kept.write_text("before")
 
-    def full(path, data):
+    def full(path, data, like):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("grokscope.run.files._write_durably", full)

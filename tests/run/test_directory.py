@@ -79,7 +79,7 @@ def test_what_is_no_run_is_refused_and_untouched(tmp_path, config):
         ("p = 13", "p = 17", "was changed"),
         ("seed = 3", "seed = 4", "was changed"),
         ("[task]", "[task", "cannot be read"),
-        ("[model]", "[other]", "was changed"),
+        ("[model]", "[other]", "model.name must be text"),
         ("format = 1", "format = 2", "later grokscope"),
     ],
 )

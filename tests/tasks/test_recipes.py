@@ -35,7 +35,7 @@ def test_mnist_begins_at_the_published_weight_norm(mnist_folder):
     given = {"task.data_dir": str(mnist_folder()), "task.train_size": 50, "task.test_size": 40}
     config = resolve_config("mnist", settings={**given, "training.batch_size": 0})
     torch.manual_seed(0)
-    _, network = build(config, TASKS, MODELS)
+    _, network, _ = build(config, TASKS, MODELS)
     norm = sum(weight.square().sum() for weight in network.parameters()).sqrt().item()
     assert norm == pytest.approx(93.7, abs=0.3)
 
@@ -61,7 +61,8 @@ def test_imdb():
 
 def test_imdb_has_a_single_logit(csv_folder):
     given = {"task.data_dir": str(csv_folder), "task.train_size": 28, "task.test_size": 12}
-    task, network = build(resolve_config("imdb", settings={**given, "training.batch_size": 0}), TASKS, MODELS)
+    config = resolve_config("imdb", settings={**given, "training.batch_size": 0})
+    task, network, _ = build(config, TASKS, MODELS)
     assert network(task.inputs[:2]).shape == (2, 1)
     assert network.embedding.weight.shape == (task.vocabulary, 64)
 
