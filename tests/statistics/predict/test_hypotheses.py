@@ -139,10 +139,10 @@ def test_what_two_kinds_of_runs_say(name, make_run, compare):
     assert found.verdict == "undecided"
 
 
-def test_the_height_of_a_peak_does_not_matter_and_zero_synergy_says_nothing(make_run):
+def test_the_height_of_a_peak_does_not_matter_and_without_synergy_there_is_none(make_run):
     def tells(course):
         return HYPOTHESES["synergy_peak_tells"](make_run(columns={"oinfo.synergy": course}))
 
     assert tells(PEAK) == pytest.approx(tells(PEAK / 9)) == pytest.approx(1)
     assert tells(LOG) < 0
-    assert tells(0 * LOG) is None
+    assert tells(0 * LOG) == tells(-1 - PEAK) == 0
