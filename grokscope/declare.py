@@ -255,12 +255,22 @@ def resolve(declared: Mapping[str, Parameter], given: Mapping[str, Any], where: 
 
 
 def recorded(declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a configuration keeps: all but `later` ones that have their default."""
-    return {
-        name: value
-        for name, value in values.items()
-        if not (declared[name].param.later and value == declared[name].default)
-    }
+    """Return the settings that a configuration keeps, in types that TOML knows.
+
+    Those are all but `later` ones that have their default.
+    """
+    return plain(
+        {
+            name: value
+            for name, value in values.items()
+            if not (declared[name].param.later and value == declared[name].default)
+        }
+    )
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in types that TOML knows: a tuple becomes a list."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def canonical_json(value: Any) -> str:

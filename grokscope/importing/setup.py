@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from grokscope.declare import Factory, factory_at, recorded, resolve
+from grokscope.declare import Factory, factory_at, plain, recorded, resolve
 from grokscope.errors import PluginError, SettingError
 from grokscope.training.config import TRAINING, known, placed
 
@@ -83,7 +83,7 @@ def set_up(
     }
     config = {
         **({"local": {"data_dir": made.data_dir}} if made.data_dir else {}),
-        "task": {"name": task, **_plain(recorded(declared["task"], lasting))},
+        "task": {"name": task, **recorded(declared["task"], lasting)},
         "model": _model_table(model, model_factory, model_settings),
         "training": training,
     }
@@ -101,7 +101,7 @@ def _network(name: str, factory: Factory, task: Task, settings: Mapping[str, Any
 
 
 def _model_table(name: str, factory: Factory, settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, **_plain(recorded(factory.parameters, settings))}
+    return {"name": name, **recorded(factory.parameters, settings)}
 
 
 def _factory(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:
@@ -124,10 +124,4 @@ def _training(given: Mapping[str, Any]) -> dict[str, Any]:
         if name in given:
             raise SettingError(f"training.{name} cannot be set here: the checkpoints decide it")
     values = resolve(TRAINING, given, "training")
-    return _plain(
-        {name: value for name, value in values.items() if name in given or name in ("loss", "seed")}
-    )
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return plain({name: value for name, value in values.items() if name in given or name in ("loss", "seed")})

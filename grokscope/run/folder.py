@@ -12,14 +12,15 @@ from grokscope.run.config import RUN_FILE
 from grokscope.run.directory import INDEX_FILE, RESUME_FILE, Run
 from grokscope.run.files import TEMPORARY
 from grokscope.run.imported import FILE as IMPORT_FILE
+from grokscope.run.listing import CHECKPOINT, FOLDERS
 
 DEEPEST = 4  # folders between the one that is looked through and a run
 _OWN = re.compile(
-    rf"{RUN_FILE}|{INDEX_FILE}|{RESUME_FILE}|{IMPORT_FILE}|checkpoints/\d{{8}}\.safetensors"
+    rf"{RUN_FILE}|{INDEX_FILE}|{RESUME_FILE}|{IMPORT_FILE}|checkpoints/{CHECKPOINT.pattern}"
     r"|results/(?:quarantine/)?[^/]+\.h5",
     re.ASCII,
 )
-_OWN_FOLDERS = ("checkpoints", "results", "results/quarantine")
+_OWN_FOLDERS = (*FOLDERS, "results/quarantine")
 
 
 def find_runs(folder: str | Path) -> Iterator[Path]:

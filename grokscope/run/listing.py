@@ -16,7 +16,7 @@ from grokscope.run.config import RUN_FILE
 from grokscope.run.files import TEMPORARY, first_link
 
 FOLDERS = ("checkpoints", "results")
-_CHECKPOINT = re.compile(r"\d{8}\.safetensors", re.ASCII)
+CHECKPOINT = re.compile(r"\d{8}\.safetensors", re.ASCII)
 
 
 @dataclass
@@ -49,7 +49,7 @@ def checkpoint_files(run: Path) -> Found:
 
 
 def _sort(entry: os.DirEntry[str], found: Found) -> None:
-    if not _CHECKPOINT.fullmatch(entry.name):
+    if not CHECKPOINT.fullmatch(entry.name):
         if entry.name.endswith(".safetensors") and not entry.name.startswith("."):
             found.remarks.append(
                 f"{entry.path} is left out: a checkpoint's name must be its step in eight digits"

@@ -151,7 +151,7 @@ def resolve_config(
             tables["task"] = places_of(source.run.path, source.run.config, task_factory) | tables["task"]
     for name in ("task", "model"):
         tables[name].pop("name", None)
-    task_settings = _plain(recorded(declared["task"], task_factory.settings(tables["task"])))
+    task_settings = recorded(declared["task"], task_factory.settings(tables["task"]))
     local = {
         name: task_settings.pop(name) for name in list(task_settings) if declared["task"][name].param.local
     }
@@ -161,7 +161,7 @@ def resolve_config(
         "task": {"name": task, **task_settings},
         "model": {
             "name": model_name,
-            **_plain(recorded(declared["model"], model_factory.settings(tables["model"]))),
+            **recorded(declared["model"], model_factory.settings(tables["model"])),
         },
         "training": _training(tables["training"]),
     }
@@ -245,7 +245,7 @@ def _split(given: str, declared: Mapping[str, Mapping[str, Any]]) -> tuple[str, 
 
 
 def _training(given: Mapping[str, Any]) -> dict[str, Any]:
-    values = _plain(recorded(TRAINING, resolve(TRAINING, given, "training")))
+    values = recorded(TRAINING, resolve(TRAINING, given, "training"))
     values["checkpoint_every"] = str(values["checkpoint_every"]).strip()
     checkpoint_steps(values["checkpoint_every"], values["steps"])
     for name in PAIRS:
@@ -267,7 +267,3 @@ def _check_grokfast(values: Mapping[str, Any]) -> None:
         raise SettingError(f"training.grokfast_ema must have alpha < 1, got {ema[0]:g}")
     if ma is not None and (ma[0] < 1 or not ma[0].is_integer()):
         raise SettingError(f"training.grokfast_ma must have a whole window >= 1, got {ma[0]:g}")
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
