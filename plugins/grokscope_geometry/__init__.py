@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from grokscope import Measure, hookimpl
-from grokscope_geometry import matrices, measures, units
+from grokscope_geometry import landscape, regions, representations, weights
 
 
 @hookimpl
 def grokscope_measures() -> Sequence[Measure]:
     """Return the family's measures."""
     return [
-        matrices.effective_rank,
-        matrices.stable_rank,
-        matrices.participation_ratio,
-        matrices.condition_number,
-        matrices.gini,
-        matrices.hoyer,
-        measures.cka,
-        matrices.weight_distance,
-        units.local_complexity,
-        measures.softmax_collapse,
-        units.effective_sparsity,
-        measures.llc,
-        measures.ntk_distance,
+        weights.effective_rank,
+        weights.stable_rank,
+        weights.participation_ratio,
+        weights.condition_number,
+        weights.gini,
+        weights.hoyer,
+        representations.cka,
+        weights.weight_distance,
+        regions.local_complexity,
+        landscape.softmax_collapse,
+        representations.effective_sparsity,
+        landscape.llc,
+        landscape.ntk_distance,
     ]

@@ -124,7 +124,7 @@ def test_what_has_the_weights_of_two_layers_is_not_differentiated_as_one() -> No
     found = rows(MEASURES["ntk_distance"], probe, example_probe("mlp", task="images", loss="mse"), samples=8)
     assert found[None]["samples"] == 8
     chosen = torch.linspace(0, len(task.train) - 1, 8).long()
-    from grokscope_geometry.measures import _ntk
+    from grokscope_geometry.landscape import _ntk
 
     expected = kernel(network.requires_grad_(), probe.inputs("train")[chosen])
     assert torch.allclose(_ntk(probe, 8), expected, rtol=1e-4)

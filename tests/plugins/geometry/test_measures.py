@@ -16,8 +16,8 @@ from grokscope.models import MODELS
 from grokscope.probe import Probe, generator_for
 from grokscope.testing import check_measure, example_pair, example_probe, example_task, probe_of
 from grokscope_geometry import grokscope_measures
-from grokscope_geometry.measures import llc, ntk_distance
-from grokscope_geometry.units import local_complexity
+from grokscope_geometry.landscape import llc, ntk_distance
+from grokscope_geometry.regions import local_complexity
 
 MEASURES = list(grokscope_measures())
 BY_NAME = {measure.name: measure for measure in MEASURES}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from grokscope_geometry.measures import llc
+from grokscope_geometry.landscape import llc
 from grokscope_geometry.sgld import (
     Estimate,
     diverges,

@@ -1,9 +1,9 @@
-"""The geometry family's measures of layers, loss and kernel: thin adapters from probes to the formulas."""
+"""The geometry family's measures of the loss and its kernel: collapse, degeneracy, lazy or rich training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from grokscope import Column, NotApplicable, Param, measure
 from grokscope_geometry.checks import require_finite
@@ -12,47 +12,6 @@ if TYPE_CHECKING:
     import torch
 
     from grokscope import Probe
-
-Split = Literal["train", "test", "all"]
-
-
-@measure(
-    columns=[
-        Column(
-            "cka",
-            "linear centred kernel alignment with the baseline",
-            min=0,
-            max=1,
-            missing="when a layer gives every example the same",
-        )
-    ],
-    per=["layer"],
-    source="Kornblith et al. 2019, section 3",
-)
-def cka(
-    probe: Probe,
-    baseline: Probe,
-    *,
-    split: Annotated[Split, Param("examples on which layers are compared")] = "train",
-) -> Iterator[dict[str, Any]]:
-    """How alike each hidden layer is to the same layer of the baseline, up to a rotation and a scale.
-
-    `|Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F)`, X (n, d) the layer's activations after the non-linearity on
-    `split`, Y the baseline's, each column centred; float64. 1 for X = c Y Q with an orthogonal Q, 0 when no
-    column of one is correlated with a column of the other. The baseline is the first checkpoint unless
-    `--baseline` says else.
-
-    Source: Kornblith et al. 2019, "Similarity of neural network representations revisited", section 3, in the
-    feature-space form. Cost: n d^2 twice, 50 ms for 3763 x 250.
-
-    Trap: with fewer examples than units it is biased upwards; unrelated random layers then do not give 0.
-    """
-    from grokscope_geometry.functional import cka as formula
-
-    other = baseline.activations(split)
-    for layer, activations in probe.activations(split).items():
-        require_finite("cka", layer, activations, other[layer])
-        yield {"layer": layer, "cka": formula(activations, other[layer])}
 
 
 @measure(
