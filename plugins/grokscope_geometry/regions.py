@@ -1,4 +1,4 @@
-"""The geometry family's measure of linear regions: how many folds of a ReLU network lie next to an example."""
+"""The geometry family's measure of linear regions: how many folds of a ReLU network lie by an example."""
 
 from __future__ import annotations
 
