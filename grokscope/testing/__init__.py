@@ -1,6 +1,7 @@
-"""What a plugin's own tests need: small real networks to measure, and the contracts of measures and hypotheses."""
+"""What a plugin's tests need: small real networks to measure, and what measures and hypotheses must keep to."""
 
-from grokscope.testing.contract import check_measure, example_pair, example_probe, example_task, probe_of
+from grokscope.testing.contract import check_measure
+from grokscope.testing.examples import example_pair, example_probe, example_task, probe_of
 from grokscope.testing.hypotheses import check_hypothesis
 
 __all__ = ["check_hypothesis", "check_measure", "example_pair", "example_probe", "example_task", "probe_of"]
