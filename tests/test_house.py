@@ -17,7 +17,7 @@ PACKAGE = ROOT / "grokscope"
 PLUGINS = ROOT / "plugins"
 
 FLOORS = [
-    ["errors", "surroundings"],
+    ["errors", "surroundings", "sections"],
     ["declare"],
     ["measure", "hypothesis"],
     ["hookspecs"],
