@@ -13,7 +13,7 @@ from rich.text import Text
 
 from grokscope.analysis.results import Results, split_name, without_layers
 from grokscope.measure import Measure
-from grokscope.plugins import Plugin, Plugins, Registered
+from grokscope.registry import Plugin, Plugins, Registered
 from grokscope.report.prose import prose
 from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.run import Run
