@@ -12,8 +12,9 @@ from grokscope.analysis.comparison import Comparison
 from grokscope.analysis.ledger import Ledger
 from grokscope.analysis.plan import UNFIT, Place, Plan, PlannedCell, make_plan, resolve_parameters
 from grokscope.analysis.results import Provenance, Results, assemble
+from grokscope.discovery import left_out, load_plugins
 from grokscope.errors import GrokscopeError, SettingError
-from grokscope.plugins import Plugins, left_out, load_plugins
+from grokscope.registry import Plugins
 from grokscope.run import Cell, CellKey, Run
 from grokscope.run.code import Trusted
 

@@ -16,7 +16,7 @@ from grokscope.cli.trusting import given
 
 if TYPE_CHECKING:
     from grokscope.analysis import Comparison, Results
-    from grokscope.plugins import Plugins
+    from grokscope.registry import Plugins
 
 MOST_WORKERS = 8  # each holds its own torch
 
@@ -86,7 +86,7 @@ def measured(
     paths = list(paths)
     with stdout_to_stderr(), cells_progress(quiet) as progress, on_signal(interrupted):
         from grokscope.analysis import analyze_many
-        from grokscope.plugins import load_plugins
+        from grokscope.discovery import load_plugins
 
         plugins = plugins or load_plugins()
         say_slow(plugins, quiet)

@@ -15,8 +15,8 @@ from grokscope.analysis.comparison import run_labels, settings_as_text
 from grokscope.analysis.plan import select_steps
 from grokscope.analysis.results import split_name
 from grokscope.declare import canonical_json
+from grokscope.discovery import load_plugins
 from grokscope.measure import Column
-from grokscope.plugins import load_plugins
 from grokscope.run import Run
 from grokscope.run.config import TABLES
 from grokscope.run.tidy import Value, stored_values

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grokscope.analysis import Comparison, Results
+from grokscope.discovery import load_plugins
 from grokscope.errors import described
 from grokscope.hypothesis import GROKKING, GROUPS, RUNS, Hypothesis
-from grokscope.plugins import load_plugins
 from grokscope.statistics.grid import Reading, levelled
 from grokscope.statistics.over_runs import holm, interval
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from grokscope.analysis import Comparison, Results
 from grokscope.analysis.results import split_name
 from grokscope.errors import UnknownName, UsageError
-from grokscope.plugins import Plugins
+from grokscope.registry import Plugins
 from grokscope.report.tables import number_columns, shown_columns
 from grokscope.run.curves import METRICS
 
