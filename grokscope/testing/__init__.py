@@ -1,4 +1,4 @@
-"""What a plugin's tests need: small real networks to measure, and what measures and hypotheses must keep to."""
+"""What a plugin's tests need: small real networks, and what measures and hypotheses must keep to."""
 
 from grokscope.testing.contract import check_measure
 from grokscope.testing.examples import example_pair, example_probe, example_task, probe_of
