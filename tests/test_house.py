@@ -39,6 +39,7 @@ FLOORS = [
     ["export"],
     ["reproduce"],
     ["cli"],
+    ["reference"],
 ]
 # The core's own plugin is loaded by name, as everyone's; nothing imports it.
 ABOVE_ALL = ["builtin", "__main__"]
