@@ -17,7 +17,7 @@ PACKAGE = ROOT / "grokscope"
 PLUGINS = ROOT / "plugins"
 
 FLOORS = [
-    ["errors", "surroundings"],
+    ["errors", "surroundings", "sections"],
     ["declare"],
     ["measure", "hypothesis"],
     ["hookspecs"],
@@ -27,7 +27,8 @@ FLOORS = [
     ["tasks"],
     ["models"],
     ["probe"],
-    ["plugins"],
+    ["registry"],
+    ["discovery"],
     ["training"],
     ["importing"],
     ["analysis.plan"],

@@ -11,8 +11,9 @@ from typing import Any
 from grokscope.analysis.assemble import assemble
 from grokscope.analysis.ledger import Ledger
 from grokscope.analysis.plan import UNFIT, Place, Plan, PlannedCell, make_plan, resolve_parameters
+from grokscope.discovery import left_out, load_plugins
 from grokscope.errors import GrokscopeError, SettingError
-from grokscope.plugins import Plugins, left_out, load_plugins
+from grokscope.registry import Plugins
 from grokscope.results import Comparison, Results
 from grokscope.run import Cell, CellKey, Run
 from grokscope.run.code import Trusted

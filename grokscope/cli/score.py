@@ -88,7 +88,7 @@ def score(
     confounded: its correlation with test accuracy is strong, and gone when the control's ranks are taken out.
     undecided: none of these; fewer than five runs that grok decide nothing.
     """
-    from grokscope.plugins import load_plugins
+    from grokscope.discovery import load_plugins
     from grokscope.statistics.score import score as scored
 
     plugins = load_plugins()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.plan import select_steps
 from grokscope.declare import canonical_json
+from grokscope.discovery import load_plugins
 from grokscope.measure import Column
-from grokscope.plugins import load_plugins
 from grokscope.results import ColumnName, Comparison, Results
 from grokscope.results.comparison import run_labels, settings_as_text
 from grokscope.run import Run

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from grokscope.measure import Measure
-from grokscope.plugins import Plugin, Plugins, Registered
+from grokscope.registry import Plugin, Plugins, Registered
+from grokscope.report.prose import prose
 from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.results import ColumnName, Results
 from grokscope.results.columns import shown_columns, told_columns
@@ -267,7 +268,7 @@ def measure_page(registered: Registered) -> RenderableType:
     parts: list[RenderableType] = [
         text(registered.title, "bold"),
         Text(),
-        *_prose(measure.help),
+        *prose(measure.help),
         facts,
         Text(),
         _columns_table(measure),
@@ -280,32 +281,6 @@ def measure_page(registered: Registered) -> RenderableType:
             arrays.add_row(text(name), text(what))
         parts += [Text(), arrays]
     return Group(*parts)
-
-
-LABELS = ("Source", "Cost", "Traps", "Not applicable", "Raises", "Shapes")
-
-
-def _prose(help: str) -> Iterable[RenderableType]:
-    """Yield a docstring's paragraphs, filled anew to the width; lines that are set in stay as they are."""
-    paragraph: list[str] = []
-    for line in [*help.splitlines(), ""]:
-        begins = line.startswith(LABELS)
-        if (not line.strip() or line.startswith(" ") or begins) and paragraph:
-            yield _paragraph(" ".join(paragraph))
-            paragraph = []
-        if line.startswith(" "):
-            yield Padding(text(line), (0, 0, 0, 2))
-        elif line.strip():
-            paragraph.append(line)
-        elif not begins:
-            yield Text()
-
-
-def _paragraph(words: str) -> RenderableType:
-    content = text(words)
-    label = next((label for label in LABELS if words.startswith(label)), "")
-    content.stylize("bold", 0, len(label))
-    return Padding(content, (0, 0, 0, 2))
 
 
 def _measure_facts(registered: Registered) -> Iterable[tuple[str, str]]:

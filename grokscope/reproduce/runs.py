@@ -10,7 +10,7 @@ from typing import Any
 
 from grokscope.analysis import analyze_many
 from grokscope.errors import DataError, SettingError
-from grokscope.plugins import Plugins
+from grokscope.registry import Plugins
 from grokscope.reproduce.courses import peak, reread
 from grokscope.reproduce.figure import Figure, Group, Subnetwork, Trained
 from grokscope.results import Comparison, Results

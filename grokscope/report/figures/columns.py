@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from grokscope.errors import UnknownName
-from grokscope.plugins import Plugins
+from grokscope.registry import Plugins
 from grokscope.results.columns import LOSS, is_glob, single
 from grokscope.results.names import ColumnName
 from grokscope.run.curves import METRICS

@@ -406,14 +406,3 @@ def test_grey_print_tells_neighbouring_lines_apart():
         assert min(np.diff(light)) > 0.08
     for looks in (of_lines(5, ordered=False), of_groups(list("abcdef"))):
         assert len({(str(look.dashes), look.marker) for look in looks}) == len(looks)
-
-
-def test_doctests():
-    import doctest
-
-    from grokscope.report.figures import courses, drawing, style
-
-    for module in (courses, drawing, style):
-        found = doctest.testmod(module)
-        assert found.attempted
-        assert not found.failed
