@@ -22,6 +22,7 @@ FLOORS = [
     ["measure", "hypothesis"],
     ["hookspecs"],
     ["run"],
+    ["results"],
     ["objective", "device", "streams"],
     ["tasks"],
     ["models"],
