@@ -22,6 +22,7 @@ FLOORS = [
     ["measure", "hypothesis"],
     ["hookspecs"],
     ["run"],
+    ["results"],
     ["objective", "device", "streams"],
     ["tasks"],
     ["models"],
@@ -39,6 +40,7 @@ FLOORS = [
     ["export"],
     ["reproduce"],
     ["cli"],
+    ["reference"],
 ]
 # The core's own plugin is loaded by name, as everyone's; nothing imports it.
 ABOVE_ALL = ["builtin", "__main__"]

@@ -26,7 +26,7 @@ from grokscope.cli.trusting import names_code
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
-    from grokscope.analysis import Comparison
+    from grokscope.results import Comparison
 
 
 class Scale(StrEnum):

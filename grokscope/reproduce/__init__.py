@@ -21,8 +21,8 @@ from grokscope.reproduce.figure import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from grokscope.analysis import Comparison
     from grokscope.registry import Plugins
+    from grokscope.results import Comparison
 
 __all__ = [
     "HELD",
