@@ -13,7 +13,7 @@ from grokscope.cli.terminal import data_width, deliver, print_data, print_json
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from grokscope.analysis import Comparison, Results
+    from grokscope.results import Comparison, Results
 
 
 @shared
@@ -52,7 +52,7 @@ def _print(
 
 
 def _table(found: Results | Comparison, per_layer: bool) -> RenderableType:
-    from grokscope.analysis import Comparison
+    from grokscope.results import Comparison
 
     if isinstance(found, Comparison):
         from grokscope.report.runs import comparison_table

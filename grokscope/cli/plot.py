@@ -14,7 +14,7 @@ from grokscope.cli.terminal import print_data, say
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
-    from grokscope.analysis import Comparison
+    from grokscope.results import Comparison
 
 
 class Scale(StrEnum):
@@ -72,7 +72,7 @@ def plot(
     kind = format_of(file) if file is not None else ""
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
     pair = _pair(pareto)
-    from grokscope.plugins import load_plugins
+    from grokscope.discovery import load_plugins
     from grokscope.report.figures.columns import measures_of
 
     plugins = load_plugins()
