@@ -155,10 +155,12 @@ def _opened(paths: Iterable[Path]) -> tuple[list[Run], list[GrokscopeError]]:
 
 
 def _write(collected: Collected, out: str | None, tensorboard: Path | None, wide: bool, curve: bool) -> None:
-    from grokscope.export import csv_table, long_table, wide_table, write_events, write_table
+    from grokscope.export import long_table, wide_table, write_events, write_table
+    from grokscope.report.text import csv_of
 
     if out == "-":
-        print_data(csv_table(wide_table(collected, curve) if wide else long_table(collected, curve)))
+        table = wide_table(collected, curve) if wide else long_table(collected, curve)
+        print_data(csv_of(table.columns))
     elif out is not None:
         write_table(collected, out, wide=wide, curve=curve)
     if tensorboard is not None:
