@@ -56,9 +56,8 @@ def table_kind(path: str | Path) -> str:
     """
     kind = Path(path).suffix.lower().removeprefix(".") or ("csv" if is_stream(path) else "")
     if kind not in FORMATS:
-        raise UsageError(
-            f"a table's file must end in {', '.join('.' + each for each in FORMATS)}, got {path}"
-        )
+        endings = ", ".join(f".{each}" for each in FORMATS)
+        raise UsageError(f"a table's file must end in {endings}, got {path}")
     if kind == "parquet":
         _pyarrow()
     return kind
