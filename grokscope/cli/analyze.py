@@ -41,10 +41,11 @@ def analyze(
 def _print(
     found: Results | Comparison, csv_file: str | None, json: bool, long: bool, per_layer: bool
 ) -> None:
-    from grokscope.export import as_dict, csv_text
+    from grokscope.export import as_dict, measured_columns
+    from grokscope.report.text import csv_of
 
     if csv_file is not None:
-        deliver(csv_text(found, long), csv_file)
+        deliver(csv_of(measured_columns(found, long)), csv_file)
     if json:
         print_json(list(found.long()) if long else as_dict(found))
     elif csv_file != "-":

@@ -113,10 +113,12 @@ def _opened(paths: Iterable[Path], results: Path | None) -> tuple[list[Run], lis
 
 
 def _write(collected: Collected, file: str | None, tensorboard: Path | None, wide: bool, curve: bool) -> None:
-    from grokscope.export import csv_table, long_table, wide_table, write_events, write_table
+    from grokscope.export import long_table, wide_table, write_events, write_table
+    from grokscope.report.text import csv_of
 
     if file == "-":
-        print_data(csv_table(wide_table(collected, curve) if wide else long_table(collected, curve)))
+        table = wide_table(collected, curve) if wide else long_table(collected, curve)
+        print_data(csv_of(table.columns))
     elif file is not None:
         write_table(collected, file, wide=wide, curve=curve)
     if tensorboard is not None:
