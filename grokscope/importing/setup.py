@@ -8,15 +8,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory, factory_at, plain, recorded, resolve
-<<<<<<< HEAD
-from grokscope.errors import PluginError, SettingError
-from grokscope.training.config import known, placed
-from grokscope.training.settings import TRAINING
-=======
 from grokscope.errors import SettingError
 from grokscope.models.making import make_network_apart, make_task
-from grokscope.training.config import TRAINING, known, placed
->>>>>>> main
+from grokscope.training.config import known, placed
+from grokscope.training.settings import TRAINING
 
 if TYPE_CHECKING:
     from grokscope.models.network import Network
