@@ -98,7 +98,7 @@ def choose(
     if complaints[best][0]:
         raise UsageError(
             f"{where} does not fit the network (map {tables[best].layout}): {complaints[best][1]}; change "
-            "the network's settings with --set, or rename with --rename OLD=NEW (OLD= leaves a tensor out)"
+            "the network's settings with `settings`, or names with `rename` (OLD= leaves a tensor out)"
         )
     return tables[best]
 
@@ -139,5 +139,5 @@ def complaint(state: Mapping[str, Tensor], rules: Sequence[Rule], network: Netwo
 
 
 def written(rule: Rule) -> str:
-    """Return the rule as `--rename` takes it."""
+    """Return the rule as `rename` takes it."""
     return f"{rule.old}={rule.new}{''.join(rule.steps)}"
