@@ -31,7 +31,7 @@ from grokscope.measure import Column, Measure, measure
 
 if TYPE_CHECKING:
     from grokscope import figure, objective
-    from grokscope.analysis import Comparison, Results, analyze, analyze_many
+    from grokscope.analysis import analyze, analyze_many
     from grokscope.analysis.verifying import verify
     from grokscope.discovery import load_plugins
     from grokscope.export import write_events, write_table
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from grokscope.registry import Plugins
     from grokscope.report.figures import plot
     from grokscope.report.page import write_report
+    from grokscope.results import Comparison, Results
     from grokscope.run import Run
     from grokscope.run.verify import Finding
     from grokscope.statistics import courses
@@ -113,14 +114,14 @@ __all__ = [
 
 _LAZY = {
     "Chain": "grokscope.models.chain",
-    "Comparison": "grokscope.analysis",
+    "Comparison": "grokscope.results",
     "Finding": "grokscope.run.verify",
     "Network": "grokscope.models.network",
     "Phases": "grokscope.statistics.phases",
     "Plugins": "grokscope.registry",
     "Prediction": "grokscope.statistics.predict",
     "Probe": "grokscope.probe",
-    "Results": "grokscope.analysis",
+    "Results": "grokscope.results",
     "Run": "grokscope.run",
     "Scores": "grokscope.statistics.score",
     "Sweep": "grokscope.training.sweep",

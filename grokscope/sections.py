@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 OPENING = "What it is"  # what stands before the first title: the summary and the formula
 TITLES = ("Shapes and units", "How it is computed", "Cost", "Traps", "Source")
+LISTS = ("Args", "Attributes", "Raises")  # their lines are entries, `name: what it is`
 _TITLE = re.compile(r"^([^\s-].*):\n(?=[ ]+\S)", flags=re.MULTILINE)
 
 
@@ -32,13 +33,13 @@ def read_sections(docstring: str) -> list[Section]:
     """
     opening, *rest = _TITLE.split(docstring)
     titled = [(OPENING, opening), *zip(rest[::2], rest[1::2], strict=True)]
-    return [Section(title, tuple(_blocks(textwrap.dedent(body)))) for title, body in titled]
+    return [Section(title, tuple(_blocks(textwrap.dedent(body), title in LISTS))) for title, body in titled]
 
 
-def _blocks(body: str) -> Iterator[str]:
+def _blocks(body: str, entries: bool) -> Iterator[str]:
     for block in re.split(r"\n\s*\n", body.strip("\n")):
-        if block.startswith(" "):
+        if block.startswith((" ", ">>>")):
             yield block
             continue
-        for item in re.split(r"\n(?=- )", block):
-            yield " ".join(item.split())
+        for item in re.split(r"\n(?=\S)" if entries else r"\n(?=- )", block):
+            yield "- " * entries + " ".join(item.split())

@@ -14,9 +14,9 @@ from grokscope.statistics.judging import Decision, decide_all
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from grokscope.analysis import Comparison
     from grokscope.registry import Plugins
     from grokscope.reproduce.checking import Part
+    from grokscope.results import Comparison
 
 
 def find_figure(name: str, figures: Mapping[str, Figure]) -> Figure:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from grokscope.analysis import Comparison
 from grokscope.errors import described
 from grokscope.figure import Asked, Figure
+from grokscope.results import Comparison
 from grokscope.statistics.judging import Answer, Decision, ask, decide, side_by_side, with_thresholds
 
 

@@ -17,7 +17,7 @@ from grokscope.statistics.correlation import spearman
 if TYPE_CHECKING:
     import numpy as np
 
-    from grokscope.analysis import Results
+    from grokscope.results import Results
 
 __all__ = [
     "accuracy_at",

@@ -9,8 +9,8 @@ from enum import StrEnum
 from itertools import product
 from typing import Any
 
-from grokscope.analysis import Results
 from grokscope.hypothesis import Hypothesis
+from grokscope.results import Results
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 
 MOST, FEW = 0.8, 0.2  # shares of the runs: from MOST on a claim held, up to FEW it did not hold

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from grokscope.analysis import Comparison, Results
 from grokscope.discovery import load_plugins
 from grokscope.errors import described
 from grokscope.hypothesis import GROKKING, GROUPS, PAIRS, Hypothesis
+from grokscope.results import Comparison, Results
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.statistics import judging
 from grokscope.statistics.grid import Reading, levelled

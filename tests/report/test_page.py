@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import grokscope
-from grokscope.analysis import Comparison
 from grokscope.errors import MeasureError, StorageError, UnknownName, UsageError
 from grokscope.measure import Column
 from grokscope.report.page import document, judging, packing, page, write_report
+from grokscope.results import Comparison
 from grokscope.run import Run
 
 VENDOR = Path(document.__file__).parent / "vendor"

@@ -7,12 +7,12 @@ import pytest
 
 from grokscope import Comparison, Results, load_plugins
 from grokscope.analysis.plan import select_steps
-from grokscope.analysis.results import split_name
 from grokscope.errors import UnknownName
 from grokscope.figure import Subnetwork, Trained
 from grokscope.measure import Column
 from grokscope.reproduce import find_figure
 from grokscope.reproduce.checking import Part, check
+from grokscope.results import ColumnName
 from grokscope.run.curves import METRICS
 from grokscope.statistics import courses
 from grokscope.statistics.judging import Decision, decide_all, with_thresholds
@@ -56,7 +56,7 @@ def run(test=None, *, train=None, seed=0, **columns):
     found = Results(
         run=f"run-s{seed}",
         columns={"step": GRID.tolist(), **{name: values.tolist() for name, values in named.items()}},
-        declared={name: Column(split_name(name)[1], "synthetic") for name in named},
+        declared={name: Column(ColumnName.read(name).column, "synthetic") for name in named},
         curve=curve,
         config={"recipe": "synthetic", "task": {}, "model": {}, "training": {"seed": seed}},
     )

@@ -377,7 +377,7 @@ def test_no_pyplot_and_no_matplotlib_before_a_figure_is_drawn():
         "import sys, numpy as np\n"
         "import grokscope.report.figures as figures\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "from grokscope.analysis import Results\n"
+        "from grokscope.results import Results\n"
         "curve = {k: np.arange(3.0) for k in "
         "('step', 'train_loss', 'test_loss', 'train_accuracy', 'test_accuracy')}\n"
         "run = Results('r', {'step': [0, 1, 2]}, {}, curve=curve)\n"
