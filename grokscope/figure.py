@@ -13,6 +13,8 @@ from typing import Any
 from grokscope.errors import PluginError
 from grokscope.hypothesis import PAIRS, RUNS, Hypothesis
 
+__all__ = ["Asked", "Figure", "Group", "Panel", "Paper", "Reading", "Subnetwork", "Trained", "asked"]
+
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 
 
