@@ -100,7 +100,7 @@ BROKEN = {
     ),
     "no hook": (
         "x = 1",
-        "it registers nothing; it must have a function grokscope_hypotheses or grokscope_measures",
+        "it registers nothing; it must have a function grokscope_figures or grokscope_hypotheses",
     ),
     "misspelt hook": (
         hook("return []", name="grokscope_mesures"),
