@@ -112,7 +112,7 @@ BROKEN = {
     ),
     "marked function of another name": (
         hook("return []", name="register"),
-        "there is no hook 'register': hooks are grokscope_hypotheses, grokscope_measures",
+        "there is no hook 'register': hooks are grokscope_figures, grokscope_hypotheses",
     ),
     "misspelt specname": (
         hook("return []", name="bring", options="(specname='grokscope_task')"),
