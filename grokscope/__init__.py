@@ -31,16 +31,18 @@ from grokscope.measure import Column, Measure, measure
 
 if TYPE_CHECKING:
     from grokscope import objective
-    from grokscope.analysis import Comparison, Results, analyze, analyze_many
+    from grokscope.analysis import analyze, analyze_many
     from grokscope.analysis.verifying import verify
+    from grokscope.discovery import load_plugins
     from grokscope.export import write_events, write_table
     from grokscope.importing import import_checkpoints
     from grokscope.models.chain import Chain, relu_chain
     from grokscope.models.network import Network
-    from grokscope.plugins import Plugins, load_plugins
     from grokscope.probe import Probe
+    from grokscope.registry import Plugins
     from grokscope.report.figures import plot
     from grokscope.report.page import write_report
+    from grokscope.results import Comparison, Results
     from grokscope.run import Run
     from grokscope.run.verify import Finding
     from grokscope.statistics.phases import Phases, phases
@@ -109,14 +111,14 @@ __all__ = [
 
 _LAZY = {
     "Chain": "grokscope.models.chain",
-    "Comparison": "grokscope.analysis",
+    "Comparison": "grokscope.results",
     "Finding": "grokscope.run.verify",
     "Network": "grokscope.models.network",
     "Phases": "grokscope.statistics.phases",
-    "Plugins": "grokscope.plugins",
+    "Plugins": "grokscope.registry",
     "Prediction": "grokscope.statistics.predict",
     "Probe": "grokscope.probe",
-    "Results": "grokscope.analysis",
+    "Results": "grokscope.results",
     "Run": "grokscope.run",
     "Scores": "grokscope.statistics.score",
     "Sweep": "grokscope.training.sweep",
@@ -125,7 +127,7 @@ _LAZY = {
     "analyze": "grokscope.analysis",
     "analyze_many": "grokscope.analysis",
     "import_checkpoints": "grokscope.importing",
-    "load_plugins": "grokscope.plugins",
+    "load_plugins": "grokscope.discovery",
     "objective": "grokscope.objective",
     "phases": "grokscope.statistics.phases",
     "plot": "grokscope.report.figures",

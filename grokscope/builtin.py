@@ -33,12 +33,26 @@ _MISSING = "when a logit is not finite"
 def fit(probe: Probe) -> dict[str, float]:
     """Loss and accuracy on the training and the test split, recomputed from the checkpoint.
 
-    The loss is the one that the run was trained with: the mean cross-entropy in nats, or the squared error
-    on one-hot labels, mean over examples and outputs. Accuracy is the share of examples whose largest logit
-    is at their label; a single logit z stands for the two classes (0, z).
+    The loss is the one that the run was trained with: the mean cross-entropy, or the squared error on one-hot
+    labels, mean over examples and outputs. Accuracy is the share of examples whose largest logit is at their
+    label; a single logit z stands for the two classes (0, z).
 
-    Forward passes in float32, sums in float64. Cost: one pass over each split, shared with every other
-    measure. Where a logit is NaN or infinite there is no largest one to trust: loss and accuracy are NaN.
+    Shapes and units:
+        Logits (n, K) of each split. Cross-entropy is in nats, the squared error in squared logits, accuracies
+        are shares.
+
+    How it is computed:
+        Forward passes in float32, sums in float64.
+
+    Cost:
+        One pass over each split, shared with every other measure.
+
+    Traps:
+        Where a logit is NaN or infinite there is no largest one to trust: loss and accuracy are NaN.
+
+    Source:
+        Power et al. 2022, "Grokking: generalization beyond overfitting on small algorithmic datasets", arXiv
+        2201.02177, figure 1, which shows both accuracies over the steps.
     """
     values = {}
     for split in ("train", "test"):

@@ -99,7 +99,7 @@ def _against(group: str, need: Any) -> Check:
 
 
 def _plugins() -> Iterator[Check]:
-    from grokscope.plugins import load_plugins
+    from grokscope.discovery import load_plugins
 
     for plugin in load_plugins().plugins:
         origin = f"{plugin.distribution} {plugin.version}".strip()

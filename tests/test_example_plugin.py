@@ -37,7 +37,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_it_is_found_with_its_family_distribution_and_version(python: str, tmp_path: Path) -> None:
     code = (
-        "from grokscope.plugins import load_plugins; (found,) = load_plugins().select(['kurtosis']); "
+        "from grokscope.discovery import load_plugins; (found,) = load_plugins().select(['kurtosis']); "
         "print(found.id, found.distribution, found.version)"
     )
     assert run(python, "-c", code, cwd=tmp_path).split() == [

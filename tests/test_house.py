@@ -17,16 +17,18 @@ PACKAGE = ROOT / "grokscope"
 PLUGINS = ROOT / "plugins"
 
 FLOORS = [
-    ["errors", "surroundings"],
+    ["errors", "surroundings", "sections"],
     ["declare"],
     ["measure", "hypothesis"],
     ["hookspecs"],
     ["run"],
+    ["results"],
     ["objective", "device", "streams"],
     ["tasks"],
     ["models"],
     ["probe"],
-    ["plugins"],
+    ["registry"],
+    ["discovery"],
     ["training"],
     ["importing"],
     ["analysis.plan"],
@@ -38,6 +40,7 @@ FLOORS = [
     ["export"],
     ["reproduce"],
     ["cli"],
+    ["reference"],
 ]
 # The core's own plugin is loaded by name, as everyone's; nothing imports it.
 ABOVE_ALL = ["builtin", "__main__"]

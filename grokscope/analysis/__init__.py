@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grokscope.analysis.comparison import Comparison
+from grokscope.analysis.assemble import assemble
 from grokscope.analysis.ledger import Ledger
 from grokscope.analysis.plan import UNFIT, Place, Plan, PlannedCell, make_plan, resolve_parameters
-from grokscope.analysis.results import Provenance, Results, assemble
+from grokscope.discovery import left_out, load_plugins
 from grokscope.errors import GrokscopeError, SettingError
-from grokscope.plugins import Plugins, left_out, load_plugins
+from grokscope.registry import Plugins
+from grokscope.results import Comparison, Results
 from grokscope.run import Cell, CellKey, Run
 from grokscope.run.code import Trusted
 
-__all__ = ["Comparison", "Provenance", "Results", "analyze", "analyze_many"]
+__all__ = ["analyze", "analyze_many"]
 
 CHECKPOINTS_PER_WORKER = 4  # starting a process costs more than computing fewer
 Progress = Callable[[int, int, str, int], None]

@@ -6,33 +6,13 @@ Imports no torch: the process that asks for results need not be the one that com
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from grokscope.analysis.plan import PlannedCell
 from grokscope.errors import GrokscopeError, StorageError
+from grokscope.results import Failure
 from grokscope.run import Cell, Run
 
 SECONDS_BETWEEN_SEGMENTS = 2.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A cell that could not be computed; `detail` is the traceback of a plugin's own error.
-
-    `tried` is False where nothing was tried, since the measure had ended its process too often.
-    """
-
-    plugin: str
-    distribution: str
-    measure: str
-    step: int
-    message: str
-    detail: str = ""
-    tried: bool = True
-
-    def __str__(self) -> str:
-        origin = f"plugin {self.plugin} of {self.distribution}" if self.plugin else "run"
-        return f"{self.measure} at step {self.step} ({origin}): {self.message}"
 
 
 def failure(cell: PlannedCell, message: str, detail: str = "", tried: bool = True) -> Failure:

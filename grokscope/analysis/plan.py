@@ -10,7 +10,7 @@ from typing import Any
 
 from grokscope.declare import canonical_json, resolve
 from grokscope.errors import SettingError, UnknownName, UsageError
-from grokscope.plugins import Plugins, Registered
+from grokscope.registry import Plugins, Registered
 from grokscope.run import Cell, CellKey, CheckpointInfo, Run
 from grokscope.run.code import NOTHING, Trusted
 

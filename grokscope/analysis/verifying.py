@@ -13,7 +13,7 @@ from grokscope.run.verify import Finding, verify_run
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from grokscope.plugins import Plugins
+    from grokscope.registry import Plugins
 
 
 def verify(
@@ -51,7 +51,7 @@ def _network(
 ) -> Mapping[str, Tensor] | None:
     """The state dict of the run's network; None where it cannot be made, or the run cannot be opened."""
     from grokscope.analysis.engine import Bench
-    from grokscope.plugins import load_plugins
+    from grokscope.discovery import load_plugins
 
     try:
         run = Run.open(path, path / "results")  # nothing is written into it

@@ -16,8 +16,9 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.plan import Place, PlannedCell
+from grokscope.discovery import load_plugins
 from grokscope.errors import DataError, GrokscopeError, PluginError, RunError, SettingError, told
-from grokscope.plugins import Registered, load_plugins
+from grokscope.registry import Registered
 from grokscope.run import CellKey, Run
 from grokscope.streams import guarded_streams
 from grokscope.surroundings import SIGNALS

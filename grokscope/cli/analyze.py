@@ -27,7 +27,7 @@ from grokscope.cli.trusting import names_code
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from grokscope.analysis import Comparison, Results
+    from grokscope.results import Comparison, Results
 
 
 @names_code
@@ -90,7 +90,7 @@ def _print(
 
 
 def _table(found: Results | Comparison, per_layer: bool) -> RenderableType:
-    from grokscope.analysis import Comparison
+    from grokscope.results import Comparison
 
     if isinstance(found, Comparison):
         from grokscope.report.runs import comparison_table

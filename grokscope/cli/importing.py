@@ -85,8 +85,8 @@ def import_(
 
 
 def _import(out: Path, given: dict[str, Any], quiet: bool) -> Run:
+    from grokscope.discovery import load_plugins
     from grokscope.importing import import_checkpoints
-    from grokscope.plugins import load_plugins
 
     plugins = load_plugins()
     say_slow(plugins, quiet)

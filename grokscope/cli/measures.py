@@ -16,7 +16,7 @@ def measures(
 ) -> None:
     """List the measures, or show NAME in full: formula, source, parameters, columns."""
     with stdout_to_stderr():
-        from grokscope.plugins import load_plugins
+        from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
     from rich.console import Group

@@ -15,8 +15,8 @@ from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, st
 from grokscope.cli.trusting import given
 
 if TYPE_CHECKING:
-    from grokscope.analysis import Comparison, Results
-    from grokscope.plugins import Plugins
+    from grokscope.registry import Plugins
+    from grokscope.results import Comparison, Results
 
 MOST_WORKERS = 8  # each holds its own torch
 
@@ -86,7 +86,7 @@ def measured(
     paths = list(paths)
     with stdout_to_stderr(), cells_progress(quiet) as progress, on_signal(interrupted):
         from grokscope.analysis import analyze_many
-        from grokscope.plugins import load_plugins
+        from grokscope.discovery import load_plugins
 
         plugins = plugins or load_plugins()
         say_slow(plugins, quiet)
@@ -127,9 +127,10 @@ def titles(plugins: Plugins, names: str | None) -> list[str]:
 
 def with_measure_of(column: str, asked: Sequence[str]) -> list[str]:
     """Return the measures asked for, and that of `column`."""
-    from grokscope.analysis.results import split_name
 
-    return list(dict.fromkeys([*asked, split_name(column)[0]]))
+    from grokscope.results import ColumnName
+
+    return list(dict.fromkeys([*asked, ColumnName.read(column).measure]))
 
 
 def end(found: Comparison) -> None:

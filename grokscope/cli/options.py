@@ -49,7 +49,8 @@ def _left_out(names: Iterable[str]) -> Iterator[None]:
     if not names:
         yield
         return
-    from grokscope.plugins import LEFT_OUT, left_out, plugin_names
+    from grokscope.discovery import left_out, plugin_names
+    from grokscope.registry import LEFT_OUT
 
     known = plugin_names()
     for name in names:

@@ -39,13 +39,13 @@ def phases(
 
     What is not measured yet is measured and stored.
     """
-    from grokscope.analysis.results import split_name
+    from grokscope.results import ColumnName
     from grokscope.statistics.phases import phases as found_in
 
     found = measured(
         runs,
         quiet=quiet,
-        measures=list(dict.fromkeys(split_name(name)[0] for name in (synergy, redundancy))),
+        measures=list(dict.fromkeys(ColumnName.read(name).measure for name in (synergy, redundancy))),
         steps=steps,
         settings=settings,
         device=device,

@@ -26,7 +26,7 @@ from grokscope.cli.trusting import names_code
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
-    from grokscope.analysis import Comparison
+    from grokscope.results import Comparison
 
 
 class Scale(StrEnum):
@@ -92,7 +92,7 @@ def plot(
     kind = format_of(file) if file is not None else ""
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
     pair = _pair(pareto)
-    from grokscope.plugins import load_plugins
+    from grokscope.discovery import load_plugins
     from grokscope.report.figures.columns import measures_of
 
     plugins = load_plugins()

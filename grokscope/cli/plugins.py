@@ -11,7 +11,8 @@ from grokscope.cli.terminal import print_data, say, stdout_to_stderr
 def plugins() -> None:
     """List the plugins: where each comes from and what it brings, or why it is broken."""
     with stdout_to_stderr():
-        from grokscope.plugins import LEFT_OUT, load_plugins
+        from grokscope.discovery import load_plugins
+        from grokscope.registry import LEFT_OUT
 
         loaded = load_plugins()
     from grokscope.report.tables import plugins_table

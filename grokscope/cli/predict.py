@@ -77,7 +77,7 @@ def predict(
     Then the papers' own hypotheses, each with a verdict. It wants many runs, some of which do not grok.
     """
     with stdout_to_stderr():
-        from grokscope.plugins import load_plugins
+        from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
     if list_:

@@ -29,6 +29,7 @@ def recipes(
             text(recipe.summary),
             text(f"source: {recipe.source}", "dim"),
             text(f"must show: {recipe.must_show}", "dim"),
+            text(f"seen: {recipe.seen}", "dim"),
             Text(),
         )
         table.add_row(text(recipe.name, "bold"), text(recipe.task), story)

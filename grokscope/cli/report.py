@@ -56,7 +56,7 @@ def report(
 
     It shows the runs, their curves, scores, phases and settings, and where every number comes from.
     """
-    from grokscope.plugins import load_plugins
+    from grokscope.discovery import load_plugins
     from grokscope.report.page import checked_path, write_report
     from grokscope.statistics.score import CONTROL
 

@@ -28,7 +28,7 @@ from grokscope.cli.terminal import data_width, deliver, print_data, print_json
 from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
-    from grokscope.analysis import Comparison
+    from grokscope.results import Comparison
     from grokscope.statistics.score import Scores
 
 
@@ -88,7 +88,7 @@ def score(
     confounded: its correlation with test accuracy is strong, and gone when the control's ranks are taken out.
     undecided: none of these; fewer than five runs that grok decide nothing.
     """
-    from grokscope.plugins import load_plugins
+    from grokscope.discovery import load_plugins
     from grokscope.statistics.score import score as scored
 
     plugins = load_plugins()
@@ -123,11 +123,10 @@ def score(
 
 def _columns(found: Comparison, asked: Sequence[str], control: str, per_layer: bool) -> list[str]:
     """The columns of the measures asked for, and the control."""
-    from grokscope.analysis.results import split_name
-    from grokscope.statistics.score import default_columns
+    from grokscope.results.columns import shown_columns
 
-    names = [name for name in default_columns(found, per_layer) if split_name(name)[0] in asked]
-    return names if control in names else [*names, control]
+    names = [name for name in shown_columns(found, per_layer) if name.measure in asked]
+    return [*names] if control in names else [*names, control]
 
 
 def _print(scores: Scores, found: Comparison, csv_file: str | None, summary: bool, json: bool) -> None:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.analysis import Comparison, Results
-from grokscope.analysis.comparison import run_labels, settings_as_text
 from grokscope.analysis.plan import select_steps
-from grokscope.analysis.results import split_name
 from grokscope.declare import canonical_json
+from grokscope.discovery import load_plugins
 from grokscope.measure import Column
-from grokscope.plugins import load_plugins
+from grokscope.results import ColumnName, Comparison, Results
+from grokscope.results.comparison import run_labels, settings_as_text
 from grokscope.run import Run
 from grokscope.run.config import TABLES
 from grokscope.run.tidy import Value, stored_values
@@ -147,7 +146,7 @@ def _of_comparison(found: Comparison, steps: str) -> Collected:
             )
         )
         for title, from_ in results.provenance.items():
-            declared = [c for name, c in results.declared.items() if split_name(name)[0] == title]
+            declared = [c for name, c in results.declared.items() if ColumnName.read(name).measure == title]
             key = (from_.plugin, _bare(title))
             known = origins[key].columns if key in origins else ()
             origins[key] = Origin(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from grokscope.analysis import Comparison, Results
 from grokscope.report.text import csv_of
+from grokscope.results import Comparison, Results
 
 
 def csv_text(found: Results | Comparison, long: bool = False) -> str:

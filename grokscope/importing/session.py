@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory
 from grokscope.device import threads
+from grokscope.discovery import load_plugins
 from grokscope.errors import DamagedFile, UnknownName, UsageError, described
 from grokscope.importing.maps import Table, choose, complaint, written
 from grokscope.importing.setup import Setup, set_up
 from grokscope.importing.sources import SAFETENSORS, Source, find, read
 from grokscope.importing.steps import StepRule
-from grokscope.plugins import load_plugins
 from grokscope.run import Run
 from grokscope.run.curves import METRICS
 from grokscope.run.imported import Record, contents

@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.analysis.comparison import Comparison
 from grokscope.report.tables import plain_table, text
 from grokscope.report.text import number, printable
+from grokscope.results import Comparison
 from grokscope.statistics.phases import (
     DECOUPLING,
     DELAYED,

@@ -10,10 +10,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.analysis.comparison import Comparison, run_labels, settings_as_text
-from grokscope.analysis.results import Results, split_name
-from grokscope.report.tables import number_columns, plain_table, shown_columns, text
+from grokscope.report.tables import plain_table, text
 from grokscope.report.text import number, percent, printable, shares, sparkline
+from grokscope.results import ColumnName, Comparison, Results
+from grokscope.results.columns import shown_columns, told_columns
+from grokscope.results.comparison import run_labels, settings_as_text
 from grokscope.run import Run
 
 COURSE = 10  # blocks of a sparkline
@@ -50,14 +51,14 @@ def comparison_table(comparison: Comparison, width: int, per_layer: bool = False
     transitions = [(found.memorisation_step, found.grokking_step) for found in comparison.runs.values()]
     settings = _setting_columns(comparison.settings)
     summary = _summary(list(comparison.runs), settings, transitions, width)
-    shown = _shown(comparison, per_layer)
+    shown = shown_columns(comparison, per_layer)
     parts: list[RenderableType] = [summary]
-    for measure in dict.fromkeys(split_name(name)[0] for name in shown):
-        columns = [name for name in shown if split_name(name)[0] == measure]
+    for measure in dict.fromkeys(name.measure for name in shown):
+        columns = [name for name in shown if name.measure == measure]
         parts += [Text(), text(measure, "bold"), *_blocks(comparison, columns, width)]
     if shown:
         parts += [Text(), _legend()]
-    hidden = len(_all_numbers(comparison)) - len(shown)
+    hidden = len(told_columns(comparison)) - len(shown)
     if hidden:
         parts.append(
             Text(f"{hidden} more columns by layer: --per-layer, --csv or --json show them", style="dim")
@@ -145,15 +146,6 @@ def _step(step: int | None, style: str) -> Text:
     return Text("–", style="dim") if step is None else Text(str(step), style=style)
 
 
-def _shown(comparison: Comparison, per_layer: bool) -> list[str]:
-    wanted = {name for results in comparison.runs.values() for name in shown_columns(results, per_layer)}
-    return [name for name in comparison.declared if name in wanted]
-
-
-def _all_numbers(comparison: Comparison) -> set[str]:
-    return {name for results in comparison.runs.values() for name in number_columns(results)}
-
-
 def _notes(comparison: Comparison) -> Iterable[tuple[str, str]]:
     return dict.fromkeys(note for results in comparison.runs.values() for note in results.notes.items())
 
@@ -166,7 +158,7 @@ def _legend() -> Text:
     )
 
 
-def _blocks(comparison: Comparison, columns: Sequence[str], width: int) -> Iterable[Table]:
+def _blocks(comparison: Comparison, columns: Sequence[ColumnName], width: int) -> Iterable[Table]:
     """The columns of one measure, as many side by side as the width allows."""
     names = _identities(comparison, width)
     room = width - _taken(names)
@@ -184,17 +176,18 @@ def _identities(comparison: Comparison, width: int) -> dict[str, list[str]]:
     return {"run": _shortened(map(printable, comparison.runs), max(MOST_SHORTENED, width // 3))}
 
 
-def _split(comparison: Comparison, columns: Sequence[str], room: int) -> tuple[Sequence[str], Sequence[str]]:
+def _split(
+    comparison: Comparison, columns: Sequence[ColumnName], room: int
+) -> tuple[Sequence[ColumnName], Sequence[ColumnName]]:
     count = _fitting([_column_width(comparison, name) + GAP for name in columns], room)
     return columns[:count], columns[count:]
 
 
-def _title(name: str) -> str:
-    _, column, label = split_name(name)
-    return printable(f"{column}:{label}" if label else column)
+def _title(name: ColumnName) -> str:
+    return printable(name.own)
 
 
-def _column_width(comparison: Comparison, name: str) -> int:
+def _column_width(comparison: Comparison, name: ColumnName) -> int:
     return max(len(_title(name)), COURSE + 1 + _value_width(comparison, name))
 
 
@@ -206,7 +199,7 @@ def _last(results: Results, name: str) -> str:
     return number(results.columns[name][-1]) if results.columns.get(name) else "–"
 
 
-def _block(comparison: Comparison, names: Mapping[str, list[str]], columns: Sequence[str]) -> Table:
+def _block(comparison: Comparison, names: Mapping[str, list[str]], columns: Sequence[ColumnName]) -> Table:
     table = plain_table(*names)
     for name in columns:
         table.add_column(Text(_title(name)), no_wrap=True, overflow="ellipsis")

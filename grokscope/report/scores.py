@@ -13,10 +13,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.analysis.comparison import Comparison
-from grokscope.analysis.results import split_name
 from grokscope.report.tables import GROKKED, MARKS, MEMORISED, plain_table, text
 from grokscope.report.text import csv_of, printable
+from grokscope.results import ColumnName, Comparison
 from grokscope.statistics.evidence import EDGE
 from grokscope.statistics.score import Scores
 
@@ -91,7 +90,10 @@ _ONE_RUN: Sequence[_Field] = (
 
 
 def _room_for_names(rows: Sequence[Any], width: int) -> int:
-    names = [*_names([row.column for row in rows]), *(printable(split_name(row.column)[0]) for row in rows)]
+    names = [
+        *_names([row.column for row in rows]),
+        *(printable(row.column.measure) for row in rows),
+    ]
     return min(max(map(len, names), default=0), max(LEAST_NAME, width // 3))
 
 
@@ -113,17 +115,10 @@ def _fitting(rows: Sequence[Any], fields: Sequence[_Field], width: int) -> list[
     return [field for field in fields if field in chosen]
 
 
-def _names(columns: Sequence[str]) -> list[str]:
+def _names(columns: Sequence[ColumnName]) -> list[str]:
     """What the first column shows: `column:label` under its measure's heading; alone, the measure's name."""
-    rows = Counter(split_name(column)[0] for column in columns)
-    names = []
-    for full in columns:
-        measure, column, label = split_name(full)
-        if rows[measure] > 1:
-            names.append(printable(f"  {column}:{label}" if label else f"  {column}"))
-        else:
-            names.append(printable(measure if column == measure and not label else full))
-    return names
+    rows = Counter(column.measure for column in columns)
+    return [printable(f"  {name.own}" if rows[name.measure] > 1 else name.alone) for name in columns]
 
 
 def _table(rows: Sequence[Any], fields: Sequence[_Field], room: int) -> Table:
@@ -133,7 +128,7 @@ def _table(rows: Sequence[Any], fields: Sequence[_Field], room: int) -> Table:
         table.add_column(field.header, justify=field.justify, no_wrap=True)
     heading = ""
     for row, name in zip(rows, _names([row.column for row in rows]), strict=True):
-        measure = split_name(row.column)[0]
+        measure = row.column.measure
         if name.startswith(" ") and measure != heading:
             table.add_row(text(_shortened(measure, room), "bold"))
         heading = measure

@@ -11,10 +11,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.analysis.results import Results, split_name, without_layers
 from grokscope.measure import Measure
-from grokscope.plugins import Plugin, Plugins, Registered
+from grokscope.registry import Plugin, Plugins, Registered
+from grokscope.report.prose import prose
 from grokscope.report.text import number, percent, printable, shares, sparkline
+from grokscope.results import ColumnName, Results
+from grokscope.results.columns import shown_columns, told_columns
 from grokscope.run import Run
 
 MEMORISED, GROKKED = "M", "G"
@@ -57,7 +59,7 @@ def results_table(results: Results, width: int, per_layer: bool = False) -> Rend
         table.add_column(_step_header(results, step, marks), justify="right", no_wrap=True)
     headed = _headed(shown)
     for name in shown:
-        measure = split_name(name)[0]
+        measure = name.measure
         if measure in headed:
             headed.remove(measure)
             table.add_row(text(measure, "bold"))
@@ -65,42 +67,19 @@ def results_table(results: Results, width: int, per_layer: bool = False) -> Rend
         cells = [text(number(values[results.steps.index(step)])) for step in chosen]
         title = text(names[name], "" if names[name].startswith(" ") else "bold")
         table.add_row(title, Text(sparkline(values, trend_width), style="cyan"), *cells)
-    return Group(table, _footer(results, len(number_columns(results)) - len(shown)))
+    return Group(table, _footer(results, len(told_columns(results)) - len(shown)))
 
 
-def _headed(shown: Sequence[str]) -> list[str]:
+def _headed(shown: Sequence[ColumnName]) -> list[str]:
     """The measures that have several rows, and so a heading of their own."""
-    rows = Counter(split_name(name)[0] for name in shown)
+    rows = Counter(name.measure for name in shown)
     return [measure for measure, count in rows.items() if count > 1]
 
 
-def _row_names(shown: Sequence[str]) -> dict[str, str]:
+def _row_names(shown: Sequence[ColumnName]) -> dict[ColumnName, str]:
     """What the first column shows: `column:label` under a measure's heading, else `measure.column`."""
     headed = _headed(shown)
-    names = {}
-    for name in shown:
-        measure, column, label = split_name(name)
-        if measure in headed:
-            names[name] = f"  {column}:{label}" if label else f"  {column}"
-        else:
-            names[name] = measure if column == measure and not label else name
-    return names
-
-
-def shown_columns(results: Results, per_layer: bool) -> list[str]:
-    """The columns of numbers that a table shows: those by layer only where a measure has no total."""
-    numbers = number_columns(results)
-    return numbers if per_layer else without_layers(numbers, results.measured)
-
-
-def number_columns(results: Results) -> list[str]:
-    """The columns that hold numbers, without tallies that have nothing to tell."""
-    return [
-        name
-        for name in results.measured
-        if not results.declared[name].text
-        and not (results.declared[name].tally and not any(value > 0 for value in results.columns[name]))
-    ]
+    return {name: f"  {name.own}" if name.measure in headed else name.alone for name in shown}
 
 
 def _words(results: Results) -> Iterable[tuple[str, str]]:
@@ -128,7 +107,7 @@ def _transitions(results: Results) -> dict[str, int | None]:
     return {MEMORISED: results.memorisation_step, GROKKED: results.grokking_step}
 
 
-def _cell_width(results: Results, shown: Sequence[str]) -> int:
+def _cell_width(results: Results, shown: Sequence[ColumnName]) -> int:
     widest = max(len(number(value)) for name in shown for value in results.columns[name])
     return max(widest, len(str(results.steps[-1])) + 3)
 
@@ -289,7 +268,7 @@ def measure_page(registered: Registered) -> RenderableType:
     parts: list[RenderableType] = [
         text(registered.title, "bold"),
         Text(),
-        *_prose(measure.help),
+        *prose(measure.help),
         facts,
         Text(),
         _columns_table(measure),
@@ -302,32 +281,6 @@ def measure_page(registered: Registered) -> RenderableType:
             arrays.add_row(text(name), text(what))
         parts += [Text(), arrays]
     return Group(*parts)
-
-
-LABELS = ("Source", "Cost", "Traps", "Not applicable", "Raises", "Shapes")
-
-
-def _prose(help: str) -> Iterable[RenderableType]:
-    """Yield a docstring's paragraphs, filled anew to the width; lines that are set in stay as they are."""
-    paragraph: list[str] = []
-    for line in [*help.splitlines(), ""]:
-        begins = line.startswith(LABELS)
-        if (not line.strip() or line.startswith(" ") or begins) and paragraph:
-            yield _paragraph(" ".join(paragraph))
-            paragraph = []
-        if line.startswith(" "):
-            yield Padding(text(line), (0, 0, 0, 2))
-        elif line.strip():
-            paragraph.append(line)
-        elif not begins:
-            yield Text()
-
-
-def _paragraph(words: str) -> RenderableType:
-    content = text(words)
-    label = next((label for label in LABELS if words.startswith(label)), "")
-    content.stylize("bold", 0, len(label))
-    return Padding(content, (0, 0, 0, 2))
 
 
 def _measure_facts(registered: Registered) -> Iterable[tuple[str, str]]:

@@ -21,8 +21,8 @@ from grokscope.reproduce.figure import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from grokscope.analysis import Comparison
-    from grokscope.plugins import Plugins
+    from grokscope.registry import Plugins
+    from grokscope.results import Comparison
 
 __all__ = [
     "HELD",
@@ -207,7 +207,7 @@ def reproduce(
     if seeds is not None and seeds < 1:
         raise SettingError(f"seeds must be at least 1, got {seeds}")
     chosen = choose_readings(figure, readings, quick)
-    from grokscope.plugins import load_plugins
+    from grokscope.discovery import load_plugins
     from grokscope.reproduce.runs import Wanted, gather
 
     plugins, notify = plugins or load_plugins(), notify or (lambda sentence: None)

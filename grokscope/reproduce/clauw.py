@@ -37,7 +37,7 @@ from grokscope.reproduce.courses import (
 from grokscope.reproduce.figure import Figure, Panel, Paper, Part
 
 if TYPE_CHECKING:
-    from grokscope.analysis import Comparison, Results
+    from grokscope.results import Comparison, Results
 
 PAPER = Paper("clauw", "Clauw et al. 2024", "2408.08944")
 SYNERGY, REDUNDANCY, SIZE = "oinfo.synergy", "oinfo.redundancy", "oinfo.synergy_neurons"

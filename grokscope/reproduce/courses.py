@@ -14,7 +14,7 @@ from grokscope.run.curves import GROKKED_AT, first_step_staying_above
 if TYPE_CHECKING:
     import numpy as np
 
-    from grokscope.analysis import Comparison, Results
+    from grokscope.results import Comparison, Results
 
 LEAST_RISE = 0.2  # test accuracy that rises by less after memorisation has not grokked
 NOWHERE = math.nan

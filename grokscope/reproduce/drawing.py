@@ -12,12 +12,12 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
-from grokscope.analysis import Comparison, Results
 from grokscope.report.figures.courses import Course, averaged, normalised
 from grokscope.report.figures.drawing import Drawing, short
 from grokscope.report.figures.style import DASHES, INK, PALETTE, QUIET, STEPS, look, plain
 from grokscope.reproduce.courses import course, grokked, memorised, smoothed
 from grokscope.reproduce.figure import Panel
+from grokscope.results import Comparison, Results
 from grokscope.run.curves import METRICS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grokscope.analysis import Comparison
+    from grokscope.results import Comparison
 
 HELD, NOT_HELD, UNDECIDED = "held", "did not hold", "undecided"
 MOST, FEW = 0.8, 0.2  # shares of the seeds: from MOST on a claim held, up to FEW it did not hold

@@ -22,7 +22,7 @@ from grokscope.reproduce.courses import (
 from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Part, Reading, Trained
 
 if TYPE_CHECKING:
-    from grokscope.analysis import Comparison, Results
+    from grokscope.results import Comparison, Results
 
 PAPER = Paper("golechha", "Golechha 2024", "2405.12755")
 MEASURES = ("weight_norm", "activation_sparsity", "weight_entropy", "circuit_complexity")

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from grokscope.analysis import Comparison, Results, analyze_many
+from grokscope.analysis import analyze_many
 from grokscope.errors import DataError, SettingError
-from grokscope.plugins import Plugins
+from grokscope.registry import Plugins
 from grokscope.reproduce.courses import peak, reread
 from grokscope.reproduce.figure import Figure, Group, Subnetwork, Trained
+from grokscope.results import Comparison, Results
 from grokscope.training import resolve_config, with_data
 from grokscope.training.sweep import Sweep, sweep
 

@@ -29,7 +29,7 @@ from grokscope.reproduce.figure import Part
 from grokscope.statistics.correlation import spearman
 
 if TYPE_CHECKING:
-    from grokscope.analysis import Comparison, Results
+    from grokscope.results import Comparison, Results
 
 ADDITION, IMAGES = "modular addition", "images"
 BOTH = (ADDITION, IMAGES)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.errors import DamagedFile, RunError, StorageError, UnknownName
+from grokscope.errors import DamagedFile, RunError, StorageError
 from grokscope.run import checkpoint, imported, index
-from grokscope.run.checkpoint import CheckpointInfo
+from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
+from grokscope.run.checkpoints import Checkpoints, file_of
 from grokscope.run.config import (
     IMPORTED,
     RUN_FILE,
@@ -34,7 +34,6 @@ from grokscope.run.curves import (
     first_step_staying_above,
     joined,
     points,
-    read_curve,
 )
 from grokscope.run.files import (
     atomic_write,
@@ -46,7 +45,7 @@ from grokscope.run.files import (
 )
 from grokscope.run.index import Index, Listed
 from grokscope.run.kinds import Kinds
-from grokscope.run.listing import FOLDERS, check_folders, checkpoint_files, refuse_foreign
+from grokscope.run.listing import FOLDERS, check_folders, refuse_foreign
 from grokscope.run.results import Cell, CellKey, in_order, merge
 from grokscope.run.segments import Segments
 from grokscope.run.tidy import stored_values, values_frame
@@ -91,10 +90,8 @@ class Run:
         self.writable = results is None and os.access(path, os.W_OK)
         self._segments = Segments(path / "results", self.writable, inside=path)
         self._elsewhere = None if results is None else Segments(results, True)
-        self._problems: dict[str, None] = {}
-        self._remarks: dict[str, None] = {}
+        self._checkpoints = Checkpoints(path, config, lambda: self._read_index().listed)
         self._index_trouble = ""
-        self._entries: dict[int, Listed] | None = None
         self._merged: tuple[frozenset[str], dict[CellKey, list[Cell]]] | None = None
 
     @classmethod
@@ -150,17 +147,17 @@ class Run:
     @property
     def problems(self) -> list[str]:
         """What could not be believed and was left out, a sentence each."""
-        self._listed()
+        self._checkpoints.listed()
         elsewhere = self._elsewhere.problems if self._elsewhere else ()
-        return [*self._problems, *self._segments.problems, *elsewhere]
+        return [*self._checkpoints.problems, *self._segments.problems, *elsewhere]
 
     @property
     def remarks(self) -> list[str]:
         """Files that lie among checkpoints and results and are neither, a sentence each."""
-        self._listed()
+        self._checkpoints.listed()
         self._segments.names()
         elsewhere = self._elsewhere.remarks if self._elsewhere else ()
-        return [*self._remarks, *self._segments.remarks, *elsewhere]
+        return [*self._checkpoints.remarks, *self._segments.remarks, *elsewhere]
 
     @property
     def keeps_results(self) -> bool:
@@ -170,37 +167,23 @@ class Run:
     @property
     def checkpoints(self) -> tuple[CheckpointInfo, ...]:
         """The sound checkpoints by step; others are named in `problems`."""
-        return tuple(entry.info for entry in self._listed().values())
+        return tuple(entry.info for entry in self._checkpoints.listed().values())
 
     @property
     def steps(self) -> tuple[int, ...]:
         """The steps of the checkpoints, ascending."""
-        return tuple(self._listed())
+        return tuple(self._checkpoints.listed())
 
     def weights(self, step: int) -> dict[str, Tensor]:
         """Return the state dict at `step`, parameters and buffers; raises as `load_checkpoint` does."""
         return self.load_checkpoint(step).weights
 
-    def load_checkpoint(self, step: int) -> checkpoint.Checkpoint:
+    def load_checkpoint(self, step: int) -> Checkpoint:
         """Return the checkpoint at `step`: its tensors, and which of them are parameters.
 
         Raises UnknownName for a step without a checkpoint, DamagedFile when its bytes are not those recorded.
         """
-        entry = self._listed().get(step)
-        if entry is None:
-            near = sorted(self.steps, key=lambda known: abs(known - step))[:3]
-            raise UnknownName("step", str(step), map(str, near))
-        path = self.path / entry.info.file
-        try:
-            data = read_bytes(path, checkpoint.FILE_CAP, follow=True)
-        except FileNotFoundError as error:
-            raise DamagedFile(f"{path} is no longer there") from error
-        if sha256_hex(data) != entry.info.sha256:
-            raise DamagedFile(f"{path} is damaged, or was replaced: its sha256 is not the recorded one")
-        if step in self._links:
-            rename = self.config[IMPORTED].get("rename", ())
-            return imported.decode_link(data, path, rename, self._dtype, self._imported.kinds)
-        return checkpoint.decode(data, path)
+        return self._checkpoints.load(step)
 
     def save_checkpoint(
         self,
@@ -225,23 +208,26 @@ class Run:
         point = points({"step": [step], **{name: [value] for name, value in metrics.items()}})[0]
         finer = points(curve or {})
         words = {name: repr(value) for name, value in zip(METRICS, point[1:], strict=True)}
-        words |= {**self._stamp(step), "curve": curve_text(finer), **(kinds.words() if kinds else {})}
+        words |= {
+            **self._checkpoints.stamp(step),
+            "curve": curve_text(finer),
+            **(kinds.words() if kinds else {}),
+        }
         data = checkpoint.encode(kinds.stored(weights) if kinds else weights, words)
-        file = _file(step)
+        file = file_of(step)
         if not _holds(self.path / file, data):
             self._must_be_writable()
             make_folder(self.path / "checkpoints", inside=self.path)
             atomic_write(self.path / file, data)
         info = CheckpointInfo(step, file, len(data), sha256_hex(data), *point[1:])
         entry = Listed(info, (self.path / file).stat().st_mtime_ns, finer)
-        self._entries = dict(sorted({**self._listed(), step: entry}.items()))
+        self._checkpoints.add(entry)
 
     def save_import(self, records: Sequence[imported.Record], kinds: Kinds | None = None) -> None:
         """Write the table of where imported checkpoints came from and what their tensors are, durably."""
         self._must_be_writable()
         atomic_write(self.path / imported.FILE, imported.encode(records, kinds))
-        self.__dict__.pop("_imported", None)
-        self._entries = None
+        self._checkpoints.forget(imports=True)
 
     def link_checkpoint(self, step: int, source: Path) -> None:
         """Make the safetensors file `source`, which the import table has, the checkpoint of `step` by a link.
@@ -251,9 +237,9 @@ class Run:
         """
         self._must_be_writable()
         make_folder(self.path / "checkpoints", inside=self.path)
-        link_file(source, self.path / _file(step))
-        self._entries = None
-        self.read_entry(_file(step), 0)
+        link_file(source, self.path / file_of(step))
+        self._checkpoints.forget()
+        self._checkpoints.read(file_of(step))
 
     def save_resume(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Replace the state that training goes on from, durably."""
@@ -277,7 +263,7 @@ class Run:
         """Step, losses and accuracies: the finer curve kept with checkpoints, and the checkpoints' own."""
         import numpy as np
 
-        entries = self._listed().values()
+        entries = self._checkpoints.listed().values()
         found = joined([*(entry.curve for entry in entries), *(entry.own_point() for entry in entries)])
         columns = list(zip(*found, strict=True)) or [()] * 5
         return {
@@ -331,8 +317,8 @@ class Run:
         """
         if not self.writable:
             return ""
-        self._entries = None
-        listed = {entry.stamp() for entry in self._listed().values()}
+        self._checkpoints.forget()
+        listed = {entry.stamp() for entry in self._checkpoints.listed().values()}
         found = self._read_index()
         trouble = self._index_trouble
         fits = {entry.stamp() for entry in found.listed.values()} == listed
@@ -346,7 +332,7 @@ class Run:
     def _write_index(self) -> str:
         """Write index.h5; a cache that cannot be written is a sentence and no failure."""
         segments, variants = self._variants()
-        data = index.encode(self._listed().values(), segments, in_order(variants), self.id)
+        data = index.encode(self._checkpoints.listed().values(), segments, in_order(variants), self.id)
         try:
             atomic_write(self.path / INDEX_FILE, data)
         except StorageError as error:
@@ -382,80 +368,6 @@ class Run:
             self._merged = present | others, merge(own)
         return self._merged
 
-    def _listed(self) -> dict[int, Listed]:
-        """Return the sound checkpoints by step.
-
-        Hash and header come from the index where a file's size and time are still those recorded there.
-        """
-        if self._entries is None:
-            known = self._read_index().listed
-            there = checkpoint_files(self.path)
-            self._problems |= dict.fromkeys(there.problems)
-            self._remarks |= dict.fromkeys(there.remarks)
-            self._entries = {}
-            for file, found in there.files:
-                entry = known.get(file)
-                if not entry or entry.stamp() != (file, found.st_size, found.st_mtime_ns):
-                    entry = self._inspect(file, found.st_mtime_ns)
-                if entry:
-                    self._entries[entry.info.step] = entry
-        return self._entries
-
-    def believe(self, entries: Mapping[int, Listed]) -> None:
-        """Take these for the run's checkpoints, whatever the index says."""
-        self._entries = dict(entries)
-
-    def _inspect(self, file: str, mtime_ns: int) -> Listed | None:
-        try:
-            return self.read_entry(file, mtime_ns)
-        except FileNotFoundError:
-            return None
-        except (DamagedFile, StorageError) as error:
-            self._problems[str(error)] = None
-            return None
-
-    def read_entry(self, file: str, mtime_ns: int = 0) -> Listed:
-        """Return the checkpoint `file` as its own bytes show it. Raises DamagedFile, FileNotFoundError."""
-        path, step = self.path / file, int(Path(file).stem)
-        data = read_bytes(path, checkpoint.FILE_CAP, follow=True)
-        if step in self._links:
-            record = self._links[step]
-            imported.check_link(data, path, record)
-            found = CheckpointInfo(step, file, len(data), record.sha256, *record.point)
-            return Listed(found, mtime_ns, ())
-        words = checkpoint.verify(data, path)
-        for name, expected in self._stamp(step).items():
-            if words.get(name) != expected:
-                raise DamagedFile(f"{path} is foreign: its {name} must be {expected}, got {words.get(name)}")
-        try:
-            metrics = [float(words[name]) for name in METRICS]
-            curve = read_curve(words["curve"])
-        except (KeyError, ValueError) as error:
-            raise DamagedFile(f"{path} is damaged: its losses and accuracies cannot be read") from error
-        return Listed(CheckpointInfo(step, file, len(data), sha256_hex(data), *metrics), mtime_ns, curve)
-
-    @property
-    def _dtype(self) -> str:
-        return str(self.config["training"].get("dtype", "float32"))
-
-    @property
-    def _links(self) -> dict[int, imported.Record]:
-        """The checkpoints that are links to foreign files, by step; any other foreign file is refused."""
-        return self._imported.links
-
-    @cached_property
-    def _imported(self) -> imported.Table:
-        if not self.is_imported or not self.config[IMPORTED].get("link"):
-            return imported.Table({})
-        try:
-            return imported.read(self.path / imported.FILE, self.config[IMPORTED].get("contents", ""))
-        except (DamagedFile, StorageError, FileNotFoundError) as error:
-            self._problems[f"{error}; the same `grokscope import` writes it again"] = None
-            return imported.Table({})
-
-    def _stamp(self, step: int) -> dict[str, str]:
-        return {"step": str(step), "run": self.id, "config": self.config_hash, "seed": str(self.seed)}
-
     def _must_be_writable(self) -> None:
         if not self.writable:
             raise StorageError(f"{self.path} is read-only: nothing can be written to this run")
@@ -464,10 +376,6 @@ class Run:
                 f"{self.path} is no longer this run: it was renamed, moved or deleted, and nothing more is "
                 "written; move it back and run the same command again"
             )
-
-
-def _file(step: int) -> str:
-    return f"checkpoints/{step:08d}.safetensors"
 
 
 def _holds(path: Path, data: bytes) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from grokscope.errors import GrokscopeError, RunError, StorageError
 from grokscope.run import imported, index
 from grokscope.run.checkpoint import Checkpoint
+from grokscope.run.checkpoints import Checkpoints
 from grokscope.run.config import IMPORTED, RUN_FILE, read_config
 from grokscope.run.directory import INDEX_FILE, RESUME_FILE, Run
 from grokscope.run.files import atomic_write, is_abandoned, is_foreign, read_bytes, sweep
@@ -132,14 +133,13 @@ class _Inspection:
 
     def _checkpoints(self) -> Iterator[Finding]:
         """Find what is amiss with checkpoints; `listed` are the sound ones."""
-        there = checkpoint_files(self.path)
+        there, checkpoints = checkpoint_files(self.path), Checkpoints(self.path, self.run.config)
         for sentence in (*there.problems, *there.remarks):
             yield self._left_out(sentence, "checkpoint")
         for file, _ in there.files:
             try:
-                entry = self.run.read_entry(file)
-                self.run.believe({entry.info.step: entry})
-                stored = self.run.load_checkpoint(entry.info.step)
+                entry = checkpoints.read(file)
+                stored = checkpoints.load_listed(entry)
             except FileNotFoundError:
                 continue
             except GrokscopeError as error:
@@ -149,7 +149,6 @@ class _Inspection:
                 yield Finding(file, "checkpoint", problem)
             else:
                 self.listed[entry.info.step] = entry
-        self.run.believe(self.listed)
         if self.run.is_imported:
             yield from self._imported()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from grokscope.analysis.results import split_name
+from grokscope.results import ColumnName
 from grokscope.statistics.over_runs import Mean, holm, sign_test, t_test
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Summary:
         reason: the same in a word or two, for a table.
     """
 
-    column: str
+    column: ColumnName
     runs: int
     censored: int
     lead: float
@@ -102,15 +102,19 @@ class Summary:
     reason: str = ""
 
 
-def is_twin(column: str, control: str, rho: float) -> bool:
+def is_twin(column: ColumnName, control: ColumnName, rho: float) -> bool:
     """Return whether a column is the control in other words, by their rank correlation: the same ranks, or
     nearly where both are columns of one measure. The control is not its own twin."""
-    least = SISTER if split_name(column)[0] == split_name(control)[0] else TWIN
+    least = SISTER if column.measure == control.measure else TWIN
     return column != control and abs(rho) >= least
 
 
 def summaries(
-    rows: Sequence[Score], names: Sequence[str], groups: Mapping[str, int], control: str, confidence: float
+    rows: Sequence[Score],
+    names: Sequence[ColumnName],
+    groups: Mapping[str, int],
+    control: ColumnName,
+    confidence: float,
 ) -> tuple[list[Summary], int]:
     """Return every column over the runs, and how many columns Holm's correction is over: those with a p.
 
@@ -135,7 +139,7 @@ def summaries(
 class _Evidence:
     """What the runs that grok say of one column."""
 
-    column: str
+    column: ColumnName
     runs: int
     grokked: Sequence[Score]
     leads: Mean
@@ -153,7 +157,7 @@ class _Evidence:
 
     @classmethod
     def of(
-        cls, column: str, rows: Sequence[Score], groups: Mapping[str, int], confidence: float
+        cls, column: ColumnName, rows: Sequence[Score], groups: Mapping[str, int], confidence: float
     ) -> _Evidence:
         mine = [row for row in rows if row.column == column]
         grokked = [row for row in mine if row.grokking_step is not None]
@@ -198,7 +202,7 @@ class _Evidence:
         known = [row.twin for row in self.grokked if not math.isnan(row.with_control)]
         return bool(known) and all(known)
 
-    def summary(self, p: float, sign_p: float, control: str, confidence: float) -> Summary:
+    def summary(self, p: float, sign_p: float, control: ColumnName, confidence: float) -> Summary:
         verdict, reason, why = self._verdict(p, control, 1 - confidence)
         return Summary(
             column=self.column,
@@ -233,7 +237,7 @@ class _Evidence:
             reason=reason,
         )
 
-    def _verdict(self, p: float, control: str, alpha: float) -> tuple[Verdict, str, str]:
+    def _verdict(self, p: float, control: ColumnName, alpha: float) -> tuple[Verdict, str, str]:
         """The first of `RULES` that holds, and what it rests on, in a word or two and in a sentence."""
         if self.twin:
             rho = f"{self.with_control.mean:+.2f}"

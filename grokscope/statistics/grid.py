@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from grokscope.analysis import Results
+from grokscope.results import Results
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from grokscope.analysis import Results
+from grokscope.results import Results
 from grokscope.statistics.turns import FLAT, LEAST, NOISE, SPACING, WEIGHT, Turning, turning
 
 SYNERGY, REDUNDANCY, LOSS = "oinfo.synergy", "oinfo.redundancy", "test_loss"

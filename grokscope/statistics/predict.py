@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from grokscope.analysis import Comparison, Results
-from grokscope.analysis.results import without_layers
-from grokscope.errors import UnknownName, UsageError
+from grokscope.errors import UsageError
+from grokscope.results import ColumnName, Comparison, Results
+from grokscope.results.columns import named_columns, shown_columns
 from grokscope.statistics.grid import alike
 from grokscope.statistics.over_runs import holm
 from grokscope.statistics.settings import by_settings
@@ -150,15 +150,10 @@ def _check(until: int | None, budget: int | str | None, confidence: float) -> No
         raise UsageError(f"confidence must be at least 0.5 and below 1, got {confidence}")
 
 
-def _columns(comparison: Comparison, wanted: Iterable[str] | None, per_layer: bool) -> list[str]:
-    numbers = [name for name, column in comparison.declared.items() if not column.text]
+def _columns(comparison: Comparison, wanted: Iterable[str] | None, per_layer: bool) -> list[ColumnName]:
     if wanted is not None:
-        chosen = list(dict.fromkeys(wanted))
-        for name in chosen:
-            if name not in numbers:
-                raise UnknownName("column", name, numbers)
-        return chosen
-    shown = numbers if per_layer else without_layers(numbers, numbers)
+        return named_columns(comparison, wanted)
+    shown = shown_columns(comparison, per_layer)
     return [name for name in shown if not comparison.declared[name].tally]
 
 

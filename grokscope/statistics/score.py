@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from grokscope.analysis import Comparison, Results
-from grokscope.analysis.results import without_layers
 from grokscope.errors import SettingError, UnknownName
+from grokscope.results import ColumnName, Comparison, Results
+from grokscope.results.columns import named_columns, number_columns, shown_columns
 from grokscope.statistics.correlation import kendall, partial_spearman, spearman
 from grokscope.statistics.evidence import EDGE, FEWEST_RUNS, RULES, Summary, is_twin, summaries
 from grokscope.statistics.settings import by_settings
@@ -50,7 +50,7 @@ class Score:
     """
 
     run: str
-    column: str
+    column: ColumnName
     memorisation_step: int | None
     grokking_step: int | None
     transition_step: int | None
@@ -95,7 +95,7 @@ class Scores:
     rows: list[Score]
     summaries: list[Summary]
     reference: Mapping[str, int | None]
-    control: str
+    control: ColumnName
     train: float
     test: float
     confidence: float
@@ -158,19 +158,20 @@ def score(
         UsageError: a library of the extra `report` is missing.
     """
     _check(train=train, test=test, confidence=confidence)
-    names = _known(comparison, control, columns) or default_columns(comparison, per_layer)
+    controlled = _control(comparison, control)
+    names = named_columns(comparison, columns or ()) or shown_columns(comparison, per_layer)
     rows: list[Score] = []
     reference: dict[str, int | None] = {}
     for run, results in comparison.runs.items():
-        window = _Window.of(run, results, (train, test), control, scale, since)
+        window = _Window.of(run, results, (train, test), controlled, scale, since)
         reference[run] = window.reference.until if window.reference else None
         rows += [window.score(name) for name in names if name in results.declared]
     grokked = dict.fromkeys(row.run for row in rows if row.grokking_step is not None)
     varied, settings = by_settings(comparison, grokked)
     groups = {run: at for at, runs in enumerate(settings) for run in runs}
-    found, tested = summaries(rows, names, groups, control, confidence)
+    found, tested = summaries(rows, names, groups, controlled, confidence)
     notes = [*_notes(rows, reference), *_of_settings(varied, settings)]
-    return Scores(rows, found, reference, control, train, test, confidence, scale, since, tested, notes)
+    return Scores(rows, found, reference, controlled, train, test, confidence, scale, since, tested, notes)
 
 
 def _check(**shares: float) -> None:
@@ -181,37 +182,11 @@ def _check(**shares: float) -> None:
             )
 
 
-def default_columns(comparison: Comparison, per_layer: bool = False) -> list[str]:
-    """Return the columns that are scored unless others are asked for: those of numbers, by layer only where a
-    measure has no totals, without tallies that have nothing to tell."""
-    numbers = _numbers(comparison)
-    return [
-        name
-        for name in (numbers if per_layer else without_layers(numbers, numbers))
-        if not (comparison.declared[name].tally and _idle(comparison, name))
-    ]
-
-
-def _known(comparison: Comparison, control: str, columns: Iterable[str] | None) -> list[str]:
-    """The columns asked for, each once; none when none were."""
-    numbers = _numbers(comparison)
+def _control(comparison: Comparison, control: str) -> ColumnName:
+    numbers: dict[str, ColumnName] = {name: name for name in number_columns(comparison)}
     if control not in numbers:
         raise UnknownName("column", control, numbers, "the control must be a measured column of numbers")
-    wanted = list(dict.fromkeys(columns or ()))
-    for name in wanted:
-        if name not in numbers:
-            raise UnknownName("column", name, numbers)
-    return wanted
-
-
-def _numbers(comparison: Comparison) -> list[str]:
-    return [name for name, column in comparison.declared.items() if not column.text]
-
-
-def _idle(comparison: Comparison, name: str) -> bool:
-    return not any(
-        value > 0 for results in comparison.runs.values() for value in results.columns.get(name, ())
-    )
+    return numbers[control]
 
 
 @dataclass(frozen=True)
@@ -223,7 +198,7 @@ class _Window:
     memorised: int | None
     grokked: int | None
     start: int
-    control_column: str
+    control_column: ColumnName
     scale: Scale
 
     @classmethod
@@ -232,7 +207,7 @@ class _Window:
         run: str,
         results: Results,
         thresholds: tuple[float, float],
-        control: str,
+        control: ColumnName,
         scale: Scale,
         since: Since,
     ) -> _Window:
@@ -280,7 +255,7 @@ class _Window:
             None if course is None else transition(self.steps, course.tolist(), scale=self.scale, peak=peak)
         )
 
-    def score(self, name: str) -> Score:
+    def score(self, name: ColumnName) -> Score:
         course = self.course(name)
         found = self.change(course, self.results.declared[name].direction == "peak")
         found = found if found and found.clear else None

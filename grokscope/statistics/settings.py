@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from grokscope.analysis import Comparison
+from grokscope.results import Comparison
 
 
 def by_settings(comparison: Comparison, runs: Iterable[str]) -> tuple[list[str], list[list[str]]]:

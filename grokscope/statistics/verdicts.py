@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from grokscope.analysis import Comparison, Results
+from grokscope.discovery import load_plugins
 from grokscope.errors import described
 from grokscope.hypothesis import GROKKING, GROUPS, RUNS, Hypothesis
-from grokscope.plugins import load_plugins
+from grokscope.results import Comparison, Results
 from grokscope.statistics.grid import Reading, levelled
 from grokscope.statistics.over_runs import holm, interval
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from grokscope.analysis import Comparison, Results
 from grokscope.hypothesis import GROKKING, GROUPS, Hypothesis
 from grokscope.measure import Column
+from grokscope.results import Comparison, Results
 from grokscope.statistics.verdicts import SUPPORTED, verdicts
 
 Courses = Callable[[np.ndarray, np.random.RandomState], np.ndarray]

@@ -12,7 +12,7 @@ from grokscope.errors import SettingError, UnknownName
 
 FOLDER = Path(__file__).with_name("recipes")
 TABLES = ("task", "model", "training")
-WORDS = ("name", "summary", "source", "must_show")
+WORDS = ("name", "summary", "source", "must_show", "seen")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Recipe:
         name: what `--recipe` calls it.
         summary: what it is, in a sentence.
         source: where its settings come from.
-        must_show: what a run of it must show, and what was measured.
+        must_show: what a run of it must show.
+        seen: what its runs showed, and in which seeds.
         default: whether it is its task's default.
         settings: the tables `task`, `model` (each with `name`) and `training`.
     """
@@ -34,6 +35,7 @@ class Recipe:
     must_show: str
     settings: Mapping[str, Mapping[str, Any]]
     default: bool = False
+    seen: str = ""
 
     @property
     def task(self) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from grokscope.declare import Factory
 from grokscope.device import find_device
 from grokscope.device import threads as use_threads
+from grokscope.discovery import load_plugins
 from grokscope.errors import SettingError
-from grokscope.plugins import load_plugins
 from grokscope.run import Run, default_directory
 from grokscope.training.config import Config, known, resolve_config, training_of
 from grokscope.training.progress import Progress

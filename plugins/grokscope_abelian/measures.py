@@ -48,15 +48,26 @@ def abelian(probe: Probe) -> Iterator[dict[str, Any]]:
     - `train_only_test`: (a, b) is a training pair and (b, a) is a test pair.
 
     The last are the informative ones: where both are trained, agreement follows from fitting the training
-    split. Where a set holds both orders of a pair, both count; a pair whose mirror image is no example of the
-    task is left out; a set without pairs gives NaN.
+    split.
 
-    Source: Tan & Huang 2023 (arXiv 2311.06597), section 5. Only for tasks that declare a symmetric operation
-    on two tokens. One forward pass over all pairs, shared with other measures.
+    Shapes and units:
+        Logits (N, K) of all N pairs. Agreement is a share, the distance is in squared logits.
 
-    Traps: a network that answers everything alike always agrees with itself, and an untrained transformer
-    attends almost evenly, hence starts near agreement 1: read the curve from memorisation on. Under
-    cross-entropy a constant added to all logits of a pair changes no answer, and yet logit_distance.
+    How it is computed:
+        Where a set holds both orders of a pair, both count; a pair whose mirror image is no example of the
+        task is left out; a set without pairs gives NaN. Only for tasks that declare a symmetric operation on
+        two tokens.
+
+    Cost:
+        One forward pass over all pairs, shared with other measures.
+
+    Traps:
+        A network that answers everything alike always agrees with itself, and an untrained transformer
+        attends almost evenly, hence starts near agreement 1: read the curve from memorisation on. Under
+        cross-entropy a constant added to all logits of a pair changes no answer, and yet logit_distance.
+
+    Source:
+        Tan & Huang 2023 (arXiv 2311.06597), section 5.
     """
     from grokscope import objective
     from grokscope_abelian.functional import mirror, squared_distance

@@ -30,11 +30,22 @@ def softmax_collapse(probe: Probe) -> dict[str, Any]:
     every other term being absorbed. `..._zero_loss`: share where moreover the largest class is the right one,
     which is the paper's equation 2; loss and gradient of the right logit are then exactly zero.
 
-    Source: Prieto et al. 2025, "Grokking at the edge of numerical stability", definition 3. Only under
-    cross-entropy. A single logit z stands for the classes (0, z): collapse is abs(z) > 16.64 = 24 log 2.
+    Shapes and units:
+        z (n, K) logits of each split; shares of examples.
 
-    Trap: terms are lost below about 2^-24, at a distance of 16.64 in logits; whether the sum of K terms
-    just there still counts depends on the order of summation, and so on the machine.
+    How it is computed:
+        In float32, as the network's own softmax is. Only under cross-entropy. A single logit z stands for the
+        classes (0, z): collapse is abs(z) > 16.64 = 24 log 2.
+
+    Cost:
+        One forward pass over each split, shared with other measures.
+
+    Traps:
+        Terms are lost below about 2^-24, at a distance of 16.64 in logits; whether the sum of K terms just
+        there still counts depends on the order of summation, and so on the machine.
+
+    Source:
+        Prieto et al. 2025, "Grokking at the edge of numerical stability", definition 3.
     """
     from grokscope import objective
     from grokscope_geometry.functional import collapsed
@@ -79,30 +90,39 @@ def llc(
     """How degenerate the loss is around the checkpoint: the local learning coefficient, by Langevin sampling.
 
     `n beta (E[L(w)] - L(w*))`, the expectation over `exp(-n beta L(w) - gamma/2 |w - w*|^2)`, w* the
-    checkpoint and L the run's own mean loss on the training split (nats for cross-entropy). Each chain starts
-    at w* and makes `burn_in` + `draws` steps `w <- w - epsilon/2 (n beta grad L_batch(w) + gamma (w - w*)) +
-    N(0, epsilon)`, batches drawn without replacement, a new one each step. `llc` is the mean over chains,
-    `stderr` their standard deviation over the square root of their number.
+    checkpoint and L the run's own mean loss on the training split.
 
     Around a minimum with curvatures h_i it is `1/2 sum_i n beta h_i / (n beta h_i + gamma)`: d/2 for a
     regular model of d parameters, and less for a singular one, only where `n beta h` is far above gamma. At
     the defaults the pull counts as much as the loss: of d = 50 parameters, curvature 10/3 gives 14.3 and
     curvature 1 gives 7.1, not 25.
 
-    Source: Lau et al. 2023, "The local learning coefficient: a singularity-aware complexity measure",
-    definition 2 and algorithm 1. The default epsilon, gamma and n beta are those in use for grokking on
-    modular addition.
+    Shapes and units:
+        w is the vector of all parameters. The coefficient has no unit; losses are in nats for cross-entropy.
 
-    What is said in `remark` and counted: chains whose loss is not finite or still grows by a factor of two
-    from the third quarter of the draws to the last (left out), and chains with a negative coefficient (kept):
-    the checkpoint is then not at a minimum of the loss, as with weight decay it never quite is. Chains wander
-    off rather than settle when epsilon (n beta h + gamma) > 4 for the sharpest curvature h: lower epsilon.
+    How it is computed:
+        Each chain starts at w* and makes `burn_in` + `draws` steps `w <- w - epsilon/2 (n beta grad
+        L_batch(w) + gamma (w - w*)) + N(0, epsilon)`, batches drawn without replacement, a new one each step.
+        `llc` is the mean over chains, `stderr` their standard deviation over the square root of their number.
 
-    Cost: chains x (burn_in + draws) gradients on a batch: 7 s for `clauw`.
+        What is said in `remark` and counted: chains whose loss is not finite or still grows by a factor of
+        two from the third quarter of the draws to the last (left out), and chains with a negative coefficient
+        (kept): the checkpoint is then not at a minimum of the loss, as with weight decay it never quite is.
+        Chains wander off rather than settle when epsilon (n beta h + gamma) > 4 for the sharpest curvature h:
+        lower epsilon.
 
-    Traps: at n beta = 2 the sampler sees the loss at a temperature far above 1 / log n; compare checkpoints,
-    not the number with a theory. Step size, gamma, n beta and the number of draws all move it; `stderr` holds
-    only the difference between chains, not the bias of a chain too short.
+    Cost:
+        chains x (burn_in + draws) gradients on a batch: 7 s for `clauw`.
+
+    Traps:
+        At n beta = 2 the sampler sees the loss at a temperature far above 1 / log n; compare checkpoints, not
+        the number with a theory. Step size, gamma, n beta and the number of draws all move it; `stderr` holds
+        only the difference between chains, not the bias of a chain too short.
+
+    Source:
+        Lau et al. 2023, "The local learning coefficient: a singularity-aware complexity measure", definition
+        2 and algorithm 1. The default epsilon, gamma and n beta are those in use for grokking on modular
+        addition.
     """
     import torch
 
@@ -171,24 +191,32 @@ def ntk_distance(
 ) -> dict[str, Any]:
     """How far the neural tangent kernel has turned away from the baseline's: from lazy to rich training.
 
-    `K_ij = sum_c <grad_w f_c(x_i), grad_w f_c(x_j)>`, the empirical kernel traced over the logits c, on at
-    most `samples` training examples, evenly spaced in the order of the split. `distance` = 1 - <K, K0> / (|K|
-    |K0|), Frobenius: 0 as long as the network trains lazily, unchanged by the kernel's scale;
-    `relative_change` = |K - K0| / |K0| sees the scale too. The baseline is the first checkpoint unless
-    `--baseline` says else.
+    `K_ij = sum_c <grad_w f_c(x_i), grad_w f_c(x_j)>`, the empirical kernel traced over the logits c.
+    `distance` = 1 - <K, K0> / (|K| |K0|), Frobenius: 0 as long as the network trains lazily, unchanged by the
+    kernel's scale; `relative_change` = |K - K0| / |K0| sees the scale too.
 
-    Source: Kumar et al. 2023, "Grokking as the transition from lazy to rich training dynamics"; the distance
-    is equation 4 of Fort et al. 2020, "Deep learning versus kernel learning". All outputs are traced, not
-    their sum: under cross-entropy the sum of the logits is what a softmax does not see.
+    Shapes and units:
+        K (n, n) over at most `samples` training examples; distances have no unit.
 
-    Cost: in closed form for chains of Linear and ReLU that are proven to be such, 0.2 s at 200 samples of
-    `clauw`; elsewhere one gradient per example and
-    logit, about 40 s at 200 samples of `nanda`, and samples x parameters x 4 bytes of memory: lower
-    `samples`.
+    How it is computed:
+        The examples are evenly spaced in the order of the split. In closed form for chains of Linear and ReLU
+        that are proven to be such; elsewhere one gradient per example and logit. All outputs are traced, not
+        their sum: under cross-entropy the sum of the logits is what a softmax does not see. The baseline is
+        the first checkpoint unless `--baseline` says else.
 
-    Trap: the entries of K are mostly positive, so that kernels without anything else in common are aligned:
-    on `clauw` the distance stays below 0.04 while `relative_change` is 64. `centred_distance`, 0.09 there,
-    takes the gradients' mean over examples out first (1 - the centred alignment of Kornblith et al. 2019).
+    Cost:
+        In closed form 0.2 s at 200 samples of `clauw`; elsewhere about 40 s at 200 samples of `nanda`, and
+        samples x parameters x 4 bytes of memory: lower `samples`.
+
+    Traps:
+        The entries of K are mostly positive, so that kernels without anything else in common are aligned: on
+        `clauw` the distance stays below 0.04 while `relative_change` is 64. `centred_distance`, 0.09 there,
+        takes the gradients' mean over examples out first (1 - the centred alignment of Kornblith et al.
+        2019).
+
+    Source:
+        Kumar et al. 2023, "Grokking as the transition from lazy to rich training dynamics"; the distance is
+        equation 4 of Fort et al. 2020, "Deep learning versus kernel learning".
     """
     from grokscope_geometry.ntk import centred_kernel, kernel_distance
 

@@ -39,20 +39,31 @@ def local_complexity(
     Around each encoded example x the hull has the vertices `x + r u` and `x - r u` for `directions` random
     orthonormal u and the radius r. A hidden unit counts when its pre-activation does not have the same sign
     at all vertices. Given is the mean count over examples: of each hidden layer, and without a layer of all.
-    An input of fewer than `directions` dimensions has no more orthonormal directions than that: all are then
-    taken. How many there were is the column `directions`; only equal numbers of them compare.
 
-    The directions are drawn once per run and are the same for every example, split and checkpoint. Of each
-    split the first `samples` of a random order count, again the same at every checkpoint.
+    Shapes and units:
+        u (directions, d) of the encoded input's d dimensions; the radius is in units of the encoded input,
+        the count in units crossed.
 
-    Source: Humayun et al. 2024, "Deep networks always grok and here is why", section 3; their released code,
-    which draws one orthogonal matrix for all examples and does not count the centre. Only for chains of
-    Linear and ReLU, which the network must be proven to be: a tanh network has no linear regions. Float32, as
-    the network runs. Cost: 2 x directions forward passes; the first hidden layer is free, since its extremes
-    over the hull are known.
+    How it is computed:
+        The directions are drawn once per run and are the same for every example, split and checkpoint. Of
+        each split the first `samples` of a random order count, again the same at every checkpoint. An input
+        of fewer than `directions` dimensions has no more orthonormal directions than that: all are then
+        taken. How many there were is the column `directions`; only equal numbers of them compare.
 
-    Traps: deep layers are only seen at the vertices. The radius is in units of the encoded input: 0.005 for
-    pixels in [0, 1], as in the paper, and for one-hot inputs an example's neighbourhood that holds no other.
+        Only for chains of Linear and ReLU, which the network must be proven to be: a tanh network has no
+        linear regions. Float32, as the network runs.
+
+    Cost:
+        2 x directions forward passes; the first hidden layer is free, since its extremes over the hull are
+        known.
+
+    Traps:
+        Deep layers are only seen at the vertices. A radius of 0.005 is the paper's for pixels in [0, 1]; for
+        one-hot inputs it is an example's neighbourhood that holds no other.
+
+    Source:
+        Humayun et al. 2024, "Deep networks always grok and here is why", section 3; their released code,
+        which draws one orthogonal matrix for all examples and does not count the centre.
     """
     import torch
 

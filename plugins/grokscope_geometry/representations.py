@@ -40,15 +40,25 @@ def cka(
 ) -> Iterator[dict[str, Any]]:
     """How alike each hidden layer is to the same layer of the baseline, up to a rotation and a scale.
 
-    `|Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F)`, X (n, d) the layer's activations after the non-linearity on
-    `split`, Y the baseline's, each column centred; float64. 1 for X = c Y Q with an orthogonal Q, 0 when no
-    column of one is correlated with a column of the other. The baseline is the first checkpoint unless
-    `--baseline` says else.
+    `|Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F)`, each column of X and Y centred: 1 for X = c Y Q with an orthogonal
+    Q, 0 when no column of one is correlated with a column of the other.
 
-    Source: Kornblith et al. 2019, "Similarity of neural network representations revisited", section 3, in the
-    feature-space form. Cost: n d^2 twice, 50 ms for 3763 x 250.
+    Shapes and units:
+        X (n, d) the layer's activations after the non-linearity on `split`, Y the baseline's; a number from 0
+        to 1.
 
-    Trap: with fewer examples than units it is biased upwards; unrelated random layers then do not give 0.
+    How it is computed:
+        In the feature-space form, float64. The baseline is the first checkpoint unless `--baseline` says
+        else.
+
+    Cost:
+        n d^2 twice, 50 ms for 3763 x 250.
+
+    Traps:
+        With fewer examples than units it is biased upwards; unrelated random layers then do not give 0.
+
+    Source:
+        Kornblith et al. 2019, "Similarity of neural network representations revisited", section 3.
     """
     from grokscope_geometry.functional import cka as formula
 
@@ -72,18 +82,26 @@ def effective_sparsity(probe: Probe) -> Iterator[dict[str, Any]]:
 
     The units of a hidden layer are put in the order of their incoming weights' norm (bias left out), largest
     first. `neurons` is the least k such that the network in which only the first k are left, the others'
-    output held at zero, is at least as accurate on the training split as the whole one. Layers are pruned one
-    at a time.
+    output held at zero, is at least as accurate on the training split as the whole one.
 
-    Source: Merrill et al. 2023, "A tale of two circuits", section 3, whose networks have one hidden layer,
-    and their released code. Theirs asks for an equal accuracy; here a higher one is enough too. The search
-    goes through every k, since accuracy need not rise with k. For chains of Linear and ReLU, and the MLP
-    neurons of a transformer whose logits are linear in them (attention stays whole), both proven; the units
-    of an LSTM cannot be taken out one at a time.
+    Shapes and units:
+        Activations (n, d) of each hidden layer; a number of units, and that over d.
 
-    Cost: one rank-one update of the next layer and one prediction per unit: up to 0.3 s for 3763 x 250 and 97
-    classes. Trap: before the training split is fitted there is little to keep, and a single unit may be
-    enough.
+    How it is computed:
+        Layers are pruned one at a time. The search goes through every k, since accuracy need not rise with k.
+        For chains of Linear and ReLU, and the MLP neurons of a transformer whose logits are linear in them
+        (attention stays whole), both proven; the units of an LSTM cannot be taken out one at a time.
+
+    Cost:
+        One rank-one update of the next layer and one prediction per unit: up to 0.3 s for 3763 x 250 and 97
+        classes.
+
+    Traps:
+        Before the training split is fitted there is little to keep, and a single unit may be enough.
+
+    Source:
+        Merrill et al. 2023, "A tale of two circuits", section 3, whose networks have one hidden layer, and
+        their released code. Theirs asks for an equal accuracy; here a higher one is enough too.
     """
     from grokscope import objective
     from grokscope_geometry.functional import fewest_units

@@ -28,14 +28,22 @@ def effective_rank(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, An
     `exp(-sum_i p_i log p_i)`, `p_i = s_i / sum_j s_j`, over the min(m, n) singular values s. 1 for a matrix
     of rank one, min(m, n) when all singular values are equal.
 
-    One row per parameter of two or more dimensions, embeddings and positions included. Attention's
-    (heads, d_head, d_model) is taken as (heads d_head, d_model), all heads together. Float64.
+    Shapes and units:
+        One row per parameter of two or more dimensions, embeddings and positions included. Attention's
+        (heads, d_head, d_model) is taken as (heads d_head, d_model), all heads together. Directions.
 
-    Source: Roy & Vetterli 2007, "The effective rank", definition 1. Cost: one singular value decomposition
-    per matrix and measure, 3 ms for 250 x 194.
+    How it is computed:
+        From the singular values, in float64.
 
-    Trap: every small singular value counts. A random 250 x 194 Gaussian matrix has 169 already; compare with
-    step 0 and not with min(m, n). `stable_rank` and `participation_ratio` weigh the large ones more.
+    Cost:
+        One singular value decomposition per matrix and measure, 3 ms for 250 x 194.
+
+    Traps:
+        Every small singular value counts. A random 250 x 194 Gaussian matrix has 169 already; compare with
+        step 0 and not with min(m, n). `stable_rank` and `participation_ratio` weigh the large ones more.
+
+    Source:
+        Roy & Vetterli 2007, "The effective rank", definition 1.
     """
     from grokscope_geometry.functional import effective_rank as formula
 
@@ -51,12 +59,23 @@ def effective_rank(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, An
 def stable_rank(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
     """How many directions each weight matrix uses, by its norm in units of its largest singular value.
 
-    `sum_i s_i^2 / max_i s_i^2`, between 1 and the rank. Rows as in `effective_rank`; float64.
+    `sum_i s_i^2 / max_i s_i^2`, between 1 and the rank.
 
-    Source: Rudelson & Vershynin 2007, "Sampling from large matrices", section 1. Cost: as `effective_rank`.
+    Shapes and units:
+        Rows as in `effective_rank`; directions.
 
-    Trap: one large singular value, such as a common offset of all rows, brings it near 1 whatever the rest
-    does.
+    How it is computed:
+        From the singular values s, in float64.
+
+    Cost:
+        As `effective_rank`.
+
+    Traps:
+        One large singular value, such as a common offset of all rows, brings it near 1 whatever the rest
+        does.
+
+    Source:
+        Rudelson & Vershynin 2007, "Sampling from large matrices", section 1.
     """
     from grokscope_geometry.functional import stable_rank as formula
 
@@ -74,10 +93,23 @@ def stable_rank(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]
 def participation_ratio(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
     """How many directions each weight matrix uses, by how evenly they share its squared norm.
 
-    `(sum_i s_i^2)^2 / sum_i s_i^4`, between 1 and the rank. Rows as in `effective_rank`; float64.
+    `(sum_i s_i^2)^2 / sum_i s_i^4`, between 1 and the rank.
 
-    Source: Gao et al. 2017, "A theory of multineuronal dimensionality, dynamics and measurement", equation 4,
-    of the eigenvalues s_i^2 of W^T W (not centred: weights have no samples). Cost: as `effective_rank`.
+    Shapes and units:
+        Rows as in `effective_rank`; directions.
+
+    How it is computed:
+        From the eigenvalues s_i^2 of W^T W (not centred: weights have no samples), in float64.
+
+    Cost:
+        As `effective_rank`.
+
+    Traps:
+        Small singular values hardly count, by their fourth power: a matrix of full rank may have a ratio near
+        1.
+
+    Source:
+        Gao et al. 2017, "A theory of multineuronal dimensionality, dynamics and measurement", equation 4.
     """
     from grokscope_geometry.functional import participation_ratio as formula
 
@@ -101,12 +133,22 @@ def condition_number(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, 
     """How much more each weight matrix stretches its strongest direction than its weakest.
 
     `max_i s_i / min_i s_i` over the min(m, n) singular values. Infinite when the smallest is at most max(m,
-    n) 2^-52 of the largest, as it is when a unit has died to zero. Rows as in `effective_rank`; float64.
+    n) 2^-52 of the largest, as it is when a unit has died to zero.
 
-    Cost: as `effective_rank`.
+    Shapes and units:
+        Rows as in `effective_rank`; a ratio, at least 1.
 
-    Trap: weights are stored in float32, so that beyond some 1e6 the smallest singular value is their
-    rounding.
+    How it is computed:
+        From the singular values, in float64.
+
+    Cost:
+        As `effective_rank`.
+
+    Traps:
+        Weights are stored in float32, so that beyond some 1e6 the smallest singular value is their rounding.
+
+    Source:
+        Golub & Van Loan 2013, "Matrix computations", section 2.6.2.
     """
     from grokscope_geometry.functional import condition_number as formula
 
@@ -123,10 +165,22 @@ def gini(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
     """How unequal the magnitudes of each weight matrix's entries are.
 
     `1 - 2 sum_i (c_i / |c|_1) (N - i + 1/2) / N`, c the N magnitudes in rising order: 0 when all are equal, 1
-    - 1/N when one alone is not zero. Independent Gaussian entries have sqrt(2) - 1 = 0.414, uniform ones 1/3:
-    not sparse, and not 0. Rows as in `effective_rank`.
+    - 1/N when one alone is not zero.
 
-    Source: Hurley & Rickard 2009, "Comparing measures of sparsity", table I. Cost: a sort per matrix.
+    Shapes and units:
+        Rows as in `effective_rank`; a number from 0 to 1.
+
+    How it is computed:
+        From the sorted magnitudes of all entries, in float64.
+
+    Cost:
+        A sort per matrix.
+
+    Traps:
+        Independent Gaussian entries have sqrt(2) - 1 = 0.414, uniform ones 1/3: not sparse, and not 0.
+
+    Source:
+        Hurley & Rickard 2009, "Comparing measures of sparsity", table I.
     """
     from grokscope_geometry.functional import gini as formula
 
@@ -151,10 +205,22 @@ def hoyer(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
     """How sparse each weight matrix is, by the ratio of its two norms.
 
     `(sqrt(N) - |w|_1 / |w|_2) / (sqrt(N) - 1)` over all N entries: 0 when all magnitudes are equal, 1 when
-    one entry alone is not zero. Large Gaussian matrices have 1 - sqrt(2/pi) = 0.202. Rows as in
-    `effective_rank`.
+    one entry alone is not zero.
 
-    Source: Hoyer 2004, "Non-negative matrix factorization with sparseness constraints", section 3.1.
+    Shapes and units:
+        Rows as in `effective_rank`; a number from 0 to 1.
+
+    How it is computed:
+        From the l1 and the l2 norm, in float64.
+
+    Cost:
+        One pass over the weights.
+
+    Traps:
+        Large Gaussian matrices have 1 - sqrt(2/pi) = 0.202, and are not sparse.
+
+    Source:
+        Hoyer 2004, "Non-negative matrix factorization with sparseness constraints", section 3.1.
     """
     from grokscope_geometry.functional import hoyer as formula
 
@@ -180,9 +246,25 @@ def hoyer(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
 def weight_distance(weights: Mapping[str, torch.Tensor], baseline: Probe) -> Iterator[dict[str, Any]]:
     """How far the weights have moved from the baseline's: over all parameters, and per parameter tensor.
 
-    `l2` = |w - w0|, `relative` = |w - w0| / |w0|, `cosine` = <w, w0> / (|w| |w0|), in float64. The row
-    without a layer takes all parameters, biases included, as one vector. The baseline is the first checkpoint
-    unless `--baseline` says else; `--baseline previous` gives the length of the step between checkpoints.
+    `l2` = |w - w0|, `relative` = |w - w0| / |w0|, `cosine` = <w, w0> / (|w| |w0|).
+
+    Shapes and units:
+        The row without a layer takes all parameters, biases included, as one vector. `l2` is in the unit of
+        the weights, the others have none.
+
+    How it is computed:
+        In float64. The baseline is the first checkpoint unless `--baseline` says else; `--baseline previous`
+        gives the length of the step between checkpoints.
+
+    Cost:
+        One pass over the parameters of both checkpoints; no network is built.
+
+    Traps:
+        A ReLU layer may shrink while the next grows: the weights move and the function stays the same. With
+        `--baseline previous` checkpoints at uneven steps give uneven lengths.
+
+    Source:
+        Euclidean geometry of the parameter vector.
     """
     from grokscope_geometry.functional import flat
     from grokscope_geometry.functional import weight_distance as formula

@@ -97,22 +97,33 @@ def pe(
     the Gram matrix of the last layer's rows scaled to length one, on inputs with noise N(0, sigma^2). 0 when
     all rows are parallel, at most log min(n, d).
 
-    Computed on batches of `batch_size` examples and averaged over whole batches; the examples that fill no
-    batch are dropped, since H <= log n and so n must not vary. Which examples share a batch is fixed: one
-    shuffle that depends on the split's size only, so that a task's order of examples (modular pairs sorted by
-    a) makes no batches of one kind. Values at different batch sizes are not comparable. A split with fewer
-    than `batch_size` examples has no value: lower batch_size.
+    Shapes and units:
+        The last layer (n, d) of each batch of n = `batch_size` examples: the logits, or the last hidden
+        activations with last_layer=penultimate. Nats.
 
-    `pe_centred`: cross-entropy logits are defined up to a constant per example, and that constant drifts; it
-    is subtracted there. NaN under MSE and for last_layer=penultimate, where nothing is free.
+    How it is computed:
+        On batches of `batch_size` examples, averaged over whole batches; the examples that fill no batch are
+        dropped, since H <= log n and so n must not vary. Which examples share a batch is fixed: one shuffle
+        that depends on the split's size only, so that a task's order of examples (modular pairs sorted by a)
+        makes no batches of one kind. Float64 throughout.
 
-    A row of zeros has no direction: it is taken out before batches are cut, so that n stays the same and
-    later examples move up; `zero_rows` counts it. When no whole batch remains (a last layer that starts at
-    zero), the value is NaN. A network with a single logit has no value: its rows have only a sign.
+        `pe_centred`: cross-entropy logits are defined up to a constant per example, and that constant drifts;
+        it is subtracted there. NaN under MSE and for last_layer=penultimate, where nothing is free.
 
-    Source: Tan & Huang 2023, section 6. Float64 throughout. Cost per batch and column: one eigenvalue
-    decomposition of size min(batch_size, d); none at alpha = 2. Below alpha = 0.5 the result rests on how
-    small an eigenvalue can still be told from rounding (size x 2e-16).
+        A row of zeros has no direction: it is taken out before batches are cut, so that n stays the same and
+        later examples move up; `zero_rows` counts it. When no whole batch remains (a last layer that starts
+        at zero), the value is NaN. A network with a single logit has no value: its rows have only a sign.
+
+    Cost:
+        Per batch and column one eigenvalue decomposition of size min(batch_size, d); none at alpha = 2.
+
+    Traps:
+        Values at different batch sizes are not comparable. A split with fewer than `batch_size` examples has
+        no value: lower batch_size. Below alpha = 0.5 the result rests on how small an eigenvalue can still be
+        told from rounding (size x 2e-16).
+
+    Source:
+        Tan & Huang 2023, section 6.
     """
     from grokscope_matrix_information.batches import Batches, Layer
 
@@ -143,16 +154,27 @@ def pmi(
     """Perturbed mutual information (PMI): what the last layer tells of the first, on noised inputs, in nats.
 
     I_alpha(R1; R2) = H_alpha(R1) + H_alpha(R2) - H_alpha(R1 o R2), o the entrywise product, R1 and R2 the
-    Gram matrices of first and last layer, **both on the same noised inputs**. At most min(H(R1), H(R2));
-    never negative at alpha = 1, possibly so elsewhere, as Rényi entropies are not subadditive.
+    Gram matrices of first and last layer, *both on the same noised inputs*. At most min(H(R1), H(R2)).
 
-    First layer: an MLP's first Linear before its ReLU (`first_layer=post`: after); a transformer's noised
-    embeddings of its operands, flattened, because its attention's input at `=` is the same for every example;
-    an LSTM's noised embedding averaged over time. Last layer: the logits, or `last_layer=penultimate`.
+    Shapes and units:
+        First layer (n, d1): an MLP's first Linear before its ReLU (`first_layer=post`: after); a
+        transformer's noised embeddings of its operands, flattened, because its attention's input at `=` is
+        the same for every example; an LSTM's noised embedding averaged over time. Last layer (n, d2): the
+        logits, or `last_layer=penultimate`. Nats.
 
-    Batches, centring and zero rows (of either layer) as in `pe`. Source: Tan & Huang 2023, section 6.
-    Cost per batch and column: one eigenvalue decomposition of size batch_size beyond the two layers' own; it
-    is the Hadamard product that needs the full n x n matrix.
+    How it is computed:
+        Batches, centring and zero rows (of either layer) as in `pe`.
+
+    Cost:
+        Per batch and column one eigenvalue decomposition of size batch_size beyond the two layers' own; it is
+        the Hadamard product that needs the full n x n matrix.
+
+    Traps:
+        Never negative at alpha = 1, possibly so elsewhere, as Rényi entropies are not subadditive. As with
+        `pe`, values at different batch sizes are not comparable.
+
+    Source:
+        Tan & Huang 2023, section 6.
     """
     from grokscope_matrix_information.batches import Batches, Layer, first_layer_name
 
@@ -181,14 +203,26 @@ def ed(
 ) -> dict[str, float]:
     """Entropy difference (ED): how much noise on the input changes the last layer's matrix entropy, in nats.
 
-    abs(PE(sigma) - PE(0)), each averaged over batches first; see `pe` for PE, batches and centring. An
-    example whose row is zero with or without noise is left out of both, so that the same examples are
-    compared. Source: Tan & Huang 2023, section 6 and appendix B.2.2.
+    abs(PE(sigma) - PE(0)), each averaged over batches first; see `pe` for PE. At alpha = 2 at most 4
+    ||Z(sigma) - Z(0)||_F of each batch, Z the rows scaled to length one, and so at most 8 sum_i ||z_i(sigma)
+    - z_i(0)|| (lemma B.8).
 
-    At alpha = 2 at most 4 ||Z(sigma) - Z(0)||_F of each batch, Z the rows scaled to length one, and so at
-    most 8 sum_i ||z_i(sigma) - z_i(0)|| (lemma B.8). Theorem B.9 holds in that sense, for logits scaled to
-    length one: as printed, with f itself in place of z, it is false, since a last layer times 1e-6 makes the
-    right side a millionth and leaves ED as it was.
+    Shapes and units:
+        As in `pe`; nats.
+
+    How it is computed:
+        Batches and centring as in `pe`. An example whose row is zero with or without noise is left out of
+        both, so that the same examples are compared.
+
+    Cost:
+        Twice that of `pe`.
+
+    Traps:
+        Theorem B.9 holds for logits scaled to length one: as printed, with f itself in place of z, it is
+        false, since a last layer times 1e-6 makes the right side a millionth and leaves ED as it was.
+
+    Source:
+        Tan & Huang 2023, section 6 and appendix B.2.2.
     """
     from grokscope_matrix_information.batches import Batches, Layer
 
@@ -218,13 +252,25 @@ def mid(
 ) -> dict[str, float]:
     """Mutual information difference (MID): how much input noise changes the mutual information, in nats.
 
-    abs(PMI(sigma) - PMI(0)), each averaged over batches first; see `pmi` for PMI and its layers, `pe` for
-    batches and centring. An example with a row of zeros in either layer, with or without noise, is left out
-    of both. Source: Tan & Huang 2023, section 6 and appendix B.2.2.
+    abs(PMI(sigma) - PMI(0)), each averaged over batches first; see `pmi` for PMI. At alpha = 2 at most 8
+    times the sum of both layers' ||Z(sigma) - Z(0)||_F of each batch, Z the rows scaled to length one, and so
+    at most 16 sum_i ||z_i(sigma) - z_i(0)|| over both (lemma B.11).
 
-    At alpha = 2 at most 8 times the sum of both layers' ||Z(sigma) - Z(0)||_F of each batch, Z the rows
-    scaled to length one, and so at most 16 sum_i ||z_i(sigma) - z_i(0)|| over both (lemma B.11). Theorem B.12
-    holds in that sense, for rows of length one, and not as printed, with f itself (see `ed`).
+    Shapes and units:
+        The layers of `pmi`; nats.
+
+    How it is computed:
+        Batches and centring as in `pe`. An example with a row of zeros in either layer, with or without
+        noise, is left out of both.
+
+    Cost:
+        Twice that of `pmi`.
+
+    Traps:
+        Theorem B.12 holds for rows of length one, and not as printed, with f itself (see `ed`).
+
+    Source:
+        Tan & Huang 2023, section 6 and appendix B.2.2.
     """
     from grokscope_matrix_information.batches import Batches, Layer, first_layer_name
 
@@ -263,9 +309,24 @@ def pmi_label(
 ) -> dict[str, float]:
     """Label information (PMI with labels): what the last layer on noised inputs tells of the labels, in nats.
 
-    I_alpha between the Gram matrix of the noised logits and that of the one-hot labels; see `pmi` for I_alpha
-    and `pe` for batches and zero rows. At alpha = 1 at most the Shannon entropy of the batch's labels.
-    Source: Tan & Huang 2023, appendix C.
+    I_alpha between the Gram matrix of the noised logits and that of the one-hot labels; see `pmi` for
+    I_alpha. At alpha = 1 at most the Shannon entropy of the batch's labels.
+
+    Shapes and units:
+        The last layer (n, d) of each batch and its labels as one-hot rows (n, K); nats.
+
+    How it is computed:
+        Batches and zero rows as in `pe`.
+
+    Cost:
+        Per batch the eigenvalue decompositions of the last layer, of the labels and of the two together.
+
+    Traps:
+        Its bound belongs to the batch: 200 examples of 97 classes hold each label about twice. Values at
+        different batch sizes are not comparable.
+
+    Source:
+        Tan & Huang 2023, appendix C.
     """
     from grokscope_matrix_information.batches import Batches, Layer
 

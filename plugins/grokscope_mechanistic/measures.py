@@ -81,12 +81,10 @@ def fourier(
     """How much of modular addition is done by the trigonometric algorithm, in the run's final frequencies.
 
     A network that computes `cos(w_k(a+b-c))`, `w_k = 2 pi k / p`, for a few frequencies k adds without having
-    memorised (Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability", equation
-    1). The frequencies are those of the *last* checkpoint (the baseline), the same at every step; where that
-    one's logits are not finite, or have no frequency at all, those of the newest checkpoint that is sound.
-
-    Formula. L is the matrix of logits of all p^2 pairs, in float64. P_K L is its orthogonal projection on the
-    functions `cos(w_k(a+b))` and `sin(w_k(a+b))` of the pair, k in the key set K, for every class c.
+    memorised. The frequencies are those of the *last* checkpoint (the baseline), the same at every step;
+    where that one's logits are not finite, or have no frequency at all, those of the newest checkpoint that
+    is sound. P_K L is the orthogonal projection of the logits L on the functions `cos(w_k(a+b))` and
+    `sin(w_k(a+b))` of the pair, k in the key set K, for every class c.
 
     - `excluded_loss`: the loss of L - P_K L on the training split. All keys at once in the row without a
       label; one key alone in the row of each `frequency`.
@@ -100,27 +98,36 @@ def fourier(
       `gini_neuron_logit`, for transformers, is that of W_L = W_U W_out, which the paper plots. A matrix that
       is not seen to be what its place says (linear in one-hot tokens, linear to the logits) has none.
 
-    Key frequencies: those above the gap in the norms along `cos, sin(w_k(a+b-c))` of the last checkpoint's
-    logits. In falling order, the gap is where a norm is the largest multiple of the next one, at least 3
-    times it, with a third of all frequencies below; where what is below still holds more than a thousandth of
-    the power, the largest such step further down (`functional.above_the_gap`). No strength is too small for
-    it: published networks have keys of 0.14 to 1 of the largest norm, and the next frequency at 0.001 to
-    0.04, which a quarter of the maximum - the authors' later demonstration on the embedding - cuts through.
-    The paper itself says "nontrivial coefficients". `gap` is how wide it is. Without a gap no frequency
-    stands out: all are taken, and `note` says so. `keys` takes the largest, `threshold` a share of the
-    maximum instead.
+    Shapes and units:
+        L (p^2, p) is the matrix of logits of all pairs, in float64. The loss is the run's own: nats for
+        cross-entropy, a mean square for MSE.
 
-    The loss is the run's own: nats for cross-entropy, a mean square for MSE.
+    How it is computed:
+        Key frequencies are those above the gap in the norms along `cos, sin(w_k(a+b-c))` of the last
+        checkpoint's logits. In falling order, the gap is where a norm is the largest multiple of the next
+        one, at least 3 times it, with a third of all frequencies below; where what is below still holds more
+        than a thousandth of the power, the largest such step further down (`functional.above_the_gap`). No
+        strength is too small for it: published networks have keys of 0.14 to 1 of the largest norm, and the
+        next frequency at 0.001 to 0.04, which a quarter of the maximum - the authors' later demonstration on
+        the embedding - cuts through. The paper itself says "nontrivial coefficients". `gap` is how wide it
+        is. Without a gap no frequency stands out: all are taken, and `note` says so. `keys` takes the
+        largest, `threshold` a share of the maximum instead.
 
-    Applies to modular tasks over all p^2 pairs whose label is a + b or a - b mod p (then read a - b for a + b
-    everywhere) and to networks with p logits.
+        Applies to modular tasks over all p^2 pairs whose label is a + b or a - b mod p (then read a - b for a
+        + b everywhere) and to networks with p logits.
 
-    Cost: one forward pass over all pairs, which measures share, and 5 ms per key frequency at p = 97.
+    Cost:
+        One forward pass over all pairs, which measures share, and 5 ms per key frequency at p = 97.
 
-    Traps. The projection is made over all pairs, so excluded loss on train knows of the test pairs too. In a
-    run that has not grokked the keys, if any, are the largest of nothing: read `key_share` and `note` of the
-    last step first. An MLP may well use all frequencies: `clauw` does (no gap among 48 at p = 97), and its
-    Gini coefficients stay near 0.1.
+    Traps:
+        The projection is made over all pairs, so excluded loss on train knows of the test pairs too. In a run
+        that has not grokked the keys, if any, are the largest of nothing: read `key_share` and `note` of the
+        last step first. An MLP may well use all frequencies: `clauw` does (no gap among 48 at p = 97), and
+        its Gini coefficients stay near 0.1.
+
+    Source:
+        Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability", equation 1,
+        section 5.1 and appendix C.1.5.
     """
     from grokscope import objective
     from grokscope_mechanistic import functional

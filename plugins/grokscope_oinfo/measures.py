@@ -112,51 +112,59 @@ def oinfo(
 ) -> dict[str, Any]:
     """Synergy and redundancy of the hidden units: the extremes of O-information over multiplets of clusters.
 
-    Omega(Z) = (m - 2) H(Z) + sum_j [H(Z_j) - H(Z without j)] of m variables, in nats: > 0 where redundancy
-    outweighs synergy, < 0 the other way round. H is the entropy of the Gaussian copula: each variable's ranks
-    become normal scores, ndtri(rank / (n + 1)), and with R their correlation matrix
-    Omega = 1/2 [-2 log det R - sum_j log (R^-1)_jj].
-    `synergy` = -(least Omega), `redundancy` = greatest Omega; of multiplets that tie within 1e-12 nats, the
-    one with the smallest mask is named.
+    Omega(Z) = (m - 2) H(Z) + sum_j [H(Z_j) - H(Z without j)] of m variables: > 0 where redundancy outweighs
+    synergy, < 0 the other way round. H is the entropy of the Gaussian copula: each variable's ranks become
+    normal scores, ndtri(rank / (n + 1)), and with R their correlation matrix Omega = 1/2 [-2 log det R -
+    sum_j log (R^-1)_jj]. `synergy` = -(least Omega), `redundancy` = greatest Omega; of multiplets that tie
+    within 1e-12 nats, the one with the smallest mask is named.
 
-    The activations (n, units) of the hidden layer after its non-linearity, n examples, go to float64;
-    constant units are dropped and counted; the rest are clustered (Ward, Euclidean, scikit-learn's
-    partition), and Omega is computed of every multiplet of `min_size` to `max_size` clusters, by default all
-    1013 of ten. `variables=units`, as in the authors' released code: a multiplet's variables are the single
-    units of its clusters, up to all units of the layer. `variables=mean`, as the text can be read: they are
-    its clusters' mean activations; pairs have Omega 0 identically, so synergy and redundancy are at least 0
-    unless pairs are left out. With no more varying units than `clusters`, each unit is its own cluster. With
-    fewer than `min_size` of them, there is no multiplet and the columns are NaN. The released code leaves out
-    the multiplet of all clusters (`max_size=9`) and ranks by `ties=argsort`.
+    Shapes and units:
+        The activations (n, units) of the hidden layer after its non-linearity, n examples. Nats.
 
-    Source: Clauw et al. 2024, arXiv 2408.08944; Omega after Rosas et al. 2019; `bias_correction` is gcmi's
-    (Ince et al. 2017), which depends on the multiplet's size alone. The paper finds a peak of synergy between
-    memorisation and generalisation. Its plots scale both curves to [0, 1] over the run; these values are raw.
+    How it is computed:
+        The activations go to float64; constant units are dropped and counted; the rest are clustered (Ward,
+        Euclidean, scikit-learn's partition), and Omega is computed of every multiplet of `min_size` to
+        `max_size` clusters, by default all 1013 of ten.
 
-    Cost: 3763 x 250 activations take 150 ms, two thirds of them for the ranks of the units; with `mean`
-    30 ms. Memory and time of the exhaustive search double with each cluster, so
-    more than 20 are refused; `search=greedy` looks at all pairs and triples and extends the best 50 of each
-    size, for either direction, by every other cluster: its optima are bounds.
+        `variables=units`, as in the authors' released code: a multiplet's variables are the single units of
+        its clusters, up to all units of the layer. `variables=mean`, as the text can be read: they are its
+        clusters' mean activations; pairs have Omega 0 identically, so synergy and redundancy are at least 0
+        unless pairs are left out. With no more varying units than `clusters`, each unit is its own cluster.
+        With fewer than `min_size` of them, there is no multiplet and the columns are NaN. The released code
+        leaves out the multiplet of all clusters (`max_size=9`) and ranks by `ties=argsort`.
 
-    Traps. ReLU units are full of ties, and `ties=argsort`, which reproduces the released code, takes them for
-    agreement: two independent units that are 84 % zeros correlate at 0.44, or 0.37 where the sort is
-    unstable; average ranks give 0. Here argsort is stable: ties rank by row order. A variable of which the
-    others explain all but 1e-9 of the variance makes a multiplet singular: its Omega is NaN, it is counted
-    in `undefined_multiplets`, and the optima are those of the rest. High synergy certifies nothing: with
-    cluster means and a hidden bias a network that never fits its training data, at weight decay 10, was seen
-    to show more of it than any that groks.
+    Cost:
+        3763 x 250 activations take 150 ms, two thirds of them for the ranks of the units; with `mean` 30 ms.
+        Memory and time of the exhaustive search double with each cluster, so more than 20 are refused;
+        `search=greedy` looks at all pairs and triples and extends the best 50 of each size, for either
+        direction, by every other cluster: its optima are bounds.
 
-    Finite sample. `units` needs many more examples than units: the bias of Omega grows with the multiplet.
-    For some 200 of 250 units on 3763 examples it is small: at its synergy peak `clauw` has 3.39 nats, less
-    0.05 with `bias_correction`; the same multiplet has 3.58 to 3.62 on halves of the examples and 3.43 on all
-    9409 pairs; with each unit permuted on its own the search finds 0.09 nats of synergy and 0.00 of
-    redundancy. What moves it more is which clusters are found: anew on halves, they give 3.0 to 3.3, and
-    from checkpoint to checkpoint raw values jump as much, so smooth before a peak is read
-    (tests/plugins/oinfo/test_finite_sample.py prints these numbers).
+    Traps:
+        ReLU units are full of ties, and `ties=argsort`, which reproduces the released code, takes them for
+        agreement: two independent units that are 84 % zeros correlate at 0.44, or 0.37 where the sort is
+        unstable; average ranks give 0. Here argsort is stable: ties rank by row order. A variable of which
+        the others explain all but 1e-9 of the variance makes a multiplet singular: its Omega is NaN, it is
+        counted in `undefined_multiplets`, and the optima are those of the rest. High synergy certifies
+        nothing: with cluster means and a hidden bias a network that never fits its training data, at weight
+        decay 10, was seen to show more of it than any that groks.
+
+        Finite sample. `units` needs many more examples than units: the bias of Omega grows with the
+        multiplet. For some 200 of 250 units on 3763 examples it is small: at its synergy peak `clauw` has
+        3.39 nats, less 0.05 with `bias_correction`; the same multiplet has 3.58 to 3.62 on halves of the
+        examples and 3.43 on all 9409 pairs; with each unit permuted on its own the search finds 0.09 nats of
+        synergy and 0.00 of redundancy. What moves it more is which clusters are found: anew on halves, they
+        give 3.0 to 3.3, and from checkpoint to checkpoint raw values jump as much, so smooth before a peak is
+        read (tests/plugins/oinfo/test_finite_sample.py prints these numbers).
+
+    Source:
+        Clauw et al. 2024, arXiv 2408.08944; Omega after Rosas et al. 2019; `bias_correction` is gcmi's (Ince
+        et al. 2017), which depends on the multiplet's size alone. The paper finds a peak of synergy between
+        memorisation and generalisation. Its plots scale both curves to [0, 1] over the run; these values are
+        raw.
 
     Raises:
         MeasureError: an exhaustive search beyond 20 clusters, min_size above max_size, no such layer, fewer
-            than 2 examples, or activations that are not finite.
+        than 2 examples, or activations that are not finite.
     """
     _check(clusters, min_size, max_size, search)
     name = _layer(probe, layer)

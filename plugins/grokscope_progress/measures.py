@@ -34,15 +34,25 @@ def activation_sparsity(
 ) -> Iterator[dict[str, Any]]:
     """Share of hidden activations that are inactive: within `tau` of 0, in each hidden layer and on average.
 
-    For each hidden layer, (1 / (n d)) sum_ij [|a_ij| < tau] over its n x d activations after the
-    non-linearity, strictly. Of ReLU's activations, which are never negative, that is the paper's a_ij < tau,
-    and with the default tau = 1e-6 the share of exact zeros; tanh, GELU and LSTM states take both signs, and
-    a large negative value is not inactive. `mean` weighs every hidden layer alike, however wide.
+    For each hidden layer, (1 / (n d)) sum_ij [|a_ij| < tau], strictly. Of ReLU's activations, which are never
+    negative, that is the paper's a_ij < tau, and with the default tau = 1e-6 the share of exact zeros; tanh,
+    GELU and LSTM states take both signs, and a large negative value is not inactive.
 
-    Source: Golechha 2024 (arXiv 2405.12755), section 3. One forward pass, shared with other measures.
+    Shapes and units:
+        Each hidden layer's activations (n, d) after the non-linearity; a share.
 
-    Traps: a unit that is dead for every example counts as sparse; values of tanh, GELU and LSTM are hardly
-    ever within 1e-6 of 0, so set tau there.
+    How it is computed:
+        `mean` weighs every hidden layer alike, however wide.
+
+    Cost:
+        One forward pass, shared with other measures.
+
+    Traps:
+        A unit that is dead for every example counts as sparse; values of tanh, GELU and LSTM are hardly ever
+        within 1e-6 of 0, so set tau there.
+
+    Source:
+        Golechha 2024 (arXiv 2405.12755), section 3.
     """
     from grokscope_progress.functional import sparsity
 
@@ -80,16 +90,26 @@ def activation_sparsity(
 def weight_entropy(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
     """Absolute weight entropy of every weight matrix, their sum, and the same for weights scaled to sum to 1.
 
-    H(W) = -sum_ij |w_ij| log |w_ij|, with 0 log 0 = 0. `normalised` is the Shannon entropy of
-    p = |w| / sum |w|, between 0 and log(number of weights): it sees how the weights are distributed and not
-    their scale. The row without a layer holds `total`, the sum of H over all matrices, and `normalised` of
-    all their weights taken as one distribution. Weight matrices are the parameters with two or more
-    dimensions: embeddings are among them, biases are not, and a stack of attention heads is one matrix.
+    H(W) = -sum_ij |w_ij| log |w_ij|, with 0 log 0 = 0. `normalised` is the Shannon entropy of p = |w| / sum
+    |w|, between 0 and log(number of weights): it sees how the weights are distributed and not their scale.
 
-    Source: Golechha 2024 (arXiv 2405.12755), section 3; `normalised` is ours. Reads the weights only.
+    Shapes and units:
+        Weight matrices are the parameters with two or more dimensions: embeddings are among them, biases are
+        not, and a stack of attention heads is one matrix. Nats.
 
-    Traps: H is no entropy of a distribution. A weight above 1 counts negatively, and weights below 1/e count
-    less the smaller they are, so under weight decay H falls for that reason alone: compare `normalised`.
+    How it is computed:
+        The row without a layer holds `total`, the sum of H over all matrices, and `normalised` of all their
+        weights taken as one distribution. Sums in float64.
+
+    Cost:
+        One pass over the weights; no network is built.
+
+    Traps:
+        H is no entropy of a distribution. A weight above 1 counts negatively, and weights below 1/e count
+        less the smaller they are, so under weight decay H falls for that reason alone: compare `normalised`.
+
+    Source:
+        Golechha 2024 (arXiv 2405.12755), section 3; `normalised` is ours.
     """
     from grokscope_progress.functional import entropy_and_mass, normalised_entropy
 
@@ -122,18 +142,28 @@ def circuit_complexity(
     """How much the outputs change when a random tenth of the weights is zeroed (local circuit complexity).
 
     sum_x KL(softmax f_W(x) || softmax f_W'(x)) over the training split, where W' is W with exactly
-    round(fraction * size) weights of each weight matrix set to zero, chosen without replacement. Weight
-    matrices are the parameters with two or more dimensions; biases stay. The row without a layer prunes all
-    matrices at once; the row of a layer prunes that matrix alone, by the same masks. Every number is the mean
-    over `repeats` masks, which are the same at every checkpoint; `stderr` is the error of kl_mean (times n
-    for kl_sum) and speaks of the choice of masks only. A single logit z stands for the classes (0, z).
+    round(fraction * size) weights of each weight matrix set to zero, chosen without replacement. A single
+    logit z stands for the classes (0, z).
 
-    Source: Golechha 2024 (arXiv 2405.12755), section 3, which prunes once; the average over masks is ours.
-    Cost: 1 + repeats (1 + number of matrices) forward passes on the training split, or 1 + repeats without
-    `per_matrix`; too many for a default, hence `expensive`.
+    Shapes and units:
+        f (n, K) logits of the n training examples. Weight matrices are the parameters with two or more
+        dimensions; biases stay. Nats.
 
-    Traps: a small matrix may lose no weight at all (round(0.1 * 4) = 0; its KL is then 0). The KL
-    grows with the scale of the logits, so networks trained by MSE and by cross-entropy do not compare.
+    How it is computed:
+        The row without a layer prunes all matrices at once; the row of a layer prunes that matrix alone, by
+        the same masks. Every number is the mean over `repeats` masks, which are the same at every checkpoint;
+        `stderr` is the error of kl_mean (times n for kl_sum) and speaks of the choice of masks only.
+
+    Cost:
+        1 + repeats (1 + number of matrices) forward passes on the training split, or 1 + repeats without
+        `per_matrix`; too many for a default, hence `expensive`.
+
+    Traps:
+        A small matrix may lose no weight at all (round(0.1 * 4) = 0; its KL is then 0). The KL grows with the
+        scale of the logits, so networks trained by MSE and by cross-entropy do not compare.
+
+    Source:
+        Golechha 2024 (arXiv 2405.12755), section 3, which prunes once; the average over masks is ours.
     """
     import torch
 

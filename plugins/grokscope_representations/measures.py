@@ -44,21 +44,29 @@ def linear_probe(
 ) -> Iterator[dict[str, Any]]:
     """How well a linear classifier reads the labels from each hidden layer's activations.
 
-    Ridge regression from the training activations (n, d) to one-hot labels,
-    `min_W sum_i ||y_i - mean(y) - x_i W||^2 + penalty n ||W||_F^2`, with x the activations after the
-    non-linearity, each unit centred and divided by its standard deviation over the training split; constant
-    units are left out. `train` and `test` are the accuracies of its argmax. One row per hidden layer.
+    Ridge regression from the training activations to one-hot labels, `min_W sum_i ||y_i - mean(y) - x_i W||^2
+    + penalty n ||W||_F^2`. `train` and `test` are the accuracies of its argmax.
 
-    Closed form, float64: the Cholesky factor of the d x d normal matrix. No step size, no randomness.
+    Shapes and units:
+        x (n, d) the activations of a hidden layer after the non-linearity, y (n, K); one row per hidden
+        layer, shares of examples.
 
-    Cost: 3763 x 250 activations and 97 classes take some 30 ms; memory n d doubles.
+    How it is computed:
+        Each unit is centred and divided by its standard deviation over the training split; constant units are
+        left out. Closed form, float64: the Cholesky factor of the d x d normal matrix. No step size, no
+        randomness.
 
-    Traps: it reads what a *linear* map can use, whether or not the network uses it, so it may be far ahead of
-    the network's own accuracy. With d near n it fits anything on train: read `test`, and compare with a run
-    on random labels.
+    Cost:
+        3763 x 250 activations and 97 classes take some 30 ms; memory n d doubles.
 
-    Source: Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes", who fit
-    theirs by gradient descent on cross-entropy.
+    Traps:
+        It reads what a *linear* map can use, whether or not the network uses it, so it may be far ahead of
+        the network's own accuracy. With d near n it fits anything on train: read `test`, and compare with a
+        run on random labels.
+
+    Source:
+        Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes", who fit
+        theirs by gradient descent on cross-entropy.
     """
     from grokscope_representations.functional import ridge_readout
 
@@ -130,23 +138,30 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
 
     - `nc1` = tr(Sigma_W Sigma_B^+) / K; Sigma_W the mean over examples of (h - mu_c)(h - mu_c)^T, Sigma_B the
       mean over classes of (mu_c - mu)(mu_c - mu)^T, + the pseudo-inverse;
-    - `nc2_norms` = std / mean of ||mu_c - mu||; `nc2_angles` = mean over pairs of
-      |cos(mu_c - mu, mu_d - mu) + 1 / (K - 1)|;
+    - `nc2_norms` = std / mean of ||mu_c - mu||; `nc2_angles` = mean over pairs of |cos(mu_c - mu, mu_d - mu)
+      + 1 / (K - 1)|;
     - `nc3` = || W / ||W|| - M / ||M|| ||^2, W the last weight (K, d), M the rows mu_c - mu, Frobenius norms;
     - `nc4` = the share of examples whose argmax is the class of the nearest *training* mean.
 
-    A simplex equiangular tight frame with its own classifier gives 0, 0, 0, 0, 1. One row per split, `train`
-    and `test`; the paper measures the training split. Float64.
+    A simplex equiangular tight frame with its own classifier gives 0, 0, 0, 0, 1.
 
-    Cost: one singular value decomposition of the K x d class means, 10 ms for 97 x 250.
+    Shapes and units:
+        h (n, d) of each split; one row per split, `train` and `test`. No unit.
 
-    Not applicable to single-logit networks. `nc3` needs a last layer that reads this very layer: the
-    transformer, whose unembedding reads the residual stream, has none.
+    How it is computed:
+        Float64. Not applicable to single-logit networks. `nc3` needs a last layer that reads this very layer:
+        the transformer, whose unembedding reads the residual stream, has none.
 
-    Trap: NC1 of a split with few examples per class is small because means are fitted to few.
+    Cost:
+        One singular value decomposition of the K x d class means, 10 ms for 97 x 250.
 
-    Source: Papyan, Han & Donoho 2020, "Prevalence of neural collapse during the terminal phase of deep
-    learning training".
+    Traps:
+        NC1 of a split with few examples per class is small because means are fitted to few. The paper
+        measures the training split.
+
+    Source:
+        Papyan, Han & Donoho 2020, "Prevalence of neural collapse during the terminal phase of deep learning
+        training".
     """
     from grokscope import objective
 
@@ -244,18 +259,26 @@ def feature_rank(
 ) -> Iterator[dict[str, Any]]:
     """How many directions each hidden layer's activations use on the training split.
 
-    Of the singular values s of the activations (n, d), centred by unit: `rank` = how many exceed `share` of
-    the largest; `effective_rank` = exp(-sum_i p_i log p_i), p_i = s_i / sum_j s_j (Roy & Vetterli 2007),
-    between 1 and min(n - 1, d). One row per hidden layer. Unchanged by scale and rotation.
+    Of the singular values s of the activations: `rank` = how many exceed `share` of the largest;
+    `effective_rank` = exp(-sum_i p_i log p_i), p_i = s_i / sum_j s_j (Roy & Vetterli 2007), between 1 and
+    min(n - 1, d). Unchanged by scale and rotation.
 
-    Float64, from the Gram matrix of the shorter side: singular values below 1e-8 of the largest are rounding.
+    Shapes and units:
+        Activations (n, d), centred by unit; one row per hidden layer, directions.
 
-    Cost: 10 ms for 3763 x 250.
+    How it is computed:
+        Float64, from the Gram matrix of the shorter side: singular values below 1e-8 of the largest are
+        rounding.
 
-    Trap: `rank` counts directions however little they carry, and its threshold is a cliff: read both columns.
+    Cost:
+        10 ms for 3763 x 250.
 
-    Source: Fan et al. 2024, "Deep grokking: would deep neural networks generalize better?", who see feature
-    rank fall in two stages as a deep network generalises.
+    Traps:
+        `rank` counts directions however little they carry, and its threshold is a cliff: read both columns.
+
+    Source:
+        Fan et al. 2024, "Deep grokking: would deep neural networks generalize better?", who see feature rank
+        fall in two stages as a deep network generalises.
     """
     from grokscope_representations.functional import feature_rank as formula
 

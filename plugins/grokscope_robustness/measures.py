@@ -40,13 +40,23 @@ def weight_norm(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]
 
     sqrt(sum w^2) over all parameters (`l2_all`), over weight matrices only (`l2_weights`: parameters with two
     or more dimensions, embeddings included, biases not), over each tensor (`l2`, one row each); sum abs(w)
-    over all (`l1_all`). Accumulated in float64.
+    over all (`l1_all`).
 
-    Source: Tan & Huang 2023, where the decay of the l2 norm is a sufficient condition for
-    grokking.
-    Cost: one pass over the parameters; no network is built.
-    Trap: the norm falls late and not in time with test accuracy; with ReLU one layer may
-    shrink while the next grows and the function stays the same.
+    Shapes and units:
+        Parameters of any shape; norms in the unit of the weights.
+
+    How it is computed:
+        Accumulated in float64.
+
+    Cost:
+        One pass over the parameters; no network is built.
+
+    Traps:
+        The norm falls late and not in time with test accuracy; with ReLU one layer may shrink while the next
+        grows and the function stays the same.
+
+    Source:
+        Tan & Huang 2023, where the decay of the l2 norm is a sufficient condition for grokking.
     """
     from grokscope_robustness import functional
 
@@ -74,14 +84,25 @@ def weight_norm(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]
 def perturbation_error(probe: Probe, *, sigma: Sigma = None, split: Split = "train") -> dict[str, float]:
     """How far the logits move when a little noise is put on the input.
 
-    sum_i ||f(x_i + Delta_i) - f(x_i)||^2 over the n examples of the split (`sum`), and that / n (`mean`).
-    Delta_i ~ N(0, sigma^2 I) on the encoded input: pixels, one-hot vectors of an MLP, token embeddings before
-    positions.
+    sum_i ||f(x_i + Delta_i) - f(x_i)||^2 over the n examples of the split (`sum`), and that / n (`mean`),
+    Delta_i ~ N(0, sigma^2 I).
 
-    Source: Tan & Huang 2023; sigma 0.04, on every task.
-    Cost: two forward passes, shared with the other measures of the same noise.
-    Traps: Delta is drawn once per run, split and sigma, so that a curve over steps shows the network and not
-    the noise; it grows with the scale of the logits, so compare it with `pc` or across steps of one run only.
+    Shapes and units:
+        f(x) (n, K) logits, Delta as the encoded input: pixels, one-hot vectors of an MLP, token embeddings
+        before positions. Squared logits.
+
+    How it is computed:
+        Delta is drawn once per run, split and sigma, so that a curve over steps shows the network and not the
+        noise.
+
+    Cost:
+        Two forward passes, shared with the other measures of the same noise.
+
+    Traps:
+        It grows with the scale of the logits, so compare it with `pc` or across steps of one run only.
+
+    Source:
+        Tan & Huang 2023; sigma 0.04, on every task.
     """
     from grokscope_robustness import functional
 
@@ -121,21 +142,30 @@ def sharpness(
     S(W) = Tr Hess R(W), over all parameters, of the paper's risk: (1/2n) sum_i ||f(x_i) - onehot(y_i)||^2 for
     networks trained by MSE (K/2 times the Hessian of torch's MSELoss), the mean cross-entropy for the others.
 
-    ReLU MLPs, `exact`: the logits are piecewise linear in each single weight, so the trace is that of the
-    Gauss-Newton matrix, (1/n) sum_i ||S_i^T df(x_i)/dW||_F^2, computed from layer-wise norms in float64. That
-    the network is one is verified on its logits.
+    Shapes and units:
+        W is the vector of all parameters, f(x) (n, K) logits. Nats, or squared logits, per squared weight.
 
-    Every other network, `estimate`: Tr H = Tr (Gauss-Newton) + Tr (remainder). The first by squared gradient
-    norms of single examples, drawn in proportion to the curvature of their loss (all of them, without error,
-    where there are few); the second by Rademacher probes on one parameter tensor at a time. `method` says how
-    many of each and whether `max_probes` came before `accuracy`.
+    How it is computed:
+        ReLU MLPs, `exact`: the logits are piecewise linear in each single weight, so the trace is that of the
+        Gauss-Newton matrix, (1/n) sum_i ||S_i^T df(x_i)/dW||_F^2, computed from layer-wise norms in float64.
+        That the network is one is verified on its logits.
 
-    Source: Tan & Huang 2023; Hutchinson 1990.
-    Cost: MLP about two gradients of the loss for one hidden layer, else one backward pass per class; `nanda`
-    some seconds; an LSTM on 500 words minutes per probe, because each is a second derivative through every
-    word.
-    Traps: under cross-entropy it falls to 0 as the loss does, whatever the network learns; under MSE it does
-    not depend on the labels. It is not invariant under rescaling the layers against each other.
+        Every other network, `estimate`: Tr H = Tr (Gauss-Newton) + Tr (remainder). The first by squared
+        gradient norms of single examples, drawn in proportion to the curvature of their loss (all of them,
+        without error, where there are few); the second by Rademacher probes on one parameter tensor at a
+        time. `method` says how many of each and whether `max_probes` came before `accuracy`.
+
+    Cost:
+        MLP about two gradients of the loss for one hidden layer, else one backward pass per class; `nanda`
+        some seconds; an LSTM on 500 words minutes per probe, because each is a second derivative through
+        every word.
+
+    Traps:
+        Under cross-entropy it falls to 0 as the loss does, whatever the network learns; under MSE it does not
+        depend on the labels. It is not invariant under rescaling the layers against each other.
+
+    Source:
+        Tan & Huang 2023; Hutchinson 1990.
     """
     from grokscope_robustness import gauss_newton
 
@@ -161,12 +191,22 @@ def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -
     (100 / n) sum_i s(x_i + Delta_i), with s = max_j softmax(f)_j for cross-entropy (a single logit z stands
     for the classes (0, z)) and s = abs(f_yhat) / sum_j abs(f_j), yhat = argmax f, for MSE.
 
-    Source: Tan & Huang 2023; sigma 0.1 on modular addition, 0.04 on images and on every other
-    task.
-    Cost: one forward pass, shared with the other measures of the same noise.
-    Traps: confidence asks for no label: a network may be confidently wrong. Under MSE a row of logits that
-    are all zero has no confidence of its own and counts 1 / K, as any row of equal logits does; a single
-    logit under MSE has nothing to be compared with and is not applicable.
+    Shapes and units:
+        f (n, K) logits, Delta ~ N(0, sigma^2 I) as the encoded input; percent.
+
+    How it is computed:
+        Delta is drawn once per run, split and sigma; confidences of all examples of the split are averaged.
+
+    Cost:
+        One forward pass, shared with the other measures of the same noise.
+
+    Traps:
+        Confidence asks for no label: a network may be confidently wrong. Under MSE a row of logits that are
+        all zero has no confidence of its own and counts 1 / K, as any row of equal logits does; a single
+        logit under MSE has nothing to be compared with and is not applicable.
+
+    Source:
+        Tan & Huang 2023; sigma 0.1 on modular addition, 0.04 on images and on every other task.
     """
     noise, said = _noise(probe, sigma, _confidence_sigma(probe))
     return {"pc": _confidence(probe, split, noise), **said}
@@ -181,10 +221,20 @@ def cd(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -
 
     abs(PC(sigma) - PC(0)), PC as in `pc`.
 
-    Source: Tan & Huang 2023; sigma 0.1 on modular addition, 0.04 on images and on every other
-    task.
-    Cost: two forward passes, shared with the other measures of the same noise.
-    Traps: those of `pc`; a mean confidence may stay while single examples change.
+    Shapes and units:
+        As in `pc`; percentage points.
+
+    How it is computed:
+        Both confidences are means over the same examples; their difference is taken last.
+
+    Cost:
+        Two forward passes, shared with the other measures of the same noise.
+
+    Traps:
+        Those of `pc`; a mean confidence may stay while single examples change.
+
+    Source:
+        Tan & Huang 2023; sigma 0.1 on modular addition, 0.04 on images and on every other task.
     """
     noise, said = _noise(probe, sigma, _confidence_sigma(probe))
     noised = _confidence(probe, split, noise)
@@ -216,19 +266,31 @@ def input_gradient(
     """How steep the network is in its input, and the bound on that by weight norm and sharpness.
 
     lhs = (1/n) sum_i ||grad_x f(x_i)||_F^2 <= rhs = ||W||_F^2 S(W) / min_i ||x_i||^2 over the n training
-    examples. grad_x f is the exact K x d Jacobian with respect to the encoded input (its norm is computed
-    layer by layer, in float64; it is not stored), W the vector of all parameters, S(W) the Hessian trace of
-    the *MSE* risk (1/2n) sum ||f - onehot||^2, whatever loss the run was trained with: the lemma's proof
-    needs S(W) = (1/n) sum_i ||grad_W f(x_i)||_F^2, which the cross-entropy's Hessian is not (it vanishes with
-    the loss, and the bound with it).
+    examples.
 
-    Source: Tan & Huang 2023, Lemma 4.1. It is stated for interpolation solutions, f(x_i) = onehot(y_i), where
-    the Hessian has no residual term. In a ReLU MLP that term has no trace anywhere, so the bound holds at
-    every checkpoint; `interpolates`, `residual` and `note` say whether the lemma's own assumption was met.
-    Cost: one forward pass, and one backward pass per class where there is more than one hidden layer.
-    Not applicable where x does not enter through one matrix, or where not every non-linearity is ReLU.
-    Traps: runs trained by cross-entropy never interpolate one-hot labels. An input of zeros makes the bound
-    infinite: rhs and slack are NaN then.
+    Shapes and units:
+        grad_x f is the exact K x d Jacobian with respect to the encoded input, W the vector of all
+        parameters, S(W) the Hessian trace of the *MSE* risk (1/2n) sum ||f - onehot||^2, whatever loss the
+        run was trained with: the lemma's proof needs S(W) = (1/n) sum_i ||grad_W f(x_i)||_F^2, which the
+        cross-entropy's Hessian is not (it vanishes with the loss, and the bound with it). Squared logits per
+        squared input.
+
+    How it is computed:
+        The Jacobian's norm is computed layer by layer, in float64; it is not stored. Not applicable where x
+        does not enter through one matrix, or where not every non-linearity is ReLU.
+
+    Cost:
+        One forward pass, and one backward pass per class where there is more than one hidden layer.
+
+    Traps:
+        The lemma is stated for interpolation solutions, f(x_i) = onehot(y_i), where the Hessian has no
+        residual term. In a ReLU MLP that term has no trace anywhere, so the bound holds at every checkpoint;
+        `interpolates`, `residual` and `note` say whether the lemma's own assumption was met. Runs trained by
+        cross-entropy never interpolate one-hot labels. An input of zeros makes the bound infinite: rhs and
+        slack are NaN then.
+
+    Source:
+        Tan & Huang 2023, Lemma 4.1.
     """
     from grokscope import objective
     from grokscope_robustness import functional
@@ -277,22 +339,33 @@ def predicted_accuracy(
     """How much test accuracy weight norm and sharpness alone can promise.
 
     `neighbour_bound`: the share of test points that have a training point of the same label within `epsilon`,
-    eps(W) = min(1, 1 / (2 (sqrt(n ||W||_F^2 S(W) / min_i ||x_i||^2) + L))), euclidean distance of encoded
-    inputs, n the number of training examples, the quotient that of `input_gradient` (L stands outside the
-    root, as the proof and Corollary 4.3 need it). `epsilon_l1` has ||W||_1^2, the squared sum of abs(w), for
-    ||W||_F^2 (Corollary A.2): it is never larger, and so promises no more.
+    eps(W) = min(1, 1 / (2 (sqrt(n ||W||_F^2 S(W) / min_i ||x_i||^2) + L))), the quotient that of
+    `input_gradient` (L stands outside the root, as the proof and Corollary 4.3 need it). `epsilon_l1` has
+    ||W||_1^2, the squared sum of abs(w), for ||W||_F^2 (Corollary A.2): it is never larger, and so promises
+    no more.
 
     `corollary`: P(1 / (2L + max(a - b log10 step, 0))), L = 1/2, a = 1925, b = 500, P(r) = erf(r / sqrt(2
     mu)), the probability that a normal variable of variance mu = 1/100 is within r; the paper's constants,
     whatever `lipschitz` is. At step 0 it takes its limit, 0.
 
-    Source: Tan & Huang 2023, Theorem 4.2 (A.1), Corollary 4.3 and Corollary A.2.
-    Cost: that of `input_gradient` and the distances of test to training points of the same label, by chunks:
-    60 000 x 10 000 images need less than 1 GB.
-    Traps: the corollary's constants are fixed, and it looks at nothing but the
-    step. Two different one-hot pairs are at least sqrt(2) apart and epsilon is at most 1: on modular addition
-    the neighbour bound is 0 for every network. A training input of zeros makes epsilon 0. For networks that
-    are no ReLU MLP only the corollary is given, and `note` says so.
+    Shapes and units:
+        n is the number of training examples; distances and epsilon are euclidean, of encoded inputs.
+        Accuracies are shares.
+
+    How it is computed:
+        Distances of test to training points of the same label, by chunks. For networks that are no ReLU MLP
+        only the corollary is given, and `note` says so.
+
+    Cost:
+        That of `input_gradient` and the distances: 60 000 x 10 000 images need less than 1 GB.
+
+    Traps:
+        The corollary's constants are fixed, and it looks at nothing but the step. Two different one-hot pairs
+        are at least sqrt(2) apart and epsilon is at most 1: on modular addition the neighbour bound is 0 for
+        every network. A training input of zeros makes epsilon 0.
+
+    Source:
+        Tan & Huang 2023, Theorem 4.2 (A.1), Corollary 4.3 and Corollary A.2.
     """
     from grokscope_robustness import functional
 

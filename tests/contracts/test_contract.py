@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from grokscope.plugins import Registered, load_plugins
+from grokscope.discovery import load_plugins
+from grokscope.registry import Registered
 from grokscope.testing import check_measure
 
 PLUGINS = load_plugins()

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from grokscope.declare import canonical_json
+from grokscope.discovery import load_plugins
 from grokscope.errors import MeasureError
 from grokscope.measure import Row, call_measure
-from grokscope.plugins import Registered, load_plugins
 from grokscope.probe import Probe, generator_for
+from grokscope.registry import Registered
 from grokscope.testing import example_pair
 
 GOLDEN = Path(__file__).parent / "golden"

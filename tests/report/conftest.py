@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from grokscope.analysis import Comparison, Provenance, Results
 from grokscope.measure import Column
+from grokscope.results import Comparison, Provenance, Results
 
 
 def _config(seed, decay):

@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import doctest
 import hashlib
 import json
 import math
@@ -16,10 +15,10 @@ import numpy as np
 import pytest
 
 import grokscope
-from grokscope.analysis import Comparison
 from grokscope.errors import MeasureError, StorageError, UnknownName, UsageError
 from grokscope.measure import Column
 from grokscope.report.page import document, judging, packing, page, write_report
+from grokscope.results import Comparison
 from grokscope.run import Run
 
 VENDOR = Path(document.__file__).parent / "vendor"
@@ -75,11 +74,6 @@ class Reader(HTMLParser):
 
 def unpacked(text):
     return np.frombuffer(base64.b64decode(text[2:]), "<f4" if text.startswith("4:") else "<f8")
-
-
-@pytest.mark.parametrize("module", [document, packing])
-def test_doctests(module):
-    assert doctest.testmod(module).failed == 0
 
 
 def test_the_page_is_well_formed_and_the_same_every_time(comparison_of):

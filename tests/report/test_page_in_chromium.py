@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from grokscope.analysis import Comparison
 from grokscope.report.page import page
+from grokscope.results import Comparison
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(

@@ -1,14 +1,9 @@
 """Foreign text is disarmed, numbers read well, exports are valid."""
 
-import doctest
 import json
 import math
 
 from grokscope.report import text
-
-
-def test_doctests():
-    assert doctest.testmod(text).failed == 0
 
 
 def test_sparkline_has_a_blank_where_nothing_is_finite():

@@ -7,11 +7,11 @@ import pytest
 
 from grokscope import Comparison, Results, load_plugins
 from grokscope.analysis.plan import select_steps
-from grokscope.analysis.results import split_name
 from grokscope.errors import UnknownName
 from grokscope.measure import Column
 from grokscope.reproduce import figures, find_figure
 from grokscope.reproduce.figure import HELD, NOT_HELD, UNDECIDED, Part, Subnetwork, Trained, verdict_of
+from grokscope.results import ColumnName
 from grokscope.run.curves import METRICS
 from grokscope.training import resolve_config
 
@@ -53,7 +53,7 @@ def run(test=None, *, train=None, seed=0, **columns):
     return Results(
         run=f"run-s{seed}",
         columns={"step": GRID.tolist(), **{name: values.tolist() for name, values in named.items()}},
-        declared={name: Column(split_name(name)[1], "synthetic") for name in named},
+        declared={name: Column(ColumnName.read(name).column, "synthetic") for name in named},
         memorisation_step=int(GRID[memorised[0]]) if len(memorised) else None,
         curve=curve,
         config={"recipe": "synthetic", "task": {}, "model": {}, "training": {"seed": seed}},

@@ -58,7 +58,7 @@ def test_zeros_that_became_ones_are_noticed(run):
 def test_a_listing_whose_seal_was_made_anew_gives_no_result_of_another_step(run):
     """Whoever can write the index can seal it: results swapped so must still not be served."""
     run.store([cell(run, 0, 1.0), cell(run, 10, 2.0)])
-    entries = list(run._listed().values())
+    entries = list(run._checkpoints.listed().values())
     swapped = [
         replace(entry, info=replace(entry.info, sha256=other.info.sha256))
         for entry, other in zip(entries, [entries[1], entries[0], entries[2]], strict=True)
@@ -86,7 +86,7 @@ def test_an_index_that_another_program_holds_open_is_not_damaged(run, libver):
 def test_an_index_of_before_the_seal_is_made_anew_without_a_word(run, monkeypatch):
     run.refresh_index()
     monkeypatch.setattr(index, "FORMAT", 1)
-    (run.path / "index.h5").write_bytes(index.encode(run._listed().values(), set(), [], run.id))
+    (run.path / "index.h5").write_bytes(index.encode(run._checkpoints.listed().values(), set(), [], run.id))
     monkeypatch.undo()
     assert Run.open(run.path).refresh_index() == ""
     assert index.read_index(run.path / "index.h5").listed.keys() == {info.file for info in run.checkpoints}

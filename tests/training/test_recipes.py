@@ -16,6 +16,7 @@ def test_a_recipe_is_complete_and_is_what_it_resolves_to(name):
     assert recipe.summary
     assert recipe.source
     assert recipe.must_show
+    assert recipe.seen
     config = resolve_config(recipe.task, recipe=name)
     # TOML knows no None: what a recipe leaves unset, and only that, it does not name.
     assert {table: dict(recipe.settings[table]) for table in recipe.settings} == {

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from grokscope.analysis import Comparison, Results
 from grokscope.errors import UsageError
-from grokscope.report.figures.columns import LOSS, chosen_columns, one_column
+from grokscope.results import Comparison, Results
+from grokscope.results.columns import LOSS, chosen_columns, one_column
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.run.outputs import is_stream
 from grokscope.statistics.extras import from_extra

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from grokscope.analysis import Comparison, Results
-from grokscope.analysis.results import split_name
 from grokscope.errors import UnknownName, UsageError
 from grokscope.measure import Column
 from grokscope.report.text import number
+from grokscope.results import ColumnName, Comparison, Results
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS
 
 SEED = ("seed", "training.seed")  # runs that differ in it alone are repetitions
@@ -271,7 +270,7 @@ def _panels(
     for (measure, column), names in _by_column(others).items():
         unit = declared[names[0]].unit if names[0] in declared else ""
         if together and len(names) > 1:
-            yield Panel(f"{measure}.{column}", unit, {name: split_name(name)[2] for name in names})
+            yield Panel(f"{measure}.{column}", unit, {name: ColumnName.read(name).label for name in names})
             continue
         for name in names:
             yield Panel(name, unit, {name: ""})
@@ -281,8 +280,8 @@ def _by_column(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
     """Columns that differ in their label alone, together; one without a label is by itself."""
     found: dict[tuple[str, str], list[str]] = {}
     for name in names:
-        measure, column, label = split_name(name)
-        found.setdefault((measure, column) if label else (name, ""), []).append(name)
+        read = ColumnName.read(name)
+        found.setdefault((read.measure, read.column) if read.label else (name, ""), []).append(name)
     return found
 
 

@@ -25,7 +25,6 @@ from matplotlib.ticker import (
 )
 from matplotlib.transforms import ScaledTranslation
 
-from grokscope.analysis import Results
 from grokscope.errors import UnknownName
 from grokscope.report.figures.courses import Course, Group, Mark, Panel, Picture, decades
 from grokscope.report.figures.style import (
@@ -45,6 +44,7 @@ from grokscope.report.figures.style import (
     plain,
     ramp,
 )
+from grokscope.results import Results
 
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 SYMBOLS = 14  # on a line that markers tell from others

@@ -12,10 +12,10 @@ from rich.console import Group as Lines
 from rich.console import RenderableType
 from rich.text import Text
 
-from grokscope.analysis import Results
 from grokscope.errors import UnknownName
 from grokscope.report.figures.courses import Course, Group, Panel, Picture, decades
 from grokscope.report.text import number, printable
+from grokscope.results import Results
 
 ZERO_DECADES = 0.4  # how wide the way from step 0 to the first step is, in decades
 LEAST, MOST = 9, 20  # rows of a panel

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grokscope.analysis.comparison import Comparison
 from grokscope.errors import UsageError
 from grokscope.report.page.content import content_of
 from grokscope.report.page.document import html
 from grokscope.report.page.judging import judged
+from grokscope.results import Comparison
 from grokscope.run.outputs import is_stream, write_output
 
 __all__ = ["checked_path", "page", "write_report"]

@@ -10,13 +10,12 @@ from itertools import combinations
 from statistics import median
 from typing import Any
 
-from grokscope.analysis.comparison import Comparison
-from grokscope.analysis.results import Results, split_name
 from grokscope.declare import canonical_json
 from grokscope.errors import UnknownName, UsageError
 from grokscope.report.page.packing import Axes, kept, packed
-from grokscope.report.tables import shown_columns
 from grokscope.report.text import printable
+from grokscope.results import ColumnName, Comparison, Results
+from grokscope.results.columns import shown_columns
 from grokscope.run.config import config_hash, hash_of, run_id, seed_of
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS
 
@@ -37,7 +36,7 @@ def content_of(
     notes: Sequence[str],
 ) -> dict[str, Any]:
     """Return everything that the page shows, ready to be JSON; `page` says what the arguments are."""
-    columns = _shown(comparison, per_layer)
+    columns = shown_columns(comparison, per_layer)
     axes = Axes()
     settings = _settings(comparison)
     runs = [
@@ -89,11 +88,6 @@ def _version() -> str:
         return "unknown"
 
 
-def _shown(comparison: Comparison, per_layer: bool) -> list[str]:
-    wanted = {name for results in comparison.runs.values() for name in shown_columns(results, per_layer)}
-    return [name for name in comparison.declared if name in wanted]
-
-
 def _run(
     label: str, results: Results, columns: Sequence[str], axes: Axes, differing: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -138,14 +132,13 @@ def _origin(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _column(name: str, comparison: Comparison) -> dict[str, Any]:
-    measure, column, label = split_name(name)
+def _column(name: ColumnName, comparison: Comparison) -> dict[str, Any]:
     declared = comparison.declared[name]
-    short = measure if column == measure.rpartition(":")[2] else column
+    short = name.measure if name.column == name.measure.rpartition(":")[2] else name.column
     return {
         "name": name,
-        "measure": measure,
-        "title": f"{short} · {label}" if label else short,
+        "measure": name.measure,
+        "title": f"{short} · {name.label}" if name.label else short,
         "help": declared.help,
         "unit": declared.unit,
         "direction": declared.direction,
@@ -196,16 +189,16 @@ def _groups(comparison: Comparison) -> dict[str, Any] | None:
     return {"labels": [_pairs(label, rows[of.index(kind)]) for kind in range(len(kinds))], "of": of}
 
 
-def _opened(columns: Sequence[str]) -> list[int]:
+def _opened(columns: Sequence[ColumnName]) -> list[int]:
     """Three columns to draw at first: synergy and redundancy if they are there, then one of each measure."""
-    first = {split_name(name)[0]: name for name in reversed(columns) if not _repeats_the_curve(name)}
+    first = {name.measure: name for name in reversed(columns) if not _repeats_the_curve(name)}
     wanted = [name for name in PARETO if name in columns]
     wanted += [name for name in columns if name in first.values() and name not in wanted]
     return [columns.index(name) for name in wanted[:3]]
 
 
-def _repeats_the_curve(name: str) -> bool:
-    return split_name(name)[1] in METRICS
+def _repeats_the_curve(name: ColumnName) -> bool:
+    return name.column in METRICS
 
 
 def _pareto(columns: Sequence[str], wanted: Sequence[str] | None) -> list[int] | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grokscope.analysis.comparison import Comparison
 from grokscope.errors import GrokscopeError
+from grokscope.results import Comparison
 from grokscope.statistics.phases import Phases, phases
 from grokscope.statistics.score import Scores, score
 

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from grokscope.plugins import Plugins, load_plugins
+from grokscope.discovery import load_plugins
+from grokscope.registry import Plugins
 from grokscope.training.config import known
 from grokscope.training.sweep.account import Account, FailedRun, Sweep, SweepProgress
 from grokscope.training.sweep.grid import PlannedRun, plan_runs

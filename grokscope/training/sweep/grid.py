@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.errors import SettingError
-from grokscope.plugins import Plugins
+from grokscope.registry import Plugins
 from grokscope.run import default_directory
 from grokscope.training.config import Config, resolve_config
 from grokscope.training.session import lasting, with_data

@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from grokscope.discovery import left_out, load_plugins
 from grokscope.errors import GrokscopeError, described, told
-from grokscope.plugins import Plugins, left_out, load_plugins
+from grokscope.registry import Plugins
 from grokscope.streams import guarded_streams
 from grokscope.training.progress import Progress
 from grokscope.training.session import is_finished, train

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 from collections.abc import Callable
 from typing import SupportsFloat
@@ -240,9 +239,3 @@ def test_a_row_of_zeros_is_refused() -> None:
 def test_alpha_must_be_positive(alpha: float) -> None:
     with pytest.raises(ValueError, match="alpha must be > 0"):
         matrix_entropy(drawn(5, 3), alpha)
-
-
-def test_docstring_examples_hold() -> None:
-    outcome = doctest.testmod(functional)
-    assert outcome.attempted > 0
-    assert outcome.failed == 0

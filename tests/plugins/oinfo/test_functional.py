@@ -1,6 +1,5 @@
 """Omega against its definition, exact arithmetic, closed forms and independent packages."""
 
-import doctest
 import itertools
 import math
 from fractions import Fraction
@@ -67,12 +66,6 @@ def exact_omega(matrix, chosen):
 
     without = sum(half_log_det([i for i in chosen if i != j]) for j in chosen)
     return (len(chosen) - 2) * half_log_det(chosen) - without
-
-
-def test_doctests():
-    outcome = doctest.testmod(functional)
-    assert outcome.attempted >= 3
-    assert outcome.failed == 0
 
 
 @pytest.mark.parametrize(("ties", "method"), [("average", "average"), ("argsort", "ordinal")])

@@ -1,18 +1,11 @@
 """The formulas against hand-made numbers and brute force."""
 
-import doctest
 import math
 
 import pytest
 import torch
 
 from grokscope_robustness import functional
-
-
-def test_doctests():
-    result = doctest.testmod(functional, extraglobs={"torch": torch})
-    assert result.attempted
-    assert not result.failed
 
 
 def test_norms_accumulate_in_float64():

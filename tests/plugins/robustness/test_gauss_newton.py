@@ -1,7 +1,5 @@
 """The exact trace and Jacobian norms against autograd, finite differences and independent packages."""
 
-import doctest
-
 import pytest
 import torch
 from torch.func import functional_call, jacrev, vmap
@@ -153,9 +151,3 @@ def test_forward_is_a_relu_mlp(make_layers):
     torch.testing.assert_close(
         gauss_newton.forward(layers, inputs), functional_call(network, weights, (inputs,))
     )
-
-
-def test_doctests():
-    result = doctest.testmod(gauss_newton, extraglobs={"torch": torch})
-    assert result.attempted
-    assert not result.failed

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from grokscope import Column, Comparison
-from grokscope.analysis import Results
+from grokscope.results import Results
 
 STEPS = np.arange(0, 601, 10)
 CONFIG = {"recipe": "clauw", "task": {"name": "modadd"}}

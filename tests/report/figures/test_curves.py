@@ -377,7 +377,7 @@ def test_no_pyplot_and_no_matplotlib_before_a_figure_is_drawn():
         "import sys, numpy as np\n"
         "import grokscope.report.figures as figures\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "from grokscope.analysis import Results\n"
+        "from grokscope.results import Results\n"
         "curve = {k: np.arange(3.0) for k in "
         "('step', 'train_loss', 'test_loss', 'train_accuracy', 'test_accuracy')}\n"
         "run = Results('r', {'step': [0, 1, 2]}, {}, curve=curve)\n"
@@ -406,14 +406,3 @@ def test_grey_print_tells_neighbouring_lines_apart():
         assert min(np.diff(light)) > 0.08
     for looks in (of_lines(5, ordered=False), of_groups(list("abcdef"))):
         assert len({(str(look.dashes), look.marker) for look in looks}) == len(looks)
-
-
-def test_doctests():
-    import doctest
-
-    from grokscope.report.figures import courses, drawing, style
-
-    for module in (courses, drawing, style):
-        found = doctest.testmod(module)
-        assert found.attempted
-        assert not found.failed

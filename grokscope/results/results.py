@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from grokscope.analysis.plan import Plan
 from grokscope.errors import UnknownName
 from grokscope.measure import Column
-from grokscope.run import Cell, CellKey, Run
+from grokscope.results.names import STEP, ColumnName, named
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS, first_step_staying_above
 from grokscope.run.tidy import data_frame
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas
-
-    from grokscope.analysis.ledger import Failure
-
-Value = float | str
 
 
 @dataclass(frozen=True)
@@ -45,13 +40,33 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A cell that could not be computed; `detail` is the traceback of a plugin's own error.
+
+    `tried` is False where nothing was tried, since the measure had ended its process too often.
+    """
+
+    plugin: str
+    distribution: str
+    measure: str
+    step: int
+    message: str
+    detail: str = ""
+    tried: bool = True
+
+    def __str__(self) -> str:
+        origin = f"plugin {self.plugin} of {self.distribution}" if self.plugin else "run"
+        return f"{self.measure} at step {self.step} ({origin}): {self.message}"
+
+
+@dataclass(frozen=True)
 class Results:
     """The results of one `analyze`.
 
     Attributes:
         run: the run's name.
         columns: `step` and one list per `measure.column` or `measure.column:label`; a cell that is missing
-            or failed is NaN.
+            or failed is NaN. The measured names are `ColumnName`s.
         declared: the declaration of every column but `step`.
         arrays: the arrays stored beside rows, by (step, `measure.array` or `measure.array:label`).
         notes: why a measure does not apply, by measure.
@@ -80,15 +95,19 @@ class Results:
     config: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Provenance] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", named(self.columns))
+        object.__setattr__(self, "declared", named(self.declared))
+
     @property
     def steps(self) -> list[int]:
         """The steps, ascending."""
-        return self.columns["step"]
+        return self.columns[STEP]
 
     @property
-    def measured(self) -> list[str]:
+    def measured(self) -> list[ColumnName]:
         """The column names without `step`, in the order of the measures asked for."""
-        return [name for name in self.columns if name != "step"]
+        return [name for name in self.columns if isinstance(name, ColumnName)]
 
     def course(self, name: str) -> np.ndarray:
         """Return a column of numbers at `steps` in float64, NaN where there is none; or a metric of the curve
@@ -138,13 +157,12 @@ class Results:
             for name in self.measured:
                 if _absent(row[name]):
                     continue
-                measure, column, label = split_name(name)
                 yield {
                     "run": self.run,
                     "step": row["step"],
-                    "measure": measure,
-                    "layer": label,
-                    "column": column,
+                    "measure": name.measure,
+                    "layer": name.label,
+                    "column": name.column,
                     "value": row[name],
                 }
 
@@ -153,107 +171,5 @@ class Results:
         return data_frame(self.columns).set_index("step")
 
 
-def split_name(name: str) -> tuple[str, str, str]:
-    """Return (measure, column, label) of a column's name.
-
-    >>> split_name("weight_norm.l2:layers.0.weight")
-    ('weight_norm', 'l2', 'layers.0.weight')
-    """
-    plugin, colon, rest = name.partition(":")
-    if colon and "." not in plugin:  # `plugin:measure.column`: two plugins have a measure of that name
-        measure, column, label = split_name(rest)
-        return f"{plugin}:{measure}", column, label
-    head, _, label = name.partition(":")
-    measure, _, column = head.partition(".")
-    return measure, column, label
-
-
-def without_layers(names: Iterable[str], measured: Iterable[str]) -> list[str]:
-    """Return `names` without those by layer of measures that have totals among `measured`.
-
-    >>> names = ["weight_norm.l2_all", "weight_norm.l2:head", "gini.gini:head"]
-    >>> without_layers(names, names)
-    ['weight_norm.l2_all', 'gini.gini:head']
-    """
-    totals = {split_name(name)[0] for name in measured if not split_name(name)[2]}
-    return [name for name in names if not split_name(name)[2] or split_name(name)[0] not in totals]
-
-
-def assemble(
-    run: Run,
-    plan: Plan,
-    cells: Mapping[CellKey, Cell],
-    *,
-    failures: Sequence[Failure] = (),
-    messages: Sequence[str] = (),
-    computed: int = 0,
-) -> Results:
-    """Return the plan's cells as Results; cells that are not there are NaN."""
-    found = [(planned, cells[planned.key]) for planned in plan.cells if planned.key in cells]
-    declared = _declared(plan, found)
-    steps = [checkpoint.step for checkpoint in plan.checkpoints]
-    at = {step: index for index, step in enumerate(steps)}
-    columns: dict[str, list[Any]] = {"step": steps}
-    columns |= {name: ["" if c.text else math.nan] * len(steps) for name, c in declared.items()}
-    arrays: dict[tuple[int, str], Any] = {}
-    notes: dict[str, str] = {}
-    for planned, cell in found:
-        step, title = planned.checkpoint.step, planned.registered.title
-        if cell.note:
-            notes.setdefault(title, cell.note)
-        for row in cell.rows:
-            for column, value in row.values.items():
-                columns[_name(title, column, row.labels)][at[step]] = value
-            for array, values in row.arrays.items():
-                arrays[step, _name(title, array, row.labels)] = values
-    return Results(
-        run=run.name,
-        columns=columns,
-        declared=declared,
-        arrays=arrays,
-        notes=notes,
-        failures=tuple(failures),
-        damaged=tuple(run.problems),
-        messages=tuple(messages),
-        computed=computed,
-        memorisation_step=run.memorisation_step(),
-        grokking_step=run.grokking_step(),
-        curve=run.curves,
-        config=run.config,
-        provenance={
-            registered.title: Provenance(
-                registered.plugin,
-                registered.distribution,
-                registered.version,
-                registered.measure.version,
-                plan.parameters[registered.id],
-                registered.measure.source,
-                plan.baselines(registered),
-            )
-            for registered in plan.measures
-        },
-    )
-
-
-def _declared(plan: Plan, found: Iterable[tuple[Any, Cell]]) -> dict[str, Column]:
-    """Columns in the order of measures, then unlabelled before labelled, then as declared."""
-    seen: dict[str, dict[tuple[str, ...], set[str]]] = {}
-    for planned, cell in found:
-        present_by_labels = seen.setdefault(planned.registered.id, {})
-        for row in cell.rows:
-            present_by_labels.setdefault(row.labels, set()).update(row.values)
-    declared: dict[str, Column] = {}
-    for registered in plan.measures:
-        for labels, present in sorted(seen.get(registered.id, {}).items(), key=lambda item: bool(item[0])):
-            for column in registered.measure.columns:
-                if column.name in present:
-                    declared[_name(registered.title, column.name, labels)] = column
-    return declared
-
-
-def _name(title: str, column: str, labels: tuple[str, ...]) -> str:
-    return f"{title}.{column}:{','.join(labels)}" if labels else f"{title}.{column}"
-
-
-def _absent(value: Value) -> bool:
+def _absent(value: float | str) -> bool:
     return value == "" or (isinstance(value, float) and math.isnan(value))

@@ -1,4 +1,4 @@
-"""Which plugins there are, what they bring, and what is wrong with those that are broken.
+"""Which plugins are installed: each is imported by itself, and what is wrong with one is kept.
 
 pluggy's own entry-point loader lets one broken plugin end the host. Here each entry point is loaded by
 itself, into a plugin manager of its own; what goes wrong is kept beside its name, and the others go on.
@@ -14,7 +14,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any
 
@@ -22,189 +21,14 @@ import pluggy
 
 from grokscope import hookspecs
 from grokscope.declare import Factory
-from grokscope.errors import PluginError, UnknownName, UsageError, described, told
+from grokscope.errors import described, told
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
+from grokscope.registry import LEFT_OUT, Plugin, Plugins
 from grokscope.surroundings import Surroundings
 
 GROUP = "grokscope"
-LEFT_OUT = "GROKSCOPE_DISABLE_PLUGINS"  # names of plugins that are not loaded, separated by commas
-LONG_IMPORT = 1.0  # seconds that a plugin may add to every command before that is said
 PREFIX = "grokscope_"
-
-
-@dataclass(frozen=True, eq=False)
-class Plugin:
-    """One plugin: where it comes from and what it brings, or why it is broken.
-
-    Attributes:
-        name: its entry point's name, which is also its family's.
-        distribution: the distribution that it came with.
-        version: that distribution's version.
-        module: what the entry point names.
-        measures, tasks, models, hypotheses: what it registered; nothing when it is broken.
-        problem: why it is broken, in one sentence; empty when it is not.
-        error: the exception behind `problem`, for its traceback.
-        seconds: how long it took to import and register.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    module: str
-    measures: tuple[Measure, ...] = ()
-    tasks: tuple[Factory, ...] = ()
-    models: tuple[Factory, ...] = ()
-    hypotheses: tuple[Hypothesis, ...] = ()
-    problem: str = ""
-    error: BaseException | None = None
-    seconds: float = 0.0
-
-    @property
-    def origin(self) -> str:
-        """The plugin's name and distribution in words."""
-        distribution = f"{self.distribution} {self.version}".strip()
-        return f"plugin {self.name}" + (f" of {distribution}" if distribution else "")
-
-
-@dataclass(frozen=True, eq=False)
-class Registered:
-    """A measure and the plugin that brought it; `unique` when no other plugin has a measure of that name."""
-
-    plugin: str
-    distribution: str
-    version: str
-    measure: Measure
-    unique: bool = True
-
-    @property
-    def id(self) -> str:
-        """`plugin:measure`, which no other measure has."""
-        return f"{self.plugin}:{self.measure.name}"
-
-    @property
-    def title(self) -> str:
-        """The measure's name; `plugin:measure` when two plugins have one of that name."""
-        return self.measure.name if self.unique else self.id
-
-
-class Plugins:
-    """Everything that was found, and what the names in `--measure`, tasks and models stand for."""
-
-    def __init__(self, plugins: Iterable[Plugin], left_out: Iterable[str] = ()) -> None:
-        self.plugins = tuple(plugins)
-        """All plugins, also the broken ones."""
-        self.left_out = tuple(left_out)
-        """Names of installed plugins that were not to be loaded."""
-        self.registered = tuple(_registered(self.plugins))
-        """All measures, in the order of their plugins."""
-        self.tasks: Mapping[str, Factory] = {task.name: task for p in self.plugins for task in p.tasks}
-        self.models: Mapping[str, Factory] = {model.name: model for p in self.plugins for model in p.models}
-
-    @property
-    def measures(self) -> Mapping[str, Registered]:
-        """All measures by title: the bare name, or `plugin:measure` where the bare name is two measures'."""
-        return {registered.title: registered for registered in self.registered}
-
-    @property
-    def hypotheses(self) -> Mapping[str, Hypothesis]:
-        """All hypotheses by name; `plugin:hypothesis` where two plugins have one of that name."""
-        found = [(plugin.name, each) for plugin in self.plugins for each in plugin.hypotheses]
-        names = [each.name for _, each in found]
-        return {
-            each.name if names.count(each.name) == 1 else f"{plugin}:{each.name}": each
-            for plugin, each in found
-        }
-
-    @property
-    def broken(self) -> tuple[Plugin, ...]:
-        """The plugins that could not be used."""
-        return tuple(plugin for plugin in self.plugins if plugin.problem)
-
-    @property
-    def problems(self) -> list[str]:
-        """What is wrong, a sentence for each broken plugin."""
-        return [f"{plugin.origin} is broken: {plugin.problem}" for plugin in self.broken]
-
-    @property
-    def slow(self) -> list[str]:
-        """Which plugins hold every command up, a sentence for each."""
-        return [
-            f"{plugin.origin} took {plugin.seconds:.1f} s to import, which every command waits for: what is "
-            "heavy should be imported inside its functions"
-            for plugin in self.plugins
-            if plugin.seconds > LONG_IMPORT
-        ]
-
-    def select(self, names: Iterable[str] | None = None) -> list[Registered]:
-        """Return the measures that `names` stand for, each once, in the order asked for.
-
-        A name is a measure (`pmi`), a family (`matrix_information`), `plugin:measure`, `all`, or a glob over
-        these (`p*`, `oinfo:*`). None is every measure that does not declare itself expensive.
-
-        Raises:
-            UnknownName: nothing is called so.
-            UsageError: the name stands for two things; both are spelled out.
-            PluginError: the name is a broken plugin's.
-        """
-        if names is None:
-            return [registered for registered in self.registered if not registered.measure.expensive]
-        chosen: dict[str, Registered] = {}
-        for name in names:
-            chosen.update((registered.id, registered) for registered in self._resolve(name.strip()))
-        return list(chosen.values())
-
-    def _resolve(self, name: str) -> list[Registered]:
-        if name == "all":
-            return list(self.registered)
-        if any(character in name for character in "*?["):
-            found = [
-                r for r in self.registered if fnmatchcase(r.measure.name, name) or fnmatchcase(r.id, name)
-            ]
-        else:
-            found = self._named(name)
-        if not found:
-            raise self._unknown(name)
-        return found
-
-    def _named(self, name: str) -> list[Registered]:
-        exact = [
-            registered for registered in self.registered if name in (registered.id, registered.measure.name)
-        ]
-        family = [registered for registered in self.registered if registered.plugin == name]
-        if not exact:
-            return family
-        meant = [registered.id for registered in exact]
-        if family and exact[0].plugin != name:
-            meant.append(f"{name}:*")  # a stranger's measure must not hide a family of the same name
-        if len(meant) > 1:
-            raise UsageError(f"measure {name!r} is more than one: say {' or '.join(meant)}")
-        return exact
-
-    def _unknown(self, name: str) -> UsageError | PluginError:
-        plugin, colon, measure = name.partition(":")
-        for broken in self.broken:
-            if broken.name == plugin:
-                return PluginError(f"measure {name!r}: {broken.origin} is broken: {broken.problem}")
-        if plugin in self.left_out:
-            return UsageError(f"measure {name!r}: plugin {plugin} is left out, by --no-plugins or {LEFT_OUT}")
-        known = [registered.measure.name for registered in self.registered if registered.plugin == plugin]
-        if colon and known:
-            return UnknownName(f"measure of plugin {plugin}", measure, known)
-        names = {n for r in self.registered for n in (r.plugin, r.title)}
-        names |= {r.id for r in self.registered} if colon else set()
-        hint = "broken plugins may have it: see `grokscope plugins`" if self.broken else ""
-        if self.left_out:
-            hint = f"{', '.join(self.left_out)} may have it, and is left out by --no-plugins or {LEFT_OUT}"
-        return UnknownName("measure or family", name, names, hint)
-
-
-def _registered(plugins: Sequence[Plugin]) -> Iterator[Registered]:
-    names = [measure.name for plugin in plugins for measure in plugin.measures]
-    for plugin in plugins:
-        for measure in plugin.measures:
-            unique = names.count(measure.name) == 1
-            yield Registered(plugin.name, plugin.distribution, plugin.version, measure, unique)
 
 
 def plugin_names() -> list[str]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from grokscope.analysis.results import Results, split_name
 from grokscope.errors import GrokscopeError
 from grokscope.measure import Column
+from grokscope.results.names import ColumnName, by_measure
+from grokscope.results.results import Results
 from grokscope.run import Run, differing_settings
 from grokscope.run.tidy import data_frame
 
@@ -48,10 +49,13 @@ class Comparison:
         """The declaration of every measured column that any run has, in the order of the measures."""
         found: dict[str, Column] = {}
         for results in self.runs.values():
-            for name, column in results.declared.items():
-                found.setdefault(name, column)
-        place = {measure: at for at, measure in enumerate(dict.fromkeys(split_name(n)[0] for n in found))}
-        return {name: found[name] for name in sorted(found, key=lambda name: place[split_name(name)[0]])}
+            found = {**results.declared, **found}
+        return {name: found[name] for name in self.measured}
+
+    @cached_property
+    def measured(self) -> list[ColumnName]:
+        """The names of the measured columns that any run has, in the order of the measures."""
+        return by_measure(name for results in self.runs.values() for name in results.measured)
 
     @property
     def columns(self) -> dict[str, list[Any]]:

@@ -1,4 +1,4 @@
-"""Discovery, the isolation of broken plugins, and what names in `--measure` stand for."""
+"""Discovery: what plugins bring, and the isolation of broken ones."""
 
 import os
 import subprocess
@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from grokscope.declare import model, task
-from grokscope.errors import PluginError, UnknownName, UsageError
+from grokscope.discovery import load_plugins, plugin_names
+from grokscope.errors import PluginError, UsageError
 from grokscope.hookspecs import hookimpl
 from grokscope.measure import Column, Measure, measure
-from grokscope.plugins import Plugin, Plugins, load_plugins, plugin_names
+from grokscope.registry import Plugin, Plugins
 
 GOOD = """
     from grokscope.hookspecs import hookimpl
@@ -269,102 +270,12 @@ def test_names_are_listed_without_importing_anything(site: Path) -> None:
     assert not {"healthy", "strange"} & (set(sys.modules) - before)
 
 
-# Names
-
-
 def small(name: str, expensive: bool = False) -> Measure:
     @measure(columns=[Column("x", "x")], name=name, expensive=expensive)
     def declared(weights: Any) -> Any:
         """X."""
 
     return declared
-
-
-def bring(name: str, *measures: Measure) -> Plugin:
-    return Plugin(name, f"{name}-dist", "1.0", f"{name}_module", measures=measures)
-
-
-FOUND = Plugins(
-    [
-        bring("core", small("fit")),
-        bring("matrix", small("pe"), small("pmi"), small("pmi_label", expensive=True)),
-        bring("oinfo", small("oinfo"), small("pairs")),
-        bring("stranger", small("pmi"), small("matrix")),
-        Plugin("ruin", "ruin-dist", "0.1", "ruin", problem="it cannot be imported"),
-    ]
-)
-
-
-@pytest.mark.parametrize(
-    ("names", "ids"),
-    [
-        (["fit"], ["core:fit"]),
-        ([" fit "], ["core:fit"]),
-        (["oinfo"], ["oinfo:oinfo"]),
-        (["oinfo:*"], ["oinfo:oinfo", "oinfo:pairs"]),
-        (["stranger"], ["stranger:pmi", "stranger:matrix"]),
-        (["stranger:pmi"], ["stranger:pmi"]),
-        (["p*"], ["matrix:pe", "matrix:pmi", "matrix:pmi_label", "oinfo:pairs", "stranger:pmi"]),
-        (["p?"], ["matrix:pe"]),
-        (["pairs", "p[ea]*", "fit"], ["oinfo:pairs", "matrix:pe", "core:fit"]),
-        ([], []),
-    ],
-)
-def test_names_stand_for_measures(names: list[str], ids: list[str]) -> None:
-    assert [registered.id for registered in FOUND.select(names)] == ids
-
-
-def test_all_is_all_and_nothing_said_is_all_that_is_not_expensive() -> None:
-    assert len(FOUND.select(["all"])) == 8
-    assert {r.id for r in FOUND.select(["all"])} - {r.id for r in FOUND.select()} == {"matrix:pmi_label"}
-
-
-def test_a_name_of_two_measures_is_refused_with_both_spelled_out() -> None:
-    with pytest.raises(UsageError, match="measure 'pmi' is more than one: say matrix:pmi or stranger:pmi"):
-        FOUND.select(["pmi"])
-
-
-def test_a_measure_does_not_hide_another_plugins_family() -> None:
-    with pytest.raises(UsageError, match=r"say stranger:matrix or matrix:\*"):
-        FOUND.select(["matrix"])
-
-
-def test_titles_are_bare_names_where_they_are_unique() -> None:
-    assert set(FOUND.measures) == {
-        "fit", "pe", "matrix:pmi", "pmi_label", "oinfo", "pairs", "stranger:pmi", "matrix",
-    }  # fmt: skip
-    assert FOUND.measures["matrix:pmi"].version == "1.0"
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("oinof", "unknown measure or family 'oinof': did you mean oinfo"),
-        ("strangr", "did you mean stranger"),
-        ("matrix:pm", "unknown measure of plugin matrix 'pm': did you mean pmi"),
-        ("matrx:pmi", "did you mean matrix:pmi"),
-        ("z*", "unknown measure or family 'z*'"),
-        ("", "unknown measure or family ''"),
-    ],
-)
-def test_unknown_names_list_near_matches(name: str, sentence: str) -> None:
-    with pytest.raises(UnknownName) as caught:
-        FOUND.select([name])
-    assert sentence in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["ruin", "ruin:anything", "ruin:*"])
-def test_a_broken_plugins_name_says_why(name: str) -> None:
-    with pytest.raises(PluginError, match=r"plugin ruin of ruin-dist 0\.1 is broken: it cannot be imported"):
-        FOUND.select([name])
-
-
-def test_an_unknown_name_hints_at_broken_plugins() -> None:
-    with pytest.raises(UnknownName, match="broken plugins may have it"):
-        FOUND.select(["nothing"])
-
-
-# What is registered
 
 
 def test_modules_and_objects_can_be_added() -> None:
@@ -399,7 +310,7 @@ def test_the_core_brings_its_tasks_and_models_by_the_same_door() -> None:
 
 def test_loading_the_first_party_plugins_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from grokscope.plugins import load_plugins; p = load_plugins(); "
+        "import sys; from grokscope.discovery import load_plugins; p = load_plugins(); "
         "assert [r for r in p.registered if r.plugin == 'core'], p.problems; "
         "print([m for m in ('torch', 'scipy', 'numpy', 'h5py', 'pandas') if m in sys.modules])"
     )
@@ -427,7 +338,7 @@ def test_plugins_can_be_left_out(site: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_slow_import_is_named(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [sentence for sentence in load_plugins().slow if "healthy" in sentence]
     clock = iter(range(0, 10_000, 2))
-    monkeypatch.setattr("grokscope.plugins.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("grokscope.discovery.time.monotonic", lambda: next(clock))
     slow = load_plugins().slow
     assert (
         "plugin healthy of healthy 1.2 took 2.0 s to import, which every command waits for: "
