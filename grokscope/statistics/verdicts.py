@@ -15,7 +15,7 @@ from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.statistics import judging
 from grokscope.statistics.grid import Reading, levelled
 from grokscope.statistics.judging import Answer, Decision, ask, decide, share_decides, side_by_side
-from grokscope.statistics.over_runs import holm, interval
+from grokscope.statistics.over_runs import Mean, holm
 
 RULE = (
     f"{judging.RULE}; of two kinds of runs it is the share of pairs (AUROC). p says how often noise alone "
@@ -154,20 +154,18 @@ def _counted(
     effects = {name: each.effect for name, each in answers.items() if each.holds is not None}
     if not effects:
         return replace(plain, text="no run has anything to say to it", numbers={"runs": 0})
-    from statistics import fmean
-
     import scipy.stats
 
     held, asked = sum(effect > 0 for effect in effects.values()), len(effects)
-    low, high = interval(list(effects.values()), confidence)
+    effect = Mean.of(effects.values(), confidence)
     done = scipy.stats.binomtest(held, asked, hypothesis.chance, alternative="greater")
     share = scipy.stats.binomtest(held, asked).proportion_ci(confidence, method="exact")
     numbers = {
         "runs": float(asked),
         "hold": float(held),
-        "effect": fmean(effects.values()),
-        "effect_low": low,
-        "effect_high": high,
+        "effect": effect.mean,
+        "effect_low": effect.low,
+        "effect_high": effect.high,
         "share": held / asked,
         "low": float(share.low),
         "high": float(share.high),
@@ -176,7 +174,7 @@ def _counted(
     word = "comparison" if hypothesis.about == PAIRS else "run"
     silent = len(answers) - asked
     cases = f"{asked} {word}{'s' * (asked > 1)}" + (f", {silent} cannot be said" if silent else "")
-    text = f"holds in {held} of {cases}, mean effect {numbers['effect']:.3g}{_interval(low, high)}"
+    text = f"holds in {held} of {cases}, mean effect {effect.mean:.3g}{_interval(effect.low, effect.high)}"
     verdict = decide([each.holds for each in answers.values()])
     return replace(plain, verdict=verdict, effects=effects, numbers=numbers, text=text)
 
