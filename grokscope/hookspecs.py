@@ -33,5 +33,7 @@ def grokscope_models() -> Sequence[Factory]:  # type: ignore[empty-body]
 
 @hookspec
 def grokscope_hypotheses() -> Sequence[Hypothesis]:  # type: ignore[empty-body]
-    """Return the hypotheses that the plugin brings, each made by `@hypothesis`. Called once, as plugins are
-    loaded."""
+    """Return the hypotheses that the plugin brings, each made by `@hypothesis`.
+
+    Called once, as plugins are loaded.
+    """

@@ -91,8 +91,11 @@ class Probe:
         return {name: self.trace(split, sigma)[name] for name in self.model.hidden}
 
     def first_layer(self, split: str, sigma: float = 0.0) -> torch.Tensor:
-        """Return the first layer of the matrix information measures, (n, d): an MLP's first Linear before
-        its ReLU, a transformer's noised operand embeddings, an LSTM's time-averaged noised embedding."""
+        """Return the first layer of the matrix information measures, (n, d).
+
+        An MLP's first Linear before its ReLU, a transformer's noised operand embeddings, an LSTM's
+        time-averaged noised embedding.
+        """
         return self.trace(split, sigma)["first"]
 
     def last_layer(self, split: str, sigma: float = 0.0) -> torch.Tensor:
@@ -100,13 +103,17 @@ class Probe:
         return self.logits(split, sigma)
 
     def relu_chain(self) -> Chain | None:
-        """Return the network's Linear layers where it is Linear -> ReLU -> ... -> Linear and proven to be,
-        else None: what closed forms for ReLU networks may rest on, whatever the network calls itself."""
+        """Return the Linear layers of a network proven to be Linear -> ReLU -> ... -> Linear, else None.
+
+        Closed forms for ReLU networks may rest on it, whatever the network calls itself.
+        """
         return self.shared(("relu chain",), lambda: relu_chain(self.model, self.encoded("all")[:PROVEN_ON]))
 
     def is_linear_in(self, layer: str, weight: torch.Tensor) -> bool:
-        """Return whether the logits are linear in a layer of the trace, with slope `weight` (K, units): seen
-        in their gradients at some examples."""
+        """Return whether the logits are linear in a layer of the trace, with slope `weight` (K, units).
+
+        It is seen in their gradients at some examples.
+        """
         return is_linear_in(self.model, self.encoded("all")[:PROVEN_ON], layer, weight)
 
     def loss(self, split: str) -> float:
