@@ -138,7 +138,7 @@ def _noise(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _share_of_noise(gaps: np.ndarray) -> np.ndarray:
-    """What is left of the noise of independent evaluations in their exponential mean; all of it in the first."""
+    """What is left of the noise of independent evaluations in their exponential mean; in the first, all."""
     import numpy as np
 
     shares = [1.0]
