@@ -24,7 +24,7 @@ ConfidenceSigma = Annotated[
 
 @measure(
     columns=[
-        Column("l2_all", "l2 norm of all parameters", direction="down", min=0),
+        Column("l2_all", "l2 norm of all parameters", direction="down", min=0, role="control"),
         Column("l2_weights", "l2 norm of the weight matrices (parameters of two or more dimensions)", min=0),
         Column("l1_all", "l1 norm of all parameters", min=0),
         Column("l2", "l2 norm of one parameter tensor", min=0),

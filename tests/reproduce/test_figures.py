@@ -8,7 +8,7 @@ import pytest
 from grokscope import Comparison, Results, load_plugins
 from grokscope.analysis.plan import select_steps
 from grokscope.errors import UnknownName
-from grokscope.measure import Column
+from grokscope.measure import ROLES, Column
 from grokscope.reproduce import figures, find_figure
 from grokscope.reproduce.figure import HELD, NOT_HELD, UNDECIDED, Part, Subnetwork, Trained, verdict_of
 from grokscope.results import ColumnName
@@ -53,7 +53,10 @@ def run(test=None, *, train=None, seed=0, **columns):
     return Results(
         run=f"run-s{seed}",
         columns={"step": GRID.tolist(), **{name: values.tolist() for name, values in named.items()}},
-        declared={name: Column(ColumnName.read(name).column, "synthetic") for name in named},
+        declared={
+            name: Column(own := ColumnName.read(name).column, "h", role=own if own in ROLES else "")
+            for name in named
+        },
         memorisation_step=int(GRID[memorised[0]]) if len(memorised) else None,
         curve=curve,
         config={"recipe": "synthetic", "task": {}, "model": {}, "training": {"seed": seed}},

@@ -5,9 +5,10 @@ import math
 import pytest
 
 from grokscope import Results
-from grokscope.measure import Column
+from grokscope.measure import ROLES, Column
 from grokscope.reproduce.courses import reread, smoothed
 from grokscope.reproduce.figure import Figure, Group, Paper, Reading, Subnetwork, Trained
+from grokscope.results import ColumnName
 
 ADDITION = Group(
     Trained("modadd", "nanda", {"lr": 0.1}), ("pe", "pmi"), parameters={"pe.alpha": 1, "pmi.alpha": 1}
@@ -33,7 +34,9 @@ FIGURE = Figure(
 def results(**columns):
     named = {name.replace("__", ".", 1).replace("__", ":"): values for name, values in columns.items()}
     declared = {
-        name: Column(name.partition(".")[2].partition(":")[0], "h") for name in named if name != "step"
+        name: Column(own := ColumnName.read(name).column, "h", role=own if own in ROLES else "")
+        for name in named
+        if name != "step"
     }
     return Results("r", named, declared)
 
