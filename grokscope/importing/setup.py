@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from grokscope.declare import Factory, factory_at, plain, recorded, resolve
 from grokscope.errors import SettingError
 from grokscope.models.making import make_network_apart, make_task
-from grokscope.training.config import TRAINING, known, placed
+from grokscope.training.config import known, placed
+from grokscope.training.settings import TRAINING
 
 if TYPE_CHECKING:
     from grokscope.models.network import Network
