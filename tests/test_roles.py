@@ -1,4 +1,4 @@
-"""What grokscope itself needs of a measure it asks for by a declared role: a stranger's measure can have it."""
+"""What grokscope itself needs of a measure it asks for by a declared role: a stranger's may have it too."""
 
 import types
 
@@ -99,14 +99,19 @@ def test_a_sub_network_is_of_the_measure_that_stores_its_arrays(run_path, plugin
     assert inverse.settings()["masked_units"] == [2, 3]
 
 
-def test_a_role_that_nobody_asks_for_is_refused():
-    with pytest.raises(
-        PluginError, match="role of x must be control, synergy, redundancy or nothing, got 'con"
-    ):
-        declare(columns=[Column("x", "a number", role="contrl")])(lambda weights: {})
-    with pytest.raises(PluginError, match="array_roles must be of groups, synergistic, got 'group'"):
-        declare(columns=[Column("x", "1")], arrays={"a": "1"}, array_roles={"group": "a"})(lambda weights: {})
-    with pytest.raises(PluginError, match=r"array_roles must name its arrays \(a\), got 'b'"):
-        declare(columns=[Column("x", "1")], arrays={"a": "1"}, array_roles={"groups": "b"})(
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"columns": [Column("x", "1", role="contrl")]},
+            "role of x must be control, synergy, redundancy or nothing, got 'contrl'",
+        ),
+        ({"array_roles": {"group": "a"}}, "array_roles must be of groups, synergistic, got 'group'"),
+        ({"array_roles": {"groups": "b"}}, r"array_roles must name its arrays \(a\), got 'b'"),
+    ],
+)
+def test_a_role_that_nobody_asks_for_is_refused(options, sentence):
+    with pytest.raises(PluginError, match=sentence):
+        declare(**{"columns": [Column("x", "1")], "arrays": {"a": "1"}, "name": "m", **options})(
             lambda weights: {}
         )

@@ -49,7 +49,7 @@ def test_results_made_of_plain_texts_have_names():
     )
     (name,) = found.measured
     assert (name.measure, name.column, name.label) == ("a", "x", "b")
-    assert list(found.declared)[0].label == "b"
+    assert next(iter(found.declared)).label == "b"
     assert found.columns["a.x:b"] == [1.0]
 
 
