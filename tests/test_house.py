@@ -274,7 +274,7 @@ def test_every_family_is_registered_as_a_stranger_would_be():
 WORDS = {
     *("train", "test", "train_loss", "test_loss", "train_accuracy", "test_accuracy"),  # splits and the curve
     *("synergy", "redundancy", "fit", "gap", "mean", "note", "search", "share", "sum", "total"),
-    *("keys", "rank", "method", "entropy", "normalised", "trace", "losses", "residual", "stderr"),
+    *("keys", "rank", "method", "entropy", "normalised", "trace", "losses", "residual", "stderr", "sigma"),
     *("distance", "epsilon", "l2", "abelian"),  # settings of training
 }
 
