@@ -11,6 +11,7 @@ from grokscope.errors import PluginError, UnknownName, UsageError
 from grokscope.figure import Figure
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
+from grokscope.results.names import ColumnName
 
 LEFT_OUT = "GROKSCOPE_DISABLE_PLUGINS"  # names of plugins that are not loaded, separated by commas
 LONG_IMPORT = 1.0  # seconds that a plugin may add to every command before that is said
@@ -140,6 +141,21 @@ class Plugins:
         for name in names:
             chosen.update((registered.id, registered) for registered in self._resolve(name.strip()))
         return list(chosen.values())
+
+    def column_of(self, role: str) -> ColumnName:
+        """Return the first column that is declared with a role, see `Column`.
+
+        Raises UsageError where no installed measure has one.
+        """
+        for registered in self.registered:
+            for column in registered.measure.columns:
+                if column.role == role:
+                    return ColumnName(registered.title, column.name)
+        raise UsageError(f"no installed measure declares a column whose role is {role}: name the column")
+
+    def with_arrays(self, *roles: str) -> list[Registered]:
+        """Return the measures that store an array of each of these roles."""
+        return [found for found in self.registered if found.measure.array_roles.keys() >= set(roles)]
 
     def _resolve(self, name: str) -> list[Registered]:
         if name == "all":
