@@ -53,6 +53,11 @@ def predict(
         from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
+    if list_ and json:
+        from grokscope.report.described import hypothesis_as_dict
+
+        print_json([hypothesis_as_dict(name, each) for name, each in plugins.hypotheses.items()])
+        return
     if list_:
         from grokscope.report.predictions import hypotheses_table
 

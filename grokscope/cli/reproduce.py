@@ -66,7 +66,7 @@ def reproduce(
     Where MNIST or IMDb is not at hand, the task digits stands in, and that is said.
     """
     if list_all or figure is None:
-        _list(list_all)
+        _list(list_all, json)
         return
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
@@ -103,13 +103,21 @@ def reproduce(
         raise typer.Exit(3)
 
 
-def _list(wanted: bool) -> None:
+def _list(wanted: bool, json: bool) -> None:
     from grokscope.discovery import load_plugins
-    from grokscope.reproduce.account import figures_table
 
     if not wanted:
         raise UsageError("reproduce must be told which figure, for example clauw-2; --list shows all")
-    print_data(figures_table(load_plugins().figures.values()))
+    with stdout_to_stderr():
+        figures = load_plugins().figures.values()
+    if json:
+        from grokscope.report.described import figure_as_dict
+
+        print_json([figure_as_dict(each) for each in figures])
+    else:
+        from grokscope.reproduce.account import figures_table
+
+        print_data(figures_table(figures))
 
 
 def _figure_file(
