@@ -15,6 +15,10 @@ def doctor(
 
     The self-test trains a tiny network in a temporary folder, measures it, and reads it back. Exit code 1
     where something is amiss: a dependency too old, a broken plugin, a self-test that fails.
+
+    Examples:
+        grokscope doctor
+        grokscope doctor --json
     """
     from grokscope.doctor import examine
 

@@ -64,6 +64,10 @@ def import_(
     """Make a run directory of existing checkpoints; prints the directory.
 
     Nothing is written unless every file can be read and fits the network; the files stay as they are.
+
+    Examples:
+        grokscope import runs/theirs --checkpoints "theirs/*.pt" --model transformer --task modadd
+        grokscope import runs/mine --checkpoints "mine/*.pt" --model mine.nets:cnn --data mine.tasks:words
     """
     if (task is None) == (data is None):
         raise SettingError("import must have either --task NAME or --data package.module:factory")

@@ -17,7 +17,13 @@ def measures(
     *,
     json: Json = False,
 ) -> None:
-    """List the measures, or show NAME in full: formula, source, parameters, columns."""
+    """List the measures, or show NAME in full: formula, source, parameters, columns.
+
+    Examples:
+        grokscope measures
+        grokscope measures pmi
+        grokscope measures oinfo --json
+    """
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
 

@@ -18,7 +18,12 @@ def new_plugin(
     ] = Path("."),
     json: Json = False,
 ) -> None:
-    """Write a new plugin: a package with one measure and its test, which passes as it is."""
+    """Write a new plugin: a package with one measure and its test, which passes as it is.
+
+    Examples:
+        grokscope new-plugin tails
+        grokscope new-plugin tails --out ~/plugins
+    """
     from grokscope.scaffold import write_plugin
 
     files = write_plugin(name, folder)

@@ -10,7 +10,12 @@ from grokscope.cli.terminal import print_data, print_json, say, stdout_to_stderr
 
 
 def plugins(*, json: Json = False) -> None:
-    """List the plugins: where each comes from and what it brings, or why it is broken."""
+    """List the plugins: where each comes from and what it brings, or why it is broken.
+
+    Examples:
+        grokscope plugins
+        grokscope plugins --json --no-plugins oinfo
+    """
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
         from grokscope.registry import LEFT_OUT

@@ -48,6 +48,11 @@ def predict(
     """Early warning: which measure, before grokking shows, tells the runs that will grok, and when.
 
     Then the papers' own hypotheses, each with a verdict. It wants many runs, some of which do not grok.
+
+    Examples:
+        grokscope predict decay/*
+        grokscope predict decay/* -m pmi,oinfo --until 500
+        grokscope predict --list
     """
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins

@@ -15,7 +15,12 @@ def recipes(
     *,
     json: Json = False,
 ) -> None:
-    """List the recipes, or print NAME as the TOML file that `train --recipe` takes."""
+    """List the recipes, or print NAME as the TOML file that `train --recipe` takes.
+
+    Examples:
+        grokscope recipes
+        grokscope recipes nanda
+    """
     from grokscope.training.recipes import load_recipe, load_recipes, recipe_text
 
     if json:

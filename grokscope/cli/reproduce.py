@@ -64,6 +64,11 @@ def reproduce(
     Where a paper leaves something open the claim is judged under each reading of it; the first is drawn.
 
     Where MNIST or IMDb is not at hand, the task digits stands in, and that is said.
+
+    Examples:
+        grokscope reproduce --list
+        grokscope reproduce clauw-2 --quick
+        grokscope reproduce clauw-5 --seeds 3 -o clauw-5.svg
     """
     if list_all or figure is None:
         _list(list_all, json)

@@ -62,6 +62,10 @@ def score(
     leads, lags: its change comes before, or after, test accuracy's own. coincides: within 12 % of the step.
     confounded: its correlation with test accuracy is strong, and gone when the control's ranks are taken out.
     undecided: none of these; fewer than five runs that grok decide nothing.
+
+    Examples:
+        grokscope score five/*
+        grokscope score five/* -m pmi,oinfo --sort lead --csv scores.csv
     """
     from grokscope.discovery import load_plugins
     from grokscope.statistics.score import CONTROL

@@ -21,6 +21,10 @@ def show(runs: Runs, *, json: Json = False) -> None:
     """Show a run: configuration, checkpoints, accuracies, memorisation and grokking step, stored measures.
 
     Of several runs it shows one row each, with the settings in which they differ.
+
+    Examples:
+        grokscope show runs/*
+        grokscope show five/* --json
     """
     opened, refused = _opened(runs)
     if json:
