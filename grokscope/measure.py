@@ -77,6 +77,7 @@ class Measure:
     help: str
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function that it was made from."""
         return self.function(*args, **kwargs)
 
     @property
