@@ -93,9 +93,10 @@ class Probe:
     def logits_at(
         self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, *, quick: bool = False
     ) -> torch.Tensor:
-        """Return the logits (rows, outputs) of raw inputs with these weights, by name, not the checkpoint's own.
+        """Return the logits (rows, outputs) of raw inputs with these weights, by name.
 
-        One row per example or, where each position is a row, that many per example.
+        One row per example or, where each position is a row, that many per example. The weights stand in place
+        of the checkpoint's own.
 
         They can be differentiated by the weights, twice; not so with `quick`, which may be the quicker way.
         """
@@ -187,9 +188,9 @@ class Probe:
         return is_linear_in(self.model, encoded, layer, weight, inputs)
 
     def places(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return for each row of `labels(split)` its example, and which of that one's rows it is, (n,) int64 each.
+        """Return for each row of `labels(split)` its example, and its place in it, (n,) int64 each.
 
-        An example's rows are 0, 1, 2, ... and 0 wherever an example is one row.
+        Places are 0, 1, 2, ... and 0 wherever an example is one row.
         """
         rows, counted = len(self._row_labels(split)), self.counted(split)
         index = torch.arange(rows) if counted is None else counted.nonzero()[:, 0]
