@@ -26,7 +26,7 @@ _SIGMA = Column("sigma", "the noise's standard deviation, where no paper sets it
 
 @measure(
     columns=[
-        Column("l2_all", "l2 norm of all parameters", direction="down", min=0),
+        Column("l2_all", "l2 norm of all parameters", direction="down", min=0, role="control"),
         Column("l2_weights", "l2 norm of the weight matrices (parameters of two or more dimensions)", min=0),
         Column("l1_all", "l1 norm of all parameters", min=0),
         Column("l2", "l2 norm of one parameter tensor", min=0),
