@@ -95,8 +95,8 @@ class Probe:
     ) -> torch.Tensor:
         """Return the logits (rows, outputs) of raw inputs with these weights, by name.
 
-        One row per example or, where each position is a row, that many per example. The weights stand in place
-        of the checkpoint's own.
+        One row per example or, where each position is a row, that many per example. The weights stand in
+        place of the checkpoint's own.
 
         They can be differentiated by the weights, twice; not so with `quick`, which may be the quicker way.
         """
