@@ -40,8 +40,11 @@ class Session:
         return self._ledgers[-1]
 
     def end(self) -> None:
-        """Take in what was computed. Missing are now cells whose last checkpoint proved unfit to be compared
-        with: they are planned anew, with another."""
+        """Take in what was computed.
+
+        Missing are now cells whose last checkpoint proved unfit to be compared with: they are planned anew,
+        with another.
+        """
         ledger, self.missing = self._ledgers[-1], {}
         if ledger.trouble:
             return
@@ -76,7 +79,7 @@ class Session:
         messages = [self._rebuilt] if self._rebuilt else []
         if computed and not self.run.keeps_results:
             messages.append(
-                f"{self.run.path} is read-only, so nothing was stored; --results DIRECTORY keeps the results"
+                f"{self.run.path} is read-only, so nothing was stored; `out` keeps the results elsewhere"
             )
         return [*messages, *self._plan.messages, *self.run.remarks, *self.run.conflicts]
 

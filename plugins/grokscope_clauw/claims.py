@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from grokscope import courses, hypothesis, phases
+from grokscope import courses, hypothesis
+from grokscope import phases as phases_of
 
 if TYPE_CHECKING:
-    from grokscope import Results
+    from grokscope import Phases, Results
 
     Found = tuple[float | bool | None, dict[str, float]]
 
@@ -24,6 +25,11 @@ SIMILAR = 1.25  # in steps: "a similar period"
 def smooth(results: Results) -> Results:
     """Return the courses as the authors' plots have them; see `courses.smoothed`."""
     return courses.smoothed(results, SYNERGY, REDUNDANCY)
+
+
+def phases(results: Results) -> Phases:
+    """Return the phases by the columns that these claims are about."""
+    return phases_of(results, synergy=SYNERGY, redundancy=REDUNDANCY)
 
 
 # Section 4: what weight decay and a large initialisation do to the delay

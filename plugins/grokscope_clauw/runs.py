@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from grokscope import figure
+from grokscope_clauw.claims import SYNERGY
 
 # Denser before step 1000, where the small phases at weight decay 0.1 lie; 4000 steps are the authors'.
 DENSE = ",".join(map(str, [*range(0, 1000, 10), *range(1000, 4001, 20)]))
@@ -76,6 +77,6 @@ def alpha_of(alpha: int, *measures: str) -> figure.Group:
 def parts_of(of: str) -> dict[str, figure.Group]:
     """The synergistic sub-network of a group's runs, and the other units."""
     return {
-        f"{of}, synergistic units": figure.Group(figure.Subnetwork(of, parameters=RELEASED)),
-        f"{of}, other units": figure.Group(figure.Subnetwork(of, inverse=True, parameters=RELEASED)),
+        f"{of}, synergistic units": figure.Group(figure.Subnetwork(of, SYNERGY, parameters=RELEASED)),
+        f"{of}, other units": figure.Group(figure.Subnetwork(of, SYNERGY, inverse=True, parameters=RELEASED)),
     }
