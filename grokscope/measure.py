@@ -90,6 +90,7 @@ class Measure:
     array_roles: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function that it was made from."""
         return self.function(*args, **kwargs)
 
     @property

@@ -74,7 +74,7 @@ class Registered:
 
 
 class Plugins:
-    """Everything that was found, and what the names in `--measure`, tasks and models stand for."""
+    """Everything that was found, and what the names of measures, tasks and models stand for."""
 
     def __init__(self, plugins: Iterable[Plugin], left_out: Iterable[str] = ()) -> None:
         self.plugins = tuple(plugins)
@@ -190,7 +190,7 @@ class Plugins:
             if broken.name == plugin:
                 return PluginError(f"measure {name!r}: {broken.origin} is broken: {broken.problem}")
         if plugin in self.left_out:
-            return UsageError(f"measure {name!r}: plugin {plugin} is left out, by --no-plugins or {LEFT_OUT}")
+            return UsageError(f"measure {name!r}: plugin {plugin} is left out, by `without` or {LEFT_OUT}")
         known = [registered.measure.name for registered in self.registered if registered.plugin == plugin]
         if colon and known:
             return UnknownName(f"measure of plugin {plugin}", measure, known)
@@ -198,7 +198,7 @@ class Plugins:
         names |= {r.id for r in self.registered} if colon else set()
         hint = "broken plugins may have it: see `grokscope plugins`" if self.broken else ""
         if self.left_out:
-            hint = f"{', '.join(self.left_out)} may have it, and is left out by --no-plugins or {LEFT_OUT}"
+            hint = f"{', '.join(self.left_out)} may have it, and is left out by `without` or {LEFT_OUT}"
         return UnknownName("measure or family", name, names, hint)
 
 

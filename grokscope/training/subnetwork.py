@@ -1,4 +1,4 @@
-"""Which hidden units `--subnetwork RUN@STEP` leaves: those of a multiplet stored in another run."""
+"""Which hidden units `subnetwork`, RUN@STEP, leaves: those of a multiplet stored in another run."""
 
 from __future__ import annotations
 

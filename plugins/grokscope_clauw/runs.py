@@ -62,12 +62,14 @@ MEASURED = (UNITS, ARGSORT, MEAN, BIAS, TEXT)
 
 
 def decay_of(name: str, *measures: str) -> figure.Group:
+    """Return the runs of one weight decay."""
     trained = figure.Trained("modadd", "clauw", DECAYS[name], seeds=5)
     every = "all" if name == "weight decay 0.1" else "every:2"
     return figure.Group(trained, measures, every, parameters=RELEASED if measures else {})
 
 
 def alpha_of(alpha: int, *measures: str) -> figure.Group:
+    """Return the runs of one scale of the initialisation."""
     settings = {"init_scale": alpha, "checkpoint_every": 10}
     trained = figure.Trained("modadd", "clauw-alpha8", settings, seeds=5)
     every = "all" if alpha == 8 else "every:2"

@@ -405,8 +405,10 @@ def _require_paper_loss(probe: Probe) -> None:
 
 
 def _noise(probe: Probe, sigma: float | None, paper: float) -> tuple[float, dict[str, float]]:
-    """Return sigma, and what is said of it: the paper's is known; on a task of one's own it is 0.04 of the
-    encoded input's own standard deviation."""
+    """Return sigma, and what is said of it.
+
+    The paper's is known; on a task of one's own it is 0.04 of the encoded input's own standard deviation.
+    """
     if sigma is not None:
         return sigma, {}
     if probe.task.kind == "own":
