@@ -21,7 +21,7 @@ def class_logits(logits: torch.Tensor) -> torch.Tensor:
 
 def loss(name: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the mean loss: `cross_entropy`, `stablemax_cross_entropy` (Prieto et al. 2025: `stablemax` in
-    the softmax's place), or `mse` over examples *and* outputs on one-hot labels.
+    the softmax's place), or `mse` over examples *and* outputs on one-hot labels, or on numbers (n, k).
 
     A single-logit network (n, 1) takes the binary cross-entropy, or the squared distance to -1 / +1, so that
     its sign is its answer under every loss.
@@ -51,7 +51,10 @@ def log_stable(logits: torch.Tensor) -> torch.Tensor:
 
 
 def targets(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the labels in the shape and type of `logits`: one-hot, or -1 / +1 for a single logit."""
+    """Return the labels in the shape and type of `logits`: one-hot, -1 / +1 for a single logit, or numbers
+    that are to be predicted as they are."""
+    if labels.is_floating_point():
+        return labels.to(logits.dtype).reshape(logits.shape)
     if logits.shape[1] == 1:
         return 2 * labels[:, None].to(logits.dtype) - 1
     return F.one_hot(labels, logits.shape[1]).to(logits.dtype)
@@ -73,13 +76,14 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """Return the share of examples whose largest logit is at their label; NaN where it is not known of all.
 
     One example with a logit that is not finite has no answer, and a share of the others would be one of other
-    examples than at the steps before and after: then there is no accuracy. Nor is there of no examples.
+    examples than at the steps before and after: then there is no accuracy. Nor is there of no examples, nor
+    of numbers that are to be predicted.
 
     >>> accuracy(torch.tensor([[0.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1]))
     0.5
     >>> accuracy(torch.tensor([[0.0, 2.0], [3.0, float("nan")]]), torch.tensor([1, 1]))
     nan
     """
-    if not logits.isfinite().all():
+    if labels.is_floating_point() or not logits.isfinite().all():
         return math.nan
     return (predictions(logits) == labels).double().mean().item()

@@ -9,13 +9,15 @@ from typing import Any, TypeVar
 import torch
 
 from grokscope import objective
+from grokscope.errors import MeasureError, NotApplicable
 from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
-from grokscope.tasks.task import Task
+from grokscope.tasks.task import IGNORED, Task
 
 T = TypeVar("T")
 PROVEN_ON = 16  # examples, beside random inputs
 CHUNK_VALUES = 1 << 25  # encoded values per forward pass: 128 MB in float32
+MOST_VALUES = 1 << 30  # of the hidden layers of a split, of networks of one's own: 4 GB in float32
 
 
 class Probe:
@@ -60,13 +62,39 @@ class Probe:
             self._memory[key] = compute()
         return self._memory[key]
 
+    @property
+    def classifies(self) -> bool:
+        """Whether labels are classes, and not numbers to be predicted."""
+        return not self.task.labels.is_floating_point()
+
     def inputs(self, split: str) -> torch.Tensor:
-        """Return the raw inputs of `split`: tokens (n, length) or vectors (n, d)."""
+        """Return the raw inputs of `split`: tokens (n, length), vectors (n, d), or whatever a network of
+        one's own takes."""
         return self.task.inputs[self.task.indices(split)]
 
     def labels(self, split: str) -> torch.Tensor:
-        """Return the labels of `split`, (n,) int64."""
-        return self.task.labels[self.task.indices(split)]
+        """Return the labels of `split`, (n,) int64, or numbers (n, k).
+
+        Where labels are one per position each position that counts is a row, here and in the logits and
+        activations: n is the number of rows, and may be more than that of the inputs.
+        """
+        labels, counted = self._row_labels(split), self.counted(split)
+        return labels if counted is None else labels[counted]
+
+    def counted(self, split: str) -> torch.Tensor | None:
+        """Return which of the rows that `logits_at` gives for `inputs(split)` count, (rows,) bool: those of
+        positions that have a label. None where all do."""
+        return self.shared(("counted", split), lambda: self._find_counted(split))
+
+    def logits_at(
+        self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, *, quick: bool = False
+    ) -> torch.Tensor:
+        """Return the logits (rows, outputs) of raw inputs with these weights, by name, in the place of the
+        checkpoint's; one row per example or, where each position is a row, that many per example.
+
+        They can be differentiated by the weights, twice; not so with `quick`, which may be the quicker way.
+        """
+        return self.model.logits_at(weights, inputs, quick=quick)
 
     def encoded(self, split: str, sigma: float = 0.0) -> torch.Tensor:
         """Return the encoded inputs, (n, ...) float, with noise of standard deviation `sigma`."""
@@ -76,6 +104,11 @@ class Probe:
             ("encoded", split, sigma),
             lambda: self.encoded(split) + sigma * self._noise.draw(split, sigma, self.encoded(split)),
         )
+
+    def scale(self) -> float:
+        """Return the standard deviation of the training split's encoded inputs over all their values: what
+        noise on them is large or small against."""
+        return self.shared(("scale",), lambda: self.encoded("train").double().std(correction=0).item())
 
     def trace(self, split: str, sigma: float = 0.0) -> Mapping[str, torch.Tensor]:
         """Return every tensor that the network names, from one forward pass in chunks."""
@@ -102,20 +135,87 @@ class Probe:
     def relu_chain(self) -> Chain | None:
         """Return the network's Linear layers where it is Linear -> ReLU -> ... -> Linear and proven to be,
         else None: what closed forms for ReLU networks may rest on, whatever the network calls itself."""
-        return self.shared(("relu chain",), lambda: relu_chain(self.model, self.encoded("all")[:PROVEN_ON]))
+        return self.shared(("relu chain",), lambda: relu_chain(self.model, *self._some()))
+
+    def require_chain(self) -> Chain:
+        """Return `relu_chain()`. Raises NotApplicable where there is none."""
+        chain = self.relu_chain()
+        if chain is None:
+            raise NotApplicable(
+                "it needs a network of Linear and ReLU layers only (Flatten, Dropout and BatchNorm in "
+                f"evaluation aside), and this one ({self.model.kind}) is not, as its own layers show"
+            )
+        return chain
+
+    def require_hidden(self) -> tuple[str, ...]:
+        """Return the hidden layers' names. Raises NotApplicable where there is none."""
+        if not self.model.hidden:
+            raise NotApplicable("the network has no hidden layer: it calls no non-linearity by itself")
+        return self.model.hidden
+
+    def require_classes(self) -> None:
+        """Raise NotApplicable where labels are numbers to be predicted, and no classes."""
+        if not self.classifies:
+            raise NotApplicable("it is about classes, and this run's labels are numbers to be predicted")
+
+    def require_rows(self, split: str, rows: torch.Tensor) -> None:
+        """Raise NotApplicable unless a layer has a row for each label of the split."""
+        if len(rows) != len(self.labels(split)):
+            raise NotApplicable(
+                f"it compares each row of a layer with its label, and the {split} split has {len(rows)} rows "
+                f"and {len(self.labels(split))} labels: import the run with other positions than rows"
+            )
 
     def is_linear_in(self, layer: str, weight: torch.Tensor) -> bool:
         """Return whether the logits are linear in a layer of the trace, with slope `weight` (K, units): seen
         in their gradients at some examples."""
-        return is_linear_in(self.model, self.encoded("all")[:PROVEN_ON], layer, weight)
+        encoded, inputs = self._some()
+        return is_linear_in(self.model, encoded, layer, weight, inputs)
+
+    def places(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return of each row of `labels(split)` which example of `inputs(split)` it is of, and which of that
+        example's rows it is, (n,) int64 each: 0, 1, 2, ... and 0 wherever an example is one row."""
+        rows, counted = len(self._row_labels(split)), self.counted(split)
+        index = torch.arange(rows) if counted is None else counted.nonzero()[:, 0]
+        each = rows // max(1, len(self.inputs(split)))
+        return index // max(1, each), index % max(1, each)
+
+    def loss_at(
+        self, weights: Mapping[str, torch.Tensor], split: str, chosen: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the run's loss with these weights, by name, in the place of the checkpoint's: the mean over
+        the examples `chosen` (m,) of `inputs(split)`, or all. It can be differentiated by the weights."""
+        every: torch.Tensor | slice = slice(None) if chosen is None else chosen
+        labels = self.task.labels[self.task.indices(split)][every]
+        logits, rows = (
+            self.logits_at(weights, self.inputs(split)[every], quick=True),
+            self.model.row_labels(labels),
+        )
+        if self.classifies and labels.ndim > 1:
+            logits, rows = logits[rows != IGNORED], rows[rows != IGNORED]
+        return objective.loss(self.loss_name, logits, rows)
 
     def loss(self, split: str) -> float:
         """Return the mean loss on `split`, accumulated in float64."""
         return objective.loss(self.loss_name, self.logits(split).double(), self.labels(split)).item()
 
     def accuracy(self, split: str) -> float:
-        """Return the share of `split` whose largest logit is at its label; NaN if a logit is not finite."""
+        """Return the share of `split` whose largest logit is at its label; NaN if a logit is not finite, or
+        numbers are to be predicted."""
         return objective.accuracy(self.logits(split), self.labels(split))
+
+    def _row_labels(self, split: str) -> torch.Tensor:
+        return self.model.row_labels(self.task.labels[self.task.indices(split)])
+
+    def _find_counted(self, split: str) -> torch.Tensor | None:
+        if not self.classifies or self.task.labels.ndim == 1:
+            return None
+        counted = self._row_labels(split) != IGNORED
+        return None if counted.all() else counted
+
+    def _some(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return some examples, encoded and raw: what a network is, is proven on them."""
+        return self.encoded("all")[:PROVEN_ON], self.inputs("all")[:PROVEN_ON]
 
     def _encode(self, split: str) -> torch.Tensor:
         with torch.no_grad():
@@ -123,9 +223,10 @@ class Probe:
 
     @property
     def _divided(self) -> bool:
-        """Whether every example is in just one of train and test."""
+        """Whether every example is in just one of train and test, and is one row of every layer."""
         parts = torch.cat([self.task.train, self.task.test])
-        return len(parts) == len(self.task.labels) == len(parts.unique())
+        whole = len(parts) == len(self.task.labels) == len(parts.unique())
+        return whole and all(len(rows) == len(self.task.train) for rows in self.trace("train").values())
 
     def _join(self, split: str, sigma: float) -> dict[str, torch.Tensor]:
         """Put the traces of train and test together instead of running every example once more."""
@@ -134,13 +235,23 @@ class Probe:
         return {name: torch.cat([train[name], test[name]])[order] for name in train}
 
     def _run(self, split: str, sigma: float) -> dict[str, torch.Tensor]:
-        encoded = self.encoded(split, sigma)
-        size = max(1, CHUNK_VALUES * len(encoded) // max(1, encoded.numel()))
+        encoded, noted = self.encoded(split, sigma), self.model.values_per_example
+        if len(encoded) * noted > MOST_VALUES:
+            raise MeasureError(
+                f"the hidden layers of {len(encoded)} examples hold {len(encoded) * noted:.2g} numbers, and "
+                f"{MOST_VALUES:.2g} are kept at most: choose fewer layers (import --layers) or examples"
+            )
+        size = max(1, CHUNK_VALUES * len(encoded) // max(1, encoded.numel() + len(encoded) * noted))
+        pairs = zip(encoded.split(size), self.inputs(split).split(size), strict=True)
         with torch.no_grad():
-            parts = [self.model.trace(chunk) for chunk in encoded.split(size)]
-        if len(parts) == 1:
-            return parts[0]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            parts = [self.model.trace_from(*pair) for pair in pairs]
+        named = parts[0]
+        if len(parts) > 1:
+            named = {name: torch.cat([part[name] for part in parts]) for name in named}
+        counted = self.counted(split)
+        if counted is None:
+            return named
+        return {name: rows[counted] if len(rows) == len(counted) else rows for name, rows in named.items()}
 
 
 class NoiseSource:

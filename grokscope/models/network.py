@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from grokscope.errors import SettingError
+from grokscope.models.watching import plain_arithmetic
 
 
 class Network(nn.Module):
@@ -20,6 +22,7 @@ class Network(nn.Module):
         outputs: number of logits (1 for a single-logit binary network).
         drops: whether every hidden activation goes through `dropped`, so that dropout can be asked for.
         dropout: share of the hidden activations that `dropped` drops while training.
+        values_per_example: how many numbers `trace` keeps of each example, where they may be very many.
     """
 
     kind: str
@@ -27,6 +30,7 @@ class Network(nn.Module):
     outputs: int
     drops = False
     dropout = 0.0
+    values_per_example = 0
 
     @abstractmethod
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -39,9 +43,37 @@ class Network(nn.Module):
         the pre-activation of a hidden layer `X_post` as `X_pre`, `first` (the first layer of the matrix
         information measures, (n, d)) and `logits` (n, outputs)."""
 
+    def trace_from(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return `trace(encoded)` for the raw inputs that were encoded, where a network needs these too."""
+        return self.trace(encoded)
+
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the logits (n, outputs) of raw inputs; a network may have a quicker way than this one."""
         return self.trace(self.encode(inputs))["logits"]
+
+    def logits_at(
+        self, parameters: Mapping[str, torch.Tensor], inputs: torch.Tensor, *, quick: bool = False
+    ) -> torch.Tensor:
+        """Return the logits of raw inputs with these parameters, by name, in the place of the network's own.
+
+        They can be differentiated by the parameters, twice; not so with `quick`, which takes `forward`: that
+        may be quicker by what has no second derivatives, such as embedding_bag.
+        """
+        with plain_arithmetic():
+            if quick:
+                found: torch.Tensor = torch.func.functional_call(self, dict(parameters), (inputs,))
+                return found
+            named = {f"network.{name}": tensor for name, tensor in parameters.items()}
+            traced: torch.Tensor = torch.func.functional_call(_Traced(self), named, (inputs,))
+            return traced
+
+    def every_hidden(self) -> tuple[str, ...]:
+        """Return the names of all hidden layers, also where `hidden` is a choice among them."""
+        return self.hidden
+
+    def row_labels(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return the label of each row of the logits, which has one row per example unless told otherwise."""
+        return labels
 
     def dropped(self, values: torch.Tensor) -> torch.Tensor:
         """Return `values`, in training mode with the share `dropout` of them zero and the rest scaled up."""
@@ -57,3 +89,14 @@ class Network(nn.Module):
             f"hidden units can only be held at zero where each has its own weights; model {self.kind} does "
             "not say which those are (Network.unit_weights)"
         )
+
+
+class _Traced(nn.Module):
+    """A network read through `encode` and `trace`."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.network.trace(self.network.encode(inputs))["logits"]

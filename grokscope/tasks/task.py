@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 SPLITS = ("train", "test", "all")
+IGNORED = -100  # the label of a position that does not count, as in torch's losses
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +20,13 @@ class Task:
 
     Attributes:
         name: the task's name, for example `modadd`.
-        kind: what the inputs are: `modular`, `images`, `text`, `parity`. Measures choose the papers' default
-            noise by it.
-        inputs: all N examples; tokens (N, length) int64 when `vocabulary` > 0, else vectors (N, d) float32.
-        labels: (N,) int64 in [0, classes).
-        classes: number of classes.
+        kind: what the inputs are: `modular`, `images`, `text`, `parity`, or `own`. Measures choose the
+            papers' default noise by it.
+        inputs: all N examples; tokens (N, length) int64 when `vocabulary` > 0, else vectors (N, d) float32;
+            of `own` ones numbers of any shape, (N, ...).
+        labels: (N,) int64 in [0, classes). Of `own` ones also (N, ...) per position, -100 where it does not
+            count, or numbers (N, k) to be predicted.
+        classes: number of classes; 0 where numbers are to be predicted.
         train: (n_train,) int64 indices into `inputs`.
         test: (n_test,) int64 indices into `inputs`.
         vocabulary: number of distinct tokens; 0 when inputs are vectors.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 from grokscope import Column, NotApplicable, Param, measure
 from grokscope_geometry.checks import require_finite
@@ -236,21 +236,17 @@ def _batch_loss(
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     import torch
 
-    from grokscope import objective
-
-    inputs, labels = probe.inputs("train"), probe.labels("train")
+    examples = len(probe.inputs("train"))
     shapes = {name: weight.shape for name, weight in probe.weights.items()}
     sizes = [shape.numel() for shape in shapes.values()]
 
     def loss(w: torch.Tensor) -> torch.Tensor:
         pieces = zip(shapes.items(), w.split(sizes), strict=True)
         weights = {name: piece.view(shape) for (name, shape), piece in pieces}
-        x, y = inputs, labels
-        if batch_size is not None and batch_size < len(inputs):
-            chosen = torch.randperm(len(inputs), generator=rng)[:batch_size].to(inputs.device)
-            x, y = inputs[chosen], labels[chosen]
-        logits = torch.func.functional_call(probe.model, weights, (x,))
-        return objective.loss(probe.loss_name, logits, y)
+        chosen = None
+        if batch_size is not None and batch_size < examples:
+            chosen = torch.randperm(examples, generator=rng)[:batch_size].to(w.device)
+        return probe.loss_at(weights, "train", chosen)
 
     return loss
 
@@ -262,23 +258,16 @@ def _ntk(probe: Probe, samples: int) -> torch.Tensor:
 def _empirical_kernel(probe: Probe, samples: int) -> torch.Tensor:
     import torch
 
-    from grokscope_geometry.ntk import Traced, jacobian_ntk, mlp_ntk
+    from grokscope_geometry.ntk import jacobian_ntk, mlp_ntk
 
-    inputs = probe.inputs("train")
-    count = min(samples, len(inputs))
-    inputs = inputs[torch.linspace(0, len(inputs) - 1, count).long().to(inputs.device)]
-    model, chain = probe.model, probe.relu_chain()
+    inputs, (example, place) = probe.inputs("train"), probe.places("train")
+    chosen = torch.linspace(0, len(example) - 1, min(samples, len(example))).long()
+    inputs, place = inputs[example[chosen].to(inputs.device)], place[chosen].to(inputs.device)
+    chain = probe.relu_chain()
     if chain is not None and chain.whole:
-        return mlp_ntk(chain.layers, model.encode(inputs).detach().flatten(1))
-
-    traced = Traced(model)
-
-    def logits_of(weights: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        return cast("torch.Tensor", torch.func.functional_call(traced, dict(weights), (x,)))
-
-    weights = {f"network.{name}": weight for name, weight in probe.weights.items()}
-    fused = any(isinstance(part, torch.nn.RNNBase) for part in model.modules())
+        return mlp_ntk(chain.layers, probe.model.encode(inputs).detach().flatten(1))
+    fused = any(isinstance(part, torch.nn.RNNBase) for part in probe.model.modules())
     try:
-        return jacobian_ntk(logits_of, weights, inputs, vectorised=not fused)
+        return jacobian_ntk(probe.logits_at, probe.weights, inputs, place, vectorised=not fused)
     except RuntimeError:  # another operation that vmap does not have
-        return jacobian_ntk(logits_of, weights, inputs, vectorised=False)
+        return jacobian_ntk(probe.logits_at, probe.weights, inputs, place, vectorised=False)

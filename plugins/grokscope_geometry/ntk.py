@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 
 Layers = Sequence[tuple[torch.Tensor, torch.Tensor | None]]
 Logits = Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor]
+Logit = Callable[[Mapping[str, torch.Tensor], torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def mlp_ntk(layers: Layers, inputs: torch.Tensor) -> torch.Tensor:
@@ -41,22 +41,11 @@ def mlp_ntk(layers: Layers, inputs: torch.Tensor) -> torch.Tensor:
     return kernel
 
 
-class Traced(torch.nn.Module):
-    """Calls a network from its encoded input: its quick way may prepare what one has no use for."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the logits (n, K) of raw inputs."""
-        return self.network.trace(self.network.encode(inputs))["logits"]
-
-
 def jacobian_ntk(
     logits_of: Logits,
     weights: Mapping[str, torch.Tensor],
     inputs: torch.Tensor,
+    place: torch.Tensor | None = None,
     *,
     vectorised: bool = True,
 ) -> torch.Tensor:
@@ -65,39 +54,43 @@ def jacobian_ntk(
     Memory: one output's gradients at every input, n x parameters x 4 bytes; never n x K x parameters.
 
     Args:
-        logits_of: weights and inputs (n, ...) to logits (n, K).
+        logits_of: weights and inputs (n, ...) to logits (rows, K).
         weights: parameters by name.
         inputs: (n, ...).
+        place: (n,) which of its rows counts of each input; the first, where there is but one.
         vectorised: all inputs' gradients at once by vmap, which some operations (LSTM) do not have.
     """
+    place = torch.zeros(len(inputs), dtype=torch.int64, device=inputs.device) if place is None else place
     gradients = _gradients_at_once if vectorised else _gradients_one_by_one
     kernel = torch.zeros(len(inputs), len(inputs), dtype=torch.float64, device=inputs.device)
     for output in range(logits_of(weights, inputs[:1]).shape[1]):
 
-        def logit(at: Mapping[str, torch.Tensor], x: torch.Tensor, output: int = output) -> torch.Tensor:
-            return logits_of(at, x[None])[0, output]
+        def logit(
+            at: Mapping[str, torch.Tensor], x: torch.Tensor, row: torch.Tensor, output: int = output
+        ) -> torch.Tensor:
+            return logits_of(at, x[None])[:, output].gather(0, row[None])[0]
 
-        jacobian = gradients(logit, weights, inputs)
+        jacobian = gradients(logit, weights, inputs, place)
         kernel += (jacobian @ jacobian.T).double()
     return kernel
 
 
 def _gradients_at_once(
-    logit: Logits, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor
+    logit: Logit, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, place: torch.Tensor
 ) -> torch.Tensor:
     """Return the gradient of one logit by all parameters at each input, (n, parameters)."""
     fixed = {name: weight.detach() for name, weight in weights.items()}
-    gradients = torch.func.vmap(torch.func.grad(logit), in_dims=(None, 0))(fixed, inputs)
+    gradients = torch.func.vmap(torch.func.grad(logit), in_dims=(None, 0, 0))(fixed, inputs, place)
     return torch.cat([gradients[name].flatten(1) for name in weights], dim=1)
 
 
 def _gradients_one_by_one(
-    logit: Logits, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor
+    logit: Logit, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, place: torch.Tensor
 ) -> torch.Tensor:
     leaves = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
     rows = []
-    for x in inputs:
-        gradients = torch.autograd.grad(logit(leaves, x), list(leaves.values()), materialize_grads=True)
+    for x, row in zip(inputs, place, strict=True):
+        gradients = torch.autograd.grad(logit(leaves, x, row), list(leaves.values()), materialize_grads=True)
         rows.append(torch.cat([gradient.flatten() for gradient in gradients]))
     return torch.stack(rows)
 

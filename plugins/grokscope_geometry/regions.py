@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from grokscope import Column, Param, measure
-from grokscope_geometry.checks import require_chain, require_finite
+from grokscope_geometry.checks import require_finite
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ def local_complexity(
     from grokscope_geometry.partition import local_complexity as formula
     from grokscope_geometry.partition import random_directions
 
-    chain = require_chain(probe, "local_complexity")
+    chain = probe.require_chain()
     width = chain.layers[0][0].shape[1]
     count = min(directions, width)
     require_finite("local_complexity", "a weight", *probe.weights.values())

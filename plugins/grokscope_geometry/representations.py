@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from grokscope import Column, Param, measure
-from grokscope_geometry.checks import require_chain, require_finite
+from grokscope_geometry.checks import require_finite
 
 if TYPE_CHECKING:
     import torch
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from grokscope import Probe
 
     Onward = Callable[[torch.Tensor], torch.Tensor]
-    Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor, Onward]
+    Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, Onward]
 
 Split = Literal["train", "test", "all"]
 
@@ -106,11 +106,11 @@ def effective_sparsity(probe: Probe) -> Iterator[dict[str, Any]]:
     from grokscope import objective
     from grokscope_geometry.functional import fewest_units
 
+    probe.require_classes()
     labels = probe.labels("train")
     require_finite("effective_sparsity", "a logit", probe.logits("train"))
     target = objective.accuracy(probe.logits("train"), labels)
-    for layer, (activations, incoming, outgoing, onward) in _prunable(probe).items():
-        whole = probe.trace("train")[_after(probe, layer)]
+    for layer, (activations, incoming, outgoing, whole, onward) in _prunable(probe).items():
         require_finite("effective_sparsity", layer, activations, whole)
 
         def enough(values: torch.Tensor, onward: Onward = onward) -> bool:
@@ -123,14 +123,15 @@ def effective_sparsity(probe: Probe) -> Iterator[dict[str, Any]]:
 
 
 def _prunable(probe: Probe) -> dict[str, Parts]:
-    """Return per hidden layer: activations, incoming and outgoing weights, and the way on to the logits."""
+    """Return per hidden layer: activations, incoming and outgoing weights, what these and all else give, and
+    the way on from there to the logits."""
     neurons = _neurons(probe)
     if neurons is not None:
         return neurons
-    chain = require_chain(probe, "effective_sparsity")
-    layers, activations = chain.layers, probe.activations("train")
+    chain = probe.require_chain()
+    layers, values = chain.layers, chain.values(probe.encoded("train"))
     return {
-        layer: (activations[layer], layers[i][0], layers[i + 1][0], _rest_of(layers[i + 2 :]))
+        layer: (values[i].relu(), layers[i][0], layers[i + 1][0], values[i + 1], _rest_of(layers[i + 2 :]))
         for i, layer in enumerate(chain.hidden)
     }
 
@@ -144,9 +145,8 @@ def _neurons(probe: Probe) -> dict[str, Parts] | None:
     incoming, outgoing = weights[names[0]], weights[names[2]] @ weights[names[1]]
     if not probe.is_linear_in(f"{mlp}_post", outgoing):
         return None
-    return {
-        f"{mlp}_post": (probe.activations("train")[f"{mlp}_post"], incoming, outgoing, lambda values: values)
-    }
+    activations = probe.activations("train")[f"{mlp}_post"]
+    return {f"{mlp}_post": (activations, incoming, outgoing, probe.logits("train"), lambda values: values)}
 
 
 def _by_norm(incoming: torch.Tensor) -> torch.Tensor:
@@ -165,9 +165,3 @@ def _rest_of(
         return values
 
     return onward
-
-
-def _after(probe: Probe, layer: str) -> str:
-    """Return the name in the trace of what a hidden layer feeds: the next pre-activation, or the logits."""
-    following = probe.model.hidden[probe.model.hidden.index(layer) + 1 :]
-    return following[0].replace("_post", "_pre") if following else "logits"

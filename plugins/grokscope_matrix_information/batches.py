@@ -32,8 +32,10 @@ class Layer:
         """Return the features, (n, d). Raises NotApplicable where the network has no such layer, and
         MeasureError for values that are not finite."""
         if self.name == "labels":
+            probe.require_classes()
             return torch.nn.functional.one_hot(probe.labels(split), probe.task.classes)
         values = self._activations(probe, split)
+        probe.require_rows(split, values)
         if not values.isfinite().all():
             raise MeasureError(f"{self.name}: activations must be finite, got NaN or infinity")
         return functional.centred(values) if self.name == "logits_centred" else values
@@ -44,7 +46,7 @@ class Layer:
         if self.name == "first_post":
             return _after_relu(probe, split, self.sigma)
         if self.name == "penultimate":
-            return probe.trace(split, self.sigma)[probe.model.hidden[-1]]
+            return probe.trace(split, self.sigma)[probe.require_hidden()[-1]]
         if probe.model.outputs == 1:
             raise NotApplicable(
                 "a row of one logit has only a sign for a direction, so its entropy says nothing of this "
@@ -59,12 +61,13 @@ def first_layer_name(choice: str) -> str:
 
 
 def _after_relu(probe: Probe, split: str, sigma: float) -> Tensor:
-    if probe.relu_chain() is None or not probe.model.hidden:
+    chain = probe.relu_chain()
+    if chain is None or not chain.hidden:
         raise NotApplicable(
             "first_layer=post is after the ReLU of the first Linear of a network of Linear and ReLU layers; "
-            f"this {probe.model.kind} is not one: leave first_layer=pre"
+            f"this one ({probe.model.kind}) is not: leave first_layer=pre"
         )
-    return probe.trace(split, sigma)[probe.model.hidden[0]]
+    return chain.values(probe.encoded(split, sigma))[0].relu()
 
 
 def _shuffle(count: int) -> Tensor:

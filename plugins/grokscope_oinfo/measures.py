@@ -211,9 +211,7 @@ def _check(clusters: int, min_size: int, max_size: int, search: str) -> None:
 
 
 def _layer(probe: Probe, layer: str | None) -> str:
-    hidden = probe.model.hidden
-    if not hidden:
-        raise MeasureError("oinfo - the network must name a hidden layer, got none")
+    hidden = probe.require_hidden()
     if layer is not None and layer not in hidden:
         raise MeasureError(f"oinfo.layer must be one of {', '.join(hidden)}, got {layer!r}")
     return hidden[0] if layer is None else layer

@@ -56,8 +56,7 @@ def activation_sparsity(
     """
     from grokscope_progress.functional import sparsity
 
-    if not probe.model.hidden:
-        raise NotApplicable("the network has no hidden layer")
+    probe.require_hidden()
     if len(probe.labels(split)) == 0:
         raise NotApplicable(f"the {split} split is empty")
     shares = {}
@@ -171,15 +170,17 @@ def circuit_complexity(
     from grokscope import objective
     from grokscope_progress import functional
 
+    probe.require_classes()
     matrices = _matrices("circuit_complexity", probe.weights)
-    inputs = probe.inputs("train")
-    if len(inputs) == 0:
+    inputs, counted = probe.inputs("train"), probe.counted("train")
+    rows = len(probe.labels("train"))
+    if rows == 0:
         raise NotApplicable("the train split is empty")
 
     def forward(replaced: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        model, tensors = probe.model, dict(replaced)
-        parts = [torch.func.functional_call(model, tensors, (chunk,)) for chunk in inputs.split(CHUNK)]
-        return objective.class_logits(torch.cat(parts))
+        parts = [probe.logits_at(replaced, chunk, quick=True) for chunk in inputs.split(CHUNK)]
+        logits = objective.class_logits(torch.cat(parts))
+        return logits if counted is None else logits[counted]
 
     with torch.no_grad():
         sums = functional.circuit_complexity(
@@ -189,7 +190,7 @@ def circuit_complexity(
         if not all(map(math.isfinite, values)):
             raise MeasureError("circuit_complexity: logits must be finite, got NaN or infinity")
         mean, stderr = functional.mean_and_error(values)
-        row = {"kl_sum": mean, "kl_mean": mean / len(inputs), "stderr": stderr / len(inputs)}
+        row = {"kl_sum": mean, "kl_mean": mean / rows, "stderr": stderr / rows}
         yield row if name == functional.EVERY else {"layer": name, **row}
 
 

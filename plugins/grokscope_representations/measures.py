@@ -70,10 +70,12 @@ def linear_probe(
     """
     from grokscope_representations.functional import ridge_readout
 
+    probe.require_classes()
+    probe.require_hidden()
     labels = {split: probe.labels(split) for split in ("train", "test")}
     hidden = {split: probe.activations(split) for split in ("train", "test")}
-    _require_hidden(probe)
     for layer, values in hidden["train"].items():
+        probe.require_rows("train", values)
         _require_finite("linear_probe", layer, values, hidden["test"][layer])
         if not (values.amax(dim=0) != values.amin(dim=0)).any():
             yield {"layer": layer, "train": math.nan, "test": math.nan}
@@ -163,11 +165,12 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
     """
     from grokscope import objective
 
-    _require_hidden(probe)
+    probe.require_classes()
+    layer = probe.require_hidden()[-1]
     if probe.model.outputs == 1:
         raise NotApplicable("neural collapse is of one logit per class, and the network has a single logit")
-    layer = probe.model.hidden[-1]
     trained = probe.activations("train")[layer]
+    probe.require_rows("train", trained)
     weight = _last_weight(probe, layer)
     for split in ("train", "test"):
         values, labels = probe.activations(split)[layer], probe.labels(split)
@@ -279,16 +282,11 @@ def feature_rank(
     """
     from grokscope_representations.functional import feature_rank as formula
 
-    _require_hidden(probe)
+    probe.require_hidden()
     for layer, values in probe.activations("train").items():
         _require_finite("feature_rank", layer, values)
         rank, effective = formula(values, share)
         yield {"layer": layer, "rank": rank, "effective_rank": effective}
-
-
-def _require_hidden(probe: Probe) -> None:
-    if not probe.model.hidden:
-        raise NotApplicable("the network names no hidden layer")
 
 
 def _require_finite(name: str, layer: str, *tensors: torch.Tensor) -> None:

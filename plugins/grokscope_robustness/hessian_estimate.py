@@ -17,8 +17,8 @@ Where there are few directions, all are computed and the Gauss-Newton trace is e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -43,33 +43,6 @@ class Estimate(NamedTuple):
 Network = Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor]
 
 
-class _Traced(torch.nn.Module):
-    """A network read through `encode` and `trace`."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.network.trace(self.network.encode(inputs))["logits"]
-        return logits
-
-
-def traced(network: torch.nn.Module) -> Network:
-    """Return `network` as a function of its parameters and inputs, read through `encode` and `trace`.
-
-    Its own `forward` may be quicker by what cannot be differentiated twice, such as embedding_bag.
-    """
-    module = _Traced(network)
-
-    def logits(parameters: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
-        named = {f"network.{name}": tensor for name, tensor in parameters.items()}
-        result: torch.Tensor = torch.func.functional_call(module, named, (inputs,))
-        return result
-
-    return logits
-
-
 def hessian_trace(
     network: Network,
     parameters: Mapping[str, torch.Tensor],
@@ -77,6 +50,7 @@ def hessian_trace(
     targets: torch.Tensor,
     loss: str,
     *,
+    counted: torch.Tensor | None = None,
     generator: torch.Generator,
     accuracy: float = 0.01,
     max_probes: int = 200,
@@ -87,18 +61,24 @@ def hessian_trace(
     (1/2n) sum_i ||f(x_i) - y_i||^2 (`mse`) or of the mean cross-entropy.
 
     Args:
-        network: logits (n, K) from parameters by name and inputs. inputs, targets: (n, ...) and (n, K):
-        one-hot labels, or (n, 1) zeros and ones for a single logit. generator: all randomness. accuracy:
-        relative standard error at which to stop. max_probes: stop after so many probes all the same; a probe
-        is a batch of 64 gradients or one Hessian product.
+        network: logits (rows, K) from parameters by name and inputs, differentiable twice. inputs, targets:
+        (examples, ...) and (n, K): one-hot labels, (n, 1) zeros and ones for a single logit, or numbers.
+        counted: (rows,) bool where an example has several rows, of which n count; the mean is over these.
+        generator: all randomness. accuracy: relative standard error at which to stop. max_probes: stop after
+        so many probes all the same; a probe is a batch of 64 gradients or one Hessian product.
 
     Tested: within its own standard error of the brute-force trace, over seeds.
     """
     parameters = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
     with torch.no_grad():
         logits = torch.cat([network(parameters, chunk) for chunk in _chunks(inputs)]).double()
-    curved = _GaussNewton(network, parameters, inputs, output_root(logits, loss), generator)
-    rest = _Remainder(network, parameters, inputs, _residual(logits, targets, loss), generator)
+    rows = torch.arange(len(logits)) if counted is None else counted.nonzero()[:, 0].cpu()
+    counting = logits[rows.to(logits.device)]
+    residual = torch.zeros_like(logits)
+    residual[rows.to(logits.device)] = _residual(counting, targets, loss)
+    places = [divmod(row, len(logits) // len(inputs)) for row in rows.tolist()]
+    curved = _GaussNewton(network, parameters, inputs, output_root(counting, loss), places, generator)
+    rest = _Remainder(network, parameters, inputs, residual, len(rows), generator)
     enumerate_all = curved.columns <= max(FIRST * BATCH, (SPREAD / accuracy) ** 2)
     known = curved.exact() if enumerate_all else 0.0
     parts = [_Sample(rest.probe)] if enumerate_all else [_Sample(curved.probe), _Sample(rest.probe)]
@@ -149,17 +129,18 @@ class _GaussNewton:
         parameters: Mapping[str, torch.Tensor],
         inputs: torch.Tensor,
         root: OutputRoot,
+        places: Sequence[tuple[int, int]],
         generator: torch.Generator,
     ) -> None:
         self.network, self.parameters, self.inputs, self.root = network, parameters, inputs, root
-        self.generator, self.gradients = generator, 0
+        self.places, self.generator, self.gradients = places, generator, 0
         energy = root.column_energy().cpu()
         self.columns = energy.numel()
         self.energy, self.cumulative = energy, energy.flatten().cumsum(dim=0)
 
     def exact(self) -> float:
         """Return the trace by every example's gradient in every direction."""
-        return math.fsum(self._norm(column) for column in range(self.columns)) / len(self.inputs)
+        return math.fsum(self._norm(column) for column in range(self.columns)) / len(self.places)
 
     def probe(self) -> float:
         """Return sum ||S_i e_c||^2 / n times the mean of ||J_i^T u||^2, u a drawn unit S_i e_c."""
@@ -169,7 +150,7 @@ class _GaussNewton:
         points = torch.rand(BATCH, generator=self.generator, dtype=torch.float64) * total
         drawn = torch.searchsorted(self.cumulative, points, right=True).clamp(max=self.columns - 1)
         mean = math.fsum(self._norm(column) / self._energy(column) for column in drawn.tolist()) / BATCH
-        return mean * total / len(self.inputs)
+        return mean * total / len(self.places)
 
     def _energy(self, column: int) -> float:
         return self.energy.flatten()[column].item()
@@ -179,9 +160,10 @@ class _GaussNewton:
         energy = self._energy(column)
         if energy == 0:
             return 0.0
-        example, category = divmod(column, self.root.outputs)
-        direction = self.root.column(example, category) / math.sqrt(energy)
-        logits = self.network(self.parameters, self.inputs[example : example + 1])[0]
+        row, category = divmod(column, self.root.outputs)
+        direction = self.root.column(row, category) / math.sqrt(energy)
+        example, place = self.places[row]
+        logits = self.network(self.parameters, self.inputs[example : example + 1])[place]
         gradients = torch.autograd.grad(
             logits, list(self.parameters.values()), direction.to(logits), allow_unused=True
         )
@@ -199,10 +181,11 @@ class _Remainder:
         parameters: Mapping[str, torch.Tensor],
         inputs: torch.Tensor,
         residual: torch.Tensor,
+        count: int,
         generator: torch.Generator,
     ) -> None:
         self.network, self.parameters = network, parameters
-        self.inputs, self.residual = inputs, residual
+        self.inputs, self.residual, self.count = inputs, residual, count
         self.generator, self.products = generator, 0
         self.seen: dict[str, bool] = dict.fromkeys(parameters, False)
 
@@ -219,10 +202,11 @@ class _Remainder:
         for name, value in values.items():
             self.seen[name] |= value != 0
         self.products += 1
-        return math.fsum(values.values()) / len(self.inputs)
+        return math.fsum(values.values()) / self.count
 
     def _chunked_residual(self) -> tuple[torch.Tensor, ...]:
-        return self.residual.split([len(chunk) for chunk in _chunks(self.inputs)])
+        each = len(self.residual) // len(self.inputs)
+        return self.residual.split([each * len(chunk) for chunk in _chunks(self.inputs)])
 
     def _signs(self, like: torch.Tensor) -> torch.Tensor:
         return torch.randint(0, 2, like.shape, generator=self.generator).mul(2).sub(1).to(like)

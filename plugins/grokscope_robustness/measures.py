@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from grokscope_robustness.gauss_newton import Layer, SquaredNorms
 
 Split = Annotated[Literal["train", "test", "all"], Param("examples to measure on")]
+_OWN_NOISE = ", on tasks of one's own 0.04 of the encoded input's own"
 _NOISE = "standard deviation of the noise on the encoded input; none: "
-Sigma = Annotated[float | None, Param(_NOISE + "the paper's 0.04", min=0)]
+Sigma = Annotated[float | None, Param(_NOISE + f"the paper's 0.04{_OWN_NOISE}", min=0)]
 ConfidenceSigma = Annotated[
-    float | None, Param(_NOISE + "the paper's, 0.1 on modular tasks, else 0.04", min=0)
+    float | None, Param(_NOISE + f"the paper's, 0.1 on modular tasks, else 0.04{_OWN_NOISE}", min=0)
 ]
+_SIGMA = Column("sigma", "the noise's standard deviation, where no paper sets it", min=0)
 
 
 @measure(
@@ -75,6 +77,7 @@ def weight_norm(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]
     columns=[
         Column("sum", "sum over examples of ||f(x + noise) - f(x)||^2", "squared logits", min=0),
         Column("mean", "the same per example", "squared logits", min=0),
+        _SIGMA,
     ],
     source="Tan & Huang 2023",
 )
@@ -103,9 +106,10 @@ def perturbation_error(probe: Probe, *, sigma: Sigma = None, split: Split = "tra
     """
     from grokscope_robustness import functional
 
-    clean, noised = _logits(probe, split), _logits(probe, split, 0.04 if sigma is None else sigma)
+    noise, said = _noise(probe, sigma, 0.04)
+    clean, noised = _logits(probe, split), _logits(probe, split, noise)
     total = functional.perturbation_error(noised, clean)
-    return {"sum": total, "mean": total / len(clean)}
+    return {"sum": total, "mean": total / len(clean), **said}
 
 
 @measure(
@@ -178,7 +182,7 @@ def sharpness(
 
 
 @measure(
-    columns=[Column("pc", "mean confidence on noised inputs", "%", min=0, max=100 + 1e-9)],
+    columns=[Column("pc", "mean confidence on noised inputs", "%", min=0, max=100 + 1e-9), _SIGMA],
     source="Tan & Huang 2023",
 )
 def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float]:
@@ -204,11 +208,12 @@ def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -
     Source:
         Tan & Huang 2023; sigma 0.1 on modular addition, 0.04 on images and on every other task.
     """
-    return {"pc": _confidence(probe, split, _confidence_sigma(probe, sigma))}
+    noise, said = _noise(probe, sigma, _confidence_sigma(probe))
+    return {"pc": _confidence(probe, split, noise), **said}
 
 
 @measure(
-    columns=[Column("cd", "change of mean confidence by the noise", "%", min=0, max=100 + 1e-9)],
+    columns=[Column("cd", "change of mean confidence by the noise", "%", min=0, max=100 + 1e-9), _SIGMA],
     source="Tan & Huang 2023",
 )
 def cd(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float]:
@@ -231,8 +236,9 @@ def cd(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -
     Source:
         Tan & Huang 2023; sigma 0.1 on modular addition, 0.04 on images and on every other task.
     """
-    noised = _confidence(probe, split, _confidence_sigma(probe, sigma))
-    return {"cd": abs(noised - _confidence(probe, split, 0.0))}
+    noise, said = _noise(probe, sigma, _confidence_sigma(probe))
+    noised = _confidence(probe, split, noise)
+    return {"cd": abs(noised - _confidence(probe, split, 0.0)), **said}
 
 
 _ZERO_INPUT = "a training input is all zeros: the bound is infinite"
@@ -363,6 +369,7 @@ def predicted_accuracy(
     """
     from grokscope_robustness import functional
 
+    probe.require_classes()
     _require_examples(probe, "train")
     _require_examples(probe, "test")
     corollary = functional.predicted_curve(probe.step)
@@ -397,9 +404,17 @@ def _require_paper_loss(probe: Probe) -> None:
         raise NotApplicable(f"it is defined for cross-entropy and MSE; this run's loss is {probe.loss_name}")
 
 
-def _confidence_sigma(probe: Probe, sigma: float | None) -> float:
+def _noise(probe: Probe, sigma: float | None, paper: float) -> tuple[float, dict[str, float]]:
+    """Return sigma, and what is said of it: the paper's is known; on a task of one's own it is 0.04 of the
+    encoded input's own standard deviation."""
     if sigma is not None:
-        return sigma
+        return sigma, {}
+    if probe.task.kind == "own":
+        return 0.04 * probe.scale(), {"sigma": 0.04 * probe.scale()}
+    return paper, {}
+
+
+def _confidence_sigma(probe: Probe) -> float:
     return 0.1 if probe.task.kind == "modular" else 0.04
 
 
@@ -407,6 +422,7 @@ def _confidence(probe: Probe, split: str, sigma: float) -> float:
     from grokscope_robustness import functional
 
     _require_paper_loss(probe)
+    probe.require_classes()
     logits = _logits(probe, split, sigma)
     if probe.loss_name == "mse" and logits.shape[1] == 1:
         raise NotApplicable("under MSE a single logit has no other to be compared with")
@@ -471,11 +487,12 @@ def _estimated(
     from grokscope_robustness import hessian_estimate
 
     estimate = hessian_estimate.hessian_trace(
-        hessian_estimate.traced(probe.model),
+        probe.logits_at,
         probe.weights,
         probe.inputs(split),
         objective.targets(probe.logits(split), probe.labels(split)),
         probe.loss_name,
+        counted=probe.counted(split),
         generator=rng,
         accuracy=accuracy,
         max_probes=max_probes,

@@ -93,7 +93,7 @@ def test_estimate(benchmark, transformer):
     def estimate():
         generator = torch.Generator().manual_seed(0)
         return hessian_estimate.hessian_trace(
-            hessian_estimate.traced(network),
+            network.logits_at,
             weights,
             inputs,
             targets,

@@ -28,7 +28,7 @@ def attention(risk, hessian_trace):
     network = Transformer(vocabulary=7, length=2, outputs=7, d_model=8, heads=2, d_head=4, d_mlp=8).double()
     inputs = torch.cartesian_prod(torch.arange(7), torch.arange(7))[::2]
     labels = inputs.sum(dim=1) % 7
-    logits = hessian_estimate.traced(network)
+    logits = network.logits_at
 
     @cache
     def setting(loss):
@@ -146,7 +146,7 @@ def test_single_logit_lstm(risk, hessian_trace, loss):
     network = LSTM(vocabulary=6, outputs=1, d_embedding=3, d_state=3, layers=2).double()
     weights = {name: 2 * tensor.detach() for name, tensor in network.named_parameters()}
     inputs, labels = torch.randint(0, 6, (12, 4)), torch.arange(12) % 2
-    logits, names = hessian_estimate.traced(network), list(weights)
+    logits, names = network.logits_at, list(weights)
     exact = hessian_trace(
         lambda *ts: risk(logits(dict(zip(names, ts, strict=True)), inputs), labels, loss), *weights.values()
     )
@@ -182,7 +182,7 @@ def test_it_leaves_the_network_alone():
     wants = [tensor.requires_grad for tensor in probe.model.parameters()]
     inputs, labels = probe.inputs("train")[:5], probe.labels("train")[:5]
     hessian_estimate.hessian_trace(
-        hessian_estimate.traced(probe.model),
+        probe.model.logits_at,
         probe.weights,
         inputs,
         one_hot(labels, 13),
