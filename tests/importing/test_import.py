@@ -189,8 +189,9 @@ def test_what_does_not_fit_is_named_with_shapes(states, bring, tmp_path):
     with pytest.raises(UsageError) as caught:
         bring()
     assert str(caught.value) == (
-        f"{tmp_path / '60.pt'} does not fit the network (map own): missing: pos_embed (3, 8); unknown: extra "
-        "(5,); embed.weight must be (12, 8), got (9, 8); change the network's settings with --set, or rename "
+        f"{tmp_path / '60.pt'} does not fit the network (layout own): missing: pos_embed (3, 8); unknown: "
+        "extra (5,); embed.weight must be (12, 8), got (9, 8); change the network's settings with --set, "
+        "or rename "
         "with --rename OLD=NEW (OLD= leaves a tensor out)"
     )
     assert not (tmp_path / "imported").exists()
@@ -253,7 +254,7 @@ def test_a_step_is_there_once(states, bring, tmp_path):
         ({"step_from": r"0(x?)"}, "found ''"),
         ({"pattern": "*.bin"}, r"--checkpoints must name files, and there is none that fits '.*\*\.bin'"),
         ({"link": True}, r"--link is for safetensors files, and .*60\.pt is none"),
-        ({"layout": "nand"}, "unknown map 'nand': did you mean nanda"),
+        ({"layout": "nand"}, "unknown layout 'nand': did you mean nanda"),
         ({"rename": ["x"]}, "--rename must be OLD=NEW"),
         ({"task": "modad"}, "unknown task 'modad': did you mean modadd"),
         ({"model": "transformers"}, "did you mean transformer"),
@@ -612,7 +613,7 @@ def lens_logits(state, pairs):
     ("layout", "theirs"), [("nanda", published_logits), ("transformer_lens", lens_logits)]
 )
 def test_the_imported_network_computes_what_theirs_does(states, layouts, bring, tmp_path, layout, theirs):
-    """Their formulas written out, on their tensors: the maps are right and not merely inverses."""
+    """Their formulas written out, on their tensors: the layouts are right and not merely inverses."""
     state = getattr(layouts, layout)({name: value.double() for name, value in states[60].items()})
     torch.save(state, tmp_path / "60.pt")
     run = bring()
