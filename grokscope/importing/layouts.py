@@ -98,7 +98,7 @@ def choose(
     if complaints[best][0]:
         raise UsageError(
             f"{where} does not fit the network (layout {choices[best].layout}): {complaints[best][1]}; "
-            "change the network's settings with --set, or rename with --rename OLD=NEW "
+            "change the network's settings with `settings`, or names with `rename` "
             "(OLD= leaves a tensor out)"
         )
     return choices[best]

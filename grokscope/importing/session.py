@@ -214,7 +214,7 @@ class Reader:
             raise refusal
         if len(fitting) > 1:
             ways = " or ".join(words for words, _, _ in fitting)
-            raise UsageError(f"{where} fits the network with {ways}: say which with --set") from refusal
+            raise UsageError(f"{where} fits the network with {ways}: say which with `settings`") from refusal
         ((words, setup, renaming),) = fitting
         self._remarks.append(f"{words} is taken, because the tensors in {where} are those of that network")
         return setup, renaming
@@ -328,7 +328,7 @@ def _distinct(found: Sequence[Checked], link: bool, notify: Callable[[str], None
             continue
         same.setdefault(item.weights, []).append(step)
         if link and not item.linkable:
-            raise UsageError(f"--link is for safetensors files, and {item.path} is none: leave --link out")
+            raise UsageError(f"`link` is for safetensors files, and {item.path} is none: leave `link` out")
         kept[step] = item
         if link and item.record.sha256 not in linked:  # results are kept by sha256: a file is of one step
             linked.add(item.record.sha256)

@@ -110,11 +110,11 @@ class Run:
         if run.is_imported and IMPORTED not in config:
             raise RunError(
                 f"{path} holds imported checkpoints, which cannot be trained on; "
-                "choose another directory with --out"
+                "choose another directory with `out`"
             )
         difference = first_difference(run.config, config)
         if difference:
-            raise RunError(f"{path} holds another run: {difference}; choose another directory with --out")
+            raise RunError(f"{path} holds another run: {difference}; choose another directory with `out`")
         for name in FOLDERS if run.writable else ():
             make_folder(path / name, inside=path)
         if new:

@@ -60,13 +60,13 @@ def read_rule(text: str) -> Rule:
     """
     old, equals, new = (part.strip() for part in text.partition("="))
     if not equals or not old or "=" in new:
-        raise SettingError(f"--rename must be {FORMS}; got {text!r}")
+        raise SettingError(f"`rename` must be {FORMS}; got {text!r}")
     steps: list[str] = []
     while found := _STEP.search(new):
         steps.insert(0, found[0])
         new = new[: found.start()]
     if steps and new in ("", "0"):
-        raise SettingError(f"--rename must be {FORMS}; got {text!r}")
+        raise SettingError(f"`rename` must be {FORMS}; got {text!r}")
     return Rule(old, new, tuple(steps))
 
 

@@ -123,9 +123,9 @@ def test_a_published_run_in_one_file(ours, states, layouts, bring, tmp_path):
 
 def test_a_list_of_state_dicts(ours, states, bring, tmp_path):
     torch.save(list(states.values()), tmp_path / "all.pth")
-    with pytest.raises(UsageError, match="holds 4 state dicts: give --steps every:N"):
+    with pytest.raises(UsageError, match="holds 4 state dicts: give `steps` every:N"):
         bring("*.pth")
-    with pytest.raises(SettingError, match="--steps must be every:N"):
+    with pytest.raises(SettingError, match="`steps` must be every:N"):
         bring("*.pth", steps="every:0")
     assert not (tmp_path / "imported").exists()
     run = bring("*.pth", steps="every:20")
@@ -248,14 +248,14 @@ def test_a_step_is_there_once(states, bring, tmp_path):
     ("options", "words"),
     [
         ({"step_from": None}, r"60\.pt does not say its step: give --step-from"),
-        ({"step_from": "("}, "--step-from must be a regular expression"),
+        ({"step_from": "("}, "`step_from` must be a regular expression"),
         ({"step_from": r"epoch=(\d+)"}, r"must find a whole number in '60\.pt', found nothing"),
         ({"step_from": r"(p)t"}, "found 'p'"),
         ({"step_from": r"0(x?)"}, "found ''"),
-        ({"pattern": "*.bin"}, r"--checkpoints must name files, and there is none that fits '.*\*\.bin'"),
-        ({"link": True}, r"--link is for safetensors files, and .*60\.pt is none"),
+        ({"pattern": "*.bin"}, r"`checkpoints` must name files, and there is none that fits '.*\*\.bin'"),
+        ({"link": True}, r"`link` is for safetensors files, and .*60\.pt is none"),
         ({"layout": "nand"}, "unknown layout 'nand': did you mean nanda"),
-        ({"rename": ["x"]}, "--rename must be OLD=NEW"),
+        ({"rename": ["x"]}, "`rename` must be OLD=NEW"),
         ({"task": "modad"}, "unknown task 'modad': did you mean modadd"),
         ({"model": "transformers"}, "did you mean transformer"),
         ({"settings": {"taks.p": 3}}, "unknown setting 'taks.p'"),
@@ -387,7 +387,7 @@ def test_where_the_file_system_does_not_link(states, bring, tmp_path, monkeypatc
 
     save_file(states[0], tmp_path / "0.safetensors")
     monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(StorageError, match="Invalid cross-device link; leave --link out to copy it"):
+    with pytest.raises(StorageError, match="Invalid cross-device link; leave `link` out to copy it"):
         bring(link=True)
     assert os.listdir(tmp_path / "imported/checkpoints") == []
 

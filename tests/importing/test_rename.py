@@ -25,7 +25,7 @@ def test_rules_are_read(text, rule):
 
 @pytest.mark.parametrize("text", ["a", "=b", "a=b=c", "a=.T", "a=0[:-1]"])
 def test_other_texts_are_refused(text):
-    with pytest.raises(SettingError, match="--rename must be OLD=NEW"):
+    with pytest.raises(SettingError, match="`rename` must be OLD=NEW"):
         read_rule(text)
 
 
