@@ -44,9 +44,9 @@ def warm_up():
 
     from grokscope import cli
 
-    build = typer.main.get_command
-    command = build(cli.app)
-    typer.main.get_command = lambda app: command if app is cli.app else build(app)
+    make = typer.main.get_command
+    made = make(cli.app)
+    typer.main.get_command = lambda app: made if app is cli.app else make(app)
     sys.argv = ["grokscope", "measures"]
     with suppress(SystemExit), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         cli.main()
