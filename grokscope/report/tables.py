@@ -40,8 +40,9 @@ def plain_table(*headers: str, **options: Any) -> Table:
 def results_table(results: Results, width: int, per_layer: bool = False) -> RenderableType:
     """Return the results: a row per column with its course as a sparkline and its values at chosen steps.
 
-    The first and last steps and those of memorisation and grokking are always among the chosen, as far as
-    the width allows; columns by layer are left out where a measure has a total, unless `per_layer`.
+    The last step is always among the chosen; the first and those of memorisation and grokking are as far as
+    the width allows, in this order. Columns by layer are left out where a measure has a total, unless
+    `per_layer`.
     """
     if not results.steps:
         return Text("no checkpoints were selected")
@@ -114,9 +115,9 @@ def _cell_width(results: Results, shown: Sequence[ColumnName]) -> int:
 
 
 def _layout(results: Results, marks: Mapping[str, int], room: int, cell: int) -> tuple[int, list[int]]:
-    """Return the sparkline's width and the steps whose values are shown; without room step 0 goes first."""
+    """Return the sparkline's width and the steps whose values are shown; without room the marks go first."""
     steps = results.steps
-    wanted = list(dict.fromkeys([steps[-1], *reversed(list(marks.values())), steps[0]]))
+    wanted = list(dict.fromkeys([steps[-1], steps[0], *reversed(list(marks.values()))]))
     wanted = wanted[: max(1, (room - 12) // (cell + 2))]
     trend = max(min(len(steps), 32, room - len(wanted) * (cell + 2) - 2), 1)
     spare = min((room - trend - 2) // (cell + 2), 10) - len(wanted)
