@@ -15,7 +15,7 @@ def plugins() -> None:
         from grokscope.registry import LEFT_OUT
 
         loaded = load_plugins()
-    from grokscope.report.tables import plugins_table
+    from grokscope.report.registry import plugins_table
 
     print_data(plugins_table(loaded))
     for sentence in loaded.slow:

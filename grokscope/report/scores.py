@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.report.tables import GROKKED, MARKS, MEMORISED, plain_table, text
+from grokscope.report.kit import GROKKED, MARKS, MEMORISED, foreign, plain_table
 from grokscope.report.text import csv_of, printable
 from grokscope.results import ColumnName, Comparison
 from grokscope.statistics.evidence import EDGE
@@ -131,9 +131,9 @@ def _table(rows: Sequence[Any], fields: Sequence[_Field], room: int) -> Table:
     for row, name in zip(rows, _names([row.column for row in rows]), strict=True):
         measure = row.column.measure
         if name.startswith(" ") and measure != heading:
-            table.add_row(text(_shortened(measure, room), "bold"))
+            table.add_row(foreign(_shortened(measure, room), "bold"))
         heading = measure
-        title = text(_shortened(name, room), "" if name.startswith(" ") else "bold")
+        title = foreign(_shortened(name, room), "" if name.startswith(" ") else "bold")
         table.add_row(title, *(field.say(row) for field in fields))
     return table
 
@@ -154,7 +154,7 @@ def _steps(scores: Scores, width: int) -> Table:
         memorised, grokked = seen.get(run, (None, None))
         steps = (memorised, changed, grokked)
         table.add_row(
-            text(_shortened(printable(run), room)), *("–" if step is None else str(step) for step in steps)
+            foreign(_shortened(printable(run), room)), *("–" if step is None else str(step) for step in steps)
         )
     return table
 
@@ -183,7 +183,7 @@ def _legend(scores: Scores, shown: Sequence[str]) -> Iterable[Text]:
         if header in words:
             yield Text(f"{header}: ", "bold dim") + Text(words[header], "dim")
     for note in scores.notes:
-        yield text(note, "yellow")
+        yield foreign(note, "yellow")
 
 
 def _step(steps: Sequence[float] | None, unresolved: bool) -> Text:
