@@ -58,7 +58,7 @@ def measure_page(registered: Registered) -> RenderableType:
     if measure.arrays:
         arrays = plain_table("array", "stored beside each row")
         for name, what in measure.arrays.items():
-            arrays.add_row(foreign(name), foreign(what))
+            arrays.add_row(foreign(name), foreign(column.meaning))
         parts += [Text(), arrays]
     return Group(*parts)
 
@@ -83,26 +83,17 @@ def _measure_facts(registered: Registered) -> Iterable[tuple[str, str]]:
 def _columns_table(measure: Measure) -> Table:
     table = plain_table("column", "unit", "range", "grokking", "what it is")
     for column in measure.columns:
-        what = column.help + (f" (NaN: {column.missing.removeprefix('when ')})" if column.missing else "")
         table.add_row(
             foreign(column.name, "bold"),
             foreign(column.unit or "–"),
-            "text" if column.text else _range(column.min, column.max),
+            column.range,
             column.direction or "–",
-            foreign(what),
+            foreign(column.meaning),
         )
     if measure.per:
         table.caption = Text(f"one row per {', '.join(measure.per)}", style="dim")
         table.caption_justify = "left"
     return table
-
-
-def _range(low: float | None, high: float | None) -> str:
-    if low is None and high is None:
-        return "–"
-    left = "-∞" if low is None else f"{low:g}"
-    right = "∞" if high is None else f"{high:g}"
-    return f"{left} … {right}"
 
 
 def _parameters_table(measure: Measure) -> Table:
