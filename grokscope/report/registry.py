@@ -58,7 +58,7 @@ def measure_page(registered: Registered) -> RenderableType:
     if measure.arrays:
         arrays = plain_table("array", "stored beside each row")
         for name, what in measure.arrays.items():
-            arrays.add_row(foreign(name), foreign(column.meaning))
+            arrays.add_row(foreign(name), foreign(what))
         parts += [Text(), arrays]
     return Group(*parts)
 

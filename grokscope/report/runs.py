@@ -13,7 +13,7 @@ from rich.text import Text
 from grokscope.report.kit import foreign, plain_table
 from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.results import ColumnName, Comparison, Results
-from grokscope.results.columns import shown_columns, told_columns
+from grokscope.results.columns import noted, shown_columns
 from grokscope.results.comparison import run_labels, settings_as_text
 from grokscope.run import Run
 
@@ -58,12 +58,7 @@ def comparison_table(comparison: Comparison, width: int, per_layer: bool = False
         parts += [Text(), foreign(measure, "bold"), *_blocks(comparison, columns, width)]
     if shown:
         parts += [Text(), _legend()]
-    hidden = len(told_columns(comparison)) - len(shown)
-    if hidden:
-        parts.append(
-            Text(f"{hidden} more columns by layer: --per-layer, --csv or --json show them", style="dim")
-        )
-    parts += [foreign(f"{measure} does not apply: {why}", "dim") for measure, why in _notes(comparison)]
+    parts += [foreign(line, "dim") for line in noted(comparison, shown)]
     return Group(*parts)
 
 
@@ -147,10 +142,6 @@ def _shortened(names: Iterable[str], width: int) -> list[str]:
 
 def _step(step: int | None, style: str) -> Text:
     return Text("–", style="dim") if step is None else Text(str(step), style=style)
-
-
-def _notes(comparison: Comparison) -> Iterable[tuple[str, str]]:
-    return dict.fromkeys(note for results in comparison.runs.values() for note in results.notes.items())
 
 
 def _legend() -> Text:

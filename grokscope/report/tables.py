@@ -22,7 +22,7 @@ from grokscope.report.kit import (
 )
 from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.results import ColumnName, Results
-from grokscope.results.columns import shown_columns, told_columns
+from grokscope.results.columns import noted, shown_columns
 from grokscope.run import Run
 
 
@@ -37,7 +37,7 @@ def results_table(results: Results, width: int, per_layer: bool = False) -> Rend
     shown = shown_columns(results, per_layer)
     marks = _marks(results)
     if not shown:
-        return _footer(results, 0)
+        return _footer(results, shown)
     names = row_names(shown)
     name_width = max(len(printable(name)) for name in [*names.values(), *headed_measures(shown)])
     cell_width = _cell_width(results, shown)
@@ -57,7 +57,7 @@ def results_table(results: Results, width: int, per_layer: bool = False) -> Rend
         cells = [foreign(number(values[results.steps.index(step)])) for step in chosen]
         title = foreign(names[name], "" if names[name].startswith(" ") else "bold")
         table.add_row(title, Text(sparkline(values, trend_width), style="cyan"), *cells)
-    return Group(table, _footer(results, len(told_columns(results)) - len(shown)))
+    return Group(table, _footer(results, shown))
 
 
 def _words(results: Results) -> Iterable[tuple[str, str]]:
@@ -123,14 +123,10 @@ def _step_header(results: Results, step: int, marks: Mapping[str, int]) -> Text:
     return header + Text(str(step))
 
 
-def _footer(results: Results, hidden: int) -> RenderableType:
+def _footer(results: Results, shown: Sequence[ColumnName]) -> RenderableType:
     lines = [transition_line(results.memorisation_step, results.grokking_step)]
     lines += [foreign(f"{name}: {words}", "dim") for name, words in _words(results)]
-    if hidden:
-        lines.append(
-            Text(f"{hidden} more columns by layer: --per-layer, --csv or --json show them", style="dim")
-        )
-    lines += [foreign(f"{measure} does not apply: {why}", "dim") for measure, why in results.notes.items()]
+    lines += [foreign(line, "dim") for line in noted(results, shown)]
     return Padding(Group(*lines), (1, 0, 0, 0))
 
 
