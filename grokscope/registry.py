@@ -8,8 +8,10 @@ from fnmatch import fnmatchcase
 
 from grokscope.declare import Factory
 from grokscope.errors import PluginError, UnknownName, UsageError
+from grokscope.figure import Figure
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
+from grokscope.results.names import ColumnName
 
 LEFT_OUT = "GROKSCOPE_DISABLE_PLUGINS"  # names of plugins that are not loaded, separated by commas
 LONG_IMPORT = 1.0  # seconds that a plugin may add to every command before that is said
@@ -24,7 +26,7 @@ class Plugin:
         distribution: the distribution that it came with.
         version: that distribution's version.
         module: what the entry point names.
-        measures, tasks, models, hypotheses: what it registered; nothing when it is broken.
+        measures, tasks, models, hypotheses, figures: what it registered; nothing when it is broken.
         problem: why it is broken, in one sentence; empty when it is not.
         error: the exception behind `problem`, for its traceback.
         seconds: how long it took to import and register.
@@ -38,6 +40,7 @@ class Plugin:
     tasks: tuple[Factory, ...] = ()
     models: tuple[Factory, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
+    figures: tuple[Figure, ...] = ()
     problem: str = ""
     error: BaseException | None = None
     seconds: float = 0.0
@@ -71,7 +74,7 @@ class Registered:
 
 
 class Plugins:
-    """Everything that was found, and what the names in `--measure`, tasks and models stand for."""
+    """Everything that was found, and what the names of measures, tasks and models stand for."""
 
     def __init__(self, plugins: Iterable[Plugin], left_out: Iterable[str] = ()) -> None:
         self.plugins = tuple(plugins)
@@ -82,6 +85,9 @@ class Plugins:
         """All measures, in the order of their plugins."""
         self.tasks: Mapping[str, Factory] = {task.name: task for p in self.plugins for task in p.tasks}
         self.models: Mapping[str, Factory] = {model.name: model for p in self.plugins for model in p.models}
+        self.figures: Mapping[str, Figure] = {
+            figure.name: figure for p in self.plugins for figure in p.figures
+        }
 
     @property
     def measures(self) -> Mapping[str, Registered]:
@@ -136,6 +142,21 @@ class Plugins:
             chosen.update((registered.id, registered) for registered in self._resolve(name.strip()))
         return list(chosen.values())
 
+    def column_of(self, role: str) -> ColumnName:
+        """Return the first column that is declared with a role, see `Column`.
+
+        Raises UsageError where no installed measure has one.
+        """
+        for registered in self.registered:
+            for column in registered.measure.columns:
+                if column.role == role:
+                    return ColumnName(registered.title, column.name)
+        raise UsageError(f"no installed measure declares a column whose role is {role}: name the column")
+
+    def with_arrays(self, *roles: str) -> list[Registered]:
+        """Return the measures that store an array of each of these roles."""
+        return [found for found in self.registered if found.measure.array_roles.keys() >= set(roles)]
+
     def _resolve(self, name: str) -> list[Registered]:
         if name == "all":
             return list(self.registered)
@@ -169,7 +190,7 @@ class Plugins:
             if broken.name == plugin:
                 return PluginError(f"measure {name!r}: {broken.origin} is broken: {broken.problem}")
         if plugin in self.left_out:
-            return UsageError(f"measure {name!r}: plugin {plugin} is left out, by --no-plugins or {LEFT_OUT}")
+            return UsageError(f"measure {name!r}: plugin {plugin} is left out, by `without` or {LEFT_OUT}")
         known = [registered.measure.name for registered in self.registered if registered.plugin == plugin]
         if colon and known:
             return UnknownName(f"measure of plugin {plugin}", measure, known)
@@ -177,7 +198,7 @@ class Plugins:
         names |= {r.id for r in self.registered} if colon else set()
         hint = "broken plugins may have it: see `grokscope plugins`" if self.broken else ""
         if self.left_out:
-            hint = f"{', '.join(self.left_out)} may have it, and is left out by --no-plugins or {LEFT_OUT}"
+            hint = f"{', '.join(self.left_out)} may have it, and is left out by `without` or {LEFT_OUT}"
         return UnknownName("measure or family", name, names, hint)
 
 

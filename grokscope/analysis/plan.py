@@ -21,8 +21,11 @@ UNFIT = "its baseline is unfit: "  # begins the note of a cell whose measure rai
 
 @dataclass(frozen=True)
 class Place:
-    """Where cells are computed: the device, where the task's data lies if not where the run found it, and
-    which code that no plugin brings may be imported for it."""
+    """Where cells are computed: on which device, with data from where, with whose code.
+
+    `data_dir` is where the task's data lies if not where the run found it; code that no plugin brings is
+    imported only if it is named here.
+    """
 
     device: str = "cpu"
     data_dir: str | None = None
@@ -179,17 +182,20 @@ def _parameters(parameters: Mapping[str, Any], against: CheckpointInfo | None, c
 def _parameters_of(
     chosen: Sequence[Registered], plugins: Plugins, settings: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Return every chosen measure's parameters by its id; a setting's name is `measure.parameter`, where
-    the measure may also be a family or a glob and then reaches every measure that has the parameter."""
+    """Return every chosen measure's parameters by its id.
+
+    A setting's name is `measure.parameter`, where the measure may also be a family or a glob and then reaches
+    every measure that has the parameter.
+    """
     given: dict[str, dict[str, Any]] = {registered.id: {} for registered in chosen}
     for name, value in settings.items():
         selector, _, parameter = name.rpartition(".")
         if not selector:
-            raise SettingError(f"--set must be MEASURE.PARAMETER=VALUE, got {name}={value}")
+            raise SettingError(f"`settings` must be MEASURE.PARAMETER=VALUE, got {name}={value}")
         reached = [registered for registered in plugins.select([selector]) if registered.id in given]
         if not reached:
             raise SettingError(
-                f"--set {name}: {selector} is not among the measures asked for; add it to --measure"
+                f"`settings`: {selector} of {name} is not among the measures asked for; add it to `measures`"
             )
         having = [registered for registered in reached if parameter in registered.measure.parameters]
         if not having:
@@ -233,17 +239,17 @@ def _select_part(part: str, ordered: list[int]) -> list[int]:
             inside = [step for step in ordered if low <= step <= high]
             if not inside:
                 raise UsageError(
-                    f"--steps {part}: no checkpoint lies there; they go from {ordered[0]} to {ordered[-1]}"
+                    f"`steps` {part}: no checkpoint lies there; they go from {ordered[0]} to {ordered[-1]}"
                 )
             return inside
         step = int(part)
     except ValueError:
         raise UsageError(
-            f"--steps must be all, first, last, every:N, A:B or steps separated by commas, got {part!r}"
+            f"`steps` must be all, first, last, every:N, A:B or steps separated by commas, got {part!r}"
         ) from None
     if step not in ordered:
         near = sorted(sorted(ordered, key=lambda other: abs(other - step))[:3])
-        raise UsageError(f"--steps: there is no checkpoint at step {step}; the nearest are {near}")
+        raise UsageError(f"`steps`: there is no checkpoint at step {step}; the nearest are {near}")
     return [step]
 
 
@@ -260,7 +266,7 @@ def choose_baseline(text: str, step: int, checkpoints: Sequence[CheckpointInfo])
     for checkpoint in ordered:
         if str(checkpoint.step) == text:
             return checkpoint
-    raise UsageError(f"--baseline must be first, last, previous or the step of a checkpoint, got {text!r}")
+    raise UsageError(f"`baseline` must be first, last, previous or the step of a checkpoint, got {text!r}")
 
 
 def _planned(

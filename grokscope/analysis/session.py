@@ -41,8 +41,11 @@ class Session:
         return self._ledgers[-1]
 
     def end(self) -> None:
-        """Take in what was computed. Missing are now cells whose last checkpoint proved unfit to be compared
-        with: they are planned anew, with another."""
+        """Take in what was computed.
+
+        Missing are now cells whose last checkpoint proved unfit to be compared with: they are planned anew,
+        with another.
+        """
         ledger, self.missing = self._ledgers[-1], {}
         if ledger.trouble:
             return
@@ -77,7 +80,7 @@ class Session:
         messages = [said for said in (self._rebuilt, self._code.remark) if said]
         if computed and not self.run.keeps_results:
             messages.append(
-                f"{self.run.path} is read-only, so nothing was stored; --results DIRECTORY keeps the results"
+                f"{self.run.path} is read-only, so nothing was stored; `out` keeps the results elsewhere"
             )
         return [*messages, *self._plan.messages, *self.run.remarks, *self.run.conflicts]
 

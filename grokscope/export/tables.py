@@ -34,8 +34,10 @@ class Table:
 
 
 def measured_columns(found: Results | Comparison, long: bool = False) -> Mapping[str, Sequence[Any]]:
-    """Return the columns that `analyze` gives: one row per step, or one per number; of several runs with the
-    run and the settings in which they differ."""
+    """Return the columns that `analyze` gives: one row per step, or one per number.
+
+    Of several runs they have the run and the settings in which they differ.
+    """
     if not long:
         return found.columns
     settings = found.settings if isinstance(found, Comparison) else ()
@@ -114,7 +116,7 @@ def _filled(share: Share, names: Mapping[Any, str], metrics: Sequence[str]) -> d
         if column[row] is not None:
             raise UsageError(
                 f"{share.run}: {value.measure} at step {value.step} is stored for several baselines, which a "
-                f"wide table has no place for; choose one: --measure {value.measure} --baseline STEP"
+                f"wide table has no place for; choose one with `measures` ({value.measure}) and `baseline`"
             )
         column[row] = value.value if value.text is None else value.text
     return filled

@@ -36,7 +36,7 @@ class Trusted:
 
     @classmethod
     def of(cls, model: str | None, data: str | None, trust: bool) -> Trusted:
-        """Return what `--model`, `--data` and `--trust` say."""
+        """Return what the arguments `model`, `data` and `trust` of an analysis say."""
         return cls(frozenset(name for name in (model, data) if name), trust)
 
     def may_import(self, config: Mapping[str, Any]) -> bool:
@@ -66,11 +66,10 @@ def find_factory(
     if ":" not in name:
         raise UnknownName(kind, name, known, "the run needs the plugin that brings it")
     if not trusted.everything and name not in trusted.names:
-        option = OPTIONS[kind]
         raise RunError(
             f"{run} names the {kind} {name}, code that no plugin brings and that is not imported on the word "
-            f"of a run: repeat the name (--{option} {name}, in Python {option}={name!r}) or, where all that "
-            "the run names is to be trusted, say so (--trust, in Python trust=True)"
+            f"of a run: repeat the name as `{OPTIONS[kind]}` or, where all that the run names is to be "
+            "trusted, say so with `trust`"
         )
     return factory_at(kind, name)
 

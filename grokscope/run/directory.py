@@ -110,11 +110,11 @@ class Run:
         if run.is_imported and IMPORTED not in config:
             raise RunError(
                 f"{path} holds imported checkpoints, which cannot be trained on; "
-                "choose another directory with --out"
+                "choose another directory with `out`"
             )
         difference = first_difference(run.config, config)
         if difference:
-            raise RunError(f"{path} holds another run: {difference}; choose another directory with --out")
+            raise RunError(f"{path} holds another run: {difference}; choose another directory with `out`")
         for name in FOLDERS if run.writable else ():
             make_folder(path / name, inside=path)
         if new:
@@ -302,8 +302,10 @@ class Run:
         return values_frame(self.values())
 
     def values(self) -> Iterator[Value]:
-        """Yield every stored number and word of the checkpoints that are there, by step and measure: of every
-        version, set of parameters and baseline."""
+        """Yield every stored number and word of the checkpoints that are there, by step and measure.
+
+        Of every version, set of parameters and baseline.
+        """
         steps = {checkpoint.sha256: checkpoint.step for checkpoint in self.checkpoints}
         own = (self.data_hash, self.noise_seed)
         found = self.cells().items()

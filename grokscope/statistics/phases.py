@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from grokscope.results import Results
+from grokscope.results.columns import column_of
 from grokscope.statistics.turns import FLAT, LEAST, NOISE, SPACING, WEIGHT, Turning, turning
 
-SYNERGY, REDUNDANCY, LOSS = "oinfo.synergy", "oinfo.redundancy", "test_loss"
+SYNERGY, REDUNDANCY, LOSS = "synergy", "redundancy", "test_loss"  # two roles and a column of the curve
 FEWEST = 12  # checkpoints
 FEATURES, EMERGENCE, DIVERGENCE = "feature learning", "emergence", "divergence"
 DELAYED, DECOUPLING = "delayed emergence", "decoupling"
@@ -48,9 +49,10 @@ class Phases:
     note: str = ""
 
 
-def phases(results: Results, *, synergy: str = SYNERGY, redundancy: str = REDUNDANCY) -> Phases:
-    """Return the phases of a run after Clauw et al. 2024, section 5: feature learning, emergence, divergence,
-    delayed emergence and decoupling.
+def phases(results: Results, *, synergy: str | None = None, redundancy: str | None = None) -> Phases:
+    """Return the phases of a run after Clauw et al. 2024, section 5.
+
+    Feature learning, emergence, divergence, delayed emergence and decoupling.
 
     The names are the paper's; the rule that finds them, `RULE`, is grokscope's. Rises and falls are those of
     `turning`; a phase begins where a mean from both sides turns, which does not lag. Courses of known phases
@@ -60,8 +62,10 @@ def phases(results: Results, *, synergy: str = SYNERGY, redundancy: str = REDUND
 
     Args:
         results: of `analyze`, with the two columns.
-        synergy, redundancy: the columns to read.
+        synergy, redundancy: the columns to read; None are those that a measure declares so, see `Column`.
     """
+    synergy = synergy or column_of(results, SYNERGY) or SYNERGY
+    redundancy = redundancy or column_of(results, REDUNDANCY) or REDUNDANCY
     found = _courses(results, synergy, redundancy)
     if isinstance(found, str):
         return Phases((), note=found)
@@ -96,8 +100,10 @@ def _courses(results: Results, synergy: str, redundancy: str) -> tuple[list[int]
 
 
 def _learned(rises: Turning, loss: Turning, memorised: int) -> int:
-    """The index where feature learning ends: the network has memorised, and test loss or synergy has stopped
-    rising."""
+    """The index where feature learning ends.
+
+    The network has memorised, and test loss or synergy has stopped rising.
+    """
     stops = [_first_top(course, memorised) for course in (rises, loss)]
     return max(memorised, min(stops))
 

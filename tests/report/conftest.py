@@ -1,7 +1,7 @@
 """Comparisons made of known numbers, without training: for pages and pictures of them."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pytest
@@ -37,7 +37,10 @@ def _results(name, names, steps, seed, decay, rng):
     for at, column in enumerate(names):
         course = _sigmoid(steps, steps[-1] * 0.03 * (at + 1) * shift) * 10.0 ** (at - 2)
         columns[column] = (course * (1 + 0.02 * rng.standard_normal(len(steps)))).tolist()
-    declared = {column: Column(column.partition(".")[2], f"what {column} is") for column in names}
+    declared = {
+        column: Column(column.partition(".")[2], f"what {column} is", role=ROLES.get(column, ""))
+        for column in names
+    }
     measures = dict.fromkeys(column.partition(".")[0] for column in names)
     origin = Provenance("family", "grokscope", "0.1.0", 3, {"sigma": 0.1, "clusters": 10}, "A & B 2024")
     return Results(
@@ -50,7 +53,8 @@ def _results(name, names, steps, seed, decay, rng):
     )
 
 
-COLUMNS = ("oinfo.synergy", "oinfo.redundancy", "weight_norm.l2_all")
+ROLES = {"oinfo.synergy": "synergy", "oinfo.redundancy": "redundancy", "weight_norm.l2_all": "control"}
+COLUMNS = tuple(ROLES)
 
 
 @pytest.fixture
@@ -106,6 +110,9 @@ class FakeSummary:
     ahead_high: float = 0.2
     p_adjusted: float = 0.03
     why: str = ""
+
+    def as_dict(self):
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,53 @@
-"""How checks read a run: when it memorised, when test accuracy rose, what a column was then."""
+"""How a paper's claims read a run: when it memorised, when test accuracy rose, what a column was then.
+
+Steps and values that there are not are NaN, and what is found from them is NaN: nothing can be said.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import UnknownName
-from grokscope.reproduce.figure import Part
 from grokscope.run.curves import GROKKED_AT, first_step_staying_above
+from grokscope.statistics.correlation import spearman
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from grokscope.results import Comparison, Results
+    from grokscope.results import Results
 
+__all__ = [
+    "accuracy_at",
+    "at",
+    "best_accuracy",
+    "changed",
+    "course",
+    "delay",
+    "end_of",
+    "final_accuracy",
+    "generalised",
+    "grokked",
+    "groks",
+    "last",
+    "least",
+    "log_distance",
+    "memorised",
+    "once_memorised",
+    "peak",
+    "reached",
+    "rise",
+    "rise_begins",
+    "share_of_course",
+    "smoothed",
+    "span",
+    "spearman",
+    "until_grokked",
+]
+
+BEGINS = 0.1  # share of its rise from which test accuracy is said to undergo it
 LEAST_RISE = 0.2  # test accuracy that rises by less after memorisation has not grokked
 NOWHERE = math.nan
 SMOOTH_WEIGHT, SMOOTH_STEPS = 0.1, 5
@@ -84,6 +116,15 @@ def last(results: Results, column: str) -> float:
     return at(results, column, math.inf)
 
 
+def once_memorised(results: Results, column: str) -> float:
+    """Return a column at the first checkpoint from memorisation on; NaN where there is none.
+
+    The one before may lie well before memorisation.
+    """
+    after = [step for step in results.steps if step >= memorised(results)]
+    return at(results, column, after[0]) if after else NOWHERE
+
+
 def peak(results: Results, column: str, start: float = 0, end: float = math.inf) -> tuple[float, float]:
     """Return (step, value) of a column's maximum between two steps; (NaN, NaN) where there is no value."""
     found = [
@@ -98,13 +139,13 @@ def peak(results: Results, column: str, start: float = 0, end: float = math.inf)
 
 
 def memorised(results: Results) -> float:
-    """Return the memorisation step (train accuracy 99 % three times in a row), or NaN."""
-    return _number(results.transitions()[0])
+    """Return the memorisation step, or NaN."""
+    return _number(results.memorisation_step)
 
 
 def grokked(results: Results) -> float:
-    """Return the grokking step (test accuracy 95 % three times in a row), or NaN."""
-    return _number(results.transitions()[1])
+    """Return the grokking step, or NaN."""
+    return _number(results.grokking_step)
 
 
 def until_grokked(results: Results) -> float:
@@ -141,8 +182,11 @@ def accuracy_at(results: Results, step: float, split: str = "test") -> float:
 
 
 def rise(results: Results) -> float:
-    """Return when test accuracy rose: the first step from which it is at least halfway between what it was at
-    memorisation and its highest. NaN where the run never memorised, or rose by less than 20 points after."""
+    """Return when test accuracy rose.
+
+    The first step from which it is at least halfway between what it was at memorisation and its highest. NaN
+    where the run never memorised, or rose by less than 20 points after.
+    """
     start = accuracy_at(results, memorised(results))
     top = best_accuracy(results)
     if not top - start >= LEAST_RISE:
@@ -150,13 +194,30 @@ def rise(results: Results) -> float:
     return reached(results, (start + top) / 2)
 
 
+def rise_begins(results: Results) -> float:
+    """Return the step from which test accuracy has made a tenth of its rise after memorisation, or NaN."""
+    start = accuracy_at(results, memorised(results))
+    return reached(results, start + BEGINS * (best_accuracy(results) - start))
+
+
 def generalised(results: Results) -> float:
-    """Return the grokking step (test accuracy 95 %); of a run that grokked below that, as 200 images let it,
-    the step at 95 % of its best. NaN where test accuracy rose by less than 20 points after memorisation."""
+    """Return the grokking step (test accuracy 95 %).
+
+    Of a run that grokked below that, as 200 images let it, the step at 95 % of its best. NaN where test
+    accuracy rose by less than 20 points after memorisation.
+    """
     if math.isnan(rise(results)):
         return NOWHERE
     step = grokked(results)
     return reached(results, GROKKED_AT * best_accuracy(results)) if math.isnan(step) else step
+
+
+def groks(results: Results) -> str | None:
+    """Return "that grok" for a run whose test accuracy rises after it memorised, else None.
+
+    It is a `group` for claims about networks that grok.
+    """
+    return None if math.isnan(generalised(results)) else "that grok"
 
 
 def delay(results: Results) -> tuple[float, bool]:
@@ -166,8 +227,10 @@ def delay(results: Results) -> tuple[float, bool]:
 
 
 def changed(results: Results, column: str, start: float = 0) -> float:
-    """Return the step of a column's change point from `start` on, or NaN, as where `start` is; see
-    `grokscope.statistics.transition`."""
+    """Return the step of a column's change point from `start` on, or NaN, as where `start` is.
+
+    See `grokscope.statistics.transition`.
+    """
     import numpy as np
 
     from grokscope.statistics.transition import transition
@@ -181,19 +244,6 @@ def changed(results: Results, column: str, start: float = 0) -> float:
 def log_distance(first: float, second: float) -> float:
     """Return how far apart two steps are, in decades."""
     return abs(math.log10(first) - math.log10(second)) if first > 0 and second > 0 else NOWHERE
-
-
-def seed_of(results: Results) -> int:
-    """Return the run's training seed."""
-    return int(results.config["training"]["seed"])
-
-
-def pairs(first: Comparison, second: Comparison) -> list[tuple[Results, Results]]:
-    """Return the runs of two groups that have the same seed, side by side."""
-    other = {seed_of(results): results for results in second.runs.values()}
-    return [
-        (results, other[seed_of(results)]) for results in first.runs.values() if seed_of(results) in other
-    ]
 
 
 def share_of_course(results: Results, start: float, *columns: str) -> list[np.ndarray]:
@@ -214,33 +264,18 @@ def span(results: Results, column: str, start: float, end: float) -> float:
     return float(np.ptp(values)) if len(values) else NOWHERE
 
 
-def below(first: float, second: float) -> bool | None:
-    """Return whether `first` < `second`, None where one is missing."""
-    return None if math.isnan(first) or math.isnan(second) else first < second
+def least(*effects: float) -> float:
+    """Return the effect of several conditions that must all hold.
 
+    Where one is known to fail it fails, and where none does and one cannot be said it is NaN.
 
-def both(*outcomes: bool | None) -> bool | None:
-    """Return whether all are true; None where none is false and one cannot be said."""
-    if False in outcomes:
-        return False
-    return None if None in outcomes else True
-
-
-def each(
-    found: Comparison | Iterable[tuple[Results, ...]],
-    rule: str,
-    names: tuple[str, ...],
-    judge: Callable[..., tuple[bool | None, tuple[float, ...]]],
-) -> Part:
-    """Return a part of a claim: `judge` is called with each run, or with the runs of each seed, and returns
-    the outcome and the numbers called `names`."""
-    runs = [(run,) for run in found.runs.values()] if hasattr(found, "runs") else list(found)
-    judged = [judge(*several) for several in runs]
-    return Part(
-        rule,
-        tuple(outcome for outcome, _ in judged),
-        {name: tuple(values[place] for _, values in judged) for place, name in enumerate(names)},
-    )
+    >>> least(1.0, 2.0), least(math.nan, -1.0), least(math.nan, 1.0)
+    (1.0, -1.0, nan)
+    """
+    known = [effect for effect in effects if not math.isnan(effect)]
+    if len(known) == len(effects) or any(effect <= 0 for effect in known):
+        return min(known)
+    return NOWHERE
 
 
 def _number(step: int | None) -> float:
