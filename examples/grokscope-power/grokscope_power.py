@@ -20,7 +20,7 @@ def data_of(results):
     source="Power et al. 2022, section 3.1",
 )
 def later_with_less_data(less, more):
-    """with less data test accuracy is at 95 % later, or not at all"""
+    """With less data test accuracy is at 95 % later, or not at all."""
     late, early = courses.grokked(less), courses.grokked(more)
     found = {f"grokking step, {LESS}": late, MORE: early}
     if courses.end_of(less) >= early and late != late:  # NaN: trained as long, and never there
