@@ -35,7 +35,8 @@ def make_network(
 ) -> Network:
     """Return the network, its weights drawn from torch's generator.
 
-    A plain module is seen as `view` says, with the `layers` and `positions` of `Plain`. Raises PluginError where the factory makes no network, or one that does not fit the task.
+    A plain module is seen as `view` says, with the `layers` and `positions` of `Plain`. Raises PluginError
+    where the factory makes no network, or one that does not fit the task.
     """
     from torch import nn
 
