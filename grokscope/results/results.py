@@ -161,9 +161,8 @@ class Results:
     def only(self, names: Collection[str]) -> Results:
         """Return the results with these columns alone."""
         columns = {name: values for name, values in self.columns.items() if name in (STEP, *names)}
-        return replace(
-            self, columns=columns, declared={name: self.declared[name] for name in columns if name != "step"}
-        )
+        declared = {name: column for name, column in self.declared.items() if name in columns}
+        return replace(self, columns=columns, declared=declared)
 
     def long(self) -> Iterator[dict[str, Any]]:
         """Yield tidy rows: run, step, measure, layer, column, value."""
