@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grokscope.cli.measuring import say_slow
-from grokscope.cli.options import Quiet, key_values
+from grokscope.cli.options import Json, Quiet, key_values
 from grokscope.cli.progress import display
-from grokscope.cli.terminal import print_path, say, stdout_to_stderr
+from grokscope.cli.terminal import print_json, print_path, say, stdout_to_stderr
 from grokscope.errors import SettingError
 
 if TYPE_CHECKING:
@@ -58,11 +58,16 @@ def import_(
     link: Annotated[
         bool, typer.Option("--link", help="Link safetensors files into the run instead of copying.")
     ] = False,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a run directory of existing checkpoints; prints the directory.
 
     Nothing is written unless every file can be read and fits the network; the files stay as they are.
+
+    Examples:
+        grokscope import runs/theirs --checkpoints "theirs/*.pt" --model transformer --task modadd
+        grokscope import runs/mine --checkpoints "mine/*.pt" --model mine.nets:cnn --data mine.tasks:words
     """
     if (task is None) == (data is None):
         raise SettingError("import must have either --task NAME or --data package.module:factory")
@@ -81,7 +86,12 @@ def import_(
     }
     with stdout_to_stderr():
         made = _import(run, given, quiet)
-    print_path(made.path)
+    if json:
+        from grokscope.run.folder import summary
+
+        print_json(summary(made))
+    else:
+        print_path(made.path)
 
 
 def _import(out: Path, given: dict[str, Any], quiet: bool) -> Run:
