@@ -20,6 +20,7 @@ PLUGINS = ROOT / "plugins"
 FLOORS = [
     ["errors", "surroundings", "sections"],
     ["declare"],
+    ["importable"],
     ["measure", "hypothesis"],
     ["figure"],
     ["hookspecs"],
