@@ -20,6 +20,7 @@ PLUGINS = ROOT / "plugins"
 FLOORS = [
     ["errors", "surroundings", "sections"],
     ["declare"],
+    ["importable"],
     ["measure", "hypothesis"],
     ["figure"],
     ["hookspecs"],
@@ -247,3 +248,26 @@ def test_the_core_knows_no_measure_by_name(path, names_of_measures):
         if word in names_of_measures
     ]
     assert not found, f"ask by a declared role, see Column: {found}"
+
+
+LINES, STATEMENTS = 450, 60
+CODE = [
+    path for room in ("grokscope", "plugins", "tests", "examples") for path in (ROOT / room).rglob("*.py")
+]
+
+
+def lines_of(function):
+    """The lines of what a function does; its parameters are declarations, its docstring is read as a page."""
+    begin = function.body[1 if ast.get_docstring(function) is not None and len(function.body) > 1 else 0]
+    return function.end_lineno - begin.lineno + 1
+
+
+def test_no_file_and_no_function_is_long():
+    long = [
+        f"{path}: {count} lines" for path in CODE if (count := len(path.read_text().splitlines())) > LINES
+    ]
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and lines_of(node) > STATEMENTS:
+                long.append(f"{path}:{node.lineno}: {node.name} has {lines_of(node)} lines")
+    assert not long, f"at most {LINES} lines a file and {STATEMENTS} a function, split by subject: {long}"
