@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from grokscope.cli.analyze import analyze
+from grokscope.cli.command import Command, Group
 from grokscope.cli.doctor import doctor
 from grokscope.cli.export import export
 from grokscope.cli.importing import import_
@@ -41,6 +42,7 @@ from grokscope.streams import guarded_streams
 
 app = typer.Typer(
     name="grokscope",
+    cls=Group,
     help="Train networks until they grok, keep every checkpoint, and measure the checkpoints afterwards.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -69,7 +71,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
 LOAD_NO_PLUGINS = ("show", "recipes", "list", "rm", "new-plugin")
 for panel, commands in PANELS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(
+        app.command(name, cls=Command, rich_help_panel=panel)(
             command if name in LOAD_NO_PLUGINS else with_plugins(command)
         )
 

@@ -8,21 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import (
-    Baseline,
-    DataDir,
-    Device,
-    Runs,
-    Settings,
-    Steps,
-    Timeout,
-    Workers,
-    end,
-    measured,
-)
-from grokscope.cli.options import Quiet
+from grokscope.cli.measuring import end, measured
+from grokscope.cli.options import Measuring, Runs, shared
 from grokscope.cli.terminal import print_data, say, stdout_to_stderr
-from grokscope.cli.trusting import names_code
 from grokscope.errors import GrokscopeError, UsageError
 
 if TYPE_CHECKING:
@@ -30,13 +18,17 @@ if TYPE_CHECKING:
     from grokscope.run import Run
 
 
-@names_code
+COMPUTED_WITH = ("--set", "--baseline", "--device", "--data-dir", "--workers", "--timeout")
+
+
+@shared
 def export(
     runs: Runs,
-    out: Annotated[
+    *,
+    file: Annotated[
         str | None,
         typer.Option(
-            "--out",
+            "--output",
             "-o",
             metavar="FILE",
             help="A file that ends in .parquet, .csv or .json; - is CSV on stdout.",
@@ -63,14 +55,7 @@ def export(
         bool,
         typer.Option("--curve/--no-curve", help="Losses and accuracies of training in the table too."),
     ] = True,
-    steps: Steps = "all",
-    settings: Settings = None,
-    baseline: Baseline = None,
-    device: Device = "cpu",
-    data_dir: DataDir = None,
-    workers: Workers = None,
-    timeout: Timeout = None,
-    quiet: Quiet = False,
+    asked: Measuring,
 ) -> None:
     """Write the results of runs to a file: Parquet, CSV or JSON; or as event files for TensorBoard.
 
@@ -80,65 +65,38 @@ def export(
     """
     from grokscope.export import check_tensorboard, collect, table_kind
 
-    if out is None and tensorboard is None:
+    if file is None and tensorboard is None:
         raise UsageError("export needs a file, -o results.parquet (.csv, .json), or --tensorboard DIR")
-    if out not in (None, "-"):
-        table_kind(str(out))  # refused before anything is computed
+    if file not in (None, "-"):
+        table_kind(str(file))  # refused before anything is computed
     if tensorboard is not None:
         check_tensorboard()
     if measure is None:
-        _refuse_measuring(settings, baseline, device, data_dir, workers, timeout)
-        opened, refused = _opened(runs)
+        _refuse_measuring(asked)
+        opened, refused = _opened(runs, asked.results)
         with stdout_to_stderr():
-            collected = collect(opened, steps)
+            collected = collect(opened, asked.steps)
         for note in collected.notes:
-            say(note, quiet)
-        _write(collected, out, tensorboard, wide, curve)
+            say(note, asked.quiet)
+        _write(collected, file, tensorboard, wide, curve)
         _end(opened, refused)
         return
-    found = measured(
-        runs,
-        quiet=quiet,
-        measures=measure,
-        steps=steps,
-        settings=settings,
-        baseline=baseline,
-        device=device,
-        data_dir=data_dir,
-        workers=workers,
-        timeout=timeout,
-    )
+    found = measured(runs, measure, asked)
     if found.runs:
-        _write(collect(found), out, tensorboard, wide, curve)
+        _write(collect(found), file, tensorboard, wide, curve)
     end(found)
 
 
-def _refuse_measuring(
-    settings: list[str] | None,
-    baseline: str | None,
-    device: str,
-    data_dir: Path | None,
-    workers: int | None,
-    timeout: float | None,
-) -> None:
+def _refuse_measuring(asked: Measuring) -> None:
     """Refuse what only has a meaning where something is computed."""
-    flags = {
-        "--set": settings,
-        "--baseline": baseline,
-        "--device": device != "cpu",
-        "--data-dir": data_dir,
-        "--workers": workers,
-        "--timeout": timeout,
-    }
-    for flag, given in flags.items():
-        if given:
-            raise UsageError(
-                f"{flag} is for measures that are computed: name them with --measure; "
-                "without it, what is stored is exported as it is"
-            )
+    for flag in filter(COMPUTED_WITH.__contains__, asked.given()):
+        raise UsageError(
+            f"{flag} is for measures that are computed: name them with --measure; "
+            "without it, what is stored is exported as it is"
+        )
 
 
-def _opened(paths: Iterable[Path]) -> tuple[list[Run], list[GrokscopeError]]:
+def _opened(paths: Iterable[Path], results: Path | None) -> tuple[list[Run], list[GrokscopeError]]:
     """The runs, each once, and why the others are none."""
     from grokscope.run import Run
 
@@ -146,7 +104,7 @@ def _opened(paths: Iterable[Path]) -> tuple[list[Run], list[GrokscopeError]]:
     refused = []
     for path in paths:
         try:
-            opened.setdefault(path.resolve(), Run.open(path))
+            opened.setdefault(path.resolve(), Run.open(path, results=results))
         except GrokscopeError as error:
             refused.append(error)
     if not opened:
@@ -154,13 +112,15 @@ def _opened(paths: Iterable[Path]) -> tuple[list[Run], list[GrokscopeError]]:
     return list(opened.values()), refused
 
 
-def _write(collected: Collected, out: str | None, tensorboard: Path | None, wide: bool, curve: bool) -> None:
-    from grokscope.export import csv_table, long_table, wide_table, write_events, write_table
+def _write(collected: Collected, file: str | None, tensorboard: Path | None, wide: bool, curve: bool) -> None:
+    from grokscope.export import long_table, wide_table, write_events, write_table
+    from grokscope.report.text import csv_of
 
-    if out == "-":
-        print_data(csv_table(wide_table(collected, curve) if wide else long_table(collected, curve)))
-    elif out is not None:
-        write_table(collected, out, wide=wide, curve=curve)
+    if file == "-":
+        table = wide_table(collected, curve) if wide else long_table(collected, curve)
+        print_data(csv_of(table.columns))
+    elif file is not None:
+        write_table(collected, file, wide=wide, curve=curve)
     if tensorboard is not None:
         write_events(collected, tensorboard)
 

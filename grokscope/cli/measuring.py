@@ -1,18 +1,17 @@
-"""How commands that need measured runs get them: shared options, progress, messages, exit codes."""
+"""How commands that need measured runs get them: progress, messages, exit codes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from grokscope.cli.options import key_values
+from grokscope.cli.options import Measuring, key_values
 from grokscope.cli.progress import cells_progress
 from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, stop_by_exception
-from grokscope.cli.trusting import given
 
 if TYPE_CHECKING:
     from grokscope.registry import Plugins
@@ -20,63 +19,19 @@ if TYPE_CHECKING:
 
 MOST_WORKERS = 8  # each holds its own torch
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)]
-Names = Annotated[
-    str | None,
-    typer.Option(
-        "--measure",
-        "-m",
-        metavar="NAMES",
-        help="Measures, families, globs or `all`, separated by commas. "
-        "Default: every measure that is not expensive.",
-    ),
-]
-Steps = Annotated[
-    str,
-    typer.Option(metavar="STEPS", help="all, first, last, every:N, A:B or steps, separated by commas."),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="MEASURE.PARAM=VALUE", help="Set a measure's parameter; may be repeated."),
-]
-Baseline = Annotated[
-    str | None,
-    typer.Option(help="first, last, previous or a step, for measures that compare two checkpoints."),
-]
-Kept = Annotated[
-    Path | None,
-    typer.Option("--out", help="Keep results in this directory instead, for runs that are read-only."),
-]
-Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, ...")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Where the task's data lies, if no longer where the run found it.")
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(min=1, help="Processes, one thread each. Default: the cores, where it is worth it."),
-]
-Timeout = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SECONDS", help="Stop a measure that takes longer at one checkpoint; it counts as failed."
-    ),
-]
-
 
 def measured(
     paths: Iterable[Path],
+    measures: str | Iterable[str] | None,
+    asked: Measuring,
     *,
-    quiet: bool,
-    settings: Iterable[str] | None = None,
-    workers: int | None = None,
-    device: str = "cpu",
+    refresh: bool = False,
     plugins: Plugins | None = None,
-    **options: Any,
 ) -> Comparison:
     """Return the runs measured, missing cells computed and stored, with progress and messages on stderr.
 
-    They are computed in processes of their own, so that no measure can end this one. `options` are those of
-    `analyze_many`. Raises the error of a single run that cannot be measured.
+    They are computed in processes of their own, so that no measure can end this one. Raises the error of a
+    single run that cannot be measured.
     """
 
     def interrupted(signum: int) -> None:
@@ -84,23 +39,31 @@ def measured(
         stop_by_exception(signum)
 
     paths = list(paths)
-    with stdout_to_stderr(), cells_progress(quiet) as progress, on_signal(interrupted):
+    with stdout_to_stderr(), cells_progress(asked.quiet) as progress, on_signal(interrupted):
         from grokscope.analysis import analyze_many
         from grokscope.discovery import load_plugins
 
         plugins = plugins or load_plugins()
-        say_slow(plugins, quiet)
+        say_slow(plugins, asked.quiet)
         try:
             found = analyze_many(
                 paths,
-                settings=key_values(settings or [], "--set"),
-                workers=workers or _worthwhile_workers(device),
+                measures,
+                steps=asked.steps,
+                settings=key_values(asked.settings or [], "--set"),
+                baseline=asked.baseline,
+                refresh=refresh,
+                device=asked.device,
+                workers=asked.workers or _worthwhile_workers(asked.device),
                 isolate=True,
-                device=device,
+                timeout=asked.timeout,
+                out=asked.results,
+                data_dir=asked.data_dir,
+                model=asked.model,
+                data=asked.data,
+                trust=asked.trust,
                 plugins=plugins,
                 progress=progress.update,
-                **given(),
-                **options,
             )
         except Stopped:
             say("stopped: what was computed is stored, and the same command goes on from there")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how `name=value` is read."""
+"""Options that several commands share: each is declared once, and a decorator puts them on a command."""
 
 from __future__ import annotations
 
@@ -7,13 +7,50 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from grokscope.errors import SettingError, UnknownName
+from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 
+CODE = "Code that no plugin brings"
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        "--measure",
+        "-m",
+        metavar="NAMES",
+        help="Measures, families, globs or `all`, separated by commas. "
+        "Default: every measure that is not expensive.",
+    ),
+]
+PerLayer = Annotated[bool, typer.Option("--per-layer", help="The columns by layer of the measures too.")]
+Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write CSV; - is stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages but errors.")]
+RunsFolder = Annotated[Path, typer.Option("--out", help="The directory that run directories are made in.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, ...")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where the task's data lies, if not where the run found it; else $GROKSCOPE_DATA_DIR or data/."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes, one thread each. Default: the cores, where it is worth it."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS", help="Stop a measure that takes longer at one checkpoint; it counts as failed."
+    ),
+]
 NoPlugins = Annotated[
     list[str] | None,
     typer.Option(
@@ -24,22 +61,119 @@ NoPlugins = Annotated[
 ]
 
 
-def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that loads plugins the option to leave some out."""
-    signature = inspect.signature(command, eval_str=True)
-    option = inspect.Parameter(
-        "no_plugins", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=NoPlugins
-    )
+@dataclass(frozen=True)
+class Measuring:
+    """How runs are measured: the options of every command that measures."""
+
+    steps: Annotated[
+        str,
+        typer.Option(metavar="STEPS", help="all, first, last, every:N, A:B or steps, separated by commas."),
+    ] = "all"
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="MEASURE.PARAM=VALUE", help="Set a measure's parameter; may be repeated."
+        ),
+    ] = None
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="first, last, previous or a step, for measures that compare two checkpoints."),
+    ] = None
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep results in this directory, for runs that are read-only."),
+    ] = None
+    device: Device = "cpu"
+    data_dir: DataDir = None
+    workers: Workers = None
+    timeout: Timeout = None
+    quiet: Quiet = False
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PACKAGE.MODULE:FACTORY",
+            help="Repeat the network that the run names, to have it imported.",
+            rich_help_panel=CODE,
+        ),
+    ] = None
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PACKAGE.MODULE:FACTORY",
+            help="Repeat the task that the run names, to have it imported.",
+            rich_help_panel=CODE,
+        ),
+    ] = None
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Import whatever code the run names.", rich_help_panel=CODE)
+    ] = False
+
+    def given(self) -> list[str]:
+        """Return the flags of the options that are not at their default."""
+        changed = [each.name for each in fields(self) if getattr(self, each.name) != each.default]
+        return ["--set" if name == "settings" else f"--{name.replace('_', '-')}" for name in changed]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From which accuracies on a run counts as having memorised, and as having grokked."""
+
+    train_threshold: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Train accuracy that counts as memorised, three evaluations in a row."
+        ),
+    ] = MEMORISED_AT
+    test_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Test accuracy that counts as grokked, likewise.")
+    ] = GROKKED_AT
+
+
+def shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Put the options of a class of options, such as `Measuring`, where a parameter is of that class."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    groups: dict[str, Any] = {each.name: each.annotation for each in own if is_dataclass(each.annotation)}
 
     @functools.wraps(command)
-    def run(*args: Any, no_plugins: list[str] | None = None, **options: Any) -> None:
-        with _left_out(no_plugins or []):
-            command(*args, **options)
+    def run(**options: Any) -> None:
+        for name, kind in groups.items():
+            options[name] = kind(**{field.name: options.pop(field.name) for field in fields(kind)})
+        command(**options)
 
-    parameters = [*signature.parameters.values(), option]
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {each.name: each.annotation for each in parameters}
-    return run
+    parts = [_options_of(groups[each.name]) if each.name in groups else [each] for each in own]
+    return with_parameters(run, [each for part in parts for each in part])
+
+
+def _options_of(kind: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    return [keyword(field.name, hints[field.name], field.default) for field in fields(kind)]
+
+
+def keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """Return a parameter as typer reads it from a signature."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def with_parameters(
+    command: Callable[..., None], parameters: Iterable[inspect.Parameter]
+) -> Callable[..., None]:
+    """Let `command` look as if it had been written with these parameters; typer makes options of them."""
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that loads plugins the option to leave some out."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @functools.wraps(command)
+    def run(*, no_plugins: list[str] | None = None, **options: Any) -> None:
+        with _left_out(no_plugins or []):
+            command(**options)
+
+    return with_parameters(run, [*own, keyword("no_plugins", NoPlugins, None)])
 
 
 @contextmanager

@@ -7,30 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.measuring import DataDir, Device, Runs, Settings, Steps, Timeout, Workers, end, measured
-from grokscope.cli.options import Quiet
+from grokscope.cli.measuring import end, measured
+from grokscope.cli.options import Json, Measuring, Runs, shared
 from grokscope.cli.terminal import data_width, print_data, print_json
-from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
     from grokscope.statistics.phases import Phases
 
 
-@names_code
+@shared
 def phases(
     runs: Runs,
-    steps: Steps = "all",
-    settings: Settings = None,
+    *,
     synergy: Annotated[str, typer.Option(metavar="COLUMN", help="The column of synergy.")] = "oinfo.synergy",
     redundancy: Annotated[
         str, typer.Option(metavar="COLUMN", help="The column of redundancy.")
     ] = "oinfo.redundancy",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    device: Device = "cpu",
-    data_dir: DataDir = None,
-    workers: Workers = None,
-    timeout: Timeout = None,
-    quiet: Quiet = False,
+    json: Json = False,
+    asked: Measuring,
 ) -> None:
     """Show the phases of Clauw et al.: feature learning, emergence (also delayed), divergence, decoupling.
 
@@ -42,17 +36,8 @@ def phases(
     from grokscope.results import ColumnName
     from grokscope.statistics.phases import phases as found_in
 
-    found = measured(
-        runs,
-        quiet=quiet,
-        measures=list(dict.fromkeys(ColumnName.read(name).measure for name in (synergy, redundancy))),
-        steps=steps,
-        settings=settings,
-        device=device,
-        data_dir=data_dir,
-        workers=workers,
-        timeout=timeout,
-    )
+    measures = list(dict.fromkeys(ColumnName.read(name).measure for name in (synergy, redundancy)))
+    found = measured(runs, measures, asked)
     if found.runs:
         by_run = {
             run: found_in(results, synergy=synergy, redundancy=redundancy)

@@ -8,21 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.measuring import (
-    Baseline,
-    DataDir,
-    Device,
-    Runs,
-    Settings,
-    Steps,
-    Timeout,
-    Workers,
-    end,
-    measured,
-)
-from grokscope.cli.options import Quiet
+from grokscope.cli.measuring import end, measured
+from grokscope.cli.options import Measuring, PerLayer, Runs, shared
 from grokscope.cli.terminal import print_data, say
-from grokscope.cli.trusting import names_code
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,9 +24,10 @@ class Scale(StrEnum):
     linear = "linear"
 
 
-@names_code
+@shared
 def plot(
     runs: Runs,
+    *,
     measure: Annotated[
         str | None,
         typer.Option(
@@ -64,20 +53,11 @@ def plot(
         str | None,
         typer.Option(metavar="X,Y", help="One column over another instead, coloured by step."),
     ] = None,
-    per_layer: Annotated[
-        bool, typer.Option("--per-layer", help="Draw the columns by layer of the measures too.")
-    ] = False,
+    per_layer: PerLayer = False,
     phases: Annotated[
         bool, typer.Option("--phases/--no-phases", help="Shade the phases of a single run, where known.")
     ] = True,
-    steps: Steps = "all",
-    settings: Settings = None,
-    baseline: Baseline = None,
-    device: Device = "cpu",
-    data_dir: DataDir = None,
-    workers: Workers = None,
-    timeout: Timeout = None,
-    quiet: Quiet = False,
+    asked: Measuring,
 ) -> None:
     """Draw accuracies and measures of a run, or of several, over the steps.
 
@@ -96,21 +76,9 @@ def plot(
     from grokscope.report.figures.columns import measures_of
 
     plugins = load_plugins()
-    found = measured(
-        runs,
-        quiet=quiet,
-        measures=measures_of(pair or names, plugins),
-        steps=steps,
-        settings=settings,
-        baseline=baseline,
-        device=device,
-        data_dir=data_dir,
-        workers=workers,
-        timeout=timeout,
-        plugins=plugins,
-    )
+    found = measured(runs, measures_of(pair or names, plugins), asked, plugins=plugins)
     for measure_name, why in _notes(found):
-        say(f"{measure_name} does not apply: {why}", quiet)
+        say(f"{measure_name} does not apply: {why}", asked.quiet)
     if found.runs:
         options: dict[str, Any] = {"x": x.value}
         if pair:

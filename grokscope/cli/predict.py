@@ -7,34 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import (
-    Baseline,
-    DataDir,
-    Device,
-    Kept,
-    Names,
-    Settings,
-    Steps,
-    Timeout,
-    Workers,
-    end,
-    measured,
-)
-from grokscope.cli.options import Quiet
+from grokscope.cli.measuring import end, measured
+from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Thresholds, shared
 from grokscope.cli.terminal import data_width, deliver, print_data, print_json, say, stdout_to_stderr
-from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
     from grokscope.statistics.predict import Prediction
     from grokscope.statistics.verdicts import Verdict
 
 
-@names_code
+@shared
 def predict(
     runs: Annotated[
         list[Path] | None,
         typer.Argument(metavar="RUN...", help="Run directories, of a sweep.", show_default=False),
     ] = None,
+    *,
     measure: Names = None,
     until: Annotated[
         int | None,
@@ -50,27 +38,12 @@ def predict(
             "Default: the largest step for which that is known of every run.",
         ),
     ] = None,
-    train_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Train accuracy that counts as memorised.")
-    ] = 0.99,
-    test_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Test accuracy that counts as grokked.")
-    ] = 0.95,
-    steps: Steps = "all",
-    settings: Settings = None,
-    baseline: Baseline = None,
-    per_layer: Annotated[bool, typer.Option("--per-layer", help="The columns by layer too.")] = False,
-    csv_file: Annotated[
-        str | None, typer.Option("--csv", metavar="FILE", help="Write the table as CSV; - is stdout.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    thresholds: Thresholds,
+    per_layer: PerLayer = False,
+    csv_file: Csv = None,
+    json: Json = False,
     list_: Annotated[bool, typer.Option("--list", help="List the hypotheses, and do nothing else.")] = False,
-    out: Kept = None,
-    device: Device = "cpu",
-    data_dir: DataDir = None,
-    workers: Workers = None,
-    timeout: Timeout = None,
-    quiet: Quiet = False,
+    asked: Measuring,
 ) -> None:
     """Early warning: which measure, before grokking shows, tells the runs that will grok, and when.
 
@@ -90,21 +63,8 @@ def predict(
 
         raise UsageError("predict needs run directories, those of a sweep: grokscope predict RUN...")
     for problem in plugins.problems:
-        say(problem, quiet)
-    found = measured(
-        runs,
-        quiet=quiet,
-        measures=measure,
-        steps=steps,
-        settings=settings,
-        baseline=baseline,
-        out=out,
-        device=device,
-        data_dir=data_dir,
-        workers=workers,
-        timeout=timeout,
-        plugins=plugins,
-    )
+        say(problem, asked.quiet)
+    found = measured(runs, measure, asked, plugins=plugins)
     failed = False
     if found.runs:
         from grokscope.statistics.predict import predict
@@ -114,12 +74,17 @@ def predict(
             found,
             until=until,
             budget=_budget(budget),
-            train=train_threshold,
-            test=test_threshold,
+            train=thresholds.train_threshold,
+            test=thresholds.test_threshold,
             per_layer=per_layer,
         )
         with stdout_to_stderr():
-            came_out = verdicts(found, plugins.hypotheses, train=train_threshold, test=test_threshold)
+            came_out = verdicts(
+                found,
+                plugins.hypotheses,
+                train=thresholds.train_threshold,
+                test=thresholds.test_threshold,
+            )
         _print(prediction, came_out, csv_file, json)
         failed = _report_failures(came_out)
     end(found)

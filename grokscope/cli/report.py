@@ -7,37 +7,20 @@ from typing import Annotated
 
 import typer
 
-from grokscope.cli.measuring import (
-    Baseline,
-    DataDir,
-    Device,
-    Names,
-    Runs,
-    Settings,
-    Steps,
-    Timeout,
-    Workers,
-    end,
-    measured,
-    titles,
-    with_measure_of,
-)
-from grokscope.cli.options import Quiet
+from grokscope.cli.measuring import end, measured, titles, with_measure_of
+from grokscope.cli.options import Measuring, Names, PerLayer, Runs, shared
 from grokscope.cli.terminal import say
-from grokscope.cli.trusting import names_code
 
 
-@names_code
+@shared
 def report(
     runs: Runs,
-    out: Annotated[
+    *,
+    file: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="FILE", help="The .html file; replaced if it is there."),
+        typer.Option("--output", "-o", metavar="FILE", help="The .html file; replaced if it is there."),
     ] = Path("report.html"),
     measure: Names = None,
-    steps: Steps = "all",
-    settings: Settings = None,
-    baseline: Baseline = None,
     title: Annotated[str, typer.Option(help="The heading. Default: task and recipe.")] = "",
     pareto: Annotated[
         str | None,
@@ -45,12 +28,8 @@ def report(
             metavar="X,Y", help="The columns of the Pareto plot when it opens. Default: synergy, redundancy."
         ),
     ] = None,
-    per_layer: Annotated[bool, typer.Option("--per-layer", help="Also the columns by layer.")] = False,
-    device: Device = "cpu",
-    data_dir: DataDir = None,
-    workers: Workers = None,
-    timeout: Timeout = None,
-    quiet: Quiet = False,
+    per_layer: PerLayer = False,
+    asked: Measuring,
 ) -> None:
     """Write a report of runs as one HTML file, which opens in any browser, offline and without a server.
 
@@ -60,29 +39,17 @@ def report(
     from grokscope.report.page import checked_path, write_report
     from grokscope.statistics.score import CONTROL
 
-    checked_path(out)  # before minutes of measuring
+    checked_path(file)  # before minutes of measuring
     plugins = load_plugins()
-    found = measured(
-        runs,
-        quiet=quiet,
-        measures=with_measure_of(CONTROL, titles(plugins, measure)),
-        steps=steps,
-        settings=settings,
-        baseline=baseline,
-        device=device,
-        data_dir=data_dir,
-        workers=workers,
-        timeout=timeout,
-        plugins=plugins,
-    )
+    found = measured(runs, with_measure_of(CONTROL, titles(plugins, measure)), asked, plugins=plugins)
     if found.runs:
         written = write_report(
             found,
-            out,
+            file,
             title=title,
             per_layer=per_layer,
             pareto=[name.strip() for name in pareto.split(",")] if pareto else None,
         )
         if written.is_file():
-            say(f"{written}: {written.stat().st_size / 1e6:.2f} MB", quiet)
+            say(f"{written}: {written.stat().st_size / 1e6:.2f} MB", asked.quiet)
     end(found)

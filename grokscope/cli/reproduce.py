@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import Device, Timeout
-from grokscope.cli.options import Quiet
+from grokscope.cli.options import DataDir, Device, Json, Quiet, RunsFolder, Timeout, Workers
 from grokscope.cli.progress import Display, display
 from grokscope.cli.terminal import Stopped, on_signal, print_data, print_json, say, stdout_to_stderr
 from grokscope.errors import UsageError
@@ -48,20 +47,12 @@ def reproduce(
             "--output", "-o", metavar="FILE", help="The figure: png, svg or pdf. Default: FIGURE.png"
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The directory of the run directories.")] = Path("runs"),
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Where MNIST's or IMDb's files lie; else $GROKSCOPE_DATA_DIR or data/."),
-    ] = None,
+    out: RunsFolder = Path("runs"),
+    data_dir: DataDir = None,
     device: Device = "cpu",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Processes, one thread each. Default: one for every core.", show_default=False
-        ),
-    ] = None,
+    workers: Workers = None,
     timeout: Timeout = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a page.")] = False,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train or reuse the runs that a paper's figure needs, measure them, draw it, and check its claim.

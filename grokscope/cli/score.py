@@ -8,24 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import (
-    Baseline,
-    DataDir,
-    Device,
-    Names,
-    Runs,
-    Settings,
-    Steps,
-    Timeout,
-    Workers,
-    end,
-    measured,
-    titles,
-    with_measure_of,
-)
-from grokscope.cli.options import Quiet
+from grokscope.cli.measuring import end, measured, titles, with_measure_of
+from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, Thresholds, shared
 from grokscope.cli.terminal import data_width, deliver, print_data, print_json
-from grokscope.cli.trusting import names_code
 
 if TYPE_CHECKING:
     from grokscope.results import Comparison
@@ -46,19 +31,12 @@ class Since(StrEnum):
     start = "start"
 
 
-@names_code
+@shared
 def score(
     runs: Runs,
+    *,
     measure: Names = None,
-    steps: Steps = "all",
-    settings: Settings = None,
-    baseline: Baseline = None,
-    train_threshold: Annotated[
-        float, typer.Option(help="Train accuracy that counts as memorised, three evaluations in a row.")
-    ] = 0.99,
-    test_threshold: Annotated[
-        float, typer.Option(help="Test accuracy that counts as grokked, likewise.")
-    ] = 0.95,
+    thresholds: Thresholds,
     control: Annotated[
         str, typer.Option(metavar="COLUMN", help="What the partial correlation controls for.")
     ] = "weight_norm.l2_all",
@@ -67,20 +45,13 @@ def score(
     ] = Since.memorisation,
     x: Annotated[Axis, typer.Option("--x", help="The step axis on which changes are looked for.")] = Axis.log,
     confidence: Annotated[float, typer.Option(help="Of intervals and tests.")] = 0.95,
-    per_layer: Annotated[bool, typer.Option("--per-layer", help="Score the columns by layer too.")] = False,
-    csv_file: Annotated[
-        str | None,
-        typer.Option("--csv", metavar="FILE", help="Write CSV, one row per run and column; - is stdout."),
-    ] = None,
+    per_layer: PerLayer = False,
+    csv_file: Csv = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="CSV with one row per column, over the runs.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    device: Device = "cpu",
-    data_dir: DataDir = None,
-    workers: Workers = None,
-    timeout: Timeout = None,
-    quiet: Quiet = False,
+    json: Json = False,
+    asked: Measuring,
 ) -> None:
     """Say which measure changes before test accuracy, how early, how surely, and beyond the weight norm.
 
@@ -92,26 +63,14 @@ def score(
     from grokscope.statistics.score import score as scored
 
     plugins = load_plugins()
-    asked = titles(plugins, measure)
-    found = measured(
-        runs,
-        quiet=quiet,
-        measures=with_measure_of(control, asked),
-        steps=steps,
-        settings=settings,
-        baseline=baseline,
-        device=device,
-        data_dir=data_dir,
-        workers=workers,
-        timeout=timeout,
-        plugins=plugins,
-    )
+    chosen = titles(plugins, measure)
+    found = measured(runs, with_measure_of(control, chosen), asked, plugins=plugins)
     if found.runs:
         scores = scored(
             found,
-            columns=_columns(found, asked, control, per_layer),
-            train=train_threshold,
-            test=test_threshold,
+            columns=_columns(found, chosen, control, per_layer),
+            train=thresholds.train_threshold,
+            test=thresholds.test_threshold,
             control=control,
             scale=x.value,
             since=since.value,
@@ -121,11 +80,11 @@ def score(
     end(found)
 
 
-def _columns(found: Comparison, asked: Sequence[str], control: str, per_layer: bool) -> list[str]:
+def _columns(found: Comparison, chosen: Sequence[str], control: str, per_layer: bool) -> list[str]:
     """The columns of the measures asked for, and the control."""
     from grokscope.results.columns import shown_columns
 
-    names = [name for name in shown_columns(found, per_layer) if name.measure in asked]
+    names = [name for name in shown_columns(found, per_layer) if name.measure in chosen]
     return [*names] if control in names else [*names, control]
 
 

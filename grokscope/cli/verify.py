@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.measuring import Runs
-from grokscope.cli.options import Quiet
+from grokscope.cli.options import Json, Quiet, Runs
 from grokscope.cli.terminal import print_data, print_json, say, stdout_to_stderr
 from grokscope.errors import GrokscopeError
 
@@ -27,7 +26,7 @@ def verify(
             "(results/quarantine), sweep temporary files. Checkpoints are never touched.",
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Read every checkpoint and result of runs and hold them against each other; a line for each finding.

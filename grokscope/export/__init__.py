@@ -2,8 +2,8 @@
 
 from grokscope.export.collected import Collected, collect
 from grokscope.export.events import check_tensorboard, write_events
-from grokscope.export.files import Table, csv_table, long_table, table_kind, wide_table, write_table
-from grokscope.export.text import as_dict, csv_text
+from grokscope.export.files import table_kind, write_table
+from grokscope.export.tables import Table, as_dict, long_table, measured_columns, wide_table
 
 __all__ = [
     "Collected",
@@ -11,9 +11,8 @@ __all__ = [
     "as_dict",
     "check_tensorboard",
     "collect",
-    "csv_table",
-    "csv_text",
     "long_table",
+    "measured_columns",
     "table_kind",
     "wide_table",
     "write_events",

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.plan import select_steps
-from grokscope.declare import canonical_json
 from grokscope.discovery import load_plugins
 from grokscope.measure import Column
-from grokscope.results import ColumnName, Comparison, Results
+from grokscope.results import Comparison, Results
 from grokscope.results.comparison import run_labels, settings_as_text
+from grokscope.results.names import bare
 from grokscope.run import Run
 from grokscope.run.config import TABLES
-from grokscope.run.tidy import Value, stored_values
+from grokscope.run.tidy import Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +133,8 @@ def _of_comparison(found: Comparison, steps: str) -> Collected:
     origins: dict[tuple[str | None, str], Origin] = {}
     for run, results in found.runs.items():
         chosen = select_steps(steps, results.steps)
-        values = [value for value in _measured_values(run, results) if value.step in set(chosen)]
+        wanted = set(chosen)
+        values = [v._replace(run=run) for v in results.tidy() if v.step in wanted]
         shares.append(
             Share(
                 run,
@@ -146,8 +147,8 @@ def _of_comparison(found: Comparison, steps: str) -> Collected:
             )
         )
         for title, from_ in results.provenance.items():
-            declared = [c for name, c in results.declared.items() if ColumnName.read(name).measure == title]
-            key = (from_.plugin, _bare(title))
+            declared = [results.declared[name] for name in results.measured if name.measure == title]
+            key = (from_.plugin, bare(title))
             known = origins[key].columns if key in origins else ()
             origins[key] = Origin(
                 from_.distribution,
@@ -158,33 +159,9 @@ def _of_comparison(found: Comparison, steps: str) -> Collected:
     return Collected(shares, found.settings, origins)
 
 
-def _measured_values(run: str, results: Results) -> Iterator[Value]:
-    for row in results.long():
-        title, step, value = row["measure"], row["step"], row["value"]
-        word = value if isinstance(value, str) else None
-        from_ = results.provenance[title]
-        yield Value(
-            run,
-            step,
-            _bare(title),
-            row["layer"],
-            row["column"],
-            None if word else value,
-            word,
-            from_.plugin,
-            from_.version,
-            canonical_json(dict(from_.parameters)),
-            from_.baseline.get(step),
-        )
-
-
-def _bare(title: str) -> str:
-    return title.rpartition(":")[2]
-
-
 def _of_runs(runs: Sequence[Run], steps: str) -> Collected:
     labels = run_labels(runs)
-    stored = [list(stored_values(run)) for run in runs]
+    stored = [list(run.values()) for run in runs]
     newest: dict[tuple[str | None, str], int] = {}
     for value in (value for values in stored for value in values):
         home = value.plugin, value.measure

@@ -1,41 +1,19 @@
-"""Tables in files: what columns they have, of which types, and how CSV, JSON and Parquet hold them."""
+"""Tables in files: which formats there are, and how CSV, JSON and Parquet hold a table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import UsageError
-from grokscope.export.collected import CURVE, Collected, Exported, Share, collect, finite_points
+from grokscope.export.collected import Collected, Exported, collect
+from grokscope.export.tables import Table, long_table, wide_table
 from grokscope.report.text import csv_of, json_text
-from grokscope.run.curves import METRICS
 from grokscope.run.outputs import is_stream, write_output
-from grokscope.run.tidy import Value
 
 if TYPE_CHECKING:
     import pyarrow
-
-KINDS = ("parquet", "csv", "json")
-_WHOLE = ("step", "version", "baseline")
-_REST = [name for name in Value._fields if name not in ("run", "step")]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns of one type each, and what they are about.
-
-    Attributes:
-        columns: the values by name; None where there is none.
-        types: `whole`, `number`, `truth` or `text` by name.
-        about: runs with their configurations, measures with their provenance: what CSV has no place for.
-    """
-
-    columns: Mapping[str, Sequence[Any]]
-    types: Mapping[str, str]
-    about: Mapping[str, Any]
 
 
 def write_table(
@@ -68,7 +46,7 @@ def write_table(
     """
     kind = table_kind(path)
     collected = collect(found, steps)
-    write_output(path, encoded(wide_table(collected, curve) if wide else long_table(collected, curve), kind))
+    write_output(path, FORMATS[kind](wide_table(collected, curve) if wide else long_table(collected, curve)))
 
 
 def table_kind(path: str | Path) -> str:
@@ -77,176 +55,12 @@ def table_kind(path: str | Path) -> str:
     Raises UsageError for another.
     """
     kind = Path(path).suffix.lower().removeprefix(".") or ("csv" if is_stream(path) else "")
-    if kind not in KINDS:
-        raise UsageError(f"a table's file must end in {', '.join('.' + each for each in KINDS)}, got {path}")
+    if kind not in FORMATS:
+        endings = ", ".join(f".{each}" for each in FORMATS)
+        raise UsageError(f"a table's file must end in {endings}, got {path}")
     if kind == "parquet":
         _pyarrow()
     return kind
-
-
-def encoded(table: Table, kind: str) -> bytes:
-    """Return the table as the bytes of a file of that kind."""
-    if kind == "csv":
-        return _utf8(csv_table(table))
-    if kind == "json":
-        return _utf8(json_text({**table.about, "columns": table.columns}, indent=None) + "\n")
-    return _parquet(table)
-
-
-def csv_table(table: Table) -> str:
-    """Return the table as CSV."""
-    return csv_of(list(table.columns), zip(*table.columns.values(), strict=True))
-
-
-def long_table(collected: Collected, curve: bool = True) -> Table:
-    """Return the tidy table: one row per number or word."""
-    columns: dict[str, list[Any]] = {name: [] for name in ("run", *collected.settings, "step", *_REST)}
-    for at, share in enumerate(collected.shares):
-        values = [*(_curve_values(share) if curve else ()), *share.values]
-        for name, settings in collected.settings.items():
-            columns[name] += [settings[at]] * len(values)
-        for name, found in zip(Value._fields, zip(*values, strict=True), strict=False):
-            columns[name] += found
-    types = dict.fromkeys(Value._fields, "text") | dict.fromkeys(_WHOLE, "whole") | {"value": "number"}
-    return _typed(columns, types, collected, "long")
-
-
-def wide_table(collected: Collected, curve: bool = True) -> Table:
-    """Return one row per run and step, a column for every measured column.
-
-    Raises UsageError where a result is stored for several baselines.
-    """
-    names = _wide_names(collected)
-    metrics = METRICS if curve else ()
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("run", *collected.settings, "step", *metrics, *names.values())
-    }
-    for at, share in enumerate(collected.shares):
-        rows = len(share.steps)
-        columns["run"] += [share.run] * rows
-        for name, settings in collected.settings.items():
-            columns[name] += [settings[at]] * rows
-        columns["step"] += share.steps
-        for name, filled in _filled(share, names, metrics).items():
-            columns[name] += filled
-    words = {names[_place(value)] for value in collected.values() if value.text is not None}
-    types = {name: "text" if name in words else "number" for name in names.values()}
-    types |= {"run": "text", "step": "whole", **dict.fromkeys(metrics, "number")}
-    return _typed(columns, types, collected, "wide")
-
-
-def _filled(share: Share, names: Mapping[Any, str], metrics: Sequence[str]) -> dict[str, list[Any]]:
-    """One run's columns of a wide table."""
-    at = {step: row for row, step in enumerate(share.steps)}
-    filled: dict[str, list[Any]] = {name: [None] * len(at) for name in (*metrics, *names.values())}
-    for name, step, number in finite_points(share.curve):
-        if name in metrics and step in at:
-            filled[name][at[step]] = number
-    for value in share.values:
-        column, row = filled[names[_place(value)]], at[value.step]
-        if column[row] is not None:
-            raise UsageError(
-                f"{share.run}: {value.measure} at step {value.step} is stored for several baselines, which a "
-                f"wide table has no place for; choose one: --measure {value.measure} --baseline STEP"
-            )
-        column[row] = value.value if value.text is None else value.text
-    return filled
-
-
-def _place(value: Value) -> tuple[Any, ...]:
-    return value.plugin, value.measure, value.parameters, value.column, value.layer
-
-
-def _wide_names(collected: Collected) -> dict[tuple[Any, ...], str]:
-    """The names of measured columns: measure by measure, those without a layer first."""
-    titles = collected.variants()
-    order = {variant: place for place, variant in enumerate(titles)}
-    places = dict.fromkeys(map(_place, collected.values()))
-    return {
-        place: f"{titles[place[:3]]}.{place[3]}" + (f":{place[4]}" if place[4] else "")
-        for place in sorted(places, key=lambda place: (order[place[:3]], place[4] != ""))
-    }
-
-
-def _curve_values(share: Share) -> Iterable[Value]:
-    return (
-        Value(share.run, step, CURVE, "", name, value, None, None, None, None, None)
-        for name, step, value in finite_points(share.curve)
-    )
-
-
-def _typed(
-    columns: Mapping[str, list[Any]], types: Mapping[str, str], collected: Collected, shape: str
-) -> Table:
-    settings = {name: _type(values) for name, values in collected.settings.items()}
-    kept = {
-        name: [None if value is None else str(value) for value in values]
-        if settings.get(name) == "text"
-        else values
-        for name, values in columns.items()
-    }
-    types = {**types, **settings}
-    return Table(kept, {name: types[name] for name in kept}, _about(collected, shape))
-
-
-def _type(values: Sequence[Any]) -> str:
-    """The one type that a setting's values have, None aside."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds == {bool}:
-        return "truth"
-    if kinds and kinds <= {int, float}:
-        return "whole" if kinds == {int} else "number"
-    return "text"
-
-
-def _about(collected: Collected, shape: str) -> dict[str, Any]:
-    return {
-        "grokscope": _version(),
-        "shape": shape,
-        "settings": list(collected.settings),
-        "runs": [
-            {
-                "run": share.run,
-                **share.config,
-                "memorisation_step": share.memorisation_step,
-                "grokking_step": share.grokking_step,
-            }
-            for share in collected.shares
-        ],
-        "measures": list(_measures(collected)),
-    }
-
-
-def _measures(collected: Collected) -> Iterable[dict[str, Any]]:
-    """What each measure's numbers come from: one entry for every version and set of parameters."""
-    import json
-
-    titles = collected.variants()
-    for plugin, measure, parameters, number in dict.fromkeys(
-        (v.plugin, v.measure, v.parameters, v.version) for v in collected.values()
-    ):
-        origin = collected.origins.get((plugin, measure))
-        yield {
-            "name": titles[plugin, measure, parameters],
-            "measure": measure,
-            "plugin": plugin,
-            "version": number,
-            "parameters": json.loads(parameters or "{}"),
-            "distribution": origin.distribution if origin else None,
-            "distribution_version": origin.distribution_version if origin else None,
-            "source": origin.source if origin else None,
-            "columns": {
-                column.name: {"help": column.help, "unit": column.unit, "direction": column.direction}
-                for column in (origin.columns if origin else ())
-            },
-        }
-
-
-def _version() -> str:
-    try:
-        return version("grokscope")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _pyarrow() -> Any:
@@ -279,6 +93,17 @@ def _parquet(table: Table) -> bytes:
     return bytes(stream.getvalue())
 
 
+def _csv(table: Table) -> bytes:
+    return _utf8(csv_of(table.columns))
+
+
+def _json(table: Table) -> bytes:
+    return _utf8(json_text({**table.about, "columns": table.columns}, indent=None) + "\n")
+
+
 def _utf8(words: str) -> bytes:
     """Words as UTF-8, which cannot hold half a surrogate pair: a question mark stands for it."""
     return words.encode("utf-8", "replace")
+
+
+FORMATS: Mapping[str, Callable[[Table], bytes]] = {"parquet": _parquet, "csv": _csv, "json": _json}

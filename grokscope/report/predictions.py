@@ -155,7 +155,7 @@ def hypotheses_table(hypotheses: Mapping[str, Hypothesis]) -> RenderableType:
 def prediction_csv(prediction: Prediction) -> str:
     """Return the rows as CSV, one for each column and feature."""
     columns = prediction.columns
-    return csv_of(list(columns), zip(*columns.values(), strict=True))
+    return csv_of(columns)
 
 
 def as_dict(prediction: Prediction, verdicts: Sequence[Verdict]) -> dict[str, Any]:

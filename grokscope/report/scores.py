@@ -216,4 +216,4 @@ def scores_csv(scores: Scores, comparison: Comparison, summary: bool = False) ->
         rows = [asdict(row) for row in scores.summaries]
     else:
         rows = [{"run": row.run, **comparison.settings_of(row.run), **asdict(row)} for row in scores.rows]
-    return csv_of(list(rows[0]) if rows else [], (row.values() for row in rows))
+    return csv_of({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})

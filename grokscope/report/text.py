@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
@@ -100,12 +100,12 @@ def csv_cell(value: Any) -> Any:
     return value
 
 
-def csv_of(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Return rows as CSV in which nothing is a formula to a spreadsheet."""
+def csv_of(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return columns as CSV in which nothing is a formula to a spreadsheet."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(map(csv_cell, header))
-    writer.writerows(map(csv_cell, row) for row in rows)
+    writer.writerow(map(csv_cell, columns))
+    writer.writerows(map(csv_cell, row) for row in zip(*columns.values(), strict=True))
     return stream.getvalue()
 
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from grokscope.errors import UnknownName, UsageError
 from grokscope.results.comparison import Comparison
-from grokscope.results.names import ColumnName
+from grokscope.results.names import ColumnName, bare
 from grokscope.results.results import Results
 from grokscope.run.curves import METRICS
 
@@ -130,7 +130,7 @@ def _owners(found: Found, measure: str) -> set[str]:
     """What a measure is called, with and without its plugin, and its family."""
     provenance = [results.provenance[measure] for results in each_run(found) if measure in results.provenance]
     families = {origin.plugin for origin in provenance}
-    return {measure, measure.rpartition(":")[2], *families, *(f"{f}:{measure}" for f in families)}
+    return {measure, bare(measure), *families, *(f"{f}:{measure}" for f in families)}
 
 
 def _bare(told: Iterable[ColumnName], name: str) -> list[ColumnName]:

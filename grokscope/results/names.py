@@ -71,6 +71,15 @@ class ColumnName(str):
         return self.measure if self.column == self.measure and not self.label else str(self)
 
 
+def bare(measure: str) -> str:
+    """Return a measure's name without its plugin's.
+
+    >>> bare("mine:pmi"), bare("pmi")
+    ('pmi', 'pmi')
+    """
+    return measure.rpartition(":")[2]
+
+
 def named(held: Mapping[str, Held]) -> dict[str, Held]:
     """Return a table of results with its columns' names read, as far as they are plain text."""
     return {name if name == STEP else ColumnName.read(name): value for name, value in held.items()}

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from grokscope.declare import canonical_json
 from grokscope.errors import UnknownName
 from grokscope.measure import Column
-from grokscope.results.names import STEP, ColumnName, named
+from grokscope.results.names import STEP, ColumnName, bare, named
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS, first_step_staying_above
-from grokscope.run.tidy import data_frame
+from grokscope.run.tidy import LONG, Value, data_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,18 +154,25 @@ class Results:
 
     def long(self) -> Iterator[dict[str, Any]]:
         """Yield tidy rows: run, step, measure, layer, column, value."""
-        for row in self.rows():
+        for step, name, found in self._present():
+            yield dict(zip(LONG, (self.run, step, name.measure, name.label, name.column, found), strict=True))
+
+    def tidy(self) -> Iterator[Value]:
+        """Yield every number and word with what it was computed with, by step."""
+        parameters = {name: canonical_json(dict(each.parameters)) for name, each in self.provenance.items()}
+        for step, name, found in self._present():
+            word, origin = found if isinstance(found, str) else None, self.provenance[name.measure]
+            start = (self.run, step, bare(name.measure), name.label, name.column)
+            end = (origin.plugin, origin.version, parameters[name.measure], origin.baseline.get(step))
+            yield Value(*start, None if word else found, word, *end)
+
+    def _present(self) -> Iterator[tuple[int, ColumnName, Any]]:
+        """Yield step, name and value of all that is not missing, by step."""
+        for at, step in enumerate(self.steps):
             for name in self.measured:
-                if _absent(row[name]):
-                    continue
-                yield {
-                    "run": self.run,
-                    "step": row["step"],
-                    "measure": name.measure,
-                    "layer": name.label,
-                    "column": name.column,
-                    "value": row[name],
-                }
+                found = self.columns[name][at]
+                if not _absent(found):
+                    yield step, name, found
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the columns as a DataFrame indexed by step. Raises UsageError where pandas is missing."""

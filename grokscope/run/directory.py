@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ from grokscope.run.kinds import Kinds
 from grokscope.run.listing import FOLDERS, check_folders, refuse_foreign
 from grokscope.run.results import Cell, CellKey, in_order, merge
 from grokscope.run.segments import Segments
-from grokscope.run.tidy import stored_values, values_frame
+from grokscope.run.tidy import Value, tidy_values, values_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -302,7 +302,18 @@ class Run:
 
         Raises UsageError where pandas is missing.
         """
-        return values_frame(stored_values(self))
+        return values_frame(self.values())
+
+    def values(self) -> Iterator[Value]:
+        """Yield every stored number and word of the checkpoints that are there, by step and measure: of every
+        version, set of parameters and baseline."""
+        steps = {checkpoint.sha256: checkpoint.step for checkpoint in self.checkpoints}
+        own = (self.data_hash, self.noise_seed)
+        found = self.cells().items()
+        mine = {
+            key: [cell] for key, cell in found if key.checkpoint in steps and (key.data, key.noise) == own
+        }
+        return tidy_values(self.name, in_order(mine), steps)
 
     def store(self, cells: Sequence[Cell]) -> None:
         """Store `cells` durably as one immutable segment. Raises StorageError."""

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grokscope.declare import canonical_json
 from grokscope.errors import UsageError
-from grokscope.run.results import Cell, in_order
+from grokscope.run.results import Cell
 
 if TYPE_CHECKING:
     import pandas
-
-    from grokscope.run.directory import Run
 
 BASELINE = "@baseline"  # in a key's parameters: the sha256 of the checkpoint that was compared with
 
@@ -40,17 +38,19 @@ class Value(NamedTuple):
     baseline: int | None
 
 
-def stored_values(run: Run) -> Iterator[Value]:
-    """Yield every stored number and word of the checkpoints that are there, by step and measure.
+LONG = Value._fields[: Value._fields.index("text")]  # what `long` gives, a word being a value there too
 
-    Of every version, set of parameters and baseline; what is missing (NaN, an empty word) has no row.
+
+def tidy_values(run: str, cells: Iterable[Cell], steps: Mapping[str, int]) -> Iterator[Value]:
+    """Yield every number and word of a run's cells; what is missing (NaN, an empty word) has no row.
+
+    Args:
+        run: the run's name.
+        cells: of checkpoints that are there.
+        steps: where these checkpoints lie, by their sha256.
     """
-    steps = {checkpoint.sha256: checkpoint.step for checkpoint in run.checkpoints}
-    own = (run.data_hash, run.noise_seed)
-    cells = run.cells().items()
-    mine = {key: [cell] for key, cell in cells if key.checkpoint in steps and (key.data, key.noise) == own}
-    for cell in in_order(mine):
-        yield from _values(run.name, cell, steps)
+    for cell in cells:
+        yield from _values(run, cell, steps)
 
 
 def _values(run: str, cell: Cell, steps: Mapping[str, int]) -> Iterator[Value]:

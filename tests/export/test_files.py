@@ -21,8 +21,9 @@ from grokscope import (
     measure,
     write_table,
 )
-from grokscope.export import collect, csv_table, long_table, wide_table
+from grokscope.export import collect, long_table, wide_table
 from grokscope.measure import Row
+from grokscope.report.text import csv_of
 from grokscope.run import Cell, CellKey
 
 NAMES = "fit,weight_norm,oinfo,cka"
@@ -72,7 +73,7 @@ def test_what_is_stored_is_what_was_measured(measured_runs):
             for *start, value, text in zip(*list(table.columns.values())[:9], strict=True)
         }
         assert told == rows
-    assert csv_table(long_table(collect(found))).splitlines() != []
+    assert csv_of(long_table(collect(found)).columns).splitlines() != []
 
 
 def test_the_wide_table_is_that_of_the_comparison(measured_runs):

@@ -16,6 +16,7 @@ from grokscope.report.page.packing import Axes, kept, packed
 from grokscope.report.text import printable
 from grokscope.results import ColumnName, Comparison, Results
 from grokscope.results.columns import shown_columns
+from grokscope.results.names import bare
 from grokscope.run.config import config_hash, hash_of, run_id, seed_of
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS
 
@@ -134,7 +135,7 @@ def _origin(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _column(name: ColumnName, comparison: Comparison) -> dict[str, Any]:
     declared = comparison.declared[name]
-    short = name.measure if name.column == name.measure.rpartition(":")[2] else name.column
+    short = name.measure if name.column == bare(name.measure) else name.column
     return {
         "name": name,
         "measure": name.measure,
