@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from grokscope.models.chain import Chain, relu_chain
     from grokscope.models.network import Network
     from grokscope.probe import Probe
+    from grokscope.recording import Recorder, record
     from grokscope.registry import Plugins
     from grokscope.report.figures import plot
     from grokscope.report.page import write_report
@@ -72,6 +73,7 @@ __all__ = [
     "Plugins",
     "Prediction",
     "Probe",
+    "Recorder",
     "Results",
     "Run",
     "RunError",
@@ -97,6 +99,7 @@ __all__ = [
     "phases",
     "plot",
     "predict",
+    "record",
     "relu_chain",
     "score",
     "sweep",
@@ -118,6 +121,7 @@ _LAZY = {
     "Plugins": "grokscope.registry",
     "Prediction": "grokscope.statistics.predict",
     "Probe": "grokscope.probe",
+    "Recorder": "grokscope.recording",
     "Results": "grokscope.results",
     "Run": "grokscope.run",
     "Scores": "grokscope.statistics.score",
@@ -132,6 +136,7 @@ _LAZY = {
     "phases": "grokscope.statistics.phases",
     "plot": "grokscope.report.figures",
     "predict": "grokscope.statistics.predict",
+    "record": "grokscope.recording",
     "relu_chain": "grokscope.models.chain",
     "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",

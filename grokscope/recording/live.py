@@ -1,7 +1,7 @@
 """What is taken of a network that somebody else trains: its state under plain names, and a copy to look at.
 
-The network itself is only read. What is evaluated and measured is a copy, so that modes, hooks, generators and
-gradients of the training stay as they are.
+The network itself is only read. What is evaluated and measured is a copy, so that modes, hooks, generators
+and gradients of the training stay as they are.
 """
 
 from __future__ import annotations
@@ -102,9 +102,7 @@ def plain_names(module: nn.Module, names: Iterable[str]) -> dict[str, str]:
 
 def _without(name: str, wrappers: dict[str, str]) -> str:
     parts = name.split(".")
-    kept = [
-        part for index, part in enumerate(parts) if wrappers.get(".".join(parts[:index])) != part
-    ]
+    kept = [part for index, part in enumerate(parts) if wrappers.get(".".join(parts[:index])) != part]
     return ".".join(kept)
 
 

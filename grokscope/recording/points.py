@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from grokscope.errors import UnknownName
+from grokscope.errors import UnknownName, UsageError
 from grokscope.run.curves import LONGEST, METRICS
 
 
@@ -19,14 +19,12 @@ class Points:
     def tell(self, metrics: dict[str, Any]) -> None:
         """Take in numbers, or tensors of one number, of the update that the next step counts.
 
-        Raises UnknownName for anything but losses and accuracies on train and test.
+        Raises UnknownName for anything but losses and accuracies on train and test, UsageError for no number.
         """
         for name, value in metrics.items():
             if name not in METRICS:
                 raise UnknownName("metric", name, METRICS, "a run's curve holds these")
-            # A number on another device is fetched when it is written: here the loop would wait for it.
-            later = hasattr(value, "device") and value.device.type != "cpu"
-            self._next[name] = value.detach().clone() if later else float(value)
+            self._next[name] = _number(name, value)
 
     def reach(self, step: int) -> None:
         """Say that what was told is of `step`."""
@@ -58,3 +56,15 @@ class Points:
             if any(name in told for _, told in points)
         }
         return {"step": [known for known, _ in points], **columns}
+
+
+def _number(name: str, value: Any) -> Any:
+    """Return the number; one on another device stays there until it is written, or the loop would wait."""
+    if hasattr(value, "detach"):
+        value = value.detach()
+        if value.device.type != "cpu" and value.numel() == 1:
+            return value.clone()
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"{name} must be a number, got {value!r}"[:200]) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -15,9 +15,6 @@ from grokscope.recording.points import Points
 from grokscope.recording.schedule import Schedule
 from grokscope.run import Run
 from grokscope.training.loop import digest
-
-if TYPE_CHECKING:
-    from grokscope.results import Results
 
 NEVER = sys.maxsize  # a step that no loop reaches
 

@@ -41,7 +41,10 @@ def record(
         "task": {"name": "own"},
         "model": {"name": "own"},
         "training": {
-            "loss": loss, "checkpoint_every": str(checkpoint_every), "dtype": live.dtype, **(settings or {}),
+            "loss": loss,
+            "checkpoint_every": str(checkpoint_every),
+            "dtype": live.dtype,
+            **(settings or {}),
             **({} if steps is None else {"steps": steps}),
         },
     }
@@ -55,9 +58,11 @@ def record(
     last = ranks.by_first(begin)
     look = lambda state: {}
     if evaluate:
+
         def look(state):
             twin.load_state_dict(dict(state))
             return evaluate_on(twin, task, loss)
+
     return Recorder(run, last, live, schedule, look, notify)
 
 
@@ -67,13 +72,17 @@ import torch
 
 
 def own_task(train, test):
-    inputs = torch.cat([train[0], test[0]]); labels = torch.cat([train[1], test[1]])
+    inputs = torch.cat([train[0], test[0]])
+    labels = torch.cat([train[1], test[1]])
     n = len(train[0])
-    return Task("own", "own", inputs, labels, int(labels.max()) + 1, torch.arange(n), torch.arange(n, len(inputs)))
+    return Task(
+        "own", "own", inputs, labels, int(labels.max()) + 1, torch.arange(n), torch.arange(n, len(inputs))
+    )
 
 
 def evaluate_on(network, task, loss):
     from grokscope import objective
+
     found = {}
     with torch.no_grad():
         for split in ("train", "test"):

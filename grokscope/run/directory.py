@@ -32,6 +32,7 @@ from grokscope.run.curves import (
     LAST_STEP,
     MEMORISED_AT,
     METRICS,
+    curve_of,
     curve_text,
     first_step_staying_above,
     joined,
@@ -281,13 +282,16 @@ class Run:
 
     def memorisation_step(self, threshold: float = MEMORISED_AT) -> int | None:
         """Return the first step from which train accuracy is >= `threshold` three times in a row."""
-        curves = self.curves
-        return first_step_staying_above(curves["step"], curves["train_accuracy"], threshold)
+        return first_step_staying_above(*self.curve_of("train_accuracy"), threshold)
 
     def grokking_step(self, threshold: float = GROKKED_AT) -> int | None:
         """Return the first step from which test accuracy is >= `threshold` three times in a row."""
-        curves = self.curves
-        return first_step_staying_above(curves["step"], curves["test_accuracy"], threshold)
+        return first_step_staying_above(*self.curve_of("test_accuracy"), threshold)
+
+    def curve_of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the steps and values of a metric on the finer curve; points that do not tell it, as the curve
+        of a recorded loop may have them, are left out."""
+        return curve_of(self.curves, metric, partly=self.is_recorded)
 
     def cells(self) -> dict[CellKey, Cell]:
         """Return every stored result by its key; of differing results for one key always the same one."""
