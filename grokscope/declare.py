@@ -27,6 +27,10 @@ class Param:
     A `local` one says where things are on this machine, for example `data_dir`. It is no part of what a run
     is: the same run may have its data elsewhere. A `later` one came after runs had been made without it: at
     its default it is left out of a configuration, so that those runs keep their identity and their names.
+
+    On the command line it is an option: `metavar` is what its help calls the value where the type's own word
+    would not do, `panel` the heading that it stands under, and `flag` the value that the bare option stands
+    for, where it takes none.
     """
 
     help: str = ""
@@ -36,6 +40,9 @@ class Param:
     below: float | None = None
     local: bool = False
     later: bool = False
+    metavar: str = ""
+    panel: str = ""
+    flag: str = ""
 
     @property
     def bounds(self) -> str:
@@ -62,6 +69,21 @@ class Parameter:
     def type_name(self) -> str:
         """The type in words: `int`, `average | argsort`, `float or none`."""
         return " or ".join(_in_words(kind) for kind in self._kinds)
+
+    @property
+    def metavar(self) -> str:
+        """What a command's help calls the value: `INT`, `FLOAT`, `A,B,...`; `NAME` for one of a few."""
+        if self.param.metavar:
+            return self.param.metavar
+        kind = next(kind for kind in self._kinds if kind is not types.NoneType)
+        if get_origin(kind) is tuple:
+            return "A,B,..."
+        return "NAME" if get_origin(kind) is Literal else {str: "TEXT"}.get(kind, kind.__name__.upper())
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is an option without a value, `--name/--no-name`."""
+        return bool(self.param.flag) or self.type is bool
 
     @property
     def _kinds(self) -> tuple[Any, ...]:
@@ -95,7 +117,7 @@ class Parameter:
                 or (p.above is not None and number <= p.above)
                 or (p.below is not None and number >= p.below)
             ):
-                raise self._refusal(given, where)
+                raise self._refusal(result if isinstance(given, str) and number is result else given, where)
         return result
 
     def _refusal(self, value: Any, where: str) -> SettingError:
@@ -190,8 +212,8 @@ def _can_be_set(kind: Any) -> bool:
     return isinstance(kind, type) and kind in _CONVERT
 
 
-def read_parameters(function: Callable[..., Any], where: str) -> dict[str, Parameter]:
-    """Return the keyword-only parameters that `function` declares, by name.
+def read_parameters(function: Callable[..., Any], where: str, panel: str = "") -> dict[str, Parameter]:
+    """Return the keyword-only parameters that `function` declares, by name; `panel` is for those without one.
 
     Raises PluginError when one has no default, no type or one that cannot be set from text, or a default that
     its own bounds refuse.
@@ -202,7 +224,8 @@ def read_parameters(function: Callable[..., Any], where: str) -> dict[str, Param
             continue
         if parameter.default is inspect.Parameter.empty:
             raise PluginError(f"{where}: parameter {name!r} must have a default")
-        declared[name] = _declare(function, name, parameter, where)
+        found = _declare(function, name, parameter, where)
+        declared[name] = replace(found, param=replace(found.param, panel=found.param.panel or panel))
     return declared
 
 
@@ -273,6 +296,19 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
+def spelled(value: Any) -> str:
+    """Return a setting's value as the command line takes it.
+
+    >>> spelled((0.9, 0.98)), spelled(None), spelled(False), spelled("")
+    ('0.9,0.98', 'none', 'false', "''")
+    """
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value))
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if value != "" else "''"
+
+
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of `value`: sorted keys, no spaces; equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -339,7 +375,9 @@ def _factory(kind: str, function: Callable[..., Any]) -> Factory:
     name = function.__name__
     where = f"{kind} {name}"
     _check_positional(kind, function, where)
-    return Factory(kind, name, function, read_parameters(function, where), inspect.getdoc(function) or "")
+    panel = f"{'Task' if kind == 'task' else 'Network'} {name}"
+    parameters = read_parameters(function, where, panel)
+    return Factory(kind, name, function, parameters, inspect.getdoc(function) or "")
 
 
 def _check_positional(kind: str, function: Callable[..., Any], where: str) -> None:

@@ -26,6 +26,7 @@ from collections.abc import Iterable
 from typing import Any
 
 MOST_CHARACTERS = 4000  # of a foreign message: enough to understand it
+FIRST_WORDS = 200  # of a foreign library's message about a file: what follows is advice to programmers
 
 
 def told(error: BaseException) -> str:
@@ -40,6 +41,14 @@ def told(error: BaseException) -> str:
 def described(error: BaseException) -> str:
     """Return the error's type and its text in one line."""
     return f"{type(error).__name__}: {told(error)}".removesuffix(": ")
+
+
+def reason_of(error: BaseException, most: int = MOST_CHARACTERS) -> str:
+    """Return in words why a file cannot be read, from what reading it raised: a KeyError misses something."""
+    name = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if isinstance(name, str):  # h5py raises KeyErrors with sentences, whose str() would be in quotes
+        return (name if " " in name else f"{name!r} is missing")[:most]
+    return told(error)[:most] or type(error).__name__
 
 
 class GrokscopeError(Exception):

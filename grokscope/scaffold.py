@@ -44,7 +44,25 @@ from grokscope import Column, Param, hookimpl, measure
     source="own",
 )
 def $name(probe, *, split: Annotated[Literal["train", "test", "all"], Param("examples")] = "train"):
-    """Mean square of each hidden layer's activations, over examples and units."""
+    """Mean square of each hidden layer's activations, over examples and units.
+
+    `1 / (n d) sum_ij a_ij^2`.
+
+    Shapes and units:
+        a (n, d) the activations after the non-linearity; one row for each hidden layer.
+
+    How it is computed:
+        In float64.
+
+    Cost:
+        One forward pass, shared with other measures.
+
+    Traps:
+        It grows with the scale of the weights.
+
+    Source:
+        own.
+    """
     for layer, values in probe.activations(split).items():
         yield {"layer": layer, "$name": values.double().square().mean()}
 

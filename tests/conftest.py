@@ -1,12 +1,10 @@
 """What many tests stand on: a small trained run, and the command line called in this process."""
 
-import importlib.util
 import os
 import shutil
 import sys
 import types
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -61,16 +59,6 @@ def cli(capfd, monkeypatch):
         return Ended(code, captured.out, captured.err)
 
     return call
-
-
-@pytest.fixture(scope="session")
-def hostile():
-    """The builders of hostile files, tests/hostile.py."""
-    path = Path(__file__).parent / "hostile.py"
-    spec = importlib.util.spec_from_file_location("hostile", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

@@ -238,6 +238,8 @@ def test_the_wheel_holds_the_core_and_the_families_and_nothing_else(wheel):
     families = {path.name for path in PLUGINS.iterdir() if (path / "__init__.py").exists()}
     assert tops == {"grokscope", *families}
     assert "grokscope/py.typed" in names
+    licence = next(name for name in names if name.endswith(".dist-info/licenses/grokscope/LICENSE"))
+    assert "Permission is hereby granted" in zipfile.ZipFile(wheel).read(licence).decode()
     assert "grokscope/training/recipes/clauw.toml" in names
     page = PACKAGE / "report" / "page"
     for kind in ("*.html", "*.css", "script/*.js", "vendor/*"):

@@ -35,6 +35,7 @@ from grokscope.errors import (
     told,
 )
 from grokscope.measure import call_measure
+from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, generator_for
 from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run
@@ -79,7 +80,7 @@ class Bench:
     def task(self) -> Task:
         """The run's task, built from its configuration. Raises DataError when its data is gone or another."""
         try:
-            task: Task = self._factory("task").build(**self._settings("task"), **self._places())
+            task = make_task(self._factory("task"), {**self._settings("task"), **self._places()})
         except DataError as error:
             raise DataError(f"{self.run.path} cannot be measured without its data: {error}") from error
         task = task.to(self._device)
@@ -121,9 +122,8 @@ class Bench:
 
     @cached_property
     def _template(self) -> Network:
-        task = self.task
-        with torch.random.fork_rng(devices=[]):
-            network: Network = self._factory("model").build(task, **self._settings("model"))
+        task = self.task  # where both cannot be made, this is what is said
+        network = make_network_apart(self._factory("model"), task, self._settings("model"))
         dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
         return network.to(self._device, dtype).eval()
 

@@ -70,34 +70,57 @@ class Plan:
         }
 
 
-def make_plan(
-    run: Run,
-    plugins: Plugins,
-    names: Iterable[str] | None,
-    *,
-    steps: str = "all",
-    settings: Mapping[str, Any] | None = None,
-    baseline: str | None = None,
-    stored: Mapping[CellKey, Cell] | None = None,
-) -> Plan:
-    """Return the plan for measures `names` on the selected steps of `run`.
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every run.
+
+    Attributes:
+        measures: the measures, in the order asked for.
+        parameters: theirs, by the measure's id.
+        steps: which checkpoints, see `select_steps`.
+        baseline: which checkpoint others are compared with, see `choose_baseline`; None is each measure's.
+    """
+
+    measures: tuple[Registered, ...]
+    parameters: Mapping[str, Mapping[str, Any]]
+    steps: str = "all"
+    baseline: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        plugins: Plugins,
+        names: Iterable[str] | None,
+        *,
+        steps: str = "all",
+        settings: Mapping[str, Any] | None = None,
+        baseline: str | None = None,
+    ) -> Request:
+        """Return the request for the measures `names`, with the parameters that `settings` gives them.
+
+        Raises UnknownName and SettingError for what does not exist or is out of bounds.
+        """
+        chosen = tuple(plugins.select(names))
+        return cls(chosen, _parameters_of(chosen, plugins, settings or {}), steps, baseline)
+
+
+def make_plan(run: Run, request: Request, stored: Mapping[CellKey, Cell] | None = None) -> Plan:
+    """Return the plan for what is asked of `run`.
 
     Where the baseline is the last checkpoint, and what is `stored` says that it is unfit for a measure, or
     its loss alone is not finite, it is the newest one of which that is not known; the plan's messages say so.
 
-    Raises UnknownName and SettingError for what does not exist or is out of bounds.
+    Raises UsageError for steps or a baseline that the run does not have.
     """
-    chosen = tuple(plugins.select(names))
-    parameters = resolve_parameters(chosen, plugins, settings or {})
     by_step = {checkpoint.step: checkpoint for checkpoint in run.checkpoints}
-    selected = tuple(by_step[step] for step in select_steps(steps, list(by_step)))
+    selected = tuple(by_step[step] for step in select_steps(request.steps, list(by_step)))
     lasts = _Lasts(run, stored or {})
     cells = tuple(
-        _planned(run, registered, checkpoint, parameters[registered.id], baseline, lasts)
+        _planned(run, registered, checkpoint, request, lasts)
         for checkpoint in selected
-        for registered in chosen
+        for registered in request.measures
     )
-    return Plan(chosen, parameters, selected, cells, tuple(lasts.messages))
+    return Plan(request.measures, request.parameters, selected, cells, tuple(lasts.messages))
 
 
 class _Lasts:
@@ -146,7 +169,7 @@ def _parameters(parameters: Mapping[str, Any], against: CheckpointInfo | None) -
     return canonical_json({**parameters, **({"@baseline": against.sha256} if against else {})})
 
 
-def resolve_parameters(
+def _parameters_of(
     chosen: Sequence[Registered], plugins: Plugins, settings: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Return every chosen measure's parameters by its id; a setting's name is `measure.parameter`, where
@@ -237,14 +260,13 @@ def _planned(
     run: Run,
     registered: Registered,
     checkpoint: CheckpointInfo,
-    parameters: Mapping[str, Any],
-    baseline: str | None,
+    request: Request,
     lasts: _Lasts,
 ) -> PlannedCell:
-    measure = registered.measure
+    measure, parameters = registered.measure, request.parameters[registered.id]
     against = None
     if "baseline" in measure.inputs:
-        which = baseline or measure.baseline
+        which = request.baseline or measure.baseline
         against = (
             lasts.of(registered, parameters)
             if which == "last"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +32,7 @@ from grokscope.cli.report import report
 from grokscope.cli.reproduce import reproduce
 from grokscope.cli.rm import rm
 from grokscope.cli.score import score
+from grokscope.cli.settings import SettingOption, for_words, with_settings
 from grokscope.cli.show import show
 from grokscope.cli.sweep import sweep
 from grokscope.cli.terminal import Stopped, say
@@ -40,14 +42,42 @@ from grokscope.errors import GrokscopeError, ReaderGone
 from grokscope.report.text import printable
 from grokscope.streams import guarded_streams
 
+SETTABLE: dict[str, Callable[..., None]] = {"train": train, "sweep": sweep}
+LOAD_NO_PLUGINS = ("show", "recipes", "list", "rm", "new-plugin")
+
+
+class Commands(Group):
+    """All commands; `train` and `sweep` take the settings of the task that they are called with."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the words begin with, and the other words."""
+        name, command, words = super().resolve_command(ctx, args)
+        if name in SETTABLE:
+            command = for_words(command, partial(_settable, name), ctx, words)
+        return name, command, words
+
+
+def _settable(name: str, options: Sequence[SettingOption]) -> Any:
+    alone = typer.Typer(rich_markup_mode="rich", add_completion=False, context_settings=HELP)
+    _add(alone, name, with_settings(SETTABLE[name], options))
+    return typer.main.get_command(alone)
+
+
+def _add(to: typer.Typer, name: str, command: Callable[..., None], panel: str | None = None) -> None:
+    """Add a command, with what every command has."""
+    whole = command if name in LOAD_NO_PLUGINS else with_plugins(command)
+    to.command(name, cls=Command, rich_help_panel=panel)(whole)
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="grokscope",
-    cls=Group,
+    cls=Commands,
     help="Train networks until they grok, keep every checkpoint, and measure the checkpoints afterwards.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Make runs": {"train": train, "sweep": sweep, "import": import_, "list": list_, "rm": rm},
@@ -68,12 +98,9 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "new-plugin": new_plugin,
     },
 }
-LOAD_NO_PLUGINS = ("show", "recipes", "list", "rm", "new-plugin")
 for panel, commands in PANELS.items():
     for name, command in commands.items():
-        app.command(name, cls=Command, rich_help_panel=panel)(
-            command if name in LOAD_NO_PLUGINS else with_plugins(command)
-        )
+        _add(app, name, with_settings(command) if name in SETTABLE else command, panel)
 
 
 def _version(wanted: bool) -> None:

@@ -170,20 +170,21 @@ def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*, no_plugins: list[str] | None = None, **options: Any) -> None:
-        with _left_out(no_plugins or []):
+        with left_out(no_plugins or []):
             command(**options)
 
     return with_parameters(run, [*own, keyword("no_plugins", NoPlugins, None)])
 
 
 @contextmanager
-def _left_out(names: Iterable[str]) -> Iterator[None]:
+def left_out(names: Iterable[str]) -> Iterator[None]:
     """Leave plugins out for the block, whoever loads them. Raises UnknownName."""
     names = [name.strip() for given in names for name in given.split(",")]
     if not names:
         yield
         return
-    from grokscope.discovery import left_out, plugin_names
+    from grokscope.discovery import left_out as left_out_before
+    from grokscope.discovery import plugin_names
     from grokscope.registry import LEFT_OUT
 
     known = plugin_names()
@@ -191,7 +192,7 @@ def _left_out(names: Iterable[str]) -> Iterator[None]:
         if name not in known:
             raise UnknownName("plugin", name, known)
     before = os.environ.get(LEFT_OUT)
-    os.environ[LEFT_OUT] = ",".join([*left_out(), *names])
+    os.environ[LEFT_OUT] = ",".join([*left_out_before(), *names])
     try:
         yield
     finally:

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.options import Quiet, key_values
+from grokscope.cli.options import Json, Quiet, RunsFolder, Workers, key_values
 from grokscope.cli.progress import display, sweep_words
-from grokscope.cli.terminal import on_signal, print_path, say, stdout_to_stderr
+from grokscope.cli.settings import ModelName, RecipeName, SetAnother, TaskName, asked_settings
+from grokscope.cli.terminal import on_signal, print_json, print_path, say, stdout_to_stderr
+from grokscope.run.folder import summary
 
 if TYPE_CHECKING:
     from grokscope.training.sweep import Sweep, SweepProgress
 
 
 def sweep(
-    task: Annotated[str, typer.Argument(help="The task, for example modadd.", show_default=False)],
-    recipe: Annotated[
-        str | None, typer.Option(help="A named configuration, or a TOML file; see `grokscope recipes`.")
-    ] = None,
+    task: TaskName,
+    *,
+    recipe: RecipeName = None,
+    model: ModelName = None,
     grid: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,39 +40,33 @@ def sweep(
             metavar="N|LIST", help="How many seeds, from 0, or which: 0,3,7. Default: the recipe's."
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting of all runs, for example steps=500 or task.p=53; may be repeated.",
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="The directory that the run directories are made in.")] = Path(
-        "runs"
-    ),
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Processes, one thread each. Default: one for every core.", show_default=False
-        ),
-    ] = None,
+    settings: SetAnother = None,
+    out: RunsFolder = Path("runs"),
+    workers: Workers = None,
+    json: Json = False,
     quiet: Quiet = False,
+    given: dict[str, Any],
 ) -> None:
     """Train every combination of a grid and its seeds, each into a run directory of its own; prints these.
 
     The same command again skips finished runs and continues interrupted ones.
+
+    `grokscope sweep TASK --help` shows every setting that can be fixed, or swept with --grid.
     """
-    given = {
+    signals: list[int] = []
+    wanted = {
+        "recipe": recipe,
         "grid": key_values(grid or [], "--grid"),
         "seeds": seeds,
-        "settings": key_values(settings or [], "--set"),
+        "settings": asked_settings(model, given, settings),
     }
-    signals: list[int] = []
     with stdout_to_stderr(), on_signal(signals.append):
-        done = _sweep(task, signals, quiet, recipe=recipe, out=out, workers=workers, **given)
-    for path in done.finished:
-        print_path(path)
+        done = _sweep(task, signals, quiet, out=out, workers=workers, **wanted)
+    if json:
+        print_json(_as_dict(done))
+    else:
+        for path in done.finished:
+            print_path(path)
     _report_failures(done)
     if signals and done.stopped:
         again = shlex.join(["grokscope", *sys.argv[1:]])
@@ -98,6 +94,15 @@ def _sweep(task: str, signals: list[int], quiet: bool, **options: Any) -> Sweep:
         )
     finally:
         shown.stop()
+
+
+def _as_dict(done: Sweep) -> dict[str, Any]:
+    from grokscope.run import Run
+
+    return {
+        "runs": [summary(Run.open(path)) for path in done.finished],
+        "failed": [{"run": str(failure.path), "error": str(failure)} for failure in done.failures],
+    }
 
 
 def _report_failures(done: Sweep) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from grokscope.errors import DamagedFile
+from grokscope.errors import FIRST_WORDS, DamagedFile, reason_of
 
 ZIP_MAGIC = b"PK\x03\x04"
 _ENTRY_MAGIC = b"PK\x01\x02"
@@ -88,7 +88,7 @@ def check(data: bytes, where: Path) -> None:
     except DamagedFile:
         raise
     except Exception as error:  # whatever a hostile pickle makes of the stack
-        raise DamagedFile(f"{where} is no whole PyTorch file: {_in_words(error)}") from error
+        raise DamagedFile(f"{where} is no whole PyTorch file: {reason_of(error, FIRST_WORDS)}") from error
 
 
 def looks_like_pickle(data: bytes) -> bool:
@@ -314,8 +314,3 @@ class _Reader(_Unpickler):
         known = self._declared.storages
         known[key] = max(known.get(key, 0), size * count) if count >= 0 else -1
         return self._dummy()
-
-
-def _in_words(error: Exception) -> str:
-    words = " ".join(str(error).split())[:200]
-    return words or type(error).__name__

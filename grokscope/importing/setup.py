@@ -8,8 +8,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory, factory_at, plain, recorded, resolve
-from grokscope.errors import PluginError, SettingError
-from grokscope.training.config import TRAINING, known, placed
+from grokscope.errors import SettingError
+from grokscope.models.making import make_network_apart, make_task
+from grokscope.training.config import known, placed
+from grokscope.training.settings import TRAINING
 
 if TYPE_CHECKING:
     from grokscope.models.network import Network
@@ -54,7 +56,7 @@ class Setup:
     def _with(self, changes: Mapping[str, Any]) -> Setup:
         name, settings = self.config["model"]["name"], {**self.settings, **changes}
         config = {**self.config, "model": _model_table(name, self.factory, settings)}
-        network = _network(name, self.factory, self.task, settings)
+        network = make_network_apart(self.factory, self.task, settings)
         return replace(self, network=network, config=config, settings=settings)
 
 
@@ -74,8 +76,8 @@ def set_up(
     training = _training(given["training"])
     task_settings = task_factory.settings(given["task"])
     model_settings = model_factory.settings(given["model"])
-    made = _checked("task", task, task_factory.build(**task_settings))
-    network = _network(model, model_factory, made, model_settings)
+    made = make_task(task_factory, task_settings)
+    network = make_network_apart(model_factory, made, model_settings)
     if "data_sha256" in task_settings:
         task_settings["data_sha256"] = made.data_sha256
     lasting = {
@@ -92,30 +94,12 @@ def set_up(
     return Setup(made, network, config, model_factory, model_settings, free[:MOST_OPEN])
 
 
-def _network(name: str, factory: Factory, task: Task, settings: Mapping[str, Any]) -> Network:
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        made: Network = _checked("model", name, factory.build(task, **settings))
-    return made
-
-
 def _model_table(name: str, factory: Factory, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, **recorded(factory.parameters, settings)}
 
 
 def _factory(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:
     return factory_at(kind, name) if ":" in name and name not in factories else known(kind, name, factories)
-
-
-def _checked(kind: str, name: str, made: Any) -> Any:
-    from grokscope.models.network import Network
-    from grokscope.tasks.task import Task
-
-    wanted = Task if kind == "task" else Network
-    if not isinstance(made, wanted):
-        raise PluginError(f"{kind} {name} must make a grokscope.{wanted.__name__}, got {type(made).__name__}")
-    return made
 
 
 def _training(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.errors import DamagedFile, UsageError
+from grokscope.errors import FIRST_WORDS, DamagedFile, UsageError, reason_of
 from grokscope.importing import pickles
 from grokscope.run.checkpoint import FILE_CAP, read_header
 from grokscope.run.files import read_bytes, sha256_hex
@@ -82,7 +82,7 @@ def _load_safetensors(data: bytes, path: Path) -> dict[str, Tensor]:
         found = load(data)
         return {name: found[name] for name in sorted(found)}
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise DamagedFile(f"{path} is damaged: {error}") from error
+        raise DamagedFile(f"{path} is damaged: {reason_of(error)}") from error
 
 
 def _load_pytorch(data: bytes, path: Path) -> Any:
@@ -92,7 +92,7 @@ def _load_pytorch(data: bytes, path: Path) -> Any:
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # the file's own contents decide what torch stumbles over
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error, FIRST_WORDS)
         raise DamagedFile(f"{path} cannot be read by torch.load(weights_only=True): {reason}") from error
 
 

@@ -35,7 +35,7 @@ class Live:
                 "the network has lazy layers, whose shapes are not known yet: run it once on some inputs, "
                 "then record"
             )
-        self.module = module
+        self.module, self._bare = module, unwrapped(module)
         self.sharded = any(map(_is_shard, _tensors(module))) or any(
             type(each).__name__ == "FullyShardedDataParallel" for each in module.modules()
         )
@@ -55,14 +55,14 @@ class Live:
         """
         if self.sharded:
             return as_type(_gathered(self.module), self.dtype)
-        state = self.module.state_dict()
-        names = plain_names(self.module, state)
+        state = self._bare.state_dict()
+        names = plain_names(self._bare, state)
         return as_type({names[name]: value.detach().cpu() for name, value in state.items()}, self.dtype)
 
     def kinds(self, state: Iterable[str]) -> Kinds:
         """Return which of the names in `state` are parameters."""
-        found = kinds_of(self.module)
-        names = plain_names(self.module, [*found.parameters, *found.buffers, *found.ties])
+        found = kinds_of(self._bare)
+        names = plain_names(self._bare, [*found.parameters, *found.buffers, *found.ties])
         if not self.sharded:
             return Kinds(
                 tuple(names[name] for name in found.parameters),
@@ -80,7 +80,7 @@ class Live:
         if self.sharded:
             raise UsageError("the network's parameters are spread over several processes")
         try:
-            twin = copy.deepcopy(unwrapped(self.module))
+            twin = copy.deepcopy(self._bare)
         except Exception as error:  # a module of somebody's own may refuse in any way
             raise UsageError(f"the network cannot be copied: {described(error)}") from error
         for path, each in list(twin.named_modules()):

@@ -40,6 +40,7 @@ def record(
         "recipe": "recorded",
         "task": {"name": "own"},
         "model": {"name": "own"},
+        "recorded": {"by": "loop"},
         "training": {
             "loss": loss,
             "checkpoint_every": str(checkpoint_every),
@@ -66,9 +67,10 @@ def record(
     return Recorder(run, last, live, schedule, look, notify)
 
 
+import torch
+
 from grokscope.models.plain import Plain
 from grokscope.tasks.task import Task
-import torch
 
 
 def own_task(train, test):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from grokscope.declare import Factory, Parameter, plain
+from grokscope.declare import Factory, Parameter, plain, spelled
 from grokscope.reference.markdown import code, escaped, page, prose, table
 from grokscope.registry import Plugin
-from grokscope.training.config import TRAINING
 from grokscope.training.recipes import TABLES, Recipe, load_recipes
+from grokscope.training.settings import TRAINING
 
 
 def parameters_table(parameters: Mapping[str, Parameter]) -> str:
@@ -25,19 +24,6 @@ def parameters_table(parameters: Mapping[str, Parameter]) -> str:
         for parameter in parameters.values()
     )
     return table(["name", "type", "default", "bounds", "what it is"], rows)
-
-
-def spelled(value: Any) -> str:
-    """Return a setting's value as the command line takes it.
-
-    >>> spelled((0.9, 0.98)), spelled(None), spelled(False), spelled("")
-    ('0.9,0.98', 'none', 'false', "''")
-    """
-    if isinstance(value, (tuple, list)):
-        return ",".join(map(str, value))
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if value != "" else "''"
 
 
 def settings_page(plugins: Sequence[Plugin]) -> str:

@@ -17,6 +17,7 @@ from grokscope.report.tables import GROKKED, MARKS, MEMORISED, plain_table, text
 from grokscope.report.text import csv_of, printable
 from grokscope.results import ColumnName, Comparison
 from grokscope.statistics.evidence import EDGE
+from grokscope.statistics.over_runs import Mean
 from grokscope.statistics.score import Scores
 
 GAP = 2
@@ -63,17 +64,17 @@ def _over_runs(scores: Scores) -> Sequence[_Field]:
             changes.setdefault(row.column, []).append(row.change.middle)
     return (
         _Field("change", lambda s: _step(changes.get(s.column), s.unresolved > 0), 5),
-        _Field("lead", lambda s: _signed(s.lead), 8),
-        _Field("ahead", lambda s: _signed(s.ahead), 1),
-        _Field("interval", lambda s: _interval(s.ahead_low, s.ahead_high), 4, "left"),
-        _Field("p", lambda s: _p(s.p_adjusted), 2),
-        _Field("sign p", lambda s: _p(s.sign_p_adjusted), 11),
-        _Field("rho", lambda s: _signed(s.spearman), 7),
-        _Field("tau", lambda s: _signed(s.kendall), 10),
-        _Field("partial", lambda s: _partial(s.partial, s.twin), 6),
-        _Field("interval", lambda s: _interval(s.partial_low, s.partial_high), 9, "left"),
+        _Field("lead", lambda s: _signed(s.lead.mean), 8),
+        _Field("ahead", lambda s: _signed(s.ahead.mean), 1),
+        _Field("interval", lambda s: _interval(s.ahead), 4, "left"),
+        _Field("p", lambda s: _p(s.p.adjusted), 2),
+        _Field("sign p", lambda s: _p(s.p.signs_adjusted), 11),
+        _Field("rho", lambda s: _signed(s.correlations.spearman.mean), 7),
+        _Field("tau", lambda s: _signed(s.correlations.kendall.mean), 10),
+        _Field("partial", lambda s: _partial(s.correlations.partial.mean, s.twin), 6),
+        _Field("interval", lambda s: _interval(s.correlations.partial), 9, "left"),
         _Field("verdict", lambda s: Text(s.verdict, VERDICTS[s.verdict]), 0, "left"),
-        _Field("why", lambda s: Text(s.reason, "dim"), 3, "left"),
+        _Field("why", lambda s: Text(s.judgement.reason, "dim"), 3, "left"),
     )
 
 
@@ -198,8 +199,8 @@ def _signed(value: float) -> Text:
     return Text("–", "dim") if math.isnan(value) else Text(f"{value:+.2f}")
 
 
-def _interval(low: float, high: float) -> Text:
-    return Text("" if math.isnan(low) else f"{low:+.2f} {high:+.2f}", "dim")
+def _interval(of: Mean) -> Text:
+    return Text("" if math.isnan(of.low) else f"{of.low:+.2f} {of.high:+.2f}", "dim")
 
 
 def _p(value: float) -> Text:
@@ -213,7 +214,7 @@ def scores_csv(scores: Scores, comparison: Comparison, summary: bool = False) ->
     per column."""
     rows: list[dict[str, Any]]
     if summary:
-        rows = [asdict(row) for row in scores.summaries]
+        rows = [summary.as_dict() for summary in scores.summaries]
     else:
         rows = [{"run": row.run, **comparison.settings_of(row.run), **asdict(row)} for row in scores.rows]
     return csv_of({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})

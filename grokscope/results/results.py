@@ -132,7 +132,8 @@ class Results:
         import numpy as np
 
         steps, course = np.array(self.steps), self.course(name)
-        return course[(steps >= start) & (steps <= end) & np.isfinite(course)]
+        kept: np.ndarray = course[(steps >= start) & (steps <= end) & np.isfinite(course)]
+        return kept
 
     def transitions(
         self, train: float = MEMORISED_AT, test: float = GROKKED_AT

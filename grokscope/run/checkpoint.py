@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.errors import DamagedFile, StorageError
+from grokscope.errors import DamagedFile, StorageError, reason_of
 from grokscope.run.files import atomic_write, read_bytes, sha256_hex
 from grokscope.run.kinds import Kinds, read_kinds
 
@@ -103,7 +103,8 @@ def read_header(data: bytes, where: str | Path) -> dict[str, str]:
         _check_metadata(metadata)
         _check_layout(header, len(data) - 8 - length)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise DamagedFile(f"{where} is damaged: its safetensors header does not hold: {error}") from error
+        reason = f"its safetensors header does not hold: {reason_of(error)}"
+        raise DamagedFile(f"{where} is damaged: {reason}") from error
     return metadata
 
 
@@ -147,7 +148,7 @@ def decode(data: bytes, where: str | Path) -> Checkpoint:
             metadata, {name: weights[name] for name in sorted(weights)}, sha256_hex(data), kinds
         )
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise DamagedFile(f"{where} is damaged: {error}") from error
+        raise DamagedFile(f"{where} is damaged: {reason_of(error)}") from error
 
 
 def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.declare import canonical_json
-from grokscope.errors import DamagedFile, RunError, SettingError, StorageError
+from grokscope.errors import DamagedFile, RunError, SettingError, StorageError, reason_of
 from grokscope.run.files import read_bytes, sha256_hex
 
 FORMAT = 1
@@ -165,7 +165,10 @@ def read_config(run: Path) -> dict[str, Any]:
         AttributeError,
         RecursionError,
     ) as error:
-        raise RunError(f"{path} cannot be read as a run's configuration: {error}") from error
+        raise RunError(
+            f"{path} cannot be read as a run's configuration: {reason_of(error)}; "
+            "put the file back as grokscope wrote it"
+        ) from error
     if recorded != own:
         raise RunError(
             f"{path} was changed: its settings are not those that run {_short(recorded)} was trained with; "
@@ -261,11 +264,16 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_none(found: dict[str, Any]) -> dict[str, Any]:
-    for name in found.get(_UNSET, []):
+    unset = found.get(_UNSET, [])
+    if not isinstance(unset, list) or not all(isinstance(name, str) for name in unset):
+        raise ValueError(f"{_UNSET} must be a list of names, got {_short(unset)}")
+    for name in unset:
         *tables, last = name.split(".", _MOST_DOTS)
         place = found
         for table in tables:
             place = place.setdefault(table, {})
+            if not isinstance(place, dict):
+                raise ValueError(f"{_UNSET} names {_short(name)}, and {table} is no table")
         place[last] = None
     return found
 

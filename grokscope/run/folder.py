@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from grokscope.errors import RunError, StorageError
 from grokscope.run.config import RUN_FILE
@@ -47,6 +48,29 @@ def _runs_below(folder: Path, deeper: int) -> Iterator[Path]:
         return
     for name in names:
         yield from _runs_below(folder / name, deeper - 1)
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """Return what a run is: of what it was trained, how far it is, its last accuracies, its size."""
+    last = run.checkpoints[-1] if run.checkpoints else None
+    steps = run.config["training"].get("steps")
+    reached = last.step if last else None
+    state = "imported" if run.is_imported else "recorded" if run.is_recorded else ""
+    state = state or ("finished" if reached == steps else "unfinished")
+    return {
+        "run": str(run.path),
+        "task": run.config["task"]["name"],
+        "recipe": run.config["recipe"],
+        "seed": run.seed,
+        "step": reached,
+        "steps": steps,
+        "checkpoints": len(run.checkpoints),
+        "train_accuracy": last.train_accuracy if last else None,
+        "test_accuracy": last.test_accuracy if last else None,
+        "bytes": size_of(run.path),
+        "state": state,
+        "problems": list(run.problems),
+    }
 
 
 def size_of(run: str | Path) -> int:

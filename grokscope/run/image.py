@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from grokscope.errors import DamagedFile
+from grokscope.errors import DamagedFile, reason_of
 
 if TYPE_CHECKING:
     import h5py
@@ -58,7 +58,7 @@ def opened(data: bytes, where: object, only: Collection[str] | None = None) -> I
     except DamagedFile as error:
         raise DamagedFile(f"{where} is damaged: {error}") from error
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, LookupError, MemoryError) as error:
-        raise DamagedFile(f"{where} is damaged: {error}") from error
+        raise DamagedFile(f"{where} is damaged: {reason_of(error)}") from error
 
 
 def write_array(group: h5py.Group, name: str, array: np.ndarray, about: str) -> None:

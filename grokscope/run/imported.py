@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.declare import canonical_json
-from grokscope.errors import DamagedFile, SettingError, StorageError
+from grokscope.errors import DamagedFile, SettingError, StorageError, reason_of
 from grokscope.run.checkpoint import Checkpoint, read_header
 from grokscope.run.config import hash_of
 from grokscope.run.curves import LAST_STEP, METRICS
@@ -91,7 +91,7 @@ def read(path: Path, expected: str) -> Table:
             raise ValueError("it belongs to another run")
         return Table({record.step: record for record in records if record.linked}, read_kinds(words))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise DamagedFile(f"{path} is damaged: {error}") from error
+        raise DamagedFile(f"{path} is damaged: {reason_of(error)}") from error
 
 
 def _record(**row: Any) -> Record:
@@ -129,5 +129,5 @@ def decode_link(
             found = kinds.whole(found)
             kinds.check(kinds.stored(found))
     except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError, SettingError) as error:
-        raise DamagedFile(f"{path} is damaged: {error}") from error
+        raise DamagedFile(f"{path} is damaged: {reason_of(error)}") from error
     return Checkpoint({}, {name: found[name] for name in sorted(found)}, sha256_hex(data), kinds)

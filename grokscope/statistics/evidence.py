@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from grokscope.results import ColumnName
 from grokscope.statistics.over_runs import Mean, holm, sign_test, t_test
@@ -40,66 +40,150 @@ RULES: Mapping[Verdict, str] = {
 }
 
 
+class Judgement(NamedTuple):
+    """A verdict of `RULES`, what it rests on in a word or two, for a table, and in a sentence."""
+
+    verdict: Verdict
+    reason: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Mean rank correlations over the runs: with test accuracy (Spearman, Kendall, and Spearman with the
+    control's ranks taken out), and Spearman with the control."""
+
+    spearman: Mean
+    kendall: Mean
+    partial: Mean
+    with_control: Mean
+
+
+@dataclass(frozen=True)
+class PValues:
+    """p-values of one column, and those corrected over the columns after Holm.
+
+    Attributes:
+        ahead: Student's test that the mean of `ahead` is 0.
+        size: likewise of the mean `size` of the change: what drifts at random may change late in every run,
+            but up in one and down in the other.
+        signs: sign test of `ahead`, two-sided, ties left out; of n runs 2^(1 - n) at least.
+        adjusted: the larger of `ahead` and `size`, corrected.
+        signs_adjusted: `signs`, corrected.
+    """
+
+    ahead: float
+    size: float
+    signs: float
+    adjusted: float = math.nan
+    signs_adjusted: float = math.nan
+
+    @property
+    def both(self) -> float:
+        """The larger of `ahead` and `size`: that both are not 0."""
+        return max(self.ahead, self.size)
+
+
 @dataclass(frozen=True)
 class Summary:
     """One column over the runs that grok.
 
     Where these are the seeds of several settings, means are over settings, their values the means over
-    seeds, and intervals and tests count settings (`interval`).
+    seeds, and intervals and tests count settings (`Mean.of`).
 
     Attributes:
         runs: how many have the column.
-        censored: how many of them never grok; they count in nothing below.
-        clear: how many of those that grok have a clear transition.
-        unresolved: how many of these have it within two checkpoints of where the search begins; what it is
-            ahead by is not known of them.
-        lead, lead_low, lead_high: mean log10 lead before the grokking step, and its interval.
-        ahead, ahead_low, ahead_high: likewise before test accuracy's own transition; never narrower than the
+        grokked: the scores of those that grok; the others count in nothing.
+        lead: log10 lead before the grokking step.
+        ahead: likewise before test accuracy's own transition; its interval is never narrower than the
             checkpoints between which the changes lie.
-        before: in how many runs the column changes before test accuracy does.
-        sign_p: sign test of `ahead`: two-sided, ties left out.
-        sign_p_adjusted: corrected over the columns after Holm; of n runs sign_p is 2^(1 - n) at least.
-        p: the larger p-value of two of Student's tests: that the mean of `ahead` is 0, and that of `size`.
-            What drifts at random may change late in every run, but up in one and down in the other.
-        p_adjusted: likewise corrected.
-        shape, same_shape: the commonest shape of the change, and in how many runs it is that.
-        spearman, partial, ...: means of the runs' and their intervals.
-        with_control: mean Spearman with the control.
-        twin: whether it is the control in other words in every run.
-        why: what the verdict rests on, a sentence.
-        reason: the same in a word or two, for a table.
+        correlations, p: what they are called.
+        judgement: by the first of `RULES` that holds.
     """
 
     column: ColumnName
     runs: int
-    censored: int
-    lead: float
-    lead_low: float
-    lead_high: float
-    sign_p: float
-    sign_p_adjusted: float
-    spearman: float
-    partial: float
-    partial_low: float
-    partial_high: float
-    verdict: Verdict
-    clear: int = 0
-    unresolved: int = 0
-    ahead: float = math.nan
-    ahead_low: float = math.nan
-    ahead_high: float = math.nan
-    before: int = 0
-    p: float = math.nan
-    p_adjusted: float = math.nan
-    shape: str = ""
-    same_shape: int = 0
-    kendall: float = math.nan
-    spearman_low: float = math.nan
-    spearman_high: float = math.nan
-    with_control: float = math.nan
-    twin: bool = False
-    why: str = ""
-    reason: str = ""
+    grokked: Sequence[Score] = field(repr=False)
+    lead: Mean
+    ahead: Mean
+    correlations: Correlations
+    p: PValues
+    judgement: Judgement
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of its judgement."""
+        return self.judgement.verdict
+
+    @property
+    def censored(self) -> int:
+        """How many runs never grok."""
+        return self.runs - len(self.grokked)
+
+    @property
+    def clear(self) -> int:
+        """How many of those that grok have a clear transition."""
+        return sum(row.transition_step is not None for row in self.grokked)
+
+    @property
+    def unresolved(self) -> int:
+        """How many of these have it within two checkpoints of where the search begins."""
+        return sum(row.transition_step is not None and not row.resolved for row in self.grokked)
+
+    @property
+    def before(self) -> int:
+        """In how many runs the column changes before test accuracy does."""
+        return sum(row.ahead > 0 for row in self.grokked)
+
+    @property
+    def shape(self) -> str:
+        """The commonest shape of the change."""
+        shapes = self._shapes()
+        return max(sorted(set(shapes)), key=shapes.count, default="")
+
+    @property
+    def same_shape(self) -> int:
+        """In how many runs the change has the commonest shape."""
+        return self._shapes().count(self.shape)
+
+    def _shapes(self) -> list[str]:
+        return [row.shape for row in self.grokked if row.shape]
+
+    @property
+    def twin(self) -> bool:
+        """Whether it is the control in other words, wherever both are known."""
+        known = [row.twin for row in self.grokked if not math.isnan(row.with_control)]
+        return bool(known) and all(known)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values by name, as `score --csv` and `--json` have it."""
+        spearman, partial = self.correlations.spearman, self.correlations.partial
+        return {
+            "column": self.column,
+            "runs": self.runs,
+            "censored": self.censored,
+            **self.lead.named("lead"),
+            "sign_p": self.p.signs,
+            "sign_p_adjusted": self.p.signs_adjusted,
+            "spearman": spearman.mean,
+            **partial.named("partial"),
+            "verdict": self.verdict,
+            "clear": self.clear,
+            "unresolved": self.unresolved,
+            **self.ahead.named("ahead"),
+            "before": self.before,
+            "p": self.p.both,
+            "p_adjusted": self.p.adjusted,
+            "shape": self.shape,
+            "same_shape": self.same_shape,
+            "kendall": self.correlations.kendall.mean,
+            "spearman_low": spearman.low,
+            "spearman_high": spearman.high,
+            "with_control": self.correlations.with_control.mean,
+            "twin": self.twin,
+            "why": self.judgement.why,
+            "reason": self.judgement.reason,
+        }
 
 
 def is_twin(column: ColumnName, control: ColumnName, rho: float) -> bool:
@@ -125,159 +209,97 @@ def summaries(
         control: the control column.
         confidence: of the intervals.
     """
-    evidence = [_Evidence.of(name, rows, groups, confidence) for name in names]
-    ps = [each.p for each in evidence]
-    adjusted = zip(holm(ps), holm([each.sign_p for each in evidence]), strict=True)
-    found = [
-        each.summary(p, sign_p, control, confidence)
-        for each, (p, sign_p) in zip(evidence, adjusted, strict=True)
+    alpha = 1 - confidence
+    unjudged = [_unjudged(name, rows, groups, confidence) for name in names]
+    ps = [summary.p.both for summary in unjudged]
+    adjusted = zip(holm(ps), holm([summary.p.signs for summary in unjudged]), strict=True)
+    judged = [
+        _judged(replace(summary, p=replace(summary.p, adjusted=both, signs_adjusted=signs)), control, alpha)
+        for summary, (both, signs) in zip(unjudged, adjusted, strict=True)
     ]
-    return found, sum(not math.isnan(p) for p in ps)
+    return judged, sum(not math.isnan(p) for p in ps)
 
 
-@dataclass(frozen=True)
-class _Evidence:
-    """What the runs that grok say of one column."""
+def _unjudged(
+    column: ColumnName, rows: Sequence[Score], groups: Mapping[str, int], confidence: float
+) -> Summary:
+    mine = [row for row in rows if row.column == column]
+    grokked = [row for row in mine if row.grokking_step is not None]
+    settings = [groups[row.run] for row in grokked]
 
-    column: ColumnName
-    runs: int
-    grokked: Sequence[Score]
-    leads: Mean
-    ahead: Mean
-    spearman: Mean
-    partial: Mean
-    kendall: Mean
-    with_control: Mean
-    before: int
-    shape: str
-    same_shape: int
-    p: float
-    size_p: float
-    sign_p: float
+    def mean(name: str) -> Mean:
+        return Mean.of((getattr(row, name) for row in grokked), confidence, settings)
 
-    @classmethod
-    def of(
-        cls, column: ColumnName, rows: Sequence[Score], groups: Mapping[str, int], confidence: float
-    ) -> _Evidence:
-        mine = [row for row in rows if row.column == column]
-        grokked = [row for row in mine if row.grokking_step is not None]
-        settings = [groups[row.run] for row in grokked]
-
-        def mean(name: str) -> Mean:
-            return Mean.of((getattr(row, name) for row in grokked), confidence, settings)
-
-        aheads = [row.ahead for row in grokked]
-        shapes = [row.shape for row in grokked if row.shape]
-        size_p = t_test([row.size for row in grokked], settings)
-        shape = max(sorted(set(shapes)), key=shapes.count, default="")
-        return cls(
-            column=column,
-            runs=len(mine),
-            grokked=grokked,
-            leads=mean("log_lead"),
-            ahead=mean("ahead").widened(mean("ahead_low").mean, mean("ahead_high").mean),
+    aheads = [row.ahead for row in grokked]
+    return Summary(
+        column=column,
+        runs=len(mine),
+        grokked=grokked,
+        lead=mean("log_lead"),
+        ahead=mean("ahead").widened(mean("ahead_low").mean, mean("ahead_high").mean),
+        correlations=Correlations(
             spearman=mean("spearman").within(-1, 1),
-            partial=mean("partial").within(-1, 1),
             kendall=mean("kendall"),
+            partial=mean("partial").within(-1, 1),
             with_control=mean("with_control"),
-            before=sum(value > 0 for value in aheads),
-            shape=shape,
-            same_shape=shapes.count(shape),
-            p=max(t_test(aheads, settings), size_p),
-            size_p=size_p,
-            sign_p=sign_test(aheads, settings),
+        ),
+        p=PValues(
+            ahead=t_test(aheads, settings),
+            size=t_test([row.size for row in grokked], settings),
+            signs=sign_test(aheads, settings),
+        ),
+        judgement=Judgement("undecided", "", ""),
+    )
+
+
+def _judged(summary: Summary, control: ColumnName, alpha: float) -> Summary:
+    """Return it with the first of `RULES` that holds."""
+    return replace(summary, judgement=_judgement(summary, control, alpha))
+
+
+def _judgement(found: Summary, control: ColumnName, alpha: float) -> Judgement:
+    if found.twin:
+        rho = f"{found.correlations.with_control.mean:+.2f}"
+        said = f"its rank correlation with {control} is {rho}: nothing is left of it"
+        return Judgement("twin", f"rho {rho}", said)
+    if len(found.grokked) < FEWEST_RUNS:
+        said = f"{len(found.grokked)} of {found.runs} runs grok, {FEWEST_RUNS} are needed"
+        return Judgement("undecided", "few runs", said)
+    if _is_confounded(found.correlations):
+        said = f"nothing clear is left of its correlation when {control} is taken out"
+        return Judgement("confounded", f"left {found.correlations.partial.mean:+.2f}", said)
+    return _of_the_change(found) or _of_the_timing(found, alpha)
+
+
+def _is_confounded(of: Correlations) -> bool:
+    strong = of.spearman.known and abs(of.spearman.mean) >= STRONG and not of.spearman.contains(0)
+    return strong and -STRONG < of.partial.low <= 0 <= of.partial.high < STRONG
+
+
+def _of_the_change(found: Summary) -> Judgement | None:
+    """Why nothing can be said of when it changes, if so."""
+    runs, clear, unresolved = len(found.grokked), found.clear, found.unresolved
+    if clear < MOST * runs:
+        return Judgement(
+            "undecided", f"clear {clear}/{runs}", f"it changes clearly in {clear} of {runs} runs"
         )
+    if clear - unresolved < MOST * clear:
+        said = f"in {unresolved} of {clear} runs it changes where the search begins, or before"
+        return Judgement("unresolved", f"edge {unresolved}/{clear}", said)
+    if found.same_shape < MOST * clear:
+        said = f"its change is a {found.shape} in {found.same_shape} of {clear} runs only"
+        return Judgement("undecided", f"{found.shape} {found.same_shape}/{clear}", said)
+    if not found.ahead.known:
+        return Judgement("undecided", "no change", "test accuracy has no change of its own to compare with")
+    return None
 
-    @property
-    def clear(self) -> int:
-        return sum(row.transition_step is not None for row in self.grokked)
 
-    @property
-    def unresolved(self) -> int:
-        return sum(row.transition_step is not None and not row.resolved for row in self.grokked)
-
-    @property
-    def twin(self) -> bool:
-        """Whether it is the control in other words, wherever both are known."""
-        known = [row.twin for row in self.grokked if not math.isnan(row.with_control)]
-        return bool(known) and all(known)
-
-    def summary(self, p: float, sign_p: float, control: ColumnName, confidence: float) -> Summary:
-        verdict, reason, why = self._verdict(p, control, 1 - confidence)
-        return Summary(
-            column=self.column,
-            runs=self.runs,
-            censored=self.runs - len(self.grokked),
-            lead=self.leads.mean,
-            lead_low=self.leads.low,
-            lead_high=self.leads.high,
-            sign_p=self.sign_p,
-            sign_p_adjusted=sign_p,
-            spearman=self.spearman.mean,
-            partial=self.partial.mean,
-            partial_low=self.partial.low,
-            partial_high=self.partial.high,
-            verdict=verdict,
-            clear=self.clear,
-            unresolved=self.unresolved,
-            ahead=self.ahead.mean,
-            ahead_low=self.ahead.low,
-            ahead_high=self.ahead.high,
-            before=self.before,
-            p=self.p,
-            p_adjusted=p,
-            shape=self.shape,
-            same_shape=self.same_shape,
-            kendall=self.kendall.mean,
-            spearman_low=self.spearman.low,
-            spearman_high=self.spearman.high,
-            with_control=self.with_control.mean,
-            twin=self.twin,
-            why=why,
-            reason=reason,
-        )
-
-    def _verdict(self, p: float, control: ColumnName, alpha: float) -> tuple[Verdict, str, str]:
-        """The first of `RULES` that holds, and what it rests on, in a word or two and in a sentence."""
-        if self.twin:
-            rho = f"{self.with_control.mean:+.2f}"
-            return (
-                "twin",
-                f"rho {rho}",
-                f"its rank correlation with {control} is {rho}: nothing is left of it",
-            )
-        if len(self.grokked) < FEWEST_RUNS:
-            said = f"{len(self.grokked)} of {self.runs} runs grok, {FEWEST_RUNS} are needed"
-            return "undecided", "few runs", said
-        if self._confounded():
-            said = f"nothing clear is left of its correlation when {control} is taken out"
-            return "confounded", f"left {self.partial.mean:+.2f}", said
-        return self._change() or self._timing(p, alpha)
-
-    def _change(self) -> tuple[Verdict, str, str] | None:
-        """Why nothing can be said of when it changes, if so."""
-        runs, clear, unresolved = len(self.grokked), self.clear, self.unresolved
-        if clear < MOST * runs:
-            return "undecided", f"clear {clear}/{runs}", f"it changes clearly in {clear} of {runs} runs"
-        if clear - unresolved < MOST * clear:
-            said = f"in {unresolved} of {clear} runs it changes where the search begins, or before"
-            return "unresolved", f"edge {unresolved}/{clear}", said
-        if self.same_shape < MOST * clear:
-            said = f"its change is a {self.shape} in {self.same_shape} of {clear} runs only"
-            return "undecided", f"{self.shape} {self.same_shape}/{clear}", said
-        if not self.ahead.known:
-            return "undecided", "no change", "test accuracy has no change of its own to compare with"
-        return None
-
-    def _timing(self, p: float, alpha: float) -> tuple[Verdict, str, str]:
-        before = f"before test accuracy in {self.before} of {self.clear} runs"
-        short = f"before {self.before}/{self.clear}"
-        if max(abs(self.ahead.low), abs(self.ahead.high)) <= MARGIN and self.size_p <= alpha:
-            return "coincides", short, f"it changes within {MARGIN} decades of test accuracy"
-        if self.ahead.contains(0) or p > alpha:
-            return "undecided", short, f"{before}, adjusted p = {p:.2g}"
-        return "leads" if self.ahead.low > 0 else "lags", short, before
-
-    def _confounded(self) -> bool:
-        strong = self.spearman.known and abs(self.spearman.mean) >= STRONG and not self.spearman.contains(0)
-        return strong and -STRONG < self.partial.low <= 0 <= self.partial.high < STRONG
+def _of_the_timing(found: Summary, alpha: float) -> Judgement:
+    ahead, p = found.ahead, found.p
+    before = f"before test accuracy in {found.before} of {found.clear} runs"
+    short = f"before {found.before}/{found.clear}"
+    if max(abs(ahead.low), abs(ahead.high)) <= MARGIN and p.size <= alpha:
+        return Judgement("coincides", short, f"it changes within {MARGIN} decades of test accuracy")
+    if ahead.contains(0) or p.adjusted > alpha:
+        return Judgement("undecided", short, f"{before}, adjusted p = {p.adjusted:.2g}")
+    return Judgement("leads" if ahead.low > 0 else "lags", short, before)

@@ -12,7 +12,17 @@ Groups = Sequence[Hashable] | None  # the setting of each run; None: every run i
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over runs with its interval."""
+    """A mean over runs with its interval: the one that score and verdicts have.
+
+    Student's t of n - 1 degrees of freedom. Where runs are the seeds of several settings, settings are the n,
+    their values the means over seeds, and the variance is that of the bootstrap which resamples settings, and
+    then seeds (Davison & Hinkley 1997, *Bootstrap Methods and their Application*, section 3.8), each level
+    corrected for its size by n / (n - 1): s^2(settings' means) / n + mean(s^2(seeds) / seeds) / n.
+
+    At a nominal 95 % it covers 95 % of means of normal values from two runs on, and 88-91 % of exponential
+    ones (skewness 2) at 2 to 10 runs; of settings' means at least 95 %. A percentile or BCa bootstrap of so
+    few covers 52, 69, 78 and 85 % at n = 2, 3, 4 and 6.
+    """
 
     mean: float
     low: float
@@ -20,7 +30,7 @@ class Mean:
 
     @classmethod
     def of(cls, values: Iterable[float], confidence: float, groups: Groups = None) -> Mean:
-        """Return the mean of the values that are not NaN, with `interval`."""
+        """Return the mean of the values that are not NaN; its interval is NaN for less than two of them."""
         units = _units(values, groups)
         mean = fmean(unit.mean for unit in units) if units else math.nan
         low, high = _interval(units, confidence)
@@ -34,11 +44,17 @@ class Mean:
         """Return it with an interval cut to the values that can be."""
         return Mean(self.mean, max(self.low, low), min(self.high, high)) if self.known else self
 
+    def named(self, name: str) -> dict[str, float]:
+        """Return `name`, `name_low` and `name_high`."""
+        return {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
+
     @property
     def known(self) -> bool:
+        """Whether there are runs enough for an interval."""
         return not math.isnan(self.low)
 
     def contains(self, value: float) -> bool:
+        """Whether `value` is in the interval."""
         return self.low <= value <= self.high
 
 
@@ -83,24 +99,9 @@ def _interval(units: Sequence[_Unit], confidence: float) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def interval(values: Iterable[float], confidence: float, groups: Groups = None) -> tuple[float, float]:
-    """Return the interval of the mean over runs; NaN for less than two values.
-
-    Student's t of n - 1 degrees of freedom. Where runs are the seeds of several settings, settings are the n,
-    their values the means over seeds, and the variance is that of the bootstrap which resamples settings, and
-    then seeds (Davison & Hinkley 1997, *Bootstrap Methods and their Application*, section 3.8), each level
-    corrected for its size by n / (n - 1): s^2(settings' means) / n + mean(s^2(seeds) / seeds) / n.
-
-    At a nominal 95 % it covers 95 % of means of normal values from two runs on, and 88-91 % of exponential
-    ones (skewness 2) at 2 to 10 runs; of settings' means at least 95 %. A percentile or BCa bootstrap of so
-    few covers 52, 69, 78 and 85 % at n = 2, 3, 4 and 6.
-    """
-    return _interval(_units(values, groups), confidence)
-
-
 def t_test(values: Iterable[float], groups: Groups = None) -> float:
     """Two-sided p-value of Student's test that the mean over runs is 0, by the same units and spread as
-    `interval`; NaN of one unit or none."""
+    `Mean`; NaN of one unit or none."""
     from scipy.stats import t
 
     units = _units(values, groups)

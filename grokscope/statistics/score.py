@@ -110,7 +110,14 @@ class Scores:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, ready for JSON."""
-        return {**asdict(self), "rules": RULES}
+        flat = {field.name: getattr(self, field.name) for field in fields(self)}
+        rows = [asdict(row) for row in self.rows]
+        return {
+            **flat,
+            "rows": rows,
+            "summaries": [each.as_dict() for each in self.summaries],
+            "rules": RULES,
+        }
 
 
 def score(

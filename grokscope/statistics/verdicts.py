@@ -12,7 +12,7 @@ from grokscope.errors import described
 from grokscope.hypothesis import GROKKING, GROUPS, RUNS, Hypothesis
 from grokscope.results import Comparison, Results
 from grokscope.statistics.grid import Reading, levelled
-from grokscope.statistics.over_runs import holm, interval
+from grokscope.statistics.over_runs import Mean, holm
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 SIGNIFICANT = 0.05
@@ -184,14 +184,15 @@ def _over_runs(plain: Verdict, confidence: float) -> Verdict:
 
     effects = np.array(list(plain.effects.values()))
     held, told = int((effects > 0).sum()), int((effects != 0).sum())
+    effect = Mean.of(effects.tolist(), confidence)
     numbers: dict[str, float] = {"runs": len(effects), "hold": held, "effect": float(effects.mean())}
-    numbers["effect_low"], numbers["effect_high"] = interval(effects.tolist(), confidence)
+    numbers |= {"effect_low": effect.low, "effect_high": effect.high}
     if told:
         done = scipy.stats.binomtest(held, told, 0.5, alternative="greater")
         low, high = scipy.stats.binomtest(held, told).proportion_ci(confidence, method="exact")
         numbers |= {"share": held / told, "low": float(low), "high": float(high), "p": float(done.pvalue)}
     runs = f"{len(effects)} run" + ("s" if len(effects) > 1 else "")
-    shown = _interval(numbers["effect_low"], numbers["effect_high"])
+    shown = _interval(effect.low, effect.high)
     return replace(
         plain,
         numbers=numbers,

@@ -24,7 +24,7 @@ def broken_twins(probe: Probe) -> Iterator[Probe]:
     """Yield the probe's network as training never leaves it: zero, not finite, silent, dead."""
     yield _changed(probe, "all weights zero", lambda name, weight: weight.zero_())
     yield _changed(probe, "weights that are not finite", lambda name, weight: weight.fill_(math.nan))
-    if probe.model.kind in READOUT:
+    if READOUT.get(probe.model.kind, ("", ""))[1] in dict(probe.model.named_parameters()):
         readout = READOUT[probe.model.kind][1]
         yield _changed(probe, "constant logits", lambda name, weight: weight.mul_(name != readout))
         dead = copy.deepcopy(probe.model)

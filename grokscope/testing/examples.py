@@ -7,15 +7,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from grokscope.errors import UnknownName
 from grokscope.models import MODELS
 from grokscope.models.network import Network
+from grokscope.models.plain import Plain
 from grokscope.objective import targets
 from grokscope.probe import NoiseSource, Probe
 from grokscope.tasks.task import Task
 
-Kind = Literal["mlp", "transformer", "lstm"]
+Kind = Literal["mlp", "transformer", "lstm", "plain"]
 
 Loss = Literal["cross_entropy", "mse"]
 
@@ -29,9 +31,15 @@ READOUT = {  # the tensor that the last layer reads, the last layer's weight
     "mlp": ("layers.1_post", "layers.2.weight"),
     "transformer": ("blocks.0.resid_post", "unembed.weight"),
     "lstm": ("lstm.1_state", "head.weight"),
+    "plain": ("2", "4.weight"),
 }
 
-_BEFORE_HIDDEN = {"mlp": ("layers.0.", "layers.1."), "transformer": ("blocks.0.mlp.",), "lstm": ("lstm.",)}
+_BEFORE_HIDDEN = {
+    "mlp": ("layers.0.", "layers.1."),
+    "transformer": ("blocks.0.mlp.",),
+    "lstm": ("lstm.",),
+    "plain": ("0.", "1."),
+}
 
 
 def example_probe(
@@ -49,15 +57,16 @@ def example_probe(
     regression, so that it does better than chance without any training loop.
 
     Args:
-        kind: `mlp` (two hidden layers of 24 and 16 units), `transformer` (width 16) or `lstm` (two layers
-            of 12 units, a single logit).
+        kind: `mlp` (two hidden layers of 24 and 16 units), `transformer` (width 16), `lstm` (two layers
+            of 12 units, a single logit) or `plain` (somebody's own nn.Sequential: a convolution of 4
+            channels, BatchNorm, ReLU and a Linear).
         loss: `cross_entropy` or `mse`.
         seed: another seed, another network; the task and its split stay.
-        task: a name of `example_task`; `modadd` unless told, and `text` for the LSTM.
+        task: a name of `example_task`; `modadd` unless told, `text` for the LSTM and `own` for `plain`.
         trained: False leaves the last layer as drawn: the network at step 0.
         dead: True makes every hidden unit constant: zero after its ReLU, or an LSTM state that is zero.
     """
-    examples = example_task(task or ("text" if kind == "lstm" else "modadd"))
+    examples = example_task(task or {"lstm": "text", "plain": "own"}.get(kind, "modadd"))
     network = _network(kind, examples, seed)
     if trained:
         _fit_readout(network, examples, loss)
@@ -78,6 +87,7 @@ def example_probes() -> list[Probe]:
         example_probe("mlp", loss="mse", task="images"),
         example_probe("transformer", task="modadd23"),
         example_probe("lstm"),
+        example_probe("plain"),
     ]
 
 
@@ -97,7 +107,8 @@ def example_task(name: str = "modadd") -> Task:
     """Return a small task, the same on every machine.
 
     - `modadd`: addition mod 13, 169 pairs, 67 of them for training; `modadd23`: mod 23, 529 pairs, 211.
-    - `images`: 400 vectors of 20 pixels in [0, 1] around one of 5 prototypes, 240 for training.
+    - `images`: 400 vectors of 20 pixels in [0, 1] around one of 5 prototypes, 240 for training; `own`: the
+      same as pictures, 1 x 4 x 5.
     - `text`: 300 sequences of 10 words out of 30, 220 for training; the label is whether words of the upper
       half are the majority.
     """
@@ -105,6 +116,7 @@ def example_task(name: str = "modadd") -> Task:
         "modadd": lambda draw: _modadd(13),
         "modadd23": lambda draw: _modadd(23),
         "images": _images,
+        "own": _pictures,
         "text": _text,
     }
     if name not in known:
@@ -143,6 +155,11 @@ def _images(draw: np.random.RandomState) -> _Examples:
     return pixels.astype(np.float32), labels, 5, 0, 240
 
 
+def _pictures(draw: np.random.RandomState) -> _Examples:
+    pixels, labels, classes, vocabulary, training = _images(draw)
+    return pixels.reshape(-1, 1, 4, 5), labels, classes, vocabulary, training
+
+
 def _text(draw: np.random.RandomState) -> _Examples:
     words = draw.randint(1, 30, (300, 10)).astype(np.int64)
     return words, ((words >= 15).sum(1) > 5).astype(np.int64), 2, 30, 220
@@ -150,13 +167,18 @@ def _text(draw: np.random.RandomState) -> _Examples:
 
 def _network(kind: str, task: Task, seed: int) -> Network:
     with torch.random.fork_rng(devices=[]):
-        network: Network = MODELS[kind].build(task, **_SETTINGS[kind])
+        network = _plain(task) if kind == "plain" else MODELS[kind].build(task, **_SETTINGS[kind])
     draw = _numbers(100 + seed)
     with torch.no_grad():
         for weight in network.parameters():
             scale = 0.1 if weight.ndim == 1 else 1 / math.sqrt(weight.shape[-1])
             weight.copy_(torch.from_numpy(scale * draw.standard_normal(tuple(weight.shape))))
     return network
+
+
+def _plain(task: Task) -> Network:
+    layers = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(80, 5)
+    return Plain(nn.Sequential(*layers), task.inputs, task.labels)
 
 
 def _fit_readout(network: Network, task: Task, loss: str) -> None:

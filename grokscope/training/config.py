@@ -3,95 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-from grokscope.declare import Factory, Param, read_parameters, recorded, resolve
+from grokscope.declare import Factory, Parameter, recorded, resolve
 from grokscope.errors import SettingError, UnknownName
 from grokscope.models import MODELS
 from grokscope.run.code import places_of, settings_of
 from grokscope.tasks import TASKS
 from grokscope.training.recipes import Recipe, load_recipe, load_recipes
 from grokscope.training.schedule import checkpoint_steps
+from grokscope.training.settings import TRAINING
 from grokscope.training.subnetwork import Source, find_source
 
 Config = dict[str, Any]
+MODEL_NAMES = ("model.name", "model")
 PAIRS = ("betas", "perturb", "grokfast_ema", "grokfast_ma")
-MOST_STEPS = 99_999_999  # checkpoint files have eight digits
-
-
-def training_settings(
-    *,
-    loss: Annotated[
-        Literal["cross_entropy", "mse", "stablemax_cross_entropy"],
-        Param("mse is the mean over examples and outputs, on one-hot labels"),
-    ] = "cross_entropy",
-    optimizer: Annotated[Literal["adamw"], Param("decoupled weight decay, on all parameters")] = "adamw",
-    lr: Annotated[float, Param("learning rate", above=0, max=1e6)] = 1e-3,
-    betas: Annotated[tuple[float, ...], Param("AdamW's two betas", min=0, below=1)] = (0.9, 0.98),
-    eps: Annotated[float, Param("AdamW's epsilon", min=0, max=1)] = 1e-8,
-    weight_decay: Annotated[float, Param("AdamW's weight decay, times lr per step", min=0, max=1e6)] = 0.01,
-    warmup_steps: Annotated[int, Param("update k has lr * min(1, (k - 1) / warmup_steps)", min=0)] = 0,
-    batch_size: Annotated[int, Param("examples per step; 0 is the full batch", min=0)] = 0,
-    steps: Annotated[int, Param("optimiser updates", min=1, max=MOST_STEPS)] = 10_000,
-    checkpoint_every: Annotated[str | int, Param("N, log:N (N log-spaced) or N,M,...")] = "100",
-    log_every: Annotated[int, Param("steps between evaluations, for the curves", min=1)] = 100,
-    seed: Annotated[int, Param("draws initialisation and batch order", min=0, max=2**63 - 1)] = 0,
-    init_scale: Annotated[float, Param("multiplies every initial parameter", above=0, max=1e6)] = 1.0,
-    clip_norm: Annotated[
-        float, Param("largest l2 norm of all gradients together; 0 is no limit", min=0)
-    ] = 0.0,
-    init_scale_only: Annotated[Literal["weights"] | None, Param("weights: init_scale spares biases")] = None,
-    init_zero: Annotated[Literal["last_layer"] | None, Param("last_layer: it starts at zero")] = None,
-    dtype: Annotated[
-        Literal["float32", "float64"], Param("type of weights; the initial ones are drawn in float32")
-    ] = "float32",
-    loss_dtype: Annotated[
-        Literal["float32", "float64"],
-        Param("type that logits are cast to before the loss, where it is wider than theirs", later=True),
-    ] = "float32",
-    device: Annotated[str, Param("cpu, cuda, cuda:1, ...")] = "cpu",
-    perturb: Annotated[
-        tuple[float, ...] | None,
-        Param("lambda1,lambda2: noise of sigma max(lambda1 (1 - train accuracy), lambda2) on inputs", min=0),
-    ] = None,
-    abelian: Annotated[
-        float | None, Param("adds this times the mean squared distance of f(a, b) and f(b, a)", above=0)
-    ] = None,
-    abelian_reduction: Annotated[
-        Literal["mean", "sum"],
-        Param("squares of that distance over logits; where abelian is given anew it is the mean", later=True),
-    ] = "sum",
-    anti_norm: Annotated[
-        float | None, Param("subtracts this times the sum of squared weights from the loss", above=0)
-    ] = None,
-    dropout: Annotated[float | None, Param("share of hidden activations dropped", above=0, below=1)] = None,
-    constrain_norm: Annotated[
-        Literal["all", "weights", "drawn"] | None,
-        Param("keeps the l2 norm: of all parameters, of weights, or what weights had before init_zero"),
-    ] = None,
-    subnetwork: Annotated[
-        str | None, Param("RUN@STEP[:inverse]: only the units of RUN's most synergistic multiplet there")
-    ] = None,
-    masked_units: Annotated[
-        tuple[int, ...] | None, Param("hidden units held at zero; what subnetwork stands for", min=0)
-    ] = None,
-    masked_layer: Annotated[str | None, Param("hidden layer of masked_units; none: the first")] = None,
-    grokfast_ema: Annotated[
-        tuple[float, ...] | None, Param("alpha,lambda: adds lambda times the gradient's running mean", min=0)
-    ] = None,
-    grokfast_ma: Annotated[
-        tuple[float, ...] | None,
-        Param("window,lambda: adds lambda times the mean of the last window gradients", min=0),
-    ] = None,
-    orthogonal_gradient: Annotated[
-        Literal["tensor", "network"] | None,
-        Param("takes the part along the weights out of the gradient: of each tensor, or of all as one"),
-    ] = None,
-) -> None:
-    """Declare the settings of training; `declare.resolve` checks them as it checks a measure's parameters."""
-
-
-TRAINING = read_parameters(training_settings, "training")
 
 
 def resolve_config(
@@ -124,6 +51,68 @@ def resolve_config(
             given twice, or a recipe of another task.
         RunError: `training.subnetwork` names no run.
     """
+    start = starting_point(task, recipe=recipe, settings=settings, tasks=tasks, models=models)
+    tables = {name: dict(table) for name, table in start.tables.items()}
+    for (table, name), value in placed(_without_model(settings or {}), start.declared).items():
+        tables[table][name] = value
+    source = start.source or find_source(tables["training"])
+    if source:
+        tables["training"] |= source.settings()
+        if source.run.config["task"]["name"] == task:
+            tables["task"] = places_of(source.run.path, source.run.config, start.task) | tables["task"]
+    task_settings = recorded(start.task.parameters, start.task.settings(tables["task"]))
+    local = {
+        name: task_settings.pop(name)
+        for name in list(task_settings)
+        if start.task.parameters[name].param.local
+    }
+    return {
+        "recipe": start.recipe,
+        **({"local": local} if local else {}),
+        "task": {"name": task, **task_settings},
+        "model": {
+            "name": start.model.name,
+            **recorded(start.model.parameters, start.model.settings(tables["model"])),
+        },
+        "training": _training(tables["training"]),
+    }
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a configuration starts from, before its own settings: a recipe, another run, or what is declared.
+
+    Attributes:
+        recipe: the recipe's name; empty where there is none.
+        task: the task, as declared.
+        model: the network, as declared.
+        tables: what the recipe sets in `task`, `model` and `training`; the two names left out.
+        source: the run that the settings given name with `training.subnetwork`.
+    """
+
+    recipe: str
+    task: Factory
+    model: Factory
+    tables: Mapping[str, Mapping[str, Any]]
+    source: Source | None
+
+    @property
+    def declared(self) -> dict[str, Mapping[str, Parameter]]:
+        """Return all settings that the configuration may have, by table and name."""
+        return {"task": self.task.parameters, "model": self.model.parameters, "training": TRAINING}
+
+
+def starting_point(
+    task: str,
+    *,
+    recipe: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    tasks: Mapping[str, Factory] | None = None,
+    models: Mapping[str, Factory] | None = None,
+) -> Start:
+    """Return what the configuration of training `task` starts from; of `settings` it takes the network's name
+    and the run of a sub-network, see `resolve_config` for what it raises.
+    """
     settings = dict(settings or {})
     task_factory = known("task", task, TASKS if tasks is None else tasks)
     source = find_source(training_of(settings))
@@ -133,38 +122,17 @@ def resolve_config(
     else:
         chosen = _as_trained(task, source)
         settings_of(source.run.path, "task", source.run.config["task"], task_factory)
-    given_model = _given_model(settings)
-    model_name = chosen.settings["model"]["name"] if given_model is None else str(given_model)
-    model_factory = known("model", model_name, MODELS if models is None else models)
     tables = {name: dict(chosen.settings[name]) for name in ("task", "model", "training")}
     if "abelian" not in tables["training"]:
-        tables["training"] |= {"abelian_reduction": "mean"} | tables["training"]
-    if model_name != tables["model"]["name"]:
+        tables["training"] = {"abelian_reduction": "mean"} | tables["training"]
+    tables["task"].pop("name", None)
+    own_model = str(tables["model"].pop("name"))
+    given_model = _given_model(settings)
+    model_name = own_model if given_model is None else given_model
+    if model_name != own_model:
         tables["model"] = {}
-    declared = {"task": task_factory.parameters, "model": model_factory.parameters, "training": TRAINING}
-    for (table, name), value in placed(settings, declared).items():
-        tables[table][name] = value
-    source = source or find_source(tables["training"])
-    if source:
-        tables["training"] |= source.settings()
-        if source.run.config["task"]["name"] == task:
-            tables["task"] = places_of(source.run.path, source.run.config, task_factory) | tables["task"]
-    for name in ("task", "model"):
-        tables[name].pop("name", None)
-    task_settings = recorded(declared["task"], task_factory.settings(tables["task"]))
-    local = {
-        name: task_settings.pop(name) for name in list(task_settings) if declared["task"][name].param.local
-    }
-    return {
-        "recipe": chosen.name,
-        **({"local": local} if local else {}),
-        "task": {"name": task, **task_settings},
-        "model": {
-            "name": model_name,
-            **recorded(declared["model"], model_factory.settings(tables["model"])),
-        },
-        "training": _training(tables["training"]),
-    }
+    model_factory = known("model", model_name, MODELS if models is None else models)
+    return Start(chosen.name, task_factory, model_factory, tables, source)
 
 
 def known(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:
@@ -210,12 +178,17 @@ def training_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in bare.items() if name in TRAINING}
 
 
-def _given_model(settings: dict[str, Any]) -> Any:
-    """Take the model's name out of `settings`, where it may be `model.name` or `model`."""
-    spelled = [name for name in ("model.name", "model") if name in settings]
-    if len(spelled) > 1:
+def _given_model(settings: Mapping[str, Any]) -> str | None:
+    """Return the model's name where `settings` have it."""
+    found = [settings[name] for name in MODEL_NAMES if name in settings]
+    if len(found) > 1:
         raise SettingError("model.name must be given once, got it as model too")
-    return settings.pop(spelled[0]) if spelled else None
+    return str(found[0]) if found and found[0] is not None else None
+
+
+def _without_model(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `settings` without the model's name."""
+    return {name: value for name, value in settings.items() if name not in MODEL_NAMES}
 
 
 def placed(

@@ -13,6 +13,7 @@ from grokscope.device import find_device
 from grokscope.device import threads as use_threads
 from grokscope.discovery import load_plugins
 from grokscope.errors import SettingError
+from grokscope.models.making import make_network, make_task
 from grokscope.run import Run, default_directory
 from grokscope.training.config import Config, known, resolve_config, training_of
 from grokscope.training.progress import Progress
@@ -119,7 +120,7 @@ def with_data(config: Config, tasks: Mapping[str, Factory]) -> Config:
     """
     if "data_sha256" not in known("task", config["task"]["name"], tasks).parameters:
         return config
-    task: Task = _make(tasks, "task", config)
+    task = make_task(_factory("task", config, tasks), _settings("task", config))
     found = {**config, "task": {**config["task"], "data_sha256": task.data_sha256}}
     return {**found, "local": {"data_dir": task.data_dir} if task.data_dir else {}}
 
@@ -141,13 +142,13 @@ def build(
 
     training = config["training"]
     device = find_device(training["device"], "training.device")
-    task = _make(tasks, "task", config)
+    task = make_task(_factory("task", config, tasks), _settings("task", config))
     if training["batch_size"] > len(task.train):
         raise SettingError(
             f"training.batch_size must be at most {len(task.train)}, the number of training examples "
             f"(0 is all of them), got {training['batch_size']}"
         )
-    network = _make(models, "model", config, task)
+    network = make_network(_factory("model", config, models), task, _settings("model", config))
     scale_parameters(network, training["init_scale"], training["init_scale_only"])
     drawn = weight_norm(network)
     if training["init_zero"]:
@@ -182,8 +183,11 @@ def torch_state(config: Config, threads: int) -> Iterator[None]:
         yield
 
 
-def _make(factories: Mapping[str, Factory], kind: str, config: Config, *args: Any) -> Any:
+def _factory(kind: str, config: Config, factories: Mapping[str, Factory]) -> Factory:
+    return known(kind, config[kind]["name"], factories)
+
+
+def _settings(kind: str, config: Config) -> dict[str, Any]:
+    """A table's settings, of a task also the places."""
     settings = {name: value for name, value in config[kind].items() if name != "name"}
-    if kind == "task":
-        settings |= config.get("local", {})
-    return known(kind, config[kind]["name"], factories).build(*args, **settings)
+    return {**settings, **config.get("local", {})} if kind == "task" else settings

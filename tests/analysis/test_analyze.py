@@ -272,7 +272,7 @@ def test_a_damaged_checkpoint_is_named_and_the_others_are_measured(run_path):
 
 
 def test_two_workers_give_what_one_gives(run_path, monkeypatch):
-    monkeypatch.setattr("grokscope.analysis.CHECKPOINTS_PER_WORKER", 2)
+    monkeypatch.setattr("grokscope.analysis.session.CHECKPOINTS_PER_WORKER", 2)
     names = "fit,weight_norm,weight_entropy"
     two = analyze(run_path, names, workers=2)
     one = analyze(run_path, names, refresh=True)

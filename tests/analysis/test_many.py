@@ -46,7 +46,7 @@ def test_one_that_comes_twice_is_taken_once(runs):
 
 
 def test_processes_are_shared_and_give_the_same(runs, monkeypatch):
-    monkeypatch.setattr("grokscope.analysis.CHECKPOINTS_PER_WORKER", 2)
+    monkeypatch.setattr("grokscope.analysis.session.CHECKPOINTS_PER_WORKER", 2)
     seen = []
     options = {"progress": lambda *told: seen.append(told[:2])}
     two = analyze_many(runs, "fit,weight_norm", workers=2, refresh=True, **options)
@@ -96,7 +96,7 @@ def test_a_run_whose_results_cannot_be_stored_costs_only_itself(runs, monkeypatc
     assert {path: str(error) for path, error in found.failed.items()} == {str(runs[0]): "the disk is full"}
     with pytest.raises(StorageError, match="the disk is full"):
         analyze(runs[0], "fit", refresh=True)
-    monkeypatch.setattr("grokscope.analysis.CHECKPOINTS_PER_WORKER", 2)
+    monkeypatch.setattr("grokscope.analysis.session.CHECKPOINTS_PER_WORKER", 2)
     found = analyze_many(runs[:2], "fit", refresh=True, workers=2)
     assert list(found.runs) == ["deeper"]
     assert list(found.failed) == [str(runs[0])]

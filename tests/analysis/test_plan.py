@@ -3,7 +3,7 @@
 import pytest
 
 from grokscope import Run, SettingError, UnknownName, UsageError, load_plugins
-from grokscope.analysis.plan import choose_baseline, make_plan, select_steps
+from grokscope.analysis.plan import Request, choose_baseline, make_plan, select_steps
 
 STEPS = [0, 5, 10, 15, 20]
 
@@ -46,8 +46,8 @@ def plugins():
     return load_plugins()
 
 
-def parameters(plugins, names, settings, run):
-    return make_plan(run, plugins, names, settings=settings).parameters
+def parameters(plugins, names, settings):
+    return Request.of(plugins, names, settings=settings).parameters
 
 
 @pytest.fixture
@@ -55,38 +55,38 @@ def run(trained):
     return Run.open(trained)
 
 
-def test_a_setting_reaches_its_measure(plugins, run):
-    assert parameters(plugins, ["pe"], {"pe.alpha": "2"}, run)["matrix_information:pe"]["alpha"] == 2.0
+def test_a_setting_reaches_its_measure(plugins):
+    assert parameters(plugins, ["pe"], {"pe.alpha": "2"})["matrix_information:pe"]["alpha"] == 2.0
 
 
-def test_a_setting_of_a_family_reaches_all_that_have_it(plugins, run):
-    found = parameters(plugins, ["matrix_information"], {"matrix_information.alpha": 3}, run)
+def test_a_setting_of_a_family_reaches_all_that_have_it(plugins):
+    found = parameters(plugins, ["matrix_information"], {"matrix_information.alpha": 3})
     assert all(values["alpha"] == 3.0 for values in found.values())
 
 
-def test_a_setting_of_a_measure_not_asked_for_is_refused(plugins, run):
+def test_a_setting_of_a_measure_not_asked_for_is_refused(plugins):
     with pytest.raises(SettingError, match="not among the measures asked for"):
-        parameters(plugins, ["fit"], {"pe.alpha": 2}, run)
+        parameters(plugins, ["fit"], {"pe.alpha": 2})
 
 
-def test_an_unknown_parameter_lists_near_matches(plugins, run):
+def test_an_unknown_parameter_lists_near_matches(plugins):
     with pytest.raises(UnknownName, match="did you mean alpha"):
-        parameters(plugins, ["pe"], {"pe.alhpa": 2}, run)
+        parameters(plugins, ["pe"], {"pe.alhpa": 2})
 
 
-def test_a_parameter_out_of_bounds_says_what_must_be(plugins, run):
+def test_a_parameter_out_of_bounds_says_what_must_be(plugins):
     with pytest.raises(SettingError, match=r"pe.alpha must be float.*got '-1'"):
-        parameters(plugins, ["pe"], {"pe.alpha": "-1"}, run)
+        parameters(plugins, ["pe"], {"pe.alpha": "-1"})
 
 
-def test_a_setting_without_a_measure_is_refused(plugins, run):
+def test_a_setting_without_a_measure_is_refused(plugins):
     with pytest.raises(SettingError, match=r"MEASURE\.PARAMETER=VALUE"):
-        parameters(plugins, ["pe"], {"alpha": 2}, run)
+        parameters(plugins, ["pe"], {"alpha": 2})
 
 
 def test_the_key_depends_on_everything_the_number_depends_on(plugins, run):
     def keys(**options):
-        return {cell.key for cell in make_plan(run, plugins, ["pe"], **options).cells}
+        return {cell.key for cell in make_plan(run, Request.of(plugins, ["pe"], **options)).cells}
 
     plain = keys()
     assert len(plain) == len(run.checkpoints)

@@ -65,7 +65,7 @@ def keys(path, **options):
 )
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_newest_sound_checkpoint_gives_the_keys(run_path, change, loss, reason, workers, monkeypatch):
-    monkeypatch.setattr("grokscope.analysis.CHECKPOINTS_PER_WORKER", 1)
+    monkeypatch.setattr("grokscope.analysis.session.CHECKPOINTS_PER_WORKER", 1)
     for step in (30, 40):
         spoil(run_path, step, change, loss)
     expected = [math.nan] * 5

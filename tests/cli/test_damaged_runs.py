@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from harness.hostile import rewritten
 
 from grokscope.run.config import config_hash, run_id
 
@@ -79,7 +80,7 @@ def test_any_value_in_the_table_of_an_import(cli, broken, name):
 @pytest.mark.parametrize(
     "word", ["step", "run", "seed", "train_loss", "test_accuracy", "curve", "format", "config"]
 )
-def test_any_word_in_a_checkpoint_s_header(cli, tmp_path, hostile, word):
+def test_any_word_in_a_checkpoint_s_header(cli, tmp_path, word):
     for value in ["", "nan", "{}", f"[[{2**70},0,0,0,0]]", "[[0,[],0,0,0]]", None]:
         path = shutil.copytree(DATA / "trained", tmp_path / "run", dirs_exist_ok=True)
 
@@ -89,7 +90,7 @@ def test_any_word_in_a_checkpoint_s_header(cli, tmp_path, hostile, word):
             else:
                 header["__metadata__"][word] = value
 
-        hostile.rewritten(path / "checkpoints/00000008.safetensors", change)
+        rewritten(path / "checkpoints/00000008.safetensors", change)
         (path / "index.h5").unlink()
         ended = cli("show", path)
         ends_in_a_sentence(ended)

@@ -230,7 +230,7 @@ TWO = [X, Column("z", "never returned")]
         (crashes_on_zero, {}, r"all weights zero\) ended with ZeroDivisionError"),
         (undeclared, {}, "returned 'y', which is not declared"),
         (silent, {}, "must say why it has no answer"),
-        (never, {}, "must answer one of the 4 probes"),
+        (never, {}, "must answer one of the 5 probes"),
         (edge, {}, "with {'n': 0} ended with ZeroDivisionError"),
         (choice, {}, "with {'n': None} ended with TypeError"),
     ],

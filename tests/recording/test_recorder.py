@@ -131,7 +131,10 @@ def test_another_training_is_refused_at_its_first_step_and_nothing_is_changed(tr
 
 
 def test_an_exception_leaves_no_checkpoint_of_half_a_step(training, tmp_path):
-    with pytest.raises(ZeroDivisionError), training.record(tmp_path / "run", checkpoint_every="5") as recorder:
+    with (
+        pytest.raises(ZeroDivisionError),
+        training.record(tmp_path / "run", checkpoint_every="5") as recorder,
+    ):
         training.go(recorder, 1, 7)
         training.update(8)
         raise ZeroDivisionError
@@ -190,14 +193,19 @@ def test_points_that_tell_no_accuracy_do_not_undo_a_transition(training, tmp_pat
     assert Run.open(tmp_path / "run").curve_of("test_accuracy")[0].tolist() == [5, 10, 15, 20, 25, 30]
 
 
-@pytest.mark.parametrize(("metrics", "words"), [({"lr": 1.0}, "unknown metric 'lr'"), ({"loss": 1}, "train_loss")])
+@pytest.mark.parametrize(
+    ("metrics", "words"), [({"lr": 1.0}, "unknown metric 'lr'"), ({"loss": 1}, "train_loss")]
+)
 def test_what_is_no_loss_or_accuracy_is_refused(training, tmp_path, metrics, words):
     with training.record(tmp_path / "run") as recorder, pytest.raises(UnknownName, match=words):
         recorder.log(**metrics)
 
 
 def test_a_value_that_is_no_number_is_refused(training, tmp_path):
-    with training.record(tmp_path / "run") as recorder, pytest.raises(UsageError, match="train_loss must be a number"):
+    with (
+        training.record(tmp_path / "run") as recorder,
+        pytest.raises(UsageError, match="train_loss must be a number"),
+    ):
         recorder.log(train_loss=torch.ones(2))
 
 

@@ -1,7 +1,7 @@
 """Comparisons made of known numbers, without training: for pages and pictures of them."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pytest
@@ -106,6 +106,9 @@ class FakeSummary:
     ahead_high: float = 0.2
     p_adjusted: float = 0.03
     why: str = ""
+
+    def as_dict(self):
+        return asdict(self)
 
 
 @dataclass(frozen=True)

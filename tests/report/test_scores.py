@@ -21,8 +21,8 @@ def test_the_table_has_p_the_reason_and_over_how_many_columns_it_is_corrected(co
     assert f"Holm-corrected over {scores.columns_tested} columns" in out
     for summary in scores.summaries:
         assert f"{summary.verdict}  " in out
-        assert summary.reason in out
-        assert summary.reason
+        assert summary.judgement.reason in out
+        assert summary.judgement.reason
 
 
 def test_a_change_that_is_unresolved_and_a_twin_are_shown(comparison_of):

@@ -81,6 +81,10 @@ def test_what_is_no_run_is_refused_and_untouched(tmp_path, config):
         ("[task]", "[task", "cannot be read"),
         ("[model]", "[other]", "model.name must be text"),
         ("format = 1", "format = 2", "later grokscope"),
+        ("format = 1", "", "configuration: 'format' is missing; put the file back as grokscope wrote it"),
+        ("run = ", "was = ", "configuration: 'run' is missing; put"),
+        ("unset = [", "unset = 5\nwas = [", "unset must be a list of names, got 5; put"),
+        ("unset = [", 'unset = ["recipe.x", ', "unset names 'recipe.x', and recipe is no table; put"),
     ],
 )
 def test_a_changed_run_toml_is_refused(run, old, new, words):

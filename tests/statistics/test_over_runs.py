@@ -7,7 +7,12 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from grokscope.statistics.over_runs import Mean, holm, interval, sign_test, t_test, wilson
+from grokscope.statistics.over_runs import Mean, holm, sign_test, t_test, wilson
+
+
+def interval(values, confidence, groups=None):
+    mean = Mean.of(values, confidence, groups)
+    return mean.low, mean.high
 
 
 def coverage(draw, truth, runs, groups=None, repetitions=1000):

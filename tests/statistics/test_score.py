@@ -97,15 +97,15 @@ def test_verdicts(scores):
     }
     assert verdicts[NORM] != "confounded", "the control is not held against itself"
     early = found["early.value"]
-    assert early.ahead_low <= math.log10(2) <= early.ahead_high
-    assert early.ahead == pytest.approx(math.log10(2), abs=0.015)
+    assert early.ahead.contains(math.log10(2))
+    assert early.ahead.mean == pytest.approx(math.log10(2), abs=0.015)
     assert (early.before, early.clear, early.censored, early.runs) == (RUNS, RUNS, 0, RUNS)
-    assert early.sign_p == pytest.approx(2 ** (1 - RUNS))
-    assert early.sign_p_adjusted > early.sign_p
+    assert early.p.signs == pytest.approx(2 ** (1 - RUNS))
+    assert early.p.signs_adjusted > early.p.signs
     follower = found["follower.value"]
-    assert follower.spearman > 0.5
-    assert follower.partial_low < 0 < follower.partial_high
-    assert early.partial_low > 0
+    assert follower.correlations.spearman.mean > 0.5
+    assert follower.correlations.partial.contains(0)
+    assert early.correlations.partial.low > 0
     assert found["peaked.value"].shape == "peak"
     assert set(verdicts.values()) <= set(RULES)
 
@@ -141,13 +141,13 @@ def test_a_twin_of_the_control_is_called_so(make):
         runs.append(make.results(columns, accuracy))
     scores = score(make.comparison(runs))
     found = by_column(scores)
-    assert 0.95 < found["weight_norm.l1"].with_control < 0.999
+    assert 0.95 < found["weight_norm.l1"].correlations.with_control.mean < 0.999
     verdicts = {name: found[name].verdict for name in found}
     assert verdicts["double.value"] == verdicts["weight_norm.l1"] == "twin"
     assert "twin" not in (verdicts[NORM], verdicts["near.value"])
-    assert math.isnan(found["double.value"].partial)
-    assert "rank correlation with weight_norm.l2_all is +1.00" in found["double.value"].why
-    assert found["double.value"].reason == "rho +1.00"
+    assert math.isnan(found["double.value"].correlations.partial.mean)
+    assert "rank correlation with weight_norm.l2_all is +1.00" in found["double.value"].judgement.why
+    assert found["double.value"].judgement.reason == "rho +1.00"
     # Twins are told from one run too: it is no claim about runs.
     assert by_column(score(make.comparison(runs[:1])))["double.value"].verdict == "twin"
 
@@ -168,8 +168,12 @@ def test_a_change_where_the_search_begins_is_unresolved(make):
     for step in (110, 120):
         scores = scored(step)
         (summary,) = scores.summaries
-        assert (summary.verdict, summary.unresolved, summary.reason) == ("unresolved", 5, "edge 5/5")
-        assert "where the search begins" in summary.why
+        assert (summary.verdict, summary.unresolved, summary.judgement.reason) == (
+            "unresolved",
+            5,
+            "edge 5/5",
+        )
+        assert "where the search begins" in summary.judgement.why
         assert not scores.rows[0].resolved
         assert scores.rows[0].transition_step == step
         assert math.isnan(scores.rows[0].ahead)
@@ -183,11 +187,11 @@ def test_which_columns_are_asked_for_changes_p_only_by_the_correction(planted, s
     alone = by_column(score(comparison, columns=["early.value"]))["early.value"]
     among = by_column(scores)["early.value"]
     for name in ("p", "sign_p", "ahead", "ahead_low", "ahead_high", "partial_low", "spearman_high"):
-        assert getattr(alone, name) == getattr(among, name)
-    tested = [summary for summary in scores.summaries if not math.isnan(summary.p)]
+        assert alone.as_dict()[name] == among.as_dict()[name]
+    tested = [summary for summary in scores.summaries if not math.isnan(summary.p.both)]
     assert scores.columns_tested == len(tested)
     assert score(comparison, columns=["early.value"]).columns_tested == 1
-    assert alone.p_adjusted == alone.p < among.p_adjusted <= scores.columns_tested * among.p
+    assert alone.p.adjusted == alone.p.both < among.p.adjusted <= scores.columns_tested * among.p.both
 
 
 def test_seeds_of_settings_are_not_so_many_runs(make):
@@ -213,10 +217,10 @@ def test_seeds_of_settings_are_not_so_many_runs(make):
     assert alone.verdict == "leads"
     assert not any("settings" in note for note in notes)
     nested, notes = scored(weight_decay=[0.1] * 3 + [2.0] * 3, seed=seeds)
-    assert nested.ahead == pytest.approx(alone.ahead)
-    assert nested.ahead_low < 0 < nested.ahead_high
-    assert nested.p > 0.3
-    assert nested.sign_p == 0.5  # two settings, both before
+    assert nested.ahead.mean == pytest.approx(alone.ahead.mean)
+    assert nested.ahead.contains(0)
+    assert nested.p.both > 0.3
+    assert nested.p.signs == 0.5  # two settings, both before
     assert nested.verdict == "undecided"
     (warned,) = (note for note in notes if "settings" in note)
     assert "the 6 runs that grok are seeds of 2 settings of weight_decay" in warned
@@ -243,9 +247,9 @@ def test_ahead_is_unbiased_and_covered_whatever_the_grid(make, spacing, repetiti
             columns = {NORM: 0.0 * steps, "early.value": 1.0 * (steps >= early)}
             runs.append(make.results(columns, 1.0 * (steps >= middle), memorised=20, at=steps))
         found += score(make.comparison(runs), columns=["early.value"]).summaries
-    aheads = np.array([each.ahead for each in found])
+    aheads = np.array([each.ahead.mean for each in found])
     assert abs(aheads.mean() - truth) < max(3 * aheads.std() / np.sqrt(repetitions), 0.004)
-    covered = sum(each.ahead_low <= truth <= each.ahead_high for each in found)
+    covered = sum(each.ahead.contains(truth) for each in found)
     assert covered >= 0.9 * repetitions
 
 
@@ -258,7 +262,7 @@ def test_a_constant_norm_confounds_nothing(make):
         for seed in range(5)
     ]
     found = by_column(score(make.comparison(runs)))["early.value"]
-    assert found.partial == pytest.approx(found.spearman)
+    assert found.correlations.partial.mean == pytest.approx(found.correlations.spearman.mean)
     assert found.verdict == "leads"
 
 
@@ -299,7 +303,7 @@ def test_one_run_and_few_runs_describe_and_claim_nothing(planted, make):
     one = score(make.comparison(runs[:1]))
     assert any(row.transition_step is not None for row in one.rows)
     assert {summary.verdict for summary in one.summaries} == {"undecided"}
-    assert all(math.isnan(summary.ahead_low) for summary in one.summaries)
+    assert all(math.isnan(summary.ahead.low) for summary in one.summaries)
     assert any("one run describes and proves nothing" in note for note in one.notes)
     four = score(make.comparison(runs[:4]))
     assert {summary.verdict for summary in four.summaries} == {"undecided"}

@@ -3,8 +3,9 @@ import pytest
 from grokscope.errors import SettingError, UnknownName
 from grokscope.models import MODELS
 from grokscope.tasks import TASKS
-from grokscope.training.config import TRAINING, resolve_config
+from grokscope.training.config import resolve_config
 from grokscope.training.recipes import load_recipe, load_recipes, recipe_text
+from grokscope.training.settings import TRAINING
 
 RECIPES = load_recipes()
 

@@ -299,7 +299,7 @@ def _scores(scores: Any) -> dict[str, Any] | None:
     }
     return {
         "rows": [dataclasses.asdict(row) for row in scores.rows],
-        "summaries": [dataclasses.asdict(summary) for summary in scores.summaries],
+        "summaries": [summary.as_dict() for summary in scores.summaries],
         "made": [
             [name.replace("_", " "), _plain(value)]
             for name, value in rest.items()

@@ -52,7 +52,7 @@ def plan_runs(
         if SEED in axes or "seed" in axes:
             raise SettingError("seeds must be given once, got --seeds and a grid of seeds")
         axes[SEED] = _seeds(seeds)
-    twice = sorted(axes.keys() & settings.keys())
+    twice = [axis for axis in sorted(axes) if any(_same(axis, name) for name in settings)]
     if twice:
         raise SettingError(f"{twice[0]} must be swept or fixed, got it in --grid and in --set")
     runs: dict[Path, PlannedRun] = {}
@@ -65,6 +65,11 @@ def plan_runs(
         path = out / default_directory(config).name
         runs.setdefault(path, PlannedRun(path, task, recipe, given, config))
     return list(runs.values())
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are of one setting, dotted or not."""
+    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
 
 
 def _values(name: str, values: str | Iterable[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ import torch
 
 from grokscope import analyze
 from grokscope.errors import NotApplicable
+from grokscope.probe import NoiseSource, Probe
 from grokscope.testing import example_probe
 from grokscope_representations.functional import feature_rank as rank_of
 from grokscope_representations.functional import ridge_readout
@@ -49,19 +50,22 @@ def test_collapse_of_a_collapsed_network_is_complete():
     k = probe.task.classes
     layer = probe.model.hidden[-1]
 
-    class Collapsed:
-        task, model, labels = probe.task, probe.model, probe.labels
-
-        def __init__(self):
-            self.weights = {"last": torch.eye(k) - 1 / k}
-
+    class Collapsed(Probe):
         def activations(self, split):
             return {layer: 3 * torch.nn.functional.one_hot(self.labels(split), k).float()}
 
         def logits(self, split):
             return self.activations(split)[layer] @ self.weights["last"].T
 
-    for values in rows(neural_collapse, Collapsed()).values():
+    collapsed = Collapsed(
+        step=0,
+        task=probe.task,
+        model=probe.model,
+        weights={"last": torch.eye(k) - 1 / k},
+        loss_name="mse",
+        noise=NoiseSource(""),
+    )
+    for values in rows(neural_collapse, collapsed).values():
         # Classes are not equally many, so the mean of all examples is a little off the simplex's middle.
         assert values["nc1"] == pytest.approx(0, abs=1e-12)
         assert values["nc2_norms"] < 0.06

@@ -87,7 +87,7 @@ def test_noise_measures_on_every_network(kind, loss):
     assert error["mean"] == pytest.approx(error["sum"] / len(moved), rel=1e-12)
     confidence = {
         sigma: values(measures.pc, probe, sigma=sigma)["pc"]
-        for sigma in (0.0, measures._confidence_sigma(probe, None))
+        for sigma in (0.0, measures._confidence_sigma(probe))
     }
     assert values(measures.pc, probe)["pc"] == max(confidence.items())[1]
     assert values(measures.cd, probe)["cd"] == pytest.approx(
@@ -97,7 +97,7 @@ def test_noise_measures_on_every_network(kind, loss):
 
 def test_noise_is_the_papers_by_kind_of_task():
     modular, images, text = example_probe("mlp"), example_probe("mlp", task="images"), example_probe("lstm")
-    assert [measures._confidence_sigma(probe, None) for probe in (modular, images, text)] == [0.1, 0.04, 0.04]
+    assert [measures._confidence_sigma(probe) for probe in (modular, images, text)] == [0.1, 0.04, 0.04]
     assert values(measures.pc, modular) == values(measures.pc, modular, sigma=0.1)
     assert values(measures.pc, images) == values(measures.pc, images, sigma=0.04)
     for probe in (modular, images):

@@ -1,0 +1,160 @@
+"""Runs while they are measured: what is planned, what is stored already, and who computes the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from grokscope.analysis.assemble import assemble
+from grokscope.analysis.ledger import Ledger
+from grokscope.analysis.plan import UNFIT, Place, PlannedCell, Request, make_plan
+from grokscope.discovery import left_out
+from grokscope.registry import Plugins
+from grokscope.results import Results
+from grokscope.run import Run
+
+CHECKPOINTS_PER_WORKER = 4  # starting a process costs more than computing fewer
+Progress = Callable[[int, int, str, int], None]
+Finished = Callable[[PlannedCell], None]
+
+
+class Session:
+    """One run while it is measured.
+
+    Attributes:
+        run: the run.
+        missing: the cells that are to be computed, by step.
+    """
+
+    def __init__(self, run: Run, request: Request, refresh: bool = False) -> None:
+        self.run, self._request = run, request
+        self._rebuilt = run.refresh_index()
+        self._known = {} if refresh else dict(run.cells())
+        self._ledgers: list[Ledger] = []
+        self._plan = make_plan(run, request, self._known)
+        self.missing = self._plan.missing(self._known)
+
+    def begin(self) -> Ledger:
+        """Return the ledger that takes what becomes of the missing cells."""
+        self._ledgers.append(Ledger(self.run, keep=self.run.keeps_results))
+        return self._ledgers[-1]
+
+    def end(self) -> None:
+        """Take in what was computed. Missing are now cells whose last checkpoint proved unfit to be compared
+        with: they are planned anew, with another."""
+        ledger, self.missing = self._ledgers[-1], {}
+        if ledger.trouble:
+            return
+        self._known |= {cell.key: cell for cell in ledger.cells}
+        unfit = {cell.key.measure for cell in ledger.cells if cell.note.startswith(UNFIT)}
+        if not unfit:
+            return
+        self._plan = make_plan(self.run, self._request, self._known)
+        for step, cells in self._plan.missing(self._known).items():
+            again = [cell for cell in cells if cell.registered.id in unfit]
+            if again:
+                self.missing[step] = again
+
+    def results(self) -> Results:
+        """Return what is there now. Raises what kept the run from being measured or stored."""
+        for ledger in self._ledgers:
+            if ledger.trouble:
+                raise ledger.trouble
+        if self._ledgers:
+            self.run.refresh_index()
+        computed = sum(len(ledger.cells) for ledger in self._ledgers)
+        return assemble(
+            self.run,
+            self._plan,
+            self._known,
+            failures=[failure for ledger in self._ledgers for failure in ledger.failures],
+            messages=self._messages(computed > 0),
+            computed=computed,
+        )
+
+    def _messages(self, computed: bool) -> list[str]:
+        messages = [self._rebuilt] if self._rebuilt else []
+        if computed and not self.run.keeps_results:
+            messages.append(
+                f"{self.run.path} is read-only, so nothing was stored; --results DIRECTORY keeps the results"
+            )
+        return [*messages, *self._plan.messages, *self.run.remarks, *self.run.conflicts]
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who computes: where, in how many processes, and whether in ones of their own at any rate."""
+
+    plugins: Plugins
+    place: Place
+    workers: int = 1
+    isolate: bool = False
+    timeout: float | None = None
+
+    def compute(self, sessions: Sequence[Session], progress: Progress | None = None) -> None:
+        """Compute all that is missing, until nothing is left to be tried.
+
+        Raises:
+            SettingError: there is no such device.
+            GrokscopeError: no process can be started.
+        """
+        left = [session for session in sessions if session.missing]
+        while left:
+            self._compute(left, progress)
+            for session in left:
+                session.end()
+            left = [session for session in left if session.missing]
+
+    def _compute(self, sessions: Sequence[Session], progress: Progress | None) -> None:
+        finished = _counted(sessions, progress)
+        ledgers = [session.begin() for session in sessions]
+        processes = self._processes(sum(len(session.missing) for session in sessions))
+        if not processes:
+            self._compute_here(sessions, ledgers, finished)
+            return
+        from grokscope.analysis import workers
+
+        chunks = [
+            workers.Chunk(ledger, session.missing[step])
+            for session, ledger in zip(sessions, ledgers, strict=True)
+            for step in sorted(session.missing)
+        ]
+        workers.execute(
+            chunks,
+            finished,
+            place=self.place,
+            workers=processes,
+            timeout=self.timeout,
+            left_out=left_out(),
+        )
+
+    def _processes(self, checkpoints: int) -> int:
+        """Return how many; 0 is none but this one."""
+        most = min(self.workers, checkpoints // CHECKPOINTS_PER_WORKER)
+        return max(1, most) if self.isolate or self.timeout is not None else most if most > 1 else 0
+
+    def _compute_here(
+        self, sessions: Sequence[Session], ledgers: Sequence[Ledger], finished: Finished
+    ) -> None:
+        from grokscope.analysis import engine
+        from grokscope.device import find_device
+
+        find_device(self.place.device, "device")
+        for session, ledger in zip(sessions, ledgers, strict=True):
+            bench = engine.Bench(session.run, self.plugins.tasks, self.plugins.models, self.place)
+            engine.execute(bench, session.missing, ledger, finished)
+
+
+def _counted(sessions: Sequence[Session], progress: Progress | None) -> Finished:
+    """Return what is told of every cell that is done, and tells `progress`."""
+    if progress is None:
+        return lambda cell: None
+    total, done = sum(len(cells) for session in sessions for cells in session.missing.values()), 0
+    progress(0, total, "", min(sessions[0].missing))
+
+    def finished(cell: PlannedCell) -> None:
+        nonlocal done
+        done += 1
+        progress(done, total, cell.registered.title, cell.checkpoint.step)
+
+    return finished
