@@ -29,6 +29,7 @@ def record(
     steps: int | None = None,
     evaluate: bool = True,
     settings: Mapping[str, Any] | None = None,
+    by: str = "loop",
     notify: Callable[[str], None] | None = None,
 ) -> Recorder:
     notify = notify or log.warning
@@ -40,7 +41,7 @@ def record(
         "recipe": "recorded",
         "task": {"name": "own"},
         "model": {"name": "own"},
-        "recorded": {"by": "loop"},
+        "recorded": {"by": by},
         "training": {
             "loss": loss,
             "checkpoint_every": str(checkpoint_every),
