@@ -19,6 +19,7 @@ PLUGINS = ROOT / "plugins"
 FLOORS = [
     ["errors", "surroundings", "sections"],
     ["declare"],
+    ["importable"],
     ["measure", "hypothesis"],
     ["hookspecs"],
     ["run"],

@@ -1,0 +1,49 @@
+"""Which code of the user's own a run is measured with now, and whether it is what it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grokscope.analysis.plan import Place
+from grokscope.errors import GrokscopeError
+from grokscope.registry import Plugins
+from grokscope.run import Run, glue
+from grokscope.run.code import own_code
+
+
+@dataclass(frozen=True)
+class Code:
+    """The fingerprint of the code that makes a run's network, "" where no code is the user's own, and what is
+    to be said of it."""
+
+    fingerprint: str = ""
+    remark: str = ""
+
+
+NO_CODE = Code()
+
+
+def code_of(run: Run, plugins: Plugins, place: Place) -> Code:
+    """Return the code that `run` is measured with. What may not be imported, or cannot, is what it was when
+    the run was last measured; the cells that need it say why."""
+    if not own_code(run.config):
+        return NO_CODE
+    before = glue.remembered(run.path)
+    if not place.trusted.may_import(run.config):
+        return Code(before)
+    from grokscope.analysis.engine import Bench
+
+    try:
+        now = Bench(run, plugins.tasks, plugins.models, place).fingerprint()
+    except GrokscopeError:
+        return Code(before)
+    if now == before:
+        return Code(now)
+    if run.writable:
+        glue.remember(run.path, now)
+    changed = (
+        f"{run.path}: the code of {run.config['model']['name']} is not what it was when the run was imported "
+        "or last measured: what needs the network is computed anew; its losses and accuracies are those of "
+        "the import, and importing it again renews them"
+    )
+    return Code(now, changed if before else "")
