@@ -30,7 +30,7 @@ from grokscope.hypothesis import Hypothesis, hypothesis
 from grokscope.measure import Column, Measure, measure
 
 if TYPE_CHECKING:
-    from grokscope import objective
+    from grokscope import figure, objective
     from grokscope.analysis import analyze, analyze_many
     from grokscope.analysis.verifying import verify
     from grokscope.discovery import load_plugins
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from grokscope.results import Comparison, Results
     from grokscope.run import Run
     from grokscope.run.verify import Finding
+    from grokscope.statistics import courses
     from grokscope.statistics.phases import Phases, phases
     from grokscope.statistics.predict import Prediction, predict
     from grokscope.statistics.score import Scores, score
@@ -89,6 +90,8 @@ __all__ = [
     "Verdict",
     "analyze",
     "analyze_many",
+    "courses",
+    "figure",
     "hookimpl",
     "hypothesis",
     "import_checkpoints",
@@ -130,6 +133,8 @@ _LAZY = {
     "Verdict": "grokscope.statistics.verdicts",
     "analyze": "grokscope.analysis",
     "analyze_many": "grokscope.analysis",
+    "courses": "grokscope.statistics.courses",
+    "figure": "grokscope.figure",
     "import_checkpoints": "grokscope.importing",
     "load_plugins": "grokscope.discovery",
     "objective": "grokscope.objective",
@@ -148,12 +153,14 @@ _LAZY = {
     "write_table": "grokscope.export",
 }
 
+_MODULES = ("courses", "figure", "objective")  # exported whole
+
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'grokscope' has no attribute {name!r}")
     home = import_module(_LAZY[name])
-    value = home if name == "objective" else getattr(home, name)
+    value = home if name in _MODULES else getattr(home, name)
     globals()[name] = value
     return value
 

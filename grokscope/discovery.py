@@ -22,6 +22,7 @@ import pluggy
 from grokscope import hookspecs
 from grokscope.declare import Factory
 from grokscope.errors import described, told
+from grokscope.figure import Figure
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
 from grokscope.registry import LEFT_OUT, Plugin, Plugins
@@ -135,7 +136,7 @@ def _load(found: _Found, before: Sequence[Plugin]) -> Plugin:
         _refuse_second_name(plugin, before)
         module = _import(found)
         brought = _brought(plugin, module)
-        _refuse_second_factories(brought, before)
+        _refuse_second_bare_names(brought, before)
         return replace(brought, seconds=time.monotonic() - start)
     except KeyboardInterrupt:
         raise
@@ -187,6 +188,7 @@ def _brought(plugin: Plugin, module: Any) -> Plugin:
         tasks=_items(brought, "grokscope_tasks", Factory, "task"),
         models=_items(brought, "grokscope_models", Factory, "model"),
         hypotheses=_items(brought, "grokscope_hypotheses", Hypothesis, "hypothesis"),
+        figures=_items(brought, "grokscope_figures", Figure, "figure"),
     )
 
 
@@ -234,7 +236,8 @@ def _items(brought: Mapping[str, Any], hook: str, kind: type[Any], word: str) ->
     items = tuple(brought[hook] or ())
     for item in items:
         if not isinstance(item, kind) or (isinstance(item, Factory) and item.kind != word):
-            raise _Problem(f"{hook} must return a list of what @{word} makes, got {_short(item)} in it")
+            made = "figure.Figure" if kind is Figure else f"@{word}"
+            raise _Problem(f"{hook} must return a list of what {made} makes, got {_short(item)} in it")
     names = [item.name for item in items]
     for name in names:
         if names.count(name) > 1:
@@ -254,10 +257,15 @@ def _refuse_second_name(plugin: Plugin, before: Sequence[Plugin]) -> None:
             raise _Problem(f"its name is taken by {other.origin} ({other.module})")
 
 
-def _refuse_second_factories(plugin: Plugin, before: Sequence[Plugin]) -> None:
-    """Refuse a task or model that another plugin has: a run names its own by the bare name, for good."""
+def _refuse_second_bare_names(plugin: Plugin, before: Sequence[Plugin]) -> None:
+    """Refuse a task, model or figure that another plugin has: runs and commands name it by the bare name."""
     for other in before:
-        taken = {(item.kind, item.name) for item in (*other.tasks, *other.models)}
-        for item in (*plugin.tasks, *plugin.models):
-            if (item.kind, item.name) in taken:
-                raise _Problem(f"its {item.kind} {item.name!r} is also brought by {other.origin}")
+        taken = set(_bare_names(other))
+        for word, name in _bare_names(plugin):
+            if (word, name) in taken:
+                raise _Problem(f"its {word} {name!r} is also brought by {other.origin}")
+
+
+def _bare_names(plugin: Plugin) -> Iterator[tuple[str, str]]:
+    yield from ((item.kind, item.name) for item in (*plugin.tasks, *plugin.models))
+    yield from (("figure", figure.name) for figure in plugin.figures)

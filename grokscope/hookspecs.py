@@ -9,6 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from grokscope.declare import Factory
+    from grokscope.figure import Figure
     from grokscope.hypothesis import Hypothesis
     from grokscope.measure import Measure
 
@@ -33,5 +34,15 @@ def grokscope_models() -> Sequence[Factory]:  # type: ignore[empty-body]
 
 @hookspec
 def grokscope_hypotheses() -> Sequence[Hypothesis]:  # type: ignore[empty-body]
-    """Return the hypotheses that the plugin brings, each made by `@hypothesis`. Called once, as plugins are
-    loaded."""
+    """Return the hypotheses that the plugin brings, each made by `@hypothesis`.
+
+    Called once, as plugins are loaded.
+    """
+
+
+@hookspec
+def grokscope_figures() -> Sequence[Figure]:  # type: ignore[empty-body]
+    """Return the figures of papers that the plugin brings, each a `grokscope.figure.Figure`.
+
+    Called once, as plugins are loaded.
+    """

@@ -20,8 +20,10 @@ def class_logits(logits: torch.Tensor) -> torch.Tensor:
 
 
 def loss(name: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the mean loss: `cross_entropy`, `stablemax_cross_entropy` (Prieto et al. 2025: `stablemax` in
-    the softmax's place), or `mse` over examples *and* outputs on one-hot labels, or on numbers (n, k).
+    """Return the mean loss of that name.
+
+    `cross_entropy`, `stablemax_cross_entropy` (Prieto et al. 2025: `stablemax` in the softmax's place), or
+    `mse` over examples *and* outputs on one-hot labels, or on numbers (n, k).
 
     A single-logit network (n, 1) takes the binary cross-entropy, or the squared distance to -1 / +1, so that
     its sign is its answer under every loss.

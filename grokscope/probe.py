@@ -124,8 +124,11 @@ class Probe:
         return {name: self.trace(split, sigma)[name] for name in self.model.hidden}
 
     def first_layer(self, split: str, sigma: float = 0.0) -> torch.Tensor:
-        """Return the first layer of the matrix information measures, (n, d): an MLP's first Linear before
-        its ReLU, a transformer's noised operand embeddings, an LSTM's time-averaged noised embedding."""
+        """Return the first layer of the matrix information measures, (n, d).
+
+        An MLP's first Linear before its ReLU, a transformer's noised operand embeddings, an LSTM's
+        time-averaged noised embedding.
+        """
         return self.trace(split, sigma)["first"]
 
     def last_layer(self, split: str, sigma: float = 0.0) -> torch.Tensor:
@@ -133,8 +136,10 @@ class Probe:
         return self.logits(split, sigma)
 
     def relu_chain(self) -> Chain | None:
-        """Return the network's Linear layers where it is Linear -> ReLU -> ... -> Linear and proven to be,
-        else None: what closed forms for ReLU networks may rest on, whatever the network calls itself."""
+        """Return the Linear layers of a network proven to be Linear -> ReLU -> ... -> Linear, else None.
+
+        Closed forms for ReLU networks may rest on it, whatever the network calls itself.
+        """
         return self.shared(("relu chain",), lambda: relu_chain(self.model, *self._some()))
 
     def require_chain(self) -> Chain:
@@ -167,8 +172,10 @@ class Probe:
             )
 
     def is_linear_in(self, layer: str, weight: torch.Tensor) -> bool:
-        """Return whether the logits are linear in a layer of the trace, with slope `weight` (K, units): seen
-        in their gradients at some examples."""
+        """Return whether the logits are linear in a layer of the trace, with slope `weight` (K, units).
+
+        It is seen in their gradients at some examples.
+        """
         encoded, inputs = self._some()
         return is_linear_in(self.model, encoded, layer, weight, inputs)
 

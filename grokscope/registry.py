@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from grokscope.declare import Factory
 from grokscope.errors import PluginError, UnknownName, UsageError
+from grokscope.figure import Figure
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
 
@@ -24,7 +25,7 @@ class Plugin:
         distribution: the distribution that it came with.
         version: that distribution's version.
         module: what the entry point names.
-        measures, tasks, models, hypotheses: what it registered; nothing when it is broken.
+        measures, tasks, models, hypotheses, figures: what it registered; nothing when it is broken.
         problem: why it is broken, in one sentence; empty when it is not.
         error: the exception behind `problem`, for its traceback.
         seconds: how long it took to import and register.
@@ -38,6 +39,7 @@ class Plugin:
     tasks: tuple[Factory, ...] = ()
     models: tuple[Factory, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
+    figures: tuple[Figure, ...] = ()
     problem: str = ""
     error: BaseException | None = None
     seconds: float = 0.0
@@ -82,6 +84,9 @@ class Plugins:
         """All measures, in the order of their plugins."""
         self.tasks: Mapping[str, Factory] = {task.name: task for p in self.plugins for task in p.tasks}
         self.models: Mapping[str, Factory] = {model.name: model for p in self.plugins for model in p.models}
+        self.figures: Mapping[str, Figure] = {
+            figure.name: figure for p in self.plugins for figure in p.figures
+        }
 
     @property
     def measures(self) -> Mapping[str, Registered]:

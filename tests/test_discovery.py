@@ -100,7 +100,7 @@ BROKEN = {
     ),
     "no hook": (
         "x = 1",
-        "it registers nothing; it must have a function grokscope_hypotheses or grokscope_measures",
+        "it registers nothing; it must have a function grokscope_figures or grokscope_hypotheses",
     ),
     "misspelt hook": (
         hook("return []", name="grokscope_mesures"),
@@ -112,7 +112,7 @@ BROKEN = {
     ),
     "marked function of another name": (
         hook("return []", name="register"),
-        "there is no hook 'register': hooks are grokscope_hypotheses, grokscope_measures",
+        "there is no hook 'register': hooks are grokscope_figures, grokscope_hypotheses",
     ),
     "misspelt specname": (
         hook("return []", name="bring", options="(specname='grokscope_task')"),

@@ -168,8 +168,11 @@ class Bench:
         return State(stored.weights, kinds.of(stored.weights))
 
     def _networks_kinds(self, checkpoint: CheckpointInfo, stored: Checkpoint) -> Kinds:
-        """Return what the network's tensors are, checked to be the file's; what the file says of itself where
-        the network cannot be built: measures of weights do without it."""
+        """Return what the network's tensors are, checked to be the file's.
+
+        Where the network cannot be built, it is what the file says of itself: measures of weights do without
+        it.
+        """
         try:
             kinds = self._kinds
         except Exception as error:  # a network of somebody's own may raise anything
@@ -221,8 +224,10 @@ class Bench:
 
 
 def look_for_data(bench: Bench, cells: Sequence[PlannedCell]) -> None:
-    """Raise DataError where the cells need data that is gone, RunError where they need code that nobody but
-    the run names: once, and not for every cell."""
+    """Raise DataError or RunError where cells need data that is gone, or code that nobody but the run names.
+
+    It is said once, and not for every cell.
+    """
     inputs = {name for cell in cells for name in cell.registered.measure.inputs}
     if not inputs & {"probe", "baseline"}:
         return

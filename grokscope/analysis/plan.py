@@ -21,8 +21,11 @@ UNFIT = "its baseline is unfit: "  # begins the note of a cell whose measure rai
 
 @dataclass(frozen=True)
 class Place:
-    """Where cells are computed: the device, where the task's data lies if not where the run found it, and
-    which code that no plugin brings may be imported for it."""
+    """Where cells are computed: on which device, with data from where, with whose code.
+
+    `data_dir` is where the task's data lies if not where the run found it; code that no plugin brings is
+    imported only if it is named here.
+    """
 
     device: str = "cpu"
     data_dir: str | None = None
@@ -179,8 +182,11 @@ def _parameters(parameters: Mapping[str, Any], against: CheckpointInfo | None, c
 def _parameters_of(
     chosen: Sequence[Registered], plugins: Plugins, settings: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Return every chosen measure's parameters by its id; a setting's name is `measure.parameter`, where
-    the measure may also be a family or a glob and then reaches every measure that has the parameter."""
+    """Return every chosen measure's parameters by its id.
+
+    A setting's name is `measure.parameter`, where the measure may also be a family or a glob and then reaches
+    every measure that has the parameter.
+    """
     given: dict[str, dict[str, Any]] = {registered.id: {} for registered in chosen}
     for name, value in settings.items():
         selector, _, parameter = name.rpartition(".")

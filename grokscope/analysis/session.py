@@ -41,8 +41,11 @@ class Session:
         return self._ledgers[-1]
 
     def end(self) -> None:
-        """Take in what was computed. Missing are now cells whose last checkpoint proved unfit to be compared
-        with: they are planned anew, with another."""
+        """Take in what was computed.
+
+        Missing are now cells whose last checkpoint proved unfit to be compared with: they are planned anew,
+        with another.
+        """
         ledger, self.missing = self._ledgers[-1], {}
         if ledger.trouble:
             return

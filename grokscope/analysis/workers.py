@@ -1,5 +1,7 @@
-"""Computes checkpoints in processes of their own, so that every core is used, and a plugin that crashes its
-process, or never ends, costs only its own cell."""
+"""Computes checkpoints in processes of their own, one for each core.
+
+A plugin that crashes its process, or never ends, costs only its own cell.
+"""
 
 from __future__ import annotations
 

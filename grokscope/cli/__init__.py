@@ -123,8 +123,10 @@ def root(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 usage, 3 some failed, 129 / 130 / 143 a signal, 141
-    where the reader of stdout has gone.
+    """Run the command line and exit with what it came to.
+
+    0 done, 1 failed, 2 usage, 3 some failed, 129 / 130 / 143 a signal, 141 where the reader of stdout has
+    gone.
 
     Python processes that it starts do not look for modules in the current folder: it may be a downloaded one.
     """

@@ -203,8 +203,10 @@ def left_out(names: Iterable[str]) -> Iterator[None]:
 
 
 def key_values(pairs: Iterable[str], flag: str) -> dict[str, str]:
-    """Return `name=value` texts as a dict. Raises SettingError for one without a name or equals sign, and for
-    a name that comes twice."""
+    """Return `name=value` texts as a dict.
+
+    Raises SettingError for one without a name or equals sign, and for a name that comes twice.
+    """
     given = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from grokscope.cli.terminal import Stopped, on_signal, print_data, print_json, s
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
+    from grokscope.figure import Figure
     from grokscope.reproduce import Reproduction
 
 
@@ -66,10 +68,15 @@ def reproduce(
     if list_all or figure is None:
         _list(list_all)
         return
-    path, kind = _figure_file(file, figure, quick)
+    with stdout_to_stderr():
+        from grokscope.discovery import load_plugins
+
+        plugins = load_plugins()
+    path, kind = _figure_file(file, figure, plugins.figures, quick)
     reproduced = _reproduce(
         figure,
         quiet,
+        plugins=plugins,
         quick=quick,
         seeds=seeds,
         readings=readings,
@@ -97,20 +104,22 @@ def reproduce(
 
 
 def _list(wanted: bool) -> None:
-    from grokscope.reproduce import figures
+    from grokscope.discovery import load_plugins
     from grokscope.reproduce.account import figures_table
 
     if not wanted:
         raise UsageError("reproduce must be told which figure, for example clauw-2; --list shows all")
-    print_data(figures_table(figures().values()))
+    print_data(figures_table(load_plugins().figures.values()))
 
 
-def _figure_file(file: Path | None, figure: str, quick: bool) -> tuple[Path, str]:
+def _figure_file(
+    file: Path | None, figure: str, figures: Mapping[str, Figure], quick: bool
+) -> tuple[Path, str]:
     """Where the figure is written, and its format; refused before anything is trained."""
     from grokscope.report.figures import format_of, require_matplotlib
     from grokscope.reproduce import find_figure
 
-    find_figure(figure)
+    find_figure(figure, figures)
     require_matplotlib()
     path = file or Path(f"{figure}{'-quick' if quick else ''}.png")
     kind = format_of(path)

@@ -34,8 +34,10 @@ class Table:
 
 
 def measured_columns(found: Results | Comparison, long: bool = False) -> Mapping[str, Sequence[Any]]:
-    """Return the columns that `analyze` gives: one row per step, or one per number; of several runs with the
-    run and the settings in which they differ."""
+    """Return the columns that `analyze` gives: one row per step, or one per number.
+
+    Of several runs they have the run and the settings in which they differ.
+    """
     if not long:
         return found.columns
     settings = found.settings if isinstance(found, Comparison) else ()

@@ -213,8 +213,11 @@ class Reader:
                 )
 
     def _fitting(self, state: Mapping[str, Tensor], where: str) -> tuple[Setup, Table]:
-        """Return the setup whose network the tensors are of: as it was asked for, else with open settings
-        turned round, where just one way of turning the fewest fits."""
+        """Return the setup whose network the tensors are of.
+
+        It is as it was asked for, else with open settings turned round, where just one way of turning the
+        fewest fits.
+        """
         try:
             return self.setup, self._choose(self.setup, state, where)
         except UnknownName:

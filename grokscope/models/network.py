@@ -34,14 +34,18 @@ class Network(nn.Module):
 
     @abstractmethod
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the encoded input, where noise is added: pixels, one-hot vectors, or token embeddings
-        before the positional ones. (n, ...) float."""
+        """Return the encoded input, (n, ...) float: that to which noise is added.
+
+        Pixels, one-hot vectors, or token embeddings before the positional ones.
+        """
 
     @abstractmethod
     def trace(self, encoded: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Run the network on encoded inputs and return its tensors by name: at least every name of `hidden`,
-        the pre-activation of a hidden layer `X_post` as `X_pre`, `first` (the first layer of the matrix
-        information measures, (n, d)) and `logits` (n, outputs)."""
+        """Run the network on encoded inputs and return its tensors by name.
+
+        At least every name of `hidden`, the pre-activation of a hidden layer `X_post` as `X_pre`, `first`
+        (the first layer of the matrix information measures, (n, d)) and `logits` (n, outputs).
+        """
 
     def trace_from(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return `trace(encoded)` for the raw inputs that were encoded, where a network needs these too."""
@@ -80,8 +84,9 @@ class Network(nn.Module):
         return F.dropout(values, self.dropout) if self.training and self.dropout else values
 
     def unit_weights(self, layer: str) -> dict[str, int]:
-        """Return the parameters that hold the weights to and from the units of a hidden layer, by name: the
-        dimension along which the units lie. Biases of the units are among them.
+        """Return the parameters that hold the weights to and from the units of a hidden layer, by name.
+
+        The value is the dimension along which the units lie. Biases of the units are among them.
 
         Raises SettingError where there are no such parameters, as it is unless a network says otherwise.
         """

@@ -95,16 +95,16 @@ def claims_page(plugins: Sequence[Plugin]) -> str:
         "Claims",
         "What the papers claim, as `grokscope predict` judges it over runs; `grokscope predict --list` says "
         "it in the terminal.",
-        table(["claim", "holds where it", "reads", "source", "what is compared"], map(_claim, claims)),
+        table(["claim", "it", "of", "reads", "source", "what is compared"], map(_claim, claims)),
     )
 
 
 def _claim(claim: Hypothesis) -> list[str]:
-    columns = ", ".join(map(code, claim.columns))
-    words = " ".join(claim.help.split())
+    columns = ", ".join(map(code, claim.columns)) or "accuracies"
     return [
         f"{code(claim.name)}: {escaped(claim.claim)}",
         ABOUT[claim.about],
+        ", ".join(claim.groups) or "all runs",
         columns,
-        *map(escaped, (claim.source, words)),
+        *map(escaped, (claim.source, claim.rule)),
     ]

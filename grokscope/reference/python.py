@@ -10,6 +10,7 @@ import grokscope
 from grokscope import hookspecs, testing
 from grokscope.reference.markdown import page, prose
 
+MODULES = ("figure", "courses")  # exported whole, for claims and figures of papers
 PRINTED = 100  # characters of a signature on one line
 
 
@@ -27,9 +28,23 @@ def python_page() -> str:
         *_group("Functions", functions),
         *_group("Classes", {name: thing for name, thing in classes.items() if name not in errors}),
         *_group("Errors", errors),
+        *(part for name in MODULES for part in _module(name)),
         *_group("Hooks", hooks),
         *_group("For a plugin's tests", tests),
     )
+
+
+def _module(name: str) -> Iterable[str]:
+    """The page's part on a module that is exported whole."""
+    module = getattr(grokscope, name)
+    yield f"## grokscope.{name}"
+    yield prose(inspect.getdoc(module) or "")
+    for each in module.__all__:
+        thing = getattr(module, each)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            yield f"### grokscope.{name}.{each}"
+            yield f"```python\n{signature_of(thing, each)}\n```"
+            yield prose(inspect.getdoc(thing) or "")
 
 
 def _group(title: str, things: dict[str, Any]) -> Iterable[str]:

@@ -15,12 +15,12 @@ from rich.text import Text
 from grokscope.hypothesis import ABOUT, Hypothesis
 from grokscope.report.tables import plain_table, text
 from grokscope.report.text import csv_of
+from grokscope.statistics.judging import STYLES
 from grokscope.statistics.predict import SIGNIFICANT, Prediction, Predictor
-from grokscope.statistics.verdicts import NOT_SUPPORTED, RULE, SUPPORTED, UNDECIDED, Verdict
+from grokscope.statistics.verdicts import RULE, Verdict
 
 HEADERS, WIDTHS = ("interval", "p", "adj"), (6, 10, 5, 5)
 BOTH_FIT = 74  # below it the two halves of the table come one after the other
-STYLES = {SUPPORTED: "bold green", NOT_SUPPORTED: "bold red", UNDECIDED: "bold yellow"}
 
 Cells = Callable[[Predictor], Sequence[str | Text]]
 
@@ -122,7 +122,9 @@ def verdicts_table(verdicts: Sequence[Verdict]) -> RenderableType:
     """Return the verdicts that there are, with claim and numbers, then what could not be tested and why."""
     parts: list[RenderableType] = []
     for verdict in (each for each in verdicts if not each.missing):
-        head = Text(verdict.verdict, style=STYLES[verdict.verdict]) + text(f"  {verdict.name}", "bold")
+        head = Text(verdict.verdict, style=f"bold {STYLES[verdict.verdict]}") + text(
+            f"  {verdict.name}", "bold"
+        )
         parts += [head, _set_in(verdict.claim), _set_in(verdict.text), _set_in(verdict.source, "dim")]
     missing: dict[str, list[str]] = {}
     for verdict in (each for each in verdicts if each.missing):
@@ -143,11 +145,12 @@ def hypotheses_table(hypotheses: Mapping[str, Hypothesis]) -> RenderableType:
         about = ABOUT[hypothesis.about]
         if hypothesis.groups:
             about += f": {', '.join(hypothesis.groups)}"
+        needs = f"needs {', '.join(hypothesis.columns)}; " if hypothesis.columns else ""
         parts += [
             text(name, "bold"),
             _set_in(hypothesis.claim),
-            _set_in(" ".join(hypothesis.help.split()), "dim"),
-            _set_in(f"{about}; needs {', '.join(hypothesis.columns)}; {hypothesis.source}", "dim"),
+            _set_in(hypothesis.rule, "dim"),
+            _set_in(f"{about}; {needs}{hypothesis.source}", "dim"),
         ]
     return Group(*parts) if parts else Text("no plugin brings a hypothesis")
 

@@ -80,8 +80,11 @@ def _summary(
     transitions: Sequence[tuple[int | None, int | None]],
     width: int,
 ) -> RenderableType:
-    """One row per run; where the width is short, runs' names lose their beginning first, and then columns go
-    on below, in as few tables as can be and with as much of the names as that leaves."""
+    """One row per run.
+
+    Where the width is short, runs' names lose their beginning first, and then columns go on below, in as few
+    tables as can be and with as much of the names as that leaves.
+    """
     cells = {header: list(map(text, values)) for header, values in columns.items()}
     cells |= dict(zip(TRANSITIONS, _transition_cells(transitions), strict=True))
     taken = {header: _taken({header: list(map(str, each))}) for header, each in cells.items()}

@@ -210,8 +210,10 @@ def _p(value: float) -> Text:
 
 
 def scores_csv(scores: Scores, comparison: Comparison, summary: bool = False) -> str:
-    """Return the scores as CSV: one row per run and column with the settings in which the runs differ, or one
-    per column."""
+    """Return the scores as CSV: one row per column, or per run and column.
+
+    In the latter case with the settings in which the runs differ.
+    """
     rows: list[dict[str, Any]]
     if summary:
         rows = [summary.as_dict() for summary in scores.summaries]

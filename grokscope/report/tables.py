@@ -357,5 +357,6 @@ def _brings(plugin: Plugin) -> str:
         "tasks": [factory.name for factory in plugin.tasks],
         "models": [factory.name for factory in plugin.models],
         "hypotheses": [hypothesis.name for hypothesis in plugin.hypotheses],
+        "figures": [figure.name for figure in plugin.figures],
     }
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names) or "nothing"

@@ -86,8 +86,10 @@ def _mean(values: Sequence[float | str]) -> float | None:
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a value as CSV holds it: numbers as they are, missing ones empty, and text that a spreadsheet
-    would run as a formula disarmed by an apostrophe. A terminal that the CSV is shown in obeys nothing in it.
+    """Return a value as CSV holds it: numbers as they are, missing ones empty, text disarmed.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe. A terminal that the CSV is shown in
+    obeys nothing in it.
 
     >>> csv_cell("=1+1"), csv_cell(-1.5), csv_cell(float("nan")), csv_cell("a\x1b[2Jb")
     ("'=1+1", '-1.5', '', 'a�[2Jb')

@@ -8,52 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grokscope.errors import SettingError, UnknownName
-from grokscope.reproduce.figure import (
-    HELD,
-    NOT_HELD,
-    UNDECIDED,
-    Figure,
-    Part,
-    Reading,
-    verdict_of,
-)
+from grokscope.figure import Figure, Reading
+from grokscope.statistics.judging import Decision, decide_all
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from grokscope.registry import Plugins
+    from grokscope.reproduce.checking import Part
     from grokscope.results import Comparison
 
-__all__ = [
-    "HELD",
-    "NOT_HELD",
-    "UNDECIDED",
-    "Figure",
-    "Judged",
-    "Part",
-    "Reading",
-    "Reproduction",
-    "choose_readings",
-    "figures",
-    "find_figure",
-    "reproduce",
-]
 
-
-def figures() -> dict[str, Figure]:
-    """Return every figure of the three papers, by its id: `tan-1` ... `tan-16`, `clauw-1` ... `clauw-9`,
-    `golechha-1` ... `golechha-4`."""
-    from grokscope.reproduce import clauw, golechha, tan
-
-    return {figure.id: figure for figure in (*tan.FIGURES, *clauw.FIGURES, *golechha.FIGURES)}
-
-
-def find_figure(name: str) -> Figure:
-    """Return the figure of that id. Raises UnknownName with near matches."""
-    known = figures()
-    if name not in known:
-        raise UnknownName("figure", name, known, "grokscope reproduce --list shows all")
-    return known[name]
+def find_figure(name: str, figures: Mapping[str, Figure]) -> Figure:
+    """Return the figure of that name. Raises UnknownName with near matches."""
+    if name not in figures:
+        raise UnknownName("figure", name, figures, "grokscope reproduce --list shows all")
+    return figures[name]
 
 
 @dataclass(frozen=True)
@@ -75,9 +45,9 @@ class Judged:
     failures: Sequence[str] = ()
 
     @property
-    def verdict(self) -> str:
-        """Whether the claim held, did not hold, or is undecided; see `Part.verdict` for the rule."""
-        return verdict_of(self.parts)
+    def verdict(self) -> Decision:
+        """What the claim came to: held when every part held, did not hold when one did not."""
+        return decide_all(part.verdict for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -119,14 +89,16 @@ class Reproduction:
         return self.judged[0].parts
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Decision:
         """Whether the claim held, did not hold, or is undecided, under the first reading."""
         return self.verdicts[self.reading.name]
 
     @property
-    def verdicts(self) -> dict[str, str]:
+    def verdicts(self) -> dict[str, Decision]:
         """The verdict under each reading, by its name."""
-        return {each.reading.name: UNDECIDED if self.caveats else each.verdict for each in self.judged}
+        return {
+            each.reading.name: Decision.UNDECIDED if self.caveats else each.verdict for each in self.judged
+        }
 
     @property
     def failures(self) -> list[str]:
@@ -181,7 +153,7 @@ def reproduce(
     None when `stop` ended it before everything was trained.
 
     Args:
-        figure: its id, for example `clauw-2`; see `figures`.
+        figure: a paper's figure, or its name among those of the plugins, for example `clauw-2`.
         quick: one seed, fewer checkpoints and, for the transformer, a smaller task.
         seeds: how many seeds, from 0, instead of the figure's own.
         readings: the readings of the paper under which the claim is judged: `primary`, `all`, or names, as a
@@ -202,15 +174,16 @@ def reproduce(
         UnknownName: no such figure, or reading.
         DataError: the data is not in `data_dir`.
     """
-    if isinstance(figure, str):
-        figure = find_figure(figure)
-    if seeds is not None and seeds < 1:
-        raise SettingError(f"seeds must be at least 1, got {seeds}")
-    chosen = choose_readings(figure, readings, quick)
     from grokscope.discovery import load_plugins
+    from grokscope.reproduce.checking import check
     from grokscope.reproduce.runs import Wanted, gather
 
     plugins, notify = plugins or load_plugins(), notify or (lambda sentence: None)
+    if isinstance(figure, str):
+        figure = find_figure(figure, plugins.figures)
+    if seeds is not None and seeds < 1:
+        raise SettingError(f"seeds must be at least 1, got {seeds}")
+    chosen = choose_readings(figure, readings, quick)
     for sentence in plugins.slow:
         notify(sentence)
     wanted = Wanted(
@@ -233,8 +206,9 @@ def reproduce(
         gathered = gather(figure.under(reading), wanted)
         if gathered.stopped:
             return None
-        parts = figure.check(gathered.found)
-        judged.append(Judged(reading, gathered.found, gathered.paths, parts, gathered.failures))
+        parts = check(figure, gathered.found)
+        failures = [*gathered.failures, *(failure for part in parts for failure in part.failures)]
+        judged.append(Judged(reading, gathered.found, gathered.paths, parts, failures))
         stand_ins |= gathered.stand_ins
     holds = {"quick": quick, "stand-in": bool(stand_ins)}
     beyond = [reason for circumstance, reason in figure.beyond.items() if holds[circumstance]]
@@ -254,7 +228,7 @@ def choose_readings(
     chosen = set()
     for name in filter(None, names):
         if name not in {*known, "primary", "all"}:
-            raise UnknownName("reading", name, known, f"of {figure.id}; or primary, or all")
+            raise UnknownName("reading", name, known, f"of {figure.name}; or primary, or all")
         chosen |= set(known) if name == "all" else {next(iter(known)) if name == "primary" else name}
     if not chosen:
         raise SettingError(

@@ -10,19 +10,17 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from grokscope.figure import Figure
 from grokscope.report.tables import plain_table, text
 from grokscope.report.text import number
-from grokscope.reproduce.figure import FEW, HELD, MOST, NOT_HELD, UNDECIDED, Figure, Part
+from grokscope.statistics.judging import RULE, STYLES
 
 if TYPE_CHECKING:
     from grokscope.reproduce import Judged, Reproduction
+    from grokscope.reproduce.checking import Part
 
-STYLES = {HELD: "green", NOT_HELD: "red", UNDECIDED: "yellow"}
 INDENT = (0, 0, 0, 2)
-RULE = (
-    f"A part held in at least {MOST:.0%} of the seeds in which it can be said, did not hold in at most "
-    f"{FEW:.0%}; the claim held when all of it did."
-)
+_RULE = f"A part {RULE}; the claim held when all of it did."
 
 
 def figures_table(figures: Iterable[Figure]) -> RenderableType:
@@ -43,14 +41,14 @@ def figures_table(figures: Iterable[Figure]) -> RenderableType:
                 text(f"{cited}, arXiv {figure.paper.arxiv}", "dim"),
             )
         tasks = ", ".join(figure.tasks)
-        table.add_row(text(f"  {figure.id}", "bold"), text(tasks, "dim"), text(figure.title))
+        table.add_row(text(f"  {figure.name}", "bold"), text(tasks, "dim"), text(figure.title))
     return table
 
 
 def reproduction_page(reproduced: Reproduction) -> RenderableType:
     """Return the whole account of one figure."""
     figure = reproduced.figure
-    parts: list[RenderableType] = [text(f"{figure.id}  {figure.title}", "bold"), text(figure.source, "dim")]
+    parts: list[RenderableType] = [text(f"{figure.name}  {figure.title}", "bold"), text(figure.source, "dim")]
     if figure.reconstructed:
         parts.append(text(figure.reconstructed, "dim"))
     parts += [Text(), text("The paper", "bold cyan"), Padding(text(figure.claim), INDENT), Text()]
@@ -68,7 +66,7 @@ def reproduction_page(reproduced: Reproduction) -> RenderableType:
         )
     said = [reproduced.stand_in_note, *reproduced.caveats]
     parts += [Padding(text(caveat, "yellow"), INDENT) for caveat in said if caveat]
-    parts += [Text(), verdict_line(reproduced), text(RULE, "dim")]
+    parts += [Text(), verdict_line(reproduced), text(_RULE, "dim")]
     return Group(*parts)
 
 
@@ -93,7 +91,7 @@ def by_verdict(verdicts: Mapping[str, str]) -> str:
     >>> by_verdict({"units": "held", "mean": "did not hold", "bias": "held"})
     'held under units, bias; did not hold under mean'
     """
-    under = {word: [name for name, found in verdicts.items() if found == word] for word in STYLES}
+    under = {str(word): [name for name, found in verdicts.items() if found == word] for word in STYLES}
     return "; ".join(f"{word} under {', '.join(names)}" for word, names in under.items() if names)
 
 
@@ -163,7 +161,7 @@ def as_dict(reproduced: Reproduction) -> dict[str, Any]:
     """Return the account as data for JSON."""
     figure = reproduced.figure
     return {
-        "figure": figure.id,
+        "figure": figure.name,
         "title": figure.title,
         "source": figure.source,
         "reconstructed": figure.reconstructed,
@@ -191,6 +189,7 @@ def as_dict(reproduced: Reproduction) -> dict[str, Any]:
 def _part_data(part: Part) -> dict[str, Any]:
     return {
         "rule": part.rule,
+        "hypothesis": part.hypothesis,
         "verdict": part.verdict,
         "outcomes": list(part.outcomes),
         "values": {name: list(values) for name, values in part.values.items()},

@@ -12,13 +12,13 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
+from grokscope.figure import Panel
 from grokscope.report.figures.courses import Course, averaged, normalised
 from grokscope.report.figures.drawing import Drawing, short
 from grokscope.report.figures.style import DASHES, INK, PALETTE, QUIET, STEPS, look, plain
-from grokscope.reproduce.courses import course, grokked, memorised, smoothed
-from grokscope.reproduce.figure import Panel
 from grokscope.results import Comparison, Results
 from grokscope.run.curves import METRICS
+from grokscope.statistics.courses import course, grokked, memorised, smoothed
 
 if TYPE_CHECKING:
     from grokscope.reproduce import Reproduction
@@ -63,7 +63,7 @@ def _heading(reproduced: Reproduction, width: float) -> str:
     figure = reproduced.figure
     quick = " (quick)" if reproduced.quick else ""
     instead = "".join(f" ({task} for {missing})" for missing, task in reproduced.stand_ins.items())
-    text = f"{figure.id}: {figure.title}{instead}{quick}"
+    text = f"{figure.name}: {figure.title}{instead}{quick}"
     return "\n".join(textwrap.wrap(text, int(width * 13)))
 
 

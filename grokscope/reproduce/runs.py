@@ -10,10 +10,10 @@ from typing import Any
 
 from grokscope.analysis import analyze_many
 from grokscope.errors import DataError, SettingError
+from grokscope.figure import Figure, Group, Subnetwork, Trained
 from grokscope.registry import Plugins
-from grokscope.reproduce.courses import peak, reread
-from grokscope.reproduce.figure import Figure, Group, Subnetwork, Trained
 from grokscope.results import Comparison, Results
+from grokscope.statistics.courses import peak, reread
 from grokscope.training import resolve_config, with_data
 from grokscope.training.sweep import Sweep, sweep
 
@@ -76,7 +76,7 @@ def gather(figure: Figure, wanted: Wanted) -> Gathered:
             _train(name, group, group.runs, gathered, wanted)
         if gathered.stopped:
             break
-        gathered.found[name] = _measure(f"{figure.id}, {name}", group, gathered.paths[name], wanted)
+        gathered.found[name] = _measure(f"{figure.name}, {name}", group, gathered.paths[name], wanted)
         gathered.failures += _failures(gathered.found[name])
     return gathered
 

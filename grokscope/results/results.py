@@ -112,8 +112,10 @@ class Results:
         return [name for name in self.columns if isinstance(name, ColumnName)]
 
     def course(self, name: str) -> np.ndarray:
-        """Return a column of numbers at `steps` in float64, NaN where there is none; or a metric of the curve
-        (`train_loss`, `test_loss`, `train_accuracy`, `test_accuracy`) at the same steps.
+        """Return a column of numbers at `steps` in float64, NaN where there is none.
+
+        Or a metric of the curve (`train_loss`, `test_loss`, `train_accuracy`, `test_accuracy`) at the same
+        steps.
 
         Raises UnknownName where there is no such column of numbers.
         """
@@ -138,8 +140,11 @@ class Results:
     def transitions(
         self, train: float = MEMORISED_AT, test: float = GROKKED_AT
     ) -> tuple[int | None, int | None]:
-        """Return memorisation and grokking step, None when never: the first steps of the curve from which
-        train (test) accuracy is at least `train` (`test`) for three evaluations in a row."""
+        """Return memorisation and grokking step, None when never.
+
+        The first steps of the curve from which train (test) accuracy is at least `train` (`test`) for three
+        evaluations in a row.
+        """
         if not self.curve:
             return self.memorisation_step, self.grokking_step
         return (

@@ -34,8 +34,9 @@ _UNSET = "unset"  # TOML has no null: the settings that are None are listed by n
 
 
 def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `config` as run.toml gives it back: `recipe`, the tables task, model and training, and
-    `imported` or `recorded` where the checkpoints were.
+    """Return `config` as run.toml gives it back.
+
+    `recipe`, the tables task, model and training, and `imported` or `recorded` where the checkpoints were.
 
     A table `local`, of where things were on the machine that trained, is kept beside them when there is one;
     like the recipe's name it is no part of what identifies the run.

@@ -314,8 +314,10 @@ class Run:
         return values_frame(self.values())
 
     def values(self) -> Iterator[Value]:
-        """Yield every stored number and word of the checkpoints that are there, by step and measure: of every
-        version, set of parameters and baseline."""
+        """Yield every stored number and word of the checkpoints that are there, by step and measure.
+
+        Of every version, set of parameters and baseline.
+        """
         steps = {checkpoint.sha256: checkpoint.step for checkpoint in self.checkpoints}
         own = (self.data_hash, self.noise_seed)
         found = self.cells().items()

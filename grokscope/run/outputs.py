@@ -1,5 +1,7 @@
-"""Where an output that the user names goes: a file is replaced whole, a link is written through, a pipe or
-device is written to."""
+"""Where an output that the user names goes.
+
+A file is replaced whole, a link is written through, a pipe or device is written to.
+"""
 
 from __future__ import annotations
 

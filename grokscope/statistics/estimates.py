@@ -149,8 +149,9 @@ def _separation_null(ranks: tuple[float, ...], k: int, seed: int) -> Array:
 
 
 def smallest_separation_p(k: int, m: int) -> float:
-    """Return the smallest p that `separation` can reach with k and m runs: the two labellings that part them
-    perfectly, of all there are.
+    """Return the smallest p that `separation` can reach with k and m runs.
+
+    It is that of the two labellings that part them perfectly, of all there are.
 
     >>> smallest_separation_p(3, 3)
     0.1

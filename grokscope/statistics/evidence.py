@@ -187,8 +187,10 @@ class Summary:
 
 
 def is_twin(column: ColumnName, control: ColumnName, rho: float) -> bool:
-    """Return whether a column is the control in other words, by their rank correlation: the same ranks, or
-    nearly where both are columns of one measure. The control is not its own twin."""
+    """Return whether a column is the control in other words, by their rank correlation.
+
+    The same ranks, or nearly where both are columns of one measure. The control is not its own twin.
+    """
     least = SISTER if column.measure == control.measure else TWIN
     return column != control and abs(rho) >= least
 

@@ -16,8 +16,9 @@ Read = tuple[str, int]  # a column, and how many reads of it came before
 
 
 def alike(steps: Sequence[np.ndarray], one: int = 0) -> list[np.ndarray]:
-    """Return for each run the indices of the evaluations to read: as many as the run with fewest has, each
-    at the place nearest to that run's, as a share of the steps from its first evaluation to its last.
+    """Return for each run the indices of the evaluations to read, as many as the run with fewest has.
+
+    Each is at the place nearest to that run's, as a share of the steps from its first evaluation to its last.
 
     The largest of many values is larger than that of few, though nothing but noise is in them: what is
     compared must be read equally often.
@@ -52,8 +53,11 @@ def _shares(steps: np.ndarray) -> Any:
 
 @dataclass(frozen=True)
 class Reading(Results):
-    """A run's results for a hypothesis: what it reads by `values` is noted in `asked`, and where `chosen` has
-    the read, only these of the evaluations are given."""
+    """A run's results for a hypothesis.
+
+    What it reads by `values` is noted in `asked`, and where `chosen` has the read, only these of the
+    evaluations are given.
+    """
 
     asked: dict[Read, Any] = field(default_factory=dict)
     chosen: Mapping[Read, Any] = field(default_factory=dict)

@@ -100,8 +100,10 @@ def _interval(units: Sequence[_Unit], confidence: float) -> tuple[float, float]:
 
 
 def t_test(values: Iterable[float], groups: Groups = None) -> float:
-    """Two-sided p-value of Student's test that the mean over runs is 0, by the same units and spread as
-    `Mean`; NaN of one unit or none."""
+    """Two-sided p-value of Student's test that the mean over runs is 0; NaN of one unit or none.
+
+    By the same units and spread as `Mean`.
+    """
     from scipy.stats import t
 
     units = _units(values, groups)
@@ -114,8 +116,11 @@ def t_test(values: Iterable[float], groups: Groups = None) -> float:
 
 
 def sign_test(values: Iterable[float], groups: Groups = None) -> float:
-    """Two-sided p-value that as many are above 0 as below (scipy's exact binomial test), of settings where
-    there are several; zeros are left out, and 1 where nothing is left; NaN where there are no values."""
+    """Two-sided p-value that as many are above 0 as below (scipy's exact binomial test).
+
+    Of settings where there are several; zeros are left out, and 1 where nothing is left; NaN where there are
+    no values.
+    """
     from scipy.stats import binomtest
 
     units = _units(values, groups)
@@ -140,8 +145,10 @@ def wilson(share: float, n: float, confidence: float) -> tuple[float, float]:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjust p-values after Holm 1979, Scand. J. Statist. 6(2), 65: the smallest of m times m, the next times
-    m - 1, and so on, none below the one before. One that is NaN is no hypothesis and stays.
+    """Adjust p-values after Holm 1979, Scand. J. Statist. 6(2), 65.
+
+    The smallest of m times m, the next times m - 1, and so on, none below the one before. One that is NaN is
+    no hypothesis and stays.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]

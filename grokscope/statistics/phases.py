@@ -49,8 +49,9 @@ class Phases:
 
 
 def phases(results: Results, *, synergy: str = SYNERGY, redundancy: str = REDUNDANCY) -> Phases:
-    """Return the phases of a run after Clauw et al. 2024, section 5: feature learning, emergence, divergence,
-    delayed emergence and decoupling.
+    """Return the phases of a run after Clauw et al. 2024, section 5.
+
+    Feature learning, emergence, divergence, delayed emergence and decoupling.
 
     The names are the paper's; the rule that finds them, `RULE`, is grokscope's. Rises and falls are those of
     `turning`; a phase begins where a mean from both sides turns, which does not lag. Courses of known phases
@@ -96,8 +97,10 @@ def _courses(results: Results, synergy: str, redundancy: str) -> tuple[list[int]
 
 
 def _learned(rises: Turning, loss: Turning, memorised: int) -> int:
-    """The index where feature learning ends: the network has memorised, and test loss or synergy has stopped
-    rising."""
+    """The index where feature learning ends.
+
+    The network has memorised, and test loss or synergy has stopped rising.
+    """
     stops = [_first_top(course, memorised) for course in (rises, loss)]
     return max(memorised, min(stops))
 

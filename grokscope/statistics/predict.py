@@ -207,8 +207,10 @@ def _limited(fates: Sequence[_Fate], budget: int | str | None) -> tuple[list[_Fa
 
 
 def features(steps: np.ndarray, values: np.ndarray, cut: int) -> dict[str, float]:
-    """Return what a course shows up to `cut`, that step included: value, slope and peak; NaN where it has
-    none. Values that are not finite are passed over."""
+    """Return what a course shows up to `cut`, that step included: value, slope and peak.
+
+    NaN where it has none. Values that are not finite are passed over.
+    """
     import numpy as np
     import scipy.stats
 
@@ -237,8 +239,10 @@ def _predictors(
 
 
 def _features_of(comparison: Comparison, parts: Sequence[_Fate], name: str) -> dict[str, list[float]]:
-    """Return each feature of a column as one value for every run, read alike: slope and peak of as many
-    evaluations, at like places. Runs with fewer than two have neither."""
+    """Return each feature of a column as one value for every run, read alike.
+
+    Slope and peak are of as many evaluations, at like places. Runs with fewer than two have neither.
+    """
     seen = [_seen(comparison.runs[fate.run], name, fate.cut) for fate in parts]
     several = [at for at, (steps, _) in enumerate(seen) if len(steps) > 1]
     for at, kept in zip(several, alike([seen[at][0] for at in several]), strict=True):

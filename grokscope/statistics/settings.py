@@ -8,8 +8,7 @@ from grokscope.results import Comparison
 
 
 def by_settings(comparison: Comparison, runs: Iterable[str]) -> tuple[list[str], list[list[str]]]:
-    """Return the settings other than seeds in which runs differ, and the runs that are alike in all of
-    them."""
+    """Return the settings other than seeds in which runs differ, and the runs that are alike in them."""
     names = [name for name in comparison.settings if not name.split(".")[-1].endswith("seed")]
     groups: dict[tuple[str, ...], list[str]] = {}
     for run in runs:

@@ -45,8 +45,9 @@ class Between:
 
     @property
     def middle(self) -> float:
-        """The middle in log steps: the estimate that no grid biases. From step 0 on steps count as in
-        `axis_of`.
+        """The middle in log steps: the estimate that no grid biases.
+
+        From step 0 on steps count as in `axis_of`.
 
         >>> Between(50, 200).middle
         100.0
@@ -93,8 +94,9 @@ class Transition:
 def transition(
     steps: Sequence[int], values: Sequence[float], *, scale: Scale = "log", peak: bool = False
 ) -> Transition | None:
-    """Return the one most likely change point of a course, or None where it is constant or has fewer than
-    six finite values.
+    """Return the one most likely change point of a course.
+
+    None where it is constant or has fewer than six finite values.
 
     ruptures' exact search (`Dynp`; Truong, Oudre & Vayatis 2020, *Selective review of offline change point
     detection methods*, Signal Processing 167) for the split with least squared deviation from the levels on

@@ -43,8 +43,10 @@ class Turning:
     turns: tuple[int, ...]
 
     def goes(self, start: int, end: int) -> float:
-        """Return how far the smoothed course goes from one index to another, in what would just count: at
-        least 1 is a rise, at most -1 a fall."""
+        """Return how far the smoothed course goes from one index to another, in what would just count.
+
+        At least 1 is a rise, at most -1 a fall.
+        """
         least = max(NOISE * math.hypot(self.error[start], self.error[end]), FLAT * self.range)
         return float((self.smooth[end] - self.smooth[start]) / least) if least > 0 else 0.0
 
@@ -136,8 +138,7 @@ def _noise(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _share_of_noise(gaps: np.ndarray) -> np.ndarray:
-    """What is left of the noise of independent evaluations in their exponential mean; all of it in the
-    first."""
+    """What is left of the noise of independent evaluations in their exponential mean; in the first, all."""
     import numpy as np
 
     shares = [1.0]

@@ -1,27 +1,29 @@
-"""What measured runs say to declared hypotheses: supported, not supported or undecided, with the numbers."""
+"""What measured runs say to declared hypotheses: the verdict on each, with the numbers that it rests on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeVar
 
 from grokscope.discovery import load_plugins
 from grokscope.errors import described
-from grokscope.hypothesis import GROKKING, GROUPS, RUNS, Hypothesis
+from grokscope.hypothesis import GROKKING, GROUPS, PAIRS, Hypothesis
 from grokscope.results import Comparison, Results
+from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
+from grokscope.statistics import judging
 from grokscope.statistics.grid import Reading, levelled
+from grokscope.statistics.judging import Answer, Decision, ask, decide, share_decides, side_by_side
 from grokscope.statistics.over_runs import Mean, holm
 
-SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
-SIGNIFICANT = 0.05
-STRONG = 0.75  # the share of runs, or AUROC, that a claim must reach to be worth being made
 RULE = (
-    f"supported: p, corrected by Holm over the hypotheses tested, is below {SIGNIFICANT} and the share of "
-    f"runs (or AUROC) at least {STRONG}; not supported: the interval of that share lies below {STRONG}; "
-    "else undecided. Runs are counted as independent, seeds of one setting too"
+    f"{judging.RULE}; of two kinds of runs it is the share of pairs (AUROC). p says how often noise alone "
+    "would do as much, corrected by Holm over the hypotheses tested. Runs are counted as independent, seeds "
+    "of one setting too"
 )
+Case = TypeVar("Case")
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Verdict:
 
     Attributes:
         name, claim, source: the hypothesis.
-        verdict: `supported`, `not supported` or `undecided`; see `RULE`.
+        verdict: held, did not hold or undecided; see `RULE`.
         text: what was found, a sentence.
         numbers: `share` (of runs in which it holds, or the AUROC) with `low`, `high`, `p` and `p_adjusted`;
             the number of `runs`, and for a claim about each run how many `hold`, the mean `effect` and its
@@ -43,7 +45,7 @@ class Verdict:
     name: str
     claim: str
     source: str
-    verdict: str
+    verdict: Decision
     text: str
     numbers: Mapping[str, float] = field(default_factory=dict)
     effects: Mapping[str, float] = field(default_factory=dict)
@@ -55,19 +57,19 @@ def verdicts(
     comparison: Comparison,
     hypotheses: Mapping[str, Hypothesis] | Iterable[Hypothesis] | None = None,
     *,
-    train: float = 0.99,
-    test: float = 0.95,
+    train: float = MEMORISED_AT,
+    test: float = GROKKED_AT,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> list[Verdict]:
-    """Test hypotheses on measured runs.
+    """Judge hypotheses on measured runs, by the rule and in the words of `reproduce`.
 
-    A claim about each run is tested by the one-sided sign test over the runs that have something to say; one
-    about two kinds of runs by a one-sided permutation test of the AUROC. p-values are corrected by Holm's
-    method over all hypotheses that could be tested, so that of many only one in twenty such lists names a
-    single one wrongly supported. A claim is `supported` where the corrected p is below 0.05 and it holds in
-    three of four runs at least (or has an AUROC of 0.75), `not supported` where the interval of that share
-    lies below 0.75, and else undecided.
+    A claim about each run held where it is true of at least 80 % of the runs in which it can be said, and did
+    not hold where of at most 20 %; else, or where it can be said in less than half of those that it is about,
+    it is undecided. One about two kinds of runs is judged by the share of pairs in which the value is larger
+    (AUROC). How easily noise does as much is said by p: of the one-sided sign test, against the hypothesis's
+    own `chance`, or of a one-sided permutation test of the AUROC; corrected by Holm's method over all
+    hypotheses that could be tested.
 
     Runs that are compared are read alike: what a hypothesis reads by `results.values` has as many evaluations
     in every run, as many as the run with the fewest has there, at like places.
@@ -84,170 +86,158 @@ def verdicts(
     if hypotheses is None:
         hypotheses = load_plugins().hypotheses
     named = hypotheses if isinstance(hypotheses, Mapping) else {each.name: each for each in hypotheses}
-    runs = {run: _with_thresholds(results, train, test) for run, results in comparison.runs.items()}
-    tested = [_tested(name, hypothesis, runs, confidence, seed) for name, hypothesis in named.items()]
-    return _decided(tested)
-
-
-def _with_thresholds(results: Results, train: float, test: float) -> Results:
-    memorised, grokked = results.transitions(train, test)
-    return replace(results, memorisation_step=memorised, grokking_step=grokked)
+    runs = {run: judging.with_thresholds(results, train, test) for run, results in comparison.runs.items()}
+    return _corrected(
+        [_tested(name, hypothesis, runs, confidence, seed) for name, hypothesis in named.items()]
+    )
 
 
 def _tested(
     name: str, hypothesis: Hypothesis, runs: Mapping[str, Results], confidence: float, seed: int
 ) -> Verdict:
-    """Return the numbers of one hypothesis, not yet corrected and decided."""
-    plain = Verdict(name, hypothesis.claim, hypothesis.source, UNDECIDED, "")
-    missing = [
-        column for column in hypothesis.columns if not any(column in r.declared for r in runs.values())
-    ]
+    """Return the verdict on one hypothesis, its p not yet corrected."""
+    plain = Verdict(name, hypothesis.claim, hypothesis.source, Decision.UNDECIDED, "")
+    missing = tuple(c for c in hypothesis.columns if not any(c in r.declared for r in runs.values()))
     if missing:
-        return replace(
-            plain, text=f"not measured: it needs {', '.join(hypothesis.measures)}", missing=tuple(missing)
-        )
+        needs = ", ".join(hypothesis.measures)
+        return replace(plain, text=f"not measured: it needs {needs}", missing=missing)
     measured = {
         run: results
         for run, results in runs.items()
         if all(column in results.declared for column in hypothesis.columns)
     }
-    effects, kinds, failures = _asked(hypothesis, measured)
+    kinds, failures = _each(measured, lambda results: _kind(hypothesis, results))
+    meant = {run: measured[run] for run, kind in kinds.items() if kind is not None}
     if failures:
-        run, why = next(iter(failures.items()))
-        more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
-        return replace(plain, text=f"it fails: {why} (run {run}{more})", failures=failures)
-    plain = replace(plain, effects=effects)
-    if hypothesis.about == RUNS:
-        return _over_runs(plain, confidence)
-    groups = ("that grok", "that do not") if hypothesis.about == GROKKING else hypothesis.groups
-    return _between(plain, kinds, groups, confidence, seed)
+        return _failed(plain, failures)
+    if hypothesis.about in (GROKKING, GROUPS):
+        return _compared(plain, hypothesis, meant, kinds, confidence, seed)
+    groups = [[r for run, r in meant.items() if kinds[run] == group] for group in hypothesis.groups or ("",)]
+    cases = {" and ".join(run.run for run in case): case for case in side_by_side(groups)}
+    answers, failures = _each(cases, lambda case: ask(hypothesis, *case))
+    return _failed(plain, failures) if failures else _counted(plain, hypothesis, answers, confidence)
 
 
-def _asked(
-    hypothesis: Hypothesis, runs: Mapping[str, Results]
-) -> tuple[dict[str, float], dict[str, str], dict[str, str]]:
-    """Return what the hypothesis says of each run, which kind of run each is, and where it fails.
-
-    Where runs are compared with one another, they are asked twice: what they read is noted the first time,
-    and the second time every run gives as many evaluations for each read (`levelled`).
-    """
-    readings = {run: Reading.of(results) for run, results in runs.items()}
-    effects, kinds, failures = _answers(hypothesis, readings)
-    if hypothesis.about == RUNS or failures:
-        return effects, kinds, failures
-    return _answers(hypothesis, levelled({run: readings[run] for run in effects}))
-
-
-def _answers(
-    hypothesis: Hypothesis, runs: Mapping[str, Results]
-) -> tuple[dict[str, float], dict[str, str], dict[str, str]]:
-    effects: dict[str, float] = {}
-    kinds: dict[str, str] = {}
+def _each(cases: Mapping[str, Case], asked: Callable[[Case], Said]) -> tuple[dict[str, Said], dict[str, str]]:
+    """Return what is said of each case, and where a stranger's code fails, whatever it raises."""
+    said: dict[str, Said] = {}
     failures: dict[str, str] = {}
-    for run, results in runs.items():
+    for name, case in cases.items():
         try:
-            kind, effect = _kind(hypothesis, results), _effect(hypothesis(results))
-        except (Exception, SystemExit, GeneratorExit) as error:  # a stranger's code, whatever it raises
-            failures[run] = described(error)
-            continue
-        if effect is not None and kind is not None:
-            effects[run], kinds[run] = effect, kind
-    return effects, kinds, failures
+            said[name] = asked(case)
+        except (Exception, SystemExit, GeneratorExit) as error:
+            failures[name] = described(error)
+    return said, failures
+
+
+def _failed(plain: Verdict, failures: Mapping[str, str]) -> Verdict:
+    run, why = next(iter(failures.items()))
+    more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
+    return replace(plain, text=f"it fails: {why} (run {run}{more})", failures=failures)
 
 
 def _kind(hypothesis: Hypothesis, results: Results) -> str | None:
     if hypothesis.about == GROKKING:
         return "that do not" if results.grokking_step is None else "that grok"
-    if hypothesis.about != GROUPS or hypothesis.group is None:
-        return ""
+    if hypothesis.group is None:
+        return None if hypothesis.about == PAIRS else ""
     kind = hypothesis.group(results)
     if kind is not None and kind not in hypothesis.groups:
         raise ValueError(f"group must be one of {list(hypothesis.groups)} or None, got {kind!r}")
     return kind
 
 
-def _effect(outcome: Any) -> float | None:
-    if outcome is None:
-        return None
-    effect = float(outcome)
-    if math.isinf(effect):
-        raise ValueError("a hypothesis must return a finite number or None, got an infinite one")
-    return None if math.isnan(effect) else effect
-
-
-def _over_runs(plain: Verdict, confidence: float) -> Verdict:
-    """Test whether the effect is positive in more than half of the runs; zero says nothing either way."""
-    if not plain.effects:
+def _counted(
+    plain: Verdict, hypothesis: Hypothesis, answers: Mapping[str, Answer], confidence: float
+) -> Verdict:
+    """Judge by the share of cases in which the claim is true."""
+    effects = {name: each.effect for name, each in answers.items() if each.holds is not None}
+    if not effects:
         return replace(plain, text="no run has anything to say to it", numbers={"runs": 0})
-    import numpy as np
     import scipy.stats
 
-    effects = np.array(list(plain.effects.values()))
-    held, told = int((effects > 0).sum()), int((effects != 0).sum())
-    effect = Mean.of(effects.tolist(), confidence)
-    numbers: dict[str, float] = {"runs": len(effects), "hold": held, "effect": float(effects.mean())}
-    numbers |= {"effect_low": effect.low, "effect_high": effect.high}
-    if told:
-        done = scipy.stats.binomtest(held, told, 0.5, alternative="greater")
-        low, high = scipy.stats.binomtest(held, told).proportion_ci(confidence, method="exact")
-        numbers |= {"share": held / told, "low": float(low), "high": float(high), "p": float(done.pvalue)}
-    runs = f"{len(effects)} run" + ("s" if len(effects) > 1 else "")
-    shown = _interval(effect.low, effect.high)
-    return replace(
-        plain,
-        numbers=numbers,
-        text=f"holds in {held} of {runs}, mean effect {numbers['effect']:.3g}{shown}",
-    )
+    held, asked = sum(effect > 0 for effect in effects.values()), len(effects)
+    effect = Mean.of(effects.values(), confidence)
+    done = scipy.stats.binomtest(held, asked, hypothesis.chance, alternative="greater")
+    share = scipy.stats.binomtest(held, asked).proportion_ci(confidence, method="exact")
+    numbers = {
+        "runs": float(asked),
+        "hold": float(held),
+        "effect": effect.mean,
+        "effect_low": effect.low,
+        "effect_high": effect.high,
+        "share": held / asked,
+        "low": float(share.low),
+        "high": float(share.high),
+        "p": float(done.pvalue),
+    }
+    word = "comparison" if hypothesis.about == PAIRS else "run"
+    silent = len(answers) - asked
+    cases = f"{asked} {word}{'s' * (asked > 1)}" + (f", {silent} cannot be said" if silent else "")
+    text = f"holds in {held} of {cases}, mean effect {effect.mean:.3g}{_interval(effect.low, effect.high)}"
+    verdict = decide([each.holds for each in answers.values()])
+    return replace(plain, verdict=verdict, effects=effects, numbers=numbers, text=text)
 
 
-def _between(
-    plain: Verdict, kinds: Mapping[str, str], groups: Sequence[str], confidence: float, seed: int
+def _compared(
+    plain: Verdict,
+    hypothesis: Hypothesis,
+    runs: Mapping[str, Results],
+    kinds: Mapping[str, str | None],
+    confidence: float,
+    seed: int,
 ) -> Verdict:
-    """Test whether the value is larger in the runs of the first kind than in those of the second."""
-    import numpy as np
+    """Judge by the share of pairs in which the value is larger in the run of the first kind.
 
-    from grokscope.statistics.estimates import FEWEST_OF_EACH
+    Runs are asked twice: what they read is noted the first time, and the second time every run gives as many
+    evaluations for each read (`levelled`).
+    """
+    from grokscope.statistics.estimates import FEWEST_OF_EACH, superiority
 
-    values = [
-        np.array([plain.effects[run] for run, kind in kinds.items() if kind == group]) for group in groups
-    ]
-    first, second = map(len, values)
-    numbers: dict[str, float] = {"runs": first + second, "first": first, "second": second}
-    words = f"{first} runs {groups[0]}, {second} {groups[1]}"
-    if min(first, second) < FEWEST_OF_EACH:
+    readings = {run: Reading.of(results) for run, results in runs.items()}
+    answers, failures = _each(readings, lambda reading: ask(hypothesis, reading))
+    said = [run for run, answer in answers.items() if answer.holds is not None]
+    if not failures:
+        alike = levelled({run: readings[run] for run in said})
+        answers, failures = _each(alike, lambda reading: ask(hypothesis, reading))
+    if failures:
+        return _failed(plain, failures)
+    effects = {run: answer.effect for run, answer in answers.items() if answer.holds is not None}
+    plain = replace(plain, effects=effects)
+    groups = ("that grok", "that do not") if hypothesis.about == GROKKING else hypothesis.groups
+    first, second = ([value for run, value in effects.items() if kinds[run] == group] for group in groups)
+    numbers = {
+        "runs": float(len(effects)),
+        "first": float(len(first)),
+        "second": float(len(second)),
+    }
+    words = f"{len(first)} runs {groups[0]}, {len(second)} {groups[1]}"
+    if min(len(first), len(second)) < FEWEST_OF_EACH:
         text = f"too few to compare, {FEWEST_OF_EACH} of each at least: {words}"
         return replace(plain, numbers=numbers, text=text)
-    from grokscope.statistics.estimates import superiority
+    import numpy as np
 
-    found = superiority(values[0], values[1], confidence, seed)
+    found = superiority(np.array(first), np.array(second), confidence, seed)
     numbers |= {"share": found.value, "low": found.low, "high": found.high, "p": found.p}
-    return replace(
-        plain, numbers=numbers, text=f"AUROC {found.value:.2f}{_interval(found.low, found.high)}; {words}"
-    )
+    text = f"AUROC {found.value:.2f}{_interval(found.low, found.high)}; {words}"
+    return replace(plain, verdict=share_decides(found.value), numbers=numbers, text=text)
 
 
 def _interval(low: float, high: float) -> str:
     return "" if math.isnan(low) or math.isnan(high) else f" ({low:.3g} … {high:.3g})"
 
 
-def _decided(tested: Sequence[Verdict]) -> list[Verdict]:
-    """Correct the p-values over all hypotheses that have one, and decide."""
+def _corrected(tested: Sequence[Verdict]) -> list[Verdict]:
+    """Correct the p-values over all hypotheses that have one."""
     ps = [verdict.numbers.get("p", math.nan) for verdict in tested]
     count = sum(not math.isnan(p) for p in ps)
-    if not count:
-        return list(tested)
     return [
-        verdict if math.isnan(p) else _decide(verdict, p, adjusted, count)
+        verdict if math.isnan(p) else _with_p(verdict, p, adjusted, count)
         for verdict, p, adjusted in zip(tested, ps, holm(ps), strict=True)
     ]
 
 
-def _decide(verdict: Verdict, p: float, adjusted: float, count: int) -> Verdict:
-    numbers = {**verdict.numbers, "p_adjusted": adjusted}
-    decision = UNDECIDED
-    if numbers["high"] < STRONG:
-        decision = NOT_SUPPORTED
-    elif adjusted < SIGNIFICANT and numbers["share"] >= STRONG:
-        decision = SUPPORTED
+def _with_p(verdict: Verdict, p: float, adjusted: float, count: int) -> Verdict:
     words = f"p = {p:.2g}" + (f", corrected for {count}: {adjusted:.2g}" if count > 1 else "")
-    return replace(verdict, verdict=decision, numbers=numbers, text=f"{verdict.text}; {words}")
+    numbers = {**verdict.numbers, "p_adjusted": adjusted}
+    return replace(verdict, numbers=numbers, text=f"{verdict.text}; {words}")

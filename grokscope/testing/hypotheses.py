@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from grokscope.hypothesis import GROKKING, GROUPS, Hypothesis
+from grokscope.hypothesis import GROKKING, GROUPS, PAIRS, Hypothesis
 from grokscope.measure import Column
 from grokscope.results import Comparison, Results
-from grokscope.statistics.verdicts import SUPPORTED, verdicts
+from grokscope.statistics.judging import ask
+from grokscope.statistics.verdicts import verdicts
 
 Courses = Callable[[np.ndarray, np.random.RandomState], np.ndarray]
 
-MOST = 0.05  # of repetitions may noise be supported in
+SIGNIFICANT = 0.05
+MOST = 0.05  # of repetitions may noise be significant in
 CAUTION = 0.001  # a contract that is kept is found broken so rarely, in each of the trials
 EACH = 10  # runs of either kind
 LAST = 3500
@@ -34,12 +36,13 @@ def check_hypothesis(
     have one checkpoint, and on columns of NaN and of zeros, it returns a finite number or None and does not
     raise; and it gives the same again.
 
-    Noise does not support it: of `repetitions` comparisons of ten runs with ten, `verdicts` supports it in at
-    most 5 % (more than a sampling error above that fails: of the usual 40, eight or more). The columns are
-    white noise, and random walks over the steps that spread to a factor of e or of e^3; the ten and the ten
-    have as many checkpoints, 141 against 31, 31 against 141, or even against log-spaced ones. When runs
-    memorise and grok is drawn for each comparison; those that a claim about grokking is compared with do not
-    grok, and of a claim about groups the ten and the ten are the two.
+    Noise does not support it: of `repetitions` comparisons of ten runs with ten, p of `verdicts` is below
+    0.05 in at most 5 % (more than a sampling error above that fails: of the usual 40, eight or more). The
+    columns are white noise, and random walks over the steps that spread to a factor of e or of e^3; the ten
+    and the ten have as many checkpoints, 141 against 31, 31 against 141, or even against log-spaced ones.
+    When runs memorise and grok is drawn for each comparison; those that a claim about grokking is compared
+    with do not grok, and of a claim about groups the ten and the ten are the two; of one about pairs the runs
+    of each ten have seeds of their own. A hypothesis that reads accuracies alone has no column for noise.
 
     Args:
         hypothesis: what `@hypothesis` made.
@@ -51,7 +54,7 @@ def check_hypothesis(
     assert hypothesis.source.strip(), f"{hypothesis.name} must have a source"
     given = {"training": {}, **(config or {})}
     _check_edges(hypothesis, given)
-    for name, courses in NOISES.items():
+    for name, courses in NOISES.items() if hypothesis.columns else ():
         for grids, steps in GRIDS.items():
             _check_noise(hypothesis, f"{name} ({grids})", courses, steps, repetitions, given)
 
@@ -64,10 +67,10 @@ def _check_edges(hypothesis: Hypothesis, config: Mapping[str, Any]) -> None:
         for memorised, grokked in ((50, 400), (50, None), (None, None), (50, 50), (400, 50), (1000, None)):
             for length in (len(steps), 1):
                 run = _results(steps[:length], columns, memorised, grokked, config)
-                found = [hypothesis(run) for _ in range(2)]
+                runs = [run] * (len(hypothesis.groups) if hypothesis.about == PAIRS else 1)
                 where = f"{hypothesis.name} (memorised {memorised}, grokked {grokked}, {length} checkpoints)"
-                assert found[0] is None or not math.isinf(float(found[0])), f"{where} returned {found[0]}"
-                assert repr(found[0]) == repr(found[1]), f"{where} must give the same result twice"
+                found = [repr(ask(hypothesis, *runs)) for _ in range(2)]
+                assert found[0] == found[1], f"{where} must give the same result twice"
 
 
 def _white(steps: np.ndarray, draw: np.random.RandomState) -> np.ndarray:
@@ -117,7 +120,7 @@ def _check_noise(
         runs = {each.run: each for each in _noisy_runs(asked, courses, grids, draw, config)}
         (verdict,) = verdicts(Comparison(runs=runs, settings={}, failed={}), [asked])
         assert not verdict.failures, f"{hypothesis.name} fails on {noise}: {verdict.text}"
-        supported += verdict.verdict == SUPPORTED
+        supported += verdict.numbers.get("p", 1.0) < SIGNIFICANT
         told += bool(verdict.effects)
     assert told, (
         f"{hypothesis.name} must have something to say to one of the runs of {noise} at least; where it is "
@@ -131,10 +134,10 @@ def _check_noise(
 
 
 def _of_groups(hypothesis: Hypothesis) -> Hypothesis:
-    """The hypothesis, with made-up groups where it is about groups."""
-    if hypothesis.about != GROUPS:
+    """The hypothesis, with made-up groups where it compares some."""
+    if hypothesis.about not in (GROUPS, PAIRS):
         return hypothesis
-    return replace(hypothesis, group=lambda results: hypothesis.groups[results.run.startswith("second")])
+    return replace(hypothesis, group=lambda results: hypothesis.groups[int(results.run.split()[0])])
 
 
 def _noisy_runs(
@@ -145,15 +148,21 @@ def _noisy_runs(
     config: Mapping[str, Any],
 ) -> Iterator[Results]:
     usual = np.exp(np.sort(draw.uniform(math.log(EARLIEST), math.log(LATEST), size=2)))
-    for kind, steps in zip(("first", "second"), grids, strict=True):
+    kinds = max(len(hypothesis.groups), len(grids))
+    for kind in range(kinds):
+        steps = grids[min(kind, len(grids) - 1)]
         for number in range(EACH):
             memorised, grokked = (steps[-1] * usual * draw.uniform(1 - JITTER, 1 + JITTER, size=2)).astype(
                 int
             )
-            never = hypothesis.about == GROKKING and kind == "second"
+            never = hypothesis.about == GROKKING and kind == 1
             columns = {name: courses(steps, draw) for name in hypothesis.columns}
             run = _results(steps, columns, memorised, None if never else grokked, config)
-            yield replace(run, run=f"{kind} {number}")
+            training = {
+                **config.get("training", {}),
+                **({"seed": number} if hypothesis.about == PAIRS else {}),
+            }
+            yield replace(run, run=f"{kind} {number}", config={**config, "training": training})
 
 
 def _results(

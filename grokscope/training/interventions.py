@@ -339,8 +339,10 @@ class ConstrainedNorm(Intervention):
 def interventions(
     settings: Mapping[str, Any], task: Task, network: Network, drawn: torch.Tensor | None = None
 ) -> Interventions:
-    """Return the interventions that the training `settings` ask for; the network is at its initialisation,
-    and `drawn` is the norm of its weights before anything was set to zero.
+    """Return the interventions that the training `settings` ask for.
+
+    The network is at its initialisation, and `drawn` is the norm of its weights before anything was set to
+    zero.
 
     Their order: what changes the loss, then masks, filters and projections of the gradient, and last the
     norm, which so holds whatever came before.

@@ -128,8 +128,10 @@ def with_data(config: Config, tasks: Mapping[str, Factory]) -> Config:
 def build(
     config: Config, tasks: Mapping[str, Factory], models: Mapping[str, Factory]
 ) -> tuple[Task, Network, torch.Tensor]:
-    """Return the task and the network at its initialisation, both on the configuration's device, and the l2
-    norm of its weights as they were drawn and scaled, before a layer was set to zero.
+    """Return the task, the network at its initialisation, and the norm of its weights as drawn.
+
+    Task and network are on the configuration's device; the l2 norm is that of the weights drawn and scaled,
+    before a layer was set to zero.
 
     Weights are drawn in float32 on the CPU from torch's generator, so that one seed means the same weights
     on every device and in every type.

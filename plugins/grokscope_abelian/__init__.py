@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grokscope import Hypothesis, Measure, hookimpl
-from grokscope_abelian import hypotheses
+from grokscope import Measure, hookimpl
 from grokscope_abelian.measures import abelian
 
 
@@ -13,9 +12,3 @@ from grokscope_abelian.measures import abelian
 def grokscope_measures() -> Sequence[Measure]:
     """Register the family `abelian`."""
     return [abelian]
-
-
-@hookimpl
-def grokscope_hypotheses() -> Sequence[Hypothesis]:
-    """Return what its paper claims."""
-    return [hypotheses.agreement_early_when_perturbed, hypotheses.agreement_late_when_plain]

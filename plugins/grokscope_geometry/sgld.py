@@ -52,8 +52,10 @@ def sgld_losses(
 
 
 def expected_coefficient(curvatures: torch.Tensor, nbeta: float, gamma: float) -> float:
-    """Return `1/2 sum_i n beta h_i / (n beta h_i + gamma)`: what sampling finds around a minimum with the
-    curvatures h, as the step goes to 0. d/2 for h far above gamma / n beta, 0 for h = 0.
+    """Return `1/2 sum_i n beta h_i / (n beta h_i + gamma)`.
+
+    It is what sampling finds around a minimum with the curvatures h, as the step goes to 0. d/2 for h far
+    above gamma / n beta, 0 for h = 0.
 
     >>> round(expected_coefficient(torch.full((50,), 10 / 3), nbeta=2.0, gamma=5.0), 1)
     14.3

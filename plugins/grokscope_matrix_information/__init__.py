@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grokscope import Hypothesis, Measure, hookimpl
-from grokscope_matrix_information import hypotheses
+from grokscope import Measure, hookimpl
 from grokscope_matrix_information.measures import ed, mid, pe, pmi, pmi_label
 
 
@@ -13,9 +12,3 @@ from grokscope_matrix_information.measures import ed, mid, pe, pmi, pmi_label
 def grokscope_measures() -> Sequence[Measure]:
     """Return the measures of the family."""
     return [pe, pmi, ed, mid, pmi_label]
-
-
-@hookimpl
-def grokscope_hypotheses() -> Sequence[Hypothesis]:
-    """Return what its paper claims."""
-    return [hypotheses.ed_small_or_falling_early, hypotheses.mid_small_or_falling_early]

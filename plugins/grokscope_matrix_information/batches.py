@@ -29,8 +29,11 @@ class Layer:
     sigma: float = 0.0
 
     def features(self, probe: Probe, split: str) -> Tensor:
-        """Return the features, (n, d). Raises NotApplicable where the network has no such layer, and
-        MeasureError for values that are not finite."""
+        """Return the features, (n, d).
+
+        Raises NotApplicable where the network has no such layer, and MeasureError for values that are not
+        finite.
+        """
         if self.name == "labels":
             probe.require_classes()
             return torch.nn.functional.one_hot(probe.labels(split), probe.task.classes)
@@ -107,8 +110,10 @@ class Batches:
         self._key = (split, size, kept.cpu().numpy().tobytes() if self.zero_rows else b"")
 
     def entropy(self, *layers: Layer) -> float:
-        """Return the mean over batches of H_alpha of the layer's Gram matrix, or of the Hadamard product of
-        several layers' Gram matrices."""
+        """Return the mean over batches of H_alpha of the layer's Gram matrix.
+
+        Of several layers it is that of the Hadamard product of their Gram matrices.
+        """
         if not self.count:
             return math.nan
         key = ("matrix_information", "entropy", layers, self._alpha, self._key)

@@ -142,8 +142,9 @@ def above_the_gap(norms: torch.Tensor) -> tuple[list[int], float]:
 
 
 def key_frequencies(norms: torch.Tensor, threshold: float | None, count: int | None = None) -> list[int]:
-    """Return the frequencies with a norm of at least `threshold` of the largest, or the `count` largest, in
-    rising order.
+    """Return the frequencies whose norms are large, in rising order.
+
+    They have at least `threshold` of the largest norm, or are the `count` largest.
 
     >>> key_frequencies(torch.tensor([0.02, 0.5, 0.0, 0.3]), 0.1)
     [2, 4]

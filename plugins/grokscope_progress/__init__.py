@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grokscope import Hypothesis, Measure, hookimpl
-from grokscope_progress import hypotheses
+from grokscope import Measure, hookimpl
 from grokscope_progress.measures import activation_sparsity, circuit_complexity, weight_entropy
 
 
@@ -13,13 +12,3 @@ from grokscope_progress.measures import activation_sparsity, circuit_complexity,
 def grokscope_measures() -> Sequence[Measure]:
     """Register the family `progress`."""
     return [activation_sparsity, weight_entropy, circuit_complexity]
-
-
-@hookimpl
-def grokscope_hypotheses() -> Sequence[Hypothesis]:
-    """Return what its paper claims."""
-    return [
-        hypotheses.generalises_with_growing_norm,
-        hypotheses.sparsity_plateaus_before,
-        hypotheses.weight_entropy_falls,
-    ]

@@ -146,8 +146,9 @@ def nearest_mean(values: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
 
 
 def feature_rank(values: torch.Tensor, share: float = 1e-3) -> tuple[int, float]:
-    """Return how many singular values of the centred activations exceed `share` of the largest, and exp of
-    their entropy.
+    """Return how many singular values of the centred activations are large, and exp of their entropy.
+
+    Large is above `share` of the largest.
 
     Fan et al. 2024 (arXiv 2405.19454) count features so. Singular values come from the d x d Gram matrix in
     float64, which resolves them down to 1e-8 of the largest.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grokscope import Hypothesis, Measure, hookimpl
-from grokscope_robustness import hypotheses, measures
+from grokscope import Measure, hookimpl
+from grokscope_robustness import measures
 
 
 @hookimpl
@@ -20,9 +20,3 @@ def grokscope_measures() -> Sequence[Measure]:
         measures.input_gradient,
         measures.predicted_accuracy,
     ]
-
-
-@hookimpl
-def grokscope_hypotheses() -> Sequence[Hypothesis]:
-    """Return what its paper claims."""
-    return [hypotheses.cd_falls, hypotheses.norm_not_needed]

@@ -431,8 +431,10 @@ def _confidence(probe: Probe, split: str, sigma: float) -> float:
 
 
 def _relu_layers(probe: Probe) -> Sequence[Layer] | None:
-    """Return weight and bias of each layer where the network is proven to be Linear -> ReLU -> ... -> Linear,
-    and these are all of its parameters; else None."""
+    """Return weight and bias of each layer where the network is proven to be Linear -> ReLU -> ... -> Linear.
+
+    Else, or where these are not all of its parameters, None.
+    """
     chain = probe.relu_chain()
     return chain.layers if chain is not None and chain.whole else None
 

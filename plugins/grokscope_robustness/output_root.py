@@ -8,8 +8,11 @@ import torch
 
 
 class OutputRoot(NamedTuple):
-    """S of each example: `scale` (n, 1) times the identity where `probabilities` is None, else
-    diag(sqrt p) - p sqrt(p)^T, of which `complement` holds 1 - p, (n, K)."""
+    """S of each example, (n, K, K), as what it is made of.
+
+    `scale` (n, 1) times the identity where `probabilities` is None, else diag(sqrt p) - p sqrt(p)^T, of which
+    `complement` holds 1 - p, (n, K).
+    """
 
     scale: torch.Tensor
     outputs: int

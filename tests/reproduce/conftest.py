@@ -1,30 +1,30 @@
 """A figure of toys, so that everything from training to drawing runs in seconds."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from grokscope.reproduce.courses import at, each, last, pairs
-from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Reading, Subnetwork, Trained
+from grokscope import courses, hookimpl, hypothesis, load_plugins
+from grokscope.figure import Figure, Group, Panel, Paper, Reading, Subnetwork, Trained, asked
 
 TOY = {"p": 13, "train_fraction": 0.5, "hidden": "24", "steps": 20, "checkpoint_every": "5", "log_every": 5}
 IMAGES = {"train_size": 50, "hidden": "12", "steps": 8, "checkpoint_every": "4", "log_every": 4}
 
 
-def check(found):
-    """Toys have norms."""
+NORM = "weight_norm.l2_all"
 
-    def larger(first, second):
-        a, b = at(first, "weight_norm.l2_all", 0), at(second, "weight_norm.l2_all", 0)
-        return a < b, (a, b)
 
-    return [
-        each(pairs(found["plain"], found["large"]), "a larger start is larger", ("plain", "large"), larger),
-        each(
-            found["images"],
-            "images have a norm",
-            ("norm",),
-            lambda r: (True, (last(r, "weight_norm.l2_all"),)),
-        ),
-    ]
+@hypothesis(claim="A larger start is larger.", columns=[NORM], about="pairs", groups=("small", "large"))
+def larger(first, second):
+    """a larger start is larger"""
+    a, b = courses.at(first, NORM, 0), courses.at(second, NORM, 0)
+    return a < b, {"plain": a, "large": b}
+
+
+@hypothesis(claim="Images have a norm.", columns=[NORM])
+def there(results):
+    """images have a norm"""
+    return True, {"norm": courses.last(results, NORM)}
 
 
 def panels():
@@ -71,9 +71,10 @@ def toy(monkeypatch):
             ),
         },
         panels(),
-        check,
+        (asked(larger, "plain", "large"), asked(there, "images")),
         beyond={"stand-in": "digits are no MNIST"},
         readings=READINGS,
     )
-    monkeypatch.setattr("grokscope.reproduce.figures", lambda: {"toy-1": figure})
+    plugin = SimpleNamespace(__name__="toys", grokscope_figures=hookimpl(lambda: [figure]))
+    monkeypatch.setattr("grokscope.discovery.load_plugins", lambda: load_plugins([plugin]))
     return figure

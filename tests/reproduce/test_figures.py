@@ -8,14 +8,18 @@ import pytest
 from grokscope import Comparison, Results, load_plugins
 from grokscope.analysis.plan import select_steps
 from grokscope.errors import UnknownName
+from grokscope.figure import Subnetwork, Trained
 from grokscope.measure import Column
-from grokscope.reproduce import figures, find_figure
-from grokscope.reproduce.figure import HELD, NOT_HELD, UNDECIDED, Part, Subnetwork, Trained, verdict_of
+from grokscope.reproduce import find_figure
+from grokscope.reproduce.checking import Part, check
 from grokscope.results import ColumnName
 from grokscope.run.curves import METRICS
+from grokscope.statistics import courses
+from grokscope.statistics.judging import Decision, decide_all, with_thresholds
 from grokscope.training import resolve_config
 
-FIGURES = figures()
+HELD, NOT_HELD, UNDECIDED = Decision
+FIGURES = load_plugins().figures
 GRID = np.arange(0, 5001, 50)
 SEEDS = 3
 
@@ -49,15 +53,14 @@ def run(test=None, *, train=None, seed=0, **columns):
     }
     curve |= {"train_loss": 1.0 - curve["train_accuracy"], "test_loss": 1.0 - curve["test_accuracy"]}
     curve["test_loss"] = named.pop("curve.test_loss", curve["test_loss"])
-    memorised = np.flatnonzero(curve["train_accuracy"] >= 0.99)
-    return Results(
+    found = Results(
         run=f"run-s{seed}",
         columns={"step": GRID.tolist(), **{name: values.tolist() for name, values in named.items()}},
         declared={name: Column(ColumnName.read(name).column, "synthetic") for name in named},
-        memorisation_step=int(GRID[memorised[0]]) if len(memorised) else None,
         curve=curve,
         config={"recipe": "synthetic", "task": {}, "model": {}, "training": {"seed": seed}},
     )
+    return with_thresholds(found)
 
 
 def group(*arguments, **options):
@@ -282,7 +285,7 @@ COURSES = {
 
 
 def verdict(name, found):
-    return verdict_of(FIGURES[name].check(found))
+    return decide_all(part.verdict for part in check(FIGURES[name], found))
 
 
 def test_tan_and_huangs_figures_are_numbered_as_in_the_paper():
@@ -372,14 +375,14 @@ def test_figure_10_takes_the_test_split_as_it_is():
 
 
 def test_the_three_papers_have_29_figures():
-    expected = [("tan", 16), ("clauw", 9), ("golechha", 4)]
+    expected = [("clauw", 9), ("golechha", 4), ("tan", 16)]
     assert list(FIGURES) == [f"{paper}-{number + 1}" for paper, count in expected for number in range(count)]
 
 
 @pytest.mark.parametrize("name", COURSES)
 def test_a_claim_that_is_borne_out_holds(name):
     good, _ = COURSES[name]
-    for part in FIGURES[name].check(good):
+    for part in check(FIGURES[name], good):
         assert part.verdict == HELD, part
     assert verdict(name, good) == HELD
 
@@ -447,7 +450,7 @@ ALL_BUT_ONE = {
 @pytest.mark.parametrize("name", ALL_BUT_ONE)
 def test_each_part_of_a_claim_can_fail_by_itself(name):
     figure, found, words = ALL_BUT_ONE[name]
-    failed = {part.rule: part.verdict for part in FIGURES[figure].check(found) if part.verdict != HELD}
+    failed = {part.rule: part.verdict for part in check(FIGURES[figure], found) if part.verdict != HELD}
     assert set(failed.values()) == {NOT_HELD}
     assert all(words in rule for rule in failed)
     assert failed
@@ -532,11 +535,13 @@ def test_every_figure_says_what_is_claimed_and_where(figure):
     assert figure.claim.endswith(".")
     assert figure.title
     assert figure.paper.arxiv in figure.source
-    assert figure.check.__doc__
     assert set(figure.beyond) <= {"quick", "stand-in"}
-    for part in figure.check({name: Comparison({}, {}, {}) for name in figure.groups}):
+    for part in check(figure, COURSES[figure.name][0]):
         assert part.rule
         assert part.values
+    for part in figure.asks:
+        assert part.hypothesis.claim.endswith(".")
+        assert figure.paper.cited in part.hypothesis.source
 
 
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
@@ -566,44 +571,37 @@ def test_a_part_holds_in_four_fifths_of_the_seeds_that_can_be_decided(outcomes, 
 
 
 def test_a_claim_holds_when_all_of_it_does():
-    held, failed, unknown = Part("a", (True,)), Part("b", (False,)), Part("c", (None,))
-    assert verdict_of([held, held]) == HELD
-    assert verdict_of([held, unknown]) == UNDECIDED
-    assert verdict_of([held, unknown, failed]) == NOT_HELD
-    assert verdict_of([]) == UNDECIDED
+    assert decide_all([HELD, HELD]) == HELD
+    assert decide_all([HELD, UNDECIDED]) == UNDECIDED
+    assert decide_all([HELD, UNDECIDED, NOT_HELD]) == NOT_HELD
+    assert decide_all([]) == UNDECIDED
 
 
 def test_an_unknown_figure_lists_near_ones():
     with pytest.raises(UnknownName, match="clauw-1"):
-        find_figure("clauw-10")
+        find_figure("clauw-10", FIGURES)
 
 
 def test_the_rise_of_test_accuracy_is_halfway_from_memorisation_to_the_best():
-    from grokscope.reproduce.courses import rise
-
-    assert rise(run(level(0.2, 0.9, 2000))) == 2000
-    assert rise(run(ramp(1000, 3000))) == 2000
-    assert math.isnan(rise(run(level(0.5, 0.65, 1000))))
-    assert math.isnan(rise(run(train=level(0, 0.5, 100))))
+    assert courses.rise(run(level(0.2, 0.9, 2000))) == 2000
+    assert courses.rise(run(ramp(1000, 3000))) == 2000
+    assert math.isnan(courses.rise(run(level(0.5, 0.65, 1000))))
+    assert math.isnan(courses.rise(run(train=level(0, 0.5, 100))))
 
 
 def test_a_run_that_cannot_reach_95_percent_groks_at_95_percent_of_its_best():
-    from grokscope.reproduce.courses import generalised
-
-    assert generalised(run(ramp(1000, 3000))) == 2900
-    assert generalised(run(ramp(1000, 3000, 0.0, 0.9))) == 2900
-    assert math.isnan(generalised(run(level(0.5, 0.65, 1000))))
+    assert courses.generalised(run(ramp(1000, 3000))) == 2900
+    assert courses.generalised(run(ramp(1000, 3000, 0.0, 0.9))) == 2900
+    assert math.isnan(courses.generalised(run(level(0.5, 0.65, 1000))))
 
 
 def test_a_delay_that_the_end_cuts_short_is_longer_at_least():
-    from grokscope.reproduce.courses import delay
-
-    assert delay(run()) == (900, False)
-    assert delay(run(FAILS)) == (4900, True)
+    assert courses.delay(run()) == (900, False)
+    assert courses.delay(run(FAILS)) == (4900, True)
 
 
 def test_a_delay_cut_short_still_decides_where_it_is_longer_already():
-    [first, *_] = FIGURES["clauw-1"].check(decays(FAILS, ramp(300, 600)))
+    [first, *_] = check(FIGURES["clauw-1"], decays(FAILS, ramp(300, 600)))
     assert first.verdict == HELD
-    [first, *_] = FIGURES["clauw-1"].check(decays(GROKS, FAILS))
+    [first, *_] = check(FIGURES["clauw-1"], decays(GROKS, FAILS))
     assert first.verdict == NOT_HELD

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from grokscope import Results
+from grokscope import PluginError, Results, hypothesis
+from grokscope.figure import Figure, Group, Panel, Paper, Reading, Subnetwork, Trained, asked
 from grokscope.measure import Column
-from grokscope.reproduce.courses import reread, smoothed
-from grokscope.reproduce.figure import Figure, Group, Paper, Reading, Subnetwork, Trained
+from grokscope.statistics.courses import reread, smoothed
 
 ADDITION = Group(
     Trained("modadd", "nanda", {"lr": 0.1}), ("pe", "pmi"), parameters={"pe.alpha": 1, "pmi.alpha": 1}
@@ -18,16 +18,71 @@ IMAGES = Group(
     stand_in=Trained("digits", None, {"steps": 5}),
 )
 PART = Group(Subnetwork("addition", parameters={"oinfo.ties": "average"}))
-FIGURE = Figure(
-    Paper("p", "P", "0"),
-    1,
-    "t",
-    "c.",
-    "s",
-    {"addition": ADDITION, "images": IMAGES, "part": PART},
-    (),
-    lambda found: [],
+
+
+@hypothesis(claim="c.", source="s")
+def true(results):
+    """it is true"""
+    return True
+
+
+@hypothesis(claim="c.", source="s", about="pairs", groups=("one", "other"))
+def alike(one, other):
+    """they are alike"""
+    return True
+
+
+@hypothesis(claim="c.", source="s", about="grokking")
+def larger(results):
+    """it is larger"""
+    return 1.0
+
+
+ONE = Panel(("addition",))
+
+
+def figure(key="p", groups=None, panels=(ONE,), asks=None):
+    every = {"addition": ADDITION, "images": IMAGES, "part": PART}
+    asks = (asked(true, "addition"),) if asks is None else asks
+    return Figure(Paper(key, "P", "0"), 1, "t", "c.", "s", every if groups is None else groups, panels, asks)
+
+
+FIGURE = figure()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"key": "P 1"}, "figure P 1-1: a paper's key must be letters, digits and underscores, got 'P 1'"),
+        ({"asks": ()}, "it must have a panel, something that is asked, and a reading"),
+        ({"panels": ()}, "it must have a panel, something that is asked, and a reading"),
+        ({"groups": {"part": PART, "addition": ADDITION}}, "group part must come after addition"),
+        ({"panels": (Panel(("sums",)),)}, "no group 'sums'; its groups are addition, images, part"),
+        ({"asks": (asked(true, "sums"),)}, "no group 'sums'"),
+    ],
 )
+def test_a_figure_that_cannot_be_is_refused(wrong, problem):
+    with pytest.raises(PluginError) as refused:
+        figure(**wrong)
+    assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "groups", "problem"),
+    [
+        (
+            alike,
+            ("addition",),
+            "hypothesis alike: a figure must name 2 of its groups for it, got ['addition']",
+        ),
+        (true, (), "true: a figure must name 1 of its groups for it, got []"),
+        (larger, ("addition",), "larger: a figure asks about runs or pairs, it is about grokking"),
+    ],
+)
+def test_what_a_figure_cannot_ask_is_refused(hypothesis, groups, problem):
+    with pytest.raises(PluginError) as refused:
+        asked(hypothesis, *groups)
+    assert str(refused.value) == f"hypothesis {problem}"
 
 
 def results(**columns):

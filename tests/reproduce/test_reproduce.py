@@ -9,7 +9,9 @@ import pytest
 from grokscope.errors import DataError, SettingError, UnknownName, UsageError
 from grokscope.reproduce import choose_readings, reproduce
 from grokscope.reproduce.account import as_dict, by_verdict, spread
-from grokscope.reproduce.figure import HELD, UNDECIDED
+from grokscope.statistics.judging import Decision
+
+HELD, UNDECIDED = Decision.HELD, Decision.UNDECIDED
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +108,12 @@ def test_the_command_prints_the_claim_beside_what_was_found(toy, cli, tmp_path, 
     ended = cli("reproduce", "toy-1", "--seeds", "1", "--workers", "1", "-o", "toy.svg", "--readings", "l2")
     assert ended.code == 0, ended.err
     assert (tmp_path / "toy.svg").read_text().startswith("<?xml")
-    for words in ("Toys show something.", "held (in 1 of 1): a larger start", "Verdict: undecided", "1 seed"):
+    for words in (
+        "Toys show something.",
+        "held (in 1 of 1): plain and large: a larger",
+        "Verdict: undecided",
+        "1 seed",
+    ):
         assert words in ended.out
     assert "On digits, which stands in for mnist" in " ".join(ended.out.split())
     assert "digits stands in for mnist: task mnist needs train-images" in ended.err

@@ -134,8 +134,11 @@ def test_a_random_walk_rises_and_falls_and_gets_phases(make):
     ],
 )
 def test_real_trainings_go_through_the_papers_phases(make, decay, names, starts, memorised, seed):
-    """Single units, average ranks: grokscope train modadd --weight-decay 0.1 --steps 3500 --checkpoint-every
-    10, and as the recipe has it; analyze -m oinfo."""
+    """Single units, average ranks.
+
+    grokscope train modadd --weight-decay 0.1 --steps 3500 --checkpoint-every 10, and as the recipe has it;
+    analyze -m oinfo.
+    """
     columns = np.genfromtxt(COURSES / f"wd{decay}-s{seed}.csv", delimiter=",", names=True)
     results = made(
         make,

@@ -15,8 +15,11 @@ RUNS = 8
 
 @pytest.fixture(scope="module")
 def planted(make):
-    """Eight runs: accuracy changes near 800, `early` at half of that, `late` at one and a half times, `copy`
-    with it; `follower` is the norm and noise, and only through the norm goes with accuracy."""
+    """Eight runs in which accuracy changes near 800.
+
+    `early` changes at half of that, `late` at one and a half times, `copy` with it; `follower` is the norm
+    and noise, and only through the norm goes with accuracy.
+    """
     runs, middles = [], []
     for seed in range(RUNS):
         rng = np.random.default_rng(seed)
@@ -195,8 +198,10 @@ def test_which_columns_are_asked_for_changes_p_only_by_the_correction(planted, s
 
 
 def test_seeds_of_settings_are_not_so_many_runs(make):
-    """Two settings of three seeds: `ahead` is 0.1 in the one and 0.4 in the other. Six runs would show a lead
-    beyond doubt; two settings show next to nothing, and it is said."""
+    """Two settings of three seeds: `ahead` is 0.1 in the one and 0.4 in the other.
+
+    Six runs would show a lead beyond doubt; two settings show next to nothing, and it is said.
+    """
 
     def run(seed, ahead):
         middle = 800 * (1 + 0.03 * np.random.default_rng(seed).normal())

@@ -24,8 +24,10 @@ MOST_PANELS = 30
 
 @dataclass(frozen=True)
 class Course:
-    """A column over the runs of a group: mean, lowest and highest value at `steps`, NaN where no run has one;
-    `runs` is how many have one there."""
+    """A column over the runs of a group: mean, lowest and highest value at `steps`.
+
+    They are NaN where no run has one; `runs` is how many have one there.
+    """
 
     steps: np.ndarray
     mean: np.ndarray
@@ -288,8 +290,11 @@ def _by_column(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
 def _groups(
     comparison: Comparison,
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, Any, list[str]]]]:
-    """The settings that tell the groups apart, other settings that differ, and the groups: label, value of
-    a single setting, names of runs. Numbers ascend, words come in the order of the runs."""
+    """The settings that tell the groups apart, other settings that differ, and the groups.
+
+    A group has a label, the value of a single setting, and names of runs. Numbers ascend, words come in the
+    order of the runs.
+    """
     settings = {name: values for name, values in comparison.settings.items() if name not in SEED}
     keys = list(zip(*settings.values(), strict=True)) if settings else [()] * len(comparison.runs)
     runs: dict[tuple[Any, ...], list[str]] = {}

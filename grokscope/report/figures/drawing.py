@@ -286,8 +286,10 @@ def _across_panel(axis: Any, step: float) -> float:
 
 
 def _label_accuracies(axis: Any, top: Any, group: Group) -> None:
-    """Write `train` and `test` beside the rise of each, or at its end where it never rises; drawn in `top`,
-    which lies above everything."""
+    """Write `train` and `test` beside the rise of each, or at its end where it never rises.
+
+    They are drawn in `top`, which lies above everything.
+    """
     for name, colour in (("train", "#6f6f6f"), ("test", TEST)):
         course = group.course(f"{name}_accuracy")
         if not course.is_there:

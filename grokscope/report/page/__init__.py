@@ -68,8 +68,9 @@ def write_report(
     per_layer: bool = False,
     pareto: Sequence[str] | None = None,
 ) -> Path:
-    """Write the report of `comparison` to the HTML file `path` and return it; it appears whole or not at all.
-    A link, pipe or device is written to.
+    """Write the report of `comparison` to the HTML file `path` and return it.
+
+    The file appears whole or not at all. A link, pipe or device is written to.
 
     Scores and phases are computed; where that cannot be, the report says why and has everything else.
 

@@ -13,8 +13,9 @@ MOST_POINTS = 2000  # of a run's curve: several for every pixel of the plot's wi
 
 
 def packed(values: Sequence[float] | np.ndarray) -> str | None:
-    """Return numbers as base64 of little-endian float32, 7 digits, behind `4:`; or of float64, behind `8:`,
-    where a number is too large or too small for that. None where none is a number.
+    """Return numbers as base64 of little-endian float32, 7 digits, behind `4:`; None where none is a number.
+
+    Where a number is too large or too small for that, of float64, behind `8:`.
 
     >>> packed([1.0, 2.0]), packed([1e300]), packed([float("nan")])
     ('4:AACAPwAAAEA=', '8:nHUAiDzkN34=', None)
@@ -46,8 +47,11 @@ class Axes:
 
 
 def kept(steps: Sequence[int], always: Iterable[int]) -> list[int]:
-    """Return which points of a curve the page has: all of them up to MOST_POINTS; beyond, half as many evenly
-    spaced and half evenly spaced in the logarithm of the step, the last, and those at the steps `always`."""
+    """Return which points of a curve the page has: all of them up to MOST_POINTS.
+
+    Beyond, half as many evenly spaced and half evenly spaced in the logarithm of the step, the last, and
+    those at the steps `always`.
+    """
     import numpy as np
 
     if len(steps) <= MOST_POINTS:

@@ -131,8 +131,11 @@ def printed(probe: Probe, sigma: float) -> tuple[float, float]:
 
 
 def test_theorems_b9_and_b12_are_false_as_they_are_printed(trained_probes: list[Probe]) -> None:
-    """Both measures see directions only: the last layer, or all of a network without biases, times 1e-8 is as
-    before to them, and next to nothing on the other side."""
+    """Both measures see directions only.
+
+    The last layer, or all of a network without biases, times 1e-8 is as before to them, and next to nothing
+    on the other side.
+    """
     probe = trained_probes[-1]
     assert all(layer.bias is None for layer in probe.model.layers)
     values = {subject.name: of_one_batch(subject, probe, "train", 0.4) for subject in (ed, mid)}

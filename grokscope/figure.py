@@ -1,16 +1,21 @@
-"""What a figure of a paper is, as data: the runs it needs, what is drawn, the claim and its check."""
+"""How a paper's figure declares itself, as data: the runs it needs, what is drawn, and what is claimed.
+
+Imports nothing heavy, so that plugins which bring figures load as quickly as those that do not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from grokscope.results import Comparison
+from grokscope.errors import PluginError
+from grokscope.hypothesis import PAIRS, RUNS, Hypothesis
 
-HELD, NOT_HELD, UNDECIDED = "held", "did not hold", "undecided"
-MOST, FEW = 0.8, 0.2  # shares of the seeds: from MOST on a claim held, up to FEW it did not hold
+__all__ = ["Asked", "Figure", "Group", "Panel", "Paper", "Reading", "Subnetwork", "Trained", "asked"]
+
+_KEY = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -152,39 +157,38 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of a claim, checked in every seed.
+class Asked:
+    """One part of a figure's claim: a hypothesis, and the figure's groups that it is asked of.
 
     Attributes:
-        rule: what was checked, in words and numbers.
-        outcomes: for every seed True, False, or None where it cannot be said.
-        values: what was found, by name, a number for every seed; NaN where there is none.
+        hypothesis: about `runs`, or about `pairs`: then it gets runs of one seed, one of each group.
+        groups: of the figure, as many as the hypothesis takes, in its order.
     """
 
-    rule: str
-    outcomes: tuple[bool | None, ...]
-    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    hypothesis: Hypothesis
+    groups: tuple[str, ...]
 
     @property
-    def verdict(self) -> str:
-        """Held where at least 80 % of the seeds that can be decided say so and these are at least half of
-        all; did not hold where at most 20 % do; else undecided."""
-        decided = [outcome for outcome in self.outcomes if outcome is not None]
-        if not decided or 2 * len(decided) < len(self.outcomes):
-            return UNDECIDED
-        share = sum(decided) / len(decided)
-        return HELD if share >= MOST else NOT_HELD if share <= FEW else UNDECIDED
+    def rule(self) -> str:
+        """What is checked and where, in a sentence."""
+        return f"{' and '.join(self.groups)}: {self.hypothesis.rule}"
 
 
-Check = Callable[[Mapping[str, "Comparison"]], list[Part]]
+def asked(hypothesis: Hypothesis, *groups: str) -> Asked:
+    """Return a part of a claim: the hypothesis, asked of these groups of the figure.
 
-
-def verdict_of(parts: Sequence[Part]) -> str:
-    """Return the verdict on a claim: held when every part held, did not hold when one did not."""
-    verdicts = {part.verdict for part in parts}
-    if NOT_HELD in verdicts:
-        return NOT_HELD
-    return HELD if verdicts == {HELD} else UNDECIDED
+    Raises PluginError where the hypothesis cannot be asked so.
+    """
+    if hypothesis.about not in (RUNS, PAIRS):
+        about = hypothesis.about
+        raise PluginError(
+            f"hypothesis {hypothesis.name}: a figure asks about runs or pairs, it is about {about}"
+        )
+    wanted = len(hypothesis.groups) if hypothesis.about == PAIRS else 1
+    if len(groups) != wanted:
+        named = f"a figure must name {wanted} of its groups for it, got {list(groups)}"
+        raise PluginError(f"hypothesis {hypothesis.name}: {named}")
+    return Asked(hypothesis, groups)
 
 
 @dataclass(frozen=True)
@@ -198,7 +202,7 @@ class Figure:
         where: the paper's section.
         groups: the runs it needs, by name; a group may need one before it.
         panels: what is drawn.
-        check: the claim, checked on the measured groups.
+        asks: the claim, part by part.
         reconstructed: why the form is a reconstruction, when the paper's own was not at hand.
         beyond: by the name of a circumstance ("quick", "stand-in") why nothing can be decided under it.
         readings: the ways to read the paper under which the claim is judged; the first is the primary one.
@@ -211,10 +215,31 @@ class Figure:
     where: str
     groups: Mapping[str, Group]
     panels: tuple[Panel, ...]
-    check: Check
+    asks: tuple[Asked, ...]
     reconstructed: str = ""
     beyond: Mapping[str, str] = field(default_factory=dict)
     readings: tuple[Reading, ...] = (PUBLISHED,)
+
+    def __post_init__(self) -> None:
+        problem = self._problem()
+        if problem:
+            raise PluginError(f"figure {self.name}: {problem}")
+
+    def _problem(self) -> str:
+        """Return what is wrong with the declaration, or nothing."""
+        if not _KEY.fullmatch(self.paper.key):
+            return f"a paper's key must be letters, digits and underscores, got {self.paper.key!r}"
+        if not (self.panels and self.asks and self.readings):
+            return "it must have a panel, something that is asked, and a reading"
+        known: list[str] = []
+        for name, group in self.groups.items():
+            if isinstance(group.runs, Subnetwork) and group.runs.of not in known:
+                return f"group {name} must come after {group.runs.of}, whose networks it takes parts of"
+            known.append(name)
+        wanted = {name for panel in self.panels for name in panel.groups}
+        wanted |= {name for part in self.asks for name in part.groups}
+        missing = sorted(wanted - set(known))
+        return f"there is no group {missing[0]!r}; its groups are {', '.join(known)}" if missing else ""
 
     def under(self, reading: Reading) -> Figure:
         """Return the figure with its groups as `reading` has them."""
@@ -229,7 +254,7 @@ class Figure:
         return self._task(self.groups[runs.of]) if isinstance(runs, Subnetwork) else runs.task
 
     @property
-    def id(self) -> str:
+    def name(self) -> str:
         """What the command calls it, for example `clauw-2`."""
         return f"{self.paper.key}-{self.number}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grokscope.reproduce.figure import Group, Reading, Subnetwork, Trained
+from grokscope import figure
 
 # Denser before step 1000, where the small phases at weight decay 0.1 lie; 4000 steps are the authors'.
 DENSE = ",".join(map(str, [*range(0, 1000, 10), *range(1000, 4001, 20)]))
@@ -23,28 +23,28 @@ ALPHAS = (1, 8, 50)
 # As in the released code, whose multiplets leave out the one of all clusters.
 RELEASED = {"oinfo.variables": "units", "oinfo.ties": "average", "oinfo.max_size": 9}
 
-UNITS = Reading(
+UNITS = figure.Reading(
     "units",
     "single units as variables and no biases, as released, with average ranks where the released code breaks "
     "ties by order",
 )
-ARGSORT = Reading(
+ARGSORT = figure.Reading(
     "argsort",
     "ranks by argsort, as in the released code, where ties count as agreement",
     parameters={"oinfo.ties": "argsort"},
 )
-MEAN = Reading(
+MEAN = figure.Reading(
     "mean",
     "the mean of a cluster's units as its one variable, as the text can be read",
     parameters={"oinfo.variables": "mean"},
 )
-BIAS = Reading(
+BIAS = figure.Reading(
     "bias",
     "a hidden bias, as in the paper's formula",
     recipes={"clauw": "clauw-bias"},
     settings={"hidden_bias": True},
 )
-TEXT = Reading(
+TEXT = figure.Reading(
     "mean-bias",
     "cluster means and a hidden bias: the text and the formula to the letter",
     recipes=BIAS.recipes,
@@ -52,7 +52,7 @@ TEXT = Reading(
     parameters=MEAN.parameters,
 )
 # Laid over networks of weight decay it changes nothing: none is set to zero there.
-LAST_LAYER = Reading(
+LAST_LAYER = figure.Reading(
     "last-layer",
     "the last layer starts as drawn and not at zero, as in the released configuration of alpha",
     settings={"init_zero": "none"},
@@ -60,22 +60,22 @@ LAST_LAYER = Reading(
 MEASURED = (UNITS, ARGSORT, MEAN, BIAS, TEXT)
 
 
-def decay_of(name: str, *measures: str) -> Group:
-    trained = Trained("modadd", "clauw", DECAYS[name], seeds=5)
+def decay_of(name: str, *measures: str) -> figure.Group:
+    trained = figure.Trained("modadd", "clauw", DECAYS[name], seeds=5)
     every = "all" if name == "weight decay 0.1" else "every:2"
-    return Group(trained, measures, every, parameters=RELEASED if measures else {})
+    return figure.Group(trained, measures, every, parameters=RELEASED if measures else {})
 
 
-def alpha_of(alpha: int, *measures: str) -> Group:
+def alpha_of(alpha: int, *measures: str) -> figure.Group:
     settings = {"init_scale": alpha, "checkpoint_every": 10}
-    trained = Trained("modadd", "clauw-alpha8", settings, seeds=5)
+    trained = figure.Trained("modadd", "clauw-alpha8", settings, seeds=5)
     every = "all" if alpha == 8 else "every:2"
-    return Group(trained, measures, every, parameters=RELEASED if measures else {})
+    return figure.Group(trained, measures, every, parameters=RELEASED if measures else {})
 
 
-def parts_of(of: str) -> dict[str, Group]:
+def parts_of(of: str) -> dict[str, figure.Group]:
     """The synergistic sub-network of a group's runs, and the other units."""
     return {
-        f"{of}, synergistic units": Group(Subnetwork(of, parameters=RELEASED)),
-        f"{of}, other units": Group(Subnetwork(of, inverse=True, parameters=RELEASED)),
+        f"{of}, synergistic units": figure.Group(figure.Subnetwork(of, parameters=RELEASED)),
+        f"{of}, other units": figure.Group(figure.Subnetwork(of, inverse=True, parameters=RELEASED)),
     }

@@ -2,122 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
-
-from grokscope.reproduce import tan_checks as checks
-from grokscope.reproduce.figure import Figure, Group, Panel, Paper, Reading, Trained
-from grokscope.reproduce.tan_checks import (
+from grokscope import Hypothesis, figure
+from grokscope_tan import claims, information
+from grokscope_tan.claims import AGREEMENT, DISTANCE, L1, L2
+from grokscope_tan.runs import (
     ADDITION,
-    AGREEMENT,
+    AFTER_RELU,
+    BEYOND,
     BOTH,
-    DISTANCE,
+    FIRST_LAYER,
     IMAGES,
-    L1,
-    L2,
+    LOGITS,
+    ON_ADDITION,
+    ON_IMAGES,
     ORDERS,
+    PRECISION,
     UNPERTURBED,
+    addition,
+    early,
+    images,
     of_order,
+    perturbed,
+    plain,
 )
 
-PAPER = Paper("tan", "Tan & Huang 2023", "2311.06597")
+PAPER = figure.Paper("tan", "Tan & Huang 2023", "2311.06597")
 UNREAD = "the panels are reconstructed from the caption and the text"
 NUMBERED = (
     "numbered as in the paper: 11 is the l1 norm, 12 PC, 13 CD, 14 MID, 15 ED; until November 2026 tan-11 "
     "was PC, tan-12 CD, tan-13 MID, tan-14 ED and tan-15 the l1 norm"
 )
 
-# Half of the pairs modulo 53: a minute or three instead of half an hour, and it groks.
-SMALLER = {"p": 53, "train_fraction": 0.5, "steps": 3000, "checkpoint_every": 50}
-# What happens before memorisation, which comes by step 300: the first steps of `nanda`, looked at finely.
-EARLY = {"steps": 300, "checkpoint_every": 10, "log_every": 5}
-# The paper speaks of p = 113 and of MNIST: what stands in for these is shown, and decides nothing.
-BEYOND = {
-    "quick": "--quick trains p = 53 in place of the paper's p = 113",
-    "stand-in": "digits are not the paper's MNIST",
-}
-# The paper says nothing of these; the first is what the code does whose setting it takes.
-FLOAT64 = Reading(
-    "float64",
-    "the loss of logits cast to float64, as Nanda et al. train, whose setting the paper takes; logits as "
-    "they are; an MLP's first layer before its ReLU",
-)
-FLOAT32 = Reading(
-    "float32",
-    "the loss in float32, as training is where nothing is said of it",
-    recipes={"nanda": "nanda-float32"},
-    settings={"loss_dtype": "float32"},
-    tasks=("modadd",),
-)
-CENTRED = Reading(
-    "centred",
-    "as float64, each example's mean logit taken out, which the cross-entropy does not see",
-    columns={f"{name}.{name}": f"{name}.{name}_centred" for name in ("pmi", "pe", "mid", "ed")},
-    tasks=("modadd",),
-)
-FLOAT32_CENTRED = replace(
-    FLOAT32,
-    name="float32 centred",
-    takes="as float32, each example's mean logit taken out",
-    columns=CENTRED.columns,
-)
-AFTER_RELU = Reading(
-    "after ReLU",
-    "an MLP's first layer after its ReLU (a transformer's has none), all else as in the first reading",
-    parameters={"pmi.first_layer": "post", "mid.first_layer": "post"},
-    tasks=("mnist",),
-)
-BEFORE_RELU = Reading("before ReLU", "the MLP's first layer before its ReLU")
-PRECISION = (FLOAT64, FLOAT32)
-FIRST_LAYER = (BEFORE_RELU, AFTER_RELU)
-LOGITS = (FLOAT64, CENTRED, FLOAT32, FLOAT32_CENTRED)
 
-ON_IMAGES = {"stand-in": BEYOND["stand-in"]}
-ON_ADDITION = {"quick": BEYOND["quick"]}
+def _on_both(*hypotheses: Hypothesis) -> tuple[figure.Asked, ...]:
+    """Each asked of both data sets."""
+    return tuple(figure.asked(hypothesis, name) for hypothesis in hypotheses for name in BOTH)
 
 
-def _addition(
-    *measures: str, recipe: str = "nanda", steps: str = "all", settings: Mapping[str, Any] | None = None
-) -> Group:
-    given = dict(settings or {})
-    return Group(Trained("modadd", recipe, given, quick={**SMALLER, **given}, seeds=1), measures, steps)
-
-
-def _images(
-    *measures: str, recipe: str = "mnist", steps: str = "all", parameters: Mapping[str, Any] | None = None
-) -> Group:
-    return Group(
-        Trained("mnist", recipe, seeds=1),
-        measures,
-        steps,
-        "every:2" if steps == "all" else steps,
-        parameters or {},
-        stand_in=Trained("digits", recipe.replace("mnist", "digits"), seeds=3),
-    )
-
-
-def _early(*measures: str) -> dict[str, Group]:
-    return {ADDITION: _addition(*measures, settings=EARLY), IMAGES: _images(*measures)}
-
-
-def _plain(*measures: str, steps: str = "all") -> dict[str, Group]:
-    return {ADDITION: _addition(*measures, steps=steps), IMAGES: _images(*measures, steps=steps)}
-
-
-def _beside_accuracy(*columns: str) -> tuple[Panel, ...]:
+def _beside_accuracy(*columns: str) -> tuple[figure.Panel, ...]:
     """Accuracies on the left, columns on the right, one panel for each data set."""
-    return tuple(Panel((name,), right=columns, title=name) for name in BOTH)
-
-
-def _perturbed(*measures: str, images: bool = True) -> dict[str, Group]:
-    found = {
-        ADDITION: _addition(*measures),
-        f"{ADDITION}, perturbed": _addition(*measures, recipe="nanda-perturbed"),
-    }
-    if images:
-        found |= {IMAGES: _images(), f"{IMAGES}, perturbed": _images(recipe="mnist-perturbed")}
-    return found
+    return tuple(figure.Panel((name,), right=columns, title=name) for name in BOTH)
 
 
 INFORMATION = ("pmi", "pe")
@@ -128,20 +52,20 @@ SIGN = (
 )
 
 FIGURES = (
-    Figure(
+    figure.Figure(
         PAPER,
         1,
         "Accuracy and weight norm on MNIST and modular addition",
         "When test accuracy rises the l2 weight norm drops; its decrease usually comes before the grokking, "
         "so that it is a sufficient sign of it and not a simultaneous one.",
         "section 1",
-        _plain("weight_norm"),
+        plain("weight_norm"),
         _beside_accuracy(L2),
-        checks.check_1,
+        _on_both(claims.l2_falls, claims.l2_falls_first),
         beyond=BEYOND,
         readings=PRECISION,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         2,
         "Perturbation error and sharpness",
@@ -149,71 +73,77 @@ FIGURES = (
         "training, as Lemma 4.1 has it.",
         "section 4",
         {
-            **_plain("perturbation_error"),
+            **plain("perturbation_error"),
             # Estimated for the transformer, at some seconds a checkpoint.
-            **{f"{name}, sharpness": group for name, group in _plain("sharpness", steps="every:5").items()},
+            **{f"{name}, sharpness": group for name, group in plain("sharpness", steps="every:5").items()},
         },
         tuple(
-            Panel((f"{name}{which}",), right=(column,), title=name, log_y=True)
+            figure.Panel((f"{name}{which}",), right=(column,), title=name, log_y=True)
             for which, column in (("", "perturbation_error.mean"), (", sharpness", "sharpness.trace"))
             for name in BOTH
         ),
-        checks.check_2,
+        (
+            *_on_both(claims.perturbation_error_falls),
+            *(figure.asked(claims.sharpness_falls, f"{name}, sharpness") for name in BOTH),
+        ),
         reconstructed=UNREAD,
         beyond=BEYOND,
         readings=PRECISION,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         3,
         "The predicted accuracy matches the real test accuracy",
         "With the constants a = 1925, b = 500 and mu = 1/100 the accuracy that Corollary 4.3 predicts from "
         "the steps matches the real test accuracy on modular addition.",
         "section 4",
-        {ADDITION: _addition("predicted_accuracy")},
-        (Panel((ADDITION,), ("test_accuracy", "predicted_accuracy.corollary")),),
-        checks.check_3,
+        {ADDITION: addition("predicted_accuracy")},
+        (figure.Panel((ADDITION,), ("test_accuracy", "predicted_accuracy.corollary")),),
+        (figure.asked(claims.corollary_matches, ADDITION),),
         beyond=ON_ADDITION,
         readings=PRECISION,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         4,
         "Training with perturbed inputs",
         "Gaussian noise on the input, less of it as train accuracy rises, speeds up generalisation on MNIST "
         "and on modular addition.",
         "section 4",
-        _perturbed(),
+        perturbed(),
         tuple(
-            Panel((name, f"{name}, perturbed"), ("train_accuracy", "test_accuracy"), title=name)
+            figure.Panel((name, f"{name}, perturbed"), ("train_accuracy", "test_accuracy"), title=name)
             for name in BOTH
         ),
-        checks.check_4,
+        tuple(figure.asked(claims.sooner_when_perturbed, name, f"{name}, perturbed") for name in BOTH),
         reconstructed=UNREAD,
         beyond=BEYOND,
         readings=PRECISION,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         5,
         "The abelian test: does the network answer b + a as a + b?",
         "Plain training does not learn the commutative law before it groks; perturbed training has learned "
         "it on the training set right after train accuracy is 100 %.",
         "section 5",
-        _perturbed("abelian", images=False),
+        perturbed("abelian", with_images=False),
         (
-            Panel((ADDITION,), ("train_accuracy", "test_accuracy", AGREEMENT), title="plain"),
-            Panel(
+            figure.Panel((ADDITION,), ("train_accuracy", "test_accuracy", AGREEMENT), title="plain"),
+            figure.Panel(
                 (f"{ADDITION}, perturbed",),
                 ("train_accuracy", "test_accuracy", AGREEMENT),
                 title="perturbed",
             ),
         ),
-        checks.check_5,
+        (
+            figure.asked(claims.agreement_late_when_plain, ADDITION),
+            figure.asked(claims.agreement_early_when_perturbed, f"{ADDITION}, perturbed"),
+        ),
         beyond=ON_ADDITION,
         readings=PRECISION,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         6,
         "Training that is made to be commutative",
@@ -221,59 +151,70 @@ FIGURES = (
         "coefficient 100, speeds generalisation up, and more than perturbed inputs do.",
         "section 5",
         {
-            ADDITION: _addition("abelian"),
-            f"{ADDITION}, abelian": _addition("abelian", recipe="nanda-abelian"),
-            f"{ADDITION}, perturbed": _addition("abelian", recipe="nanda-perturbed"),
+            ADDITION: addition("abelian"),
+            f"{ADDITION}, abelian": addition("abelian", recipe="nanda-abelian"),
+            f"{ADDITION}, perturbed": addition("abelian", recipe="nanda-perturbed"),
         },
-        (Panel((ADDITION, f"{ADDITION}, abelian", f"{ADDITION}, perturbed")),),
-        checks.check_6,
+        (figure.Panel((ADDITION, f"{ADDITION}, abelian", f"{ADDITION}, perturbed")),),
+        (
+            figure.asked(claims.sooner_when_abelian, ADDITION, f"{ADDITION}, abelian"),
+            figure.asked(
+                claims.abelian_sooner_than_perturbed,
+                ADDITION,
+                f"{ADDITION}, abelian",
+                f"{ADDITION}, perturbed",
+            ),
+        ),
         reconstructed=UNREAD,
         beyond=ON_ADDITION,
         readings=PRECISION,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         7,
         "Distance of the logits of a + b and b + a",
         "After grokking the distance is steadily near 0 under plain training, and behaves chaotically under "
         "perturbed training: the networks differ in how they represent the task.",
         "section 5",
-        _perturbed("abelian", images=False),
+        perturbed("abelian", with_images=False),
         (
-            Panel((ADDITION,), right=(DISTANCE,), title="plain"),
-            Panel((f"{ADDITION}, perturbed",), right=(DISTANCE,), title="perturbed"),
+            figure.Panel((ADDITION,), right=(DISTANCE,), title="plain"),
+            figure.Panel((f"{ADDITION}, perturbed",), right=(DISTANCE,), title="perturbed"),
         ),
-        checks.check_7,
+        (
+            figure.asked(claims.distance_rests_when_plain, ADDITION),
+            figure.asked(claims.distance_restless_when_perturbed, ADDITION, f"{ADDITION}, perturbed"),
+        ),
         reconstructed=UNREAD,
         beyond=ON_ADDITION,
         readings=PRECISION,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         8,
         "Perturbed mutual information (PMI) on the training set",
         "PMI changes sharply at the time of grokking, which makes it a better indicator than the l2 norm.",
         "section 6",
-        _plain("pmi", "weight_norm"),
+        plain("pmi", "weight_norm"),
         _beside_accuracy("pmi.pmi"),
-        checks.check_8,
+        _on_both(information.pmi_timely),
         reconstructed=UNREAD,
         beyond=BEYOND,
         readings=(*LOGITS, AFTER_RELU),
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         9,
         "Perturbed entropy (PE) on the training set",
         "PE changes sharply at the time of grokking, which makes it a better indicator than the l2 norm.",
         "section 6",
-        _plain("pe", "weight_norm"),
+        plain("pe", "weight_norm"),
         _beside_accuracy("pe.pe"),
-        checks.check_9,
+        _on_both(information.pe_timely),
         beyond=BEYOND,
         readings=LOGITS,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         10,
         "PMI and PE of several orders alpha, and on the unperturbed test set",
@@ -282,97 +223,107 @@ FIGURES = (
         "section 7",
         {
             **{
-                of_order(alpha): _images(
+                of_order(alpha): images(
                     *INFORMATION, parameters={f"{name}.alpha": alpha for name in INFORMATION}
                 )
                 for alpha in ORDERS
             },
-            UNPERTURBED: _images(
+            UNPERTURBED: images(
                 *INFORMATION,
                 parameters={f"{name}.{key}": value for name in INFORMATION for key, value in CLEAN.items()},
             ),
         },
-        tuple(Panel((*map(of_order, ORDERS), UNPERTURBED), (column,)) for column in ("pmi.pmi", "pe.pe")),
-        checks.check_10,
+        tuple(
+            figure.Panel((*map(of_order, ORDERS), UNPERTURBED), (column,)) for column in ("pmi.pmi", "pe.pe")
+        ),
+        tuple(
+            figure.asked(hypothesis, of_order(1), name)
+            for name in (*(of_order(alpha) for alpha in ORDERS if alpha != 1), UNPERTURBED)
+            for hypothesis in (information.pmi_tendency_stays, information.pe_tendency_stays)
+        ),
         reconstructed=UNREAD,
         beyond=ON_IMAGES,
         readings=FIRST_LAYER,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         11,
         "Accuracy and l1 weight norm",
         "What is shown of the l2 norm holds of the l1 norm, which bounds it: its decay is sufficient too.",
         "appendix A.1, Corollary A.2",
-        _plain("weight_norm"),
+        plain("weight_norm"),
         _beside_accuracy(L1),
-        checks.check_11,
+        _on_both(claims.l1_falls, claims.l1_falls_first),
         reconstructed=NUMBERED,
         beyond=BEYOND,
         readings=PRECISION,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         12,
         "Perturb confidence (PC) on the training set",
         "The tendency of PC changes sharply when test accuracy undergoes its quick increase: on MNIST to a "
         "quick increase, on modular addition into a decrease from the initial increasing tendency.",
         "appendix B.1",
-        _plain("pc"),
+        plain("pc"),
         _beside_accuracy("pc.pc"),
-        checks.check_12,
+        (
+            figure.asked(information.pc_rises_with_test_accuracy, IMAGES),
+            figure.asked(information.pc_turns, ADDITION),
+            figure.asked(information.pc_turns_in_time, ADDITION),
+        ),
         reconstructed=NUMBERED,
         beyond=BEYOND,
         readings=PRECISION,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         13,
         "Confidence difference (CD)",
         "What noise takes from the confidence falls between train accuracy 100 % and grokking.",
         "appendix B.2.1",
-        _plain("cd"),
+        plain("cd"),
         _beside_accuracy("cd.cd"),
-        checks.check_13,
+        _on_both(information.cd_falls),
         reconstructed=NUMBERED,
         beyond=BEYOND,
         readings=PRECISION,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         14,
         "Mutual information difference (MID)",
         SIGN.format("MID"),
         "appendix B.2.2",
-        _early("mid"),
+        early("mid"),
         _beside_accuracy("mid.mid"),
-        checks.check_14,
+        (figure.asked(information.mid_falls_early, ADDITION), figure.asked(information.mid_small, IMAGES)),
         reconstructed=NUMBERED,
         beyond=BEYOND,
         readings=(*LOGITS, AFTER_RELU),
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         15,
         "Entropy difference (ED)",
         SIGN.format("ED"),
         "appendix B.2.2",
-        _early("ed"),
+        early("ed"),
         _beside_accuracy("ed.ed"),
-        checks.check_15,
+        (figure.asked(information.ed_falls_early, ADDITION), figure.asked(information.ed_small, IMAGES)),
         reconstructed=NUMBERED,
         beyond=BEYOND,
         readings=LOGITS,
     ),
-    Figure(
+    figure.Figure(
         PAPER,
         16,
         "Information of noised logits on the labels (PMI')",
         "What the noised logits tell of the labels is connected with grokking in a less timely way than PMI.",
         "appendix C",
-        {IMAGES: _images("pmi", "pmi_label")},
-        (Panel((IMAGES,), right=("pmi.pmi", "pmi_label.pmi_label"), normalise=True),),
-        checks.check_16,
+        {IMAGES: images("pmi", "pmi_label")},
+        (figure.Panel((IMAGES,), right=("pmi.pmi", "pmi_label.pmi_label"), normalise=True),),
+        (figure.asked(information.pmi_timelier_than_labels, IMAGES),),
         reconstructed=UNREAD,
         beyond=ON_IMAGES,
         readings=FIRST_LAYER,

@@ -1,21 +1,53 @@
-"""How checks read a run: when it memorised, when test accuracy rose, what a column was then."""
+"""How a paper's claims read a run: when it memorised, when test accuracy rose, what a column was then.
+
+Steps and values that there are not are NaN, and what is found from them is NaN: nothing can be said.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import UnknownName
-from grokscope.reproduce.figure import Part
 from grokscope.run.curves import GROKKED_AT, first_step_staying_above
+from grokscope.statistics.correlation import spearman
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from grokscope.results import Comparison, Results
+    from grokscope.results import Results
 
+__all__ = [
+    "accuracy_at",
+    "at",
+    "best_accuracy",
+    "changed",
+    "course",
+    "delay",
+    "end_of",
+    "final_accuracy",
+    "generalised",
+    "grokked",
+    "groks",
+    "last",
+    "least",
+    "log_distance",
+    "memorised",
+    "once_memorised",
+    "peak",
+    "reached",
+    "rise",
+    "rise_begins",
+    "share_of_course",
+    "smoothed",
+    "span",
+    "spearman",
+    "until_grokked",
+]
+
+BEGINS = 0.1  # share of its rise from which test accuracy is said to undergo it
 LEAST_RISE = 0.2  # test accuracy that rises by less after memorisation has not grokked
 NOWHERE = math.nan
 SMOOTH_WEIGHT, SMOOTH_STEPS = 0.1, 5
@@ -84,6 +116,13 @@ def last(results: Results, column: str) -> float:
     return at(results, column, math.inf)
 
 
+def once_memorised(results: Results, column: str) -> float:
+    """Return a column at the first checkpoint from memorisation on: the one before may lie well before it.
+    NaN where there is none."""
+    after = [step for step in results.steps if step >= memorised(results)]
+    return at(results, column, after[0]) if after else NOWHERE
+
+
 def peak(results: Results, column: str, start: float = 0, end: float = math.inf) -> tuple[float, float]:
     """Return (step, value) of a column's maximum between two steps; (NaN, NaN) where there is no value."""
     found = [
@@ -98,13 +137,13 @@ def peak(results: Results, column: str, start: float = 0, end: float = math.inf)
 
 
 def memorised(results: Results) -> float:
-    """Return the memorisation step (train accuracy 99 % three times in a row), or NaN."""
-    return _number(results.transitions()[0])
+    """Return the memorisation step, or NaN."""
+    return _number(results.memorisation_step)
 
 
 def grokked(results: Results) -> float:
-    """Return the grokking step (test accuracy 95 % three times in a row), or NaN."""
-    return _number(results.transitions()[1])
+    """Return the grokking step, or NaN."""
+    return _number(results.grokking_step)
 
 
 def until_grokked(results: Results) -> float:
@@ -150,6 +189,12 @@ def rise(results: Results) -> float:
     return reached(results, (start + top) / 2)
 
 
+def rise_begins(results: Results) -> float:
+    """Return the step from which test accuracy has made a tenth of its rise after memorisation, or NaN."""
+    start = accuracy_at(results, memorised(results))
+    return reached(results, start + BEGINS * (best_accuracy(results) - start))
+
+
 def generalised(results: Results) -> float:
     """Return the grokking step (test accuracy 95 %); of a run that grokked below that, as 200 images let it,
     the step at 95 % of its best. NaN where test accuracy rose by less than 20 points after memorisation."""
@@ -157,6 +202,12 @@ def generalised(results: Results) -> float:
         return NOWHERE
     step = grokked(results)
     return reached(results, GROKKED_AT * best_accuracy(results)) if math.isnan(step) else step
+
+
+def groks(results: Results) -> str | None:
+    """Return "that grok" for a run whose test accuracy rises after it memorised, else None: a `group` for
+    claims about networks that grok."""
+    return None if math.isnan(generalised(results)) else "that grok"
 
 
 def delay(results: Results) -> tuple[float, bool]:
@@ -183,19 +234,6 @@ def log_distance(first: float, second: float) -> float:
     return abs(math.log10(first) - math.log10(second)) if first > 0 and second > 0 else NOWHERE
 
 
-def seed_of(results: Results) -> int:
-    """Return the run's training seed."""
-    return int(results.config["training"]["seed"])
-
-
-def pairs(first: Comparison, second: Comparison) -> list[tuple[Results, Results]]:
-    """Return the runs of two groups that have the same seed, side by side."""
-    other = {seed_of(results): results for results in second.runs.values()}
-    return [
-        (results, other[seed_of(results)]) for results in first.runs.values() if seed_of(results) in other
-    ]
-
-
 def share_of_course(results: Results, start: float, *columns: str) -> list[np.ndarray]:
     """Return columns from step `start` on; nothing where `start` is NaN."""
     import numpy as np
@@ -214,33 +252,17 @@ def span(results: Results, column: str, start: float, end: float) -> float:
     return float(np.ptp(values)) if len(values) else NOWHERE
 
 
-def below(first: float, second: float) -> bool | None:
-    """Return whether `first` < `second`, None where one is missing."""
-    return None if math.isnan(first) or math.isnan(second) else first < second
+def least(*effects: float) -> float:
+    """Return the effect of several conditions that must all hold: where one is known to fail it fails, and
+    where none does and one cannot be said it is NaN.
 
-
-def both(*outcomes: bool | None) -> bool | None:
-    """Return whether all are true; None where none is false and one cannot be said."""
-    if False in outcomes:
-        return False
-    return None if None in outcomes else True
-
-
-def each(
-    found: Comparison | Iterable[tuple[Results, ...]],
-    rule: str,
-    names: tuple[str, ...],
-    judge: Callable[..., tuple[bool | None, tuple[float, ...]]],
-) -> Part:
-    """Return a part of a claim: `judge` is called with each run, or with the runs of each seed, and returns
-    the outcome and the numbers called `names`."""
-    runs = [(run,) for run in found.runs.values()] if hasattr(found, "runs") else list(found)
-    judged = [judge(*several) for several in runs]
-    return Part(
-        rule,
-        tuple(outcome for outcome, _ in judged),
-        {name: tuple(values[place] for _, values in judged) for place, name in enumerate(names)},
-    )
+    >>> least(1.0, 2.0), least(math.nan, -1.0), least(math.nan, 1.0)
+    (1.0, -1.0, nan)
+    """
+    known = [effect for effect in effects if not math.isnan(effect)]
+    if len(known) == len(effects) or any(effect <= 0 for effect in known):
+        return min(known)
+    return NOWHERE
 
 
 def _number(step: int | None) -> float:

@@ -1,0 +1,186 @@
+"""What Golechha 2024 claims, each sentence once: `predict` asks it of any runs, a figure of its own."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from grokscope import courses, hypothesis
+
+if TYPE_CHECKING:
+    from grokscope import Results
+
+    Found = tuple[float, dict[str, float]]
+
+NORM, SPARSITY, ENTROPY = "weight_norm.l2_all", "activation_sparsity.mean", "weight_entropy.total"
+COMPLEXITY = "circuit_complexity.kl_mean"
+PAPER = "Golechha 2024"
+STILL = 0.2  # of its range: a course that moves by less has not changed
+FEWEST = 3  # checkpoints that can show a course standing still
+
+
+def against_the_norm(results: Results) -> str | None:
+    """Whether a run was trained with the anti-norm term."""
+    return "anti-norm" if results.config.get("training", {}).get("anti_norm") else None
+
+
+def _falls(results: Results, column: str, what: str) -> Found:
+    before, after = courses.at(results, column, courses.memorised(results)), courses.last(results, column)
+    return before - after, {f"{what} at memorisation": before, f"{what} at the end": after}
+
+
+@hypothesis(
+    claim="The l2 weight norm falls.",
+    columns=[NORM],
+    source=f"{PAPER}, sections 3 and 4",
+    groups="that grok",
+    group=courses.groks,
+)
+def norm_falls(results: Results) -> Found:
+    """the weight norm ends below its value at memorisation"""
+    return _falls(results, NORM, "norm")
+
+
+@hypothesis(
+    claim="Trained against a small norm, the l2 weight norm keeps rising.",
+    columns=[NORM],
+    source=f"{PAPER}, sections 3 and 4",
+    groups="anti-norm",
+    group=against_the_norm,
+)
+def norm_rises(results: Results) -> Found:
+    """the weight norm ends above its value at memorisation"""
+    fall, found = _falls(results, NORM, "norm")
+    return -fall, found
+
+
+@hypothesis(
+    claim="Trained against a small norm, networks grok all the same.",
+    source=f"{PAPER}, sections 3 and 4",
+    groups="anti-norm",
+    group=against_the_norm,
+)
+def generalises_with_rising_norm(results: Results) -> Found:
+    """test accuracy rises by more than 10 points after memorisation"""
+    begin, top = (
+        courses.accuracy_at(results, courses.memorised(results)),
+        courses.best_accuracy(results),
+    )
+    return top - begin - 0.1, {"test accuracy (%) at memorisation": 100 * begin, "best": 100 * top}
+
+
+@hypothesis(
+    claim="The norm need not fall: networks grok without their weight norm falling.",
+    columns=[NORM],
+    source=f"{PAPER}; Tan & Huang 2023",
+    groups="that grok",
+    group=courses.groks,
+)
+def norm_not_needed(results: Results) -> float | None:
+    """log10 of the norm at grokking over that at memorisation, the first checkpoints from each on; positive
+    where the norm did not fall"""
+    memorised, grokked = results.memorisation_step, results.grokking_step
+    if memorised is None or grokked is None or grokked <= memorised:
+        return None
+    start, end = results.values(NORM, memorised, grokked - 1)[:1], results.values(NORM, grokked)[:1]
+    if not (len(start) and len(end)) or min(start[0], end[0]) <= 0:
+        return None
+    return math.log10(end[0] / start[0])
+
+
+# Section 4: the three progress measures
+
+
+def _moves_while_overfitting(results: Results, column: str, since: float) -> Found:
+    """How far a course stays below a fifth of its range between memorisation and half of the rise."""
+    start, up = courses.memorised(results), courses.rise(results)
+    moved, whole = courses.span(results, column, start, up), courses.span(results, column, since, math.inf)
+    found = {"it moves by": moved, "its range": whole}
+    few = sum(start <= step <= up for step in results.steps) < FEWEST
+    return (math.nan if few else STILL * whole - moved), found
+
+
+@hypothesis(
+    claim="Activation sparsity has its plateau right before the network groks.",
+    columns=[SPARSITY],
+    source=f"{PAPER}, section 4.1",
+    groups="that grok",
+    group=courses.groks,
+    chance=0.7,  # of random walks
+)
+def sparsity_plateaus_before(results: Results) -> Found:
+    """sparsity has its plateau before test accuracy rises: between memorisation and half of the rise it moves
+    by less than a fifth of its range"""
+    return _moves_while_overfitting(results, SPARSITY, 0)
+
+
+@hypothesis(
+    claim="Weight entropy falls sharply with generalisation.",
+    columns=[ENTROPY],
+    source=f"{PAPER}, section 4.2",
+    groups="that grok",
+    group=courses.groks,
+)
+def weight_entropy_falls(results: Results) -> Found:
+    """weight entropy falls with generalisation: after half of the rise of test accuracy, and more than it
+    moved between memorisation and that"""
+    start, up = courses.memorised(results), courses.rise(results)
+    during = courses.at(results, ENTROPY, up) - courses.at(results, ENTROPY, start)
+    after = courses.last(results, ENTROPY) - courses.at(results, ENTROPY, up)
+    if math.isnan(start) or math.isnan(up):
+        during = after = math.nan
+    found = {"change from memorisation to half of the rise": during, "change after": after}
+    return courses.least(-after, abs(after) - abs(during)), found
+
+
+@hypothesis(
+    claim="Weight entropy does not change during overfitting.",
+    columns=[ENTROPY],
+    source=f"{PAPER}, section 4.2",
+    groups="that grok",
+    group=courses.groks,
+    chance=0.65,  # of random walks
+)
+def weight_entropy_still_before(results: Results) -> Found:
+    """weight entropy does not change while the network overfits: between memorisation and half of the rise it
+    moves by less than a fifth of its range from memorisation on"""
+    return _moves_while_overfitting(results, ENTROPY, courses.memorised(results))
+
+
+@hypothesis(
+    claim="Local circuit complexity falls.",
+    columns=[COMPLEXITY],
+    source=f"{PAPER}, section 4.3",
+    groups="that grok",
+    group=courses.groks,
+)
+def circuit_complexity_falls(results: Results) -> Found:
+    """circuit complexity ends below its value at memorisation"""
+    return _falls(results, COMPLEXITY, "KL (nats)")
+
+
+# Appendix C: dropout
+
+
+def drops_out(results: Results) -> str | None:
+    """Whether a run was trained with dropout."""
+    return "dropout" if results.config.get("training", {}).get("dropout") else None
+
+
+@hypothesis(
+    claim="Dropout in every layer makes the delay of generalisation vanish.",
+    source=f"{PAPER}, appendix C",
+    groups="dropout",
+    group=drops_out,
+)
+def no_delay(results: Results) -> Found:
+    """test accuracy is at 90 % of its best before train accuracy has been at 95 % for a quarter longer
+    (undecided where it is never 50 %)"""
+    best = courses.best_accuracy(results)
+    train, test = courses.reached(results, 0.95, "train"), courses.reached(results, 0.9 * best)
+    found = {
+        "train 95 % at step": train,
+        "test at 90 % of its best": test,
+        "best test accuracy (%)": 100 * best,
+    }
+    return (1.25 * train + 1 - test if best >= 0.5 else math.nan), found
