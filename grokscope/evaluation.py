@@ -24,7 +24,7 @@ def evaluate(network: Network, task: Task, loss: str) -> dict[str, float]:
     The forward passes run in the network's type and mode as they are, in chunks; the loss is computed in
     float64. Rows without a label do not count. NaN on a split without examples.
     """
-    found = {}
+    found: dict[str, float] = {}
     for split in ("train", "test"):
         inputs, labels = task.examples(split)
         if not len(inputs):

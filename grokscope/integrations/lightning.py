@@ -13,19 +13,16 @@ from grokscope.recording import record
 
 try:
     from lightning.pytorch import Callback
-except ImportError:  # the same under its older name
-    try:
-        from pytorch_lightning import Callback
-    except ImportError as error:
-        raise UsageError(
-            "grokscope.integrations.lightning needs Lightning: pip install 'grokscope[lightning]'"
-        ) from error
+except ImportError as error:
+    raise UsageError(
+        "grokscope.integrations.lightning needs Lightning: pip install 'grokscope[lightning]'"
+    ) from error
 
 
 class Recorder(Callback):  # type: ignore[misc, unused-ignore]
-    """Records the network that a Trainer trains, at the optimiser's steps: `Trainer(callbacks=[Recorder(...)])`.
+    """Records the network that a Trainer trains: `Trainer(callbacks=[Recorder(...)])`.
 
-    Where the Trainer goes on from a checkpoint of its own, the recording goes on too.
+    Steps are the optimiser's. Where the Trainer goes on from a checkpoint of its own, so does the recording.
 
     Args:
         out: the run directory.

@@ -18,9 +18,9 @@ except ImportError as error:
 
 
 class Recorder(TrainerCallback):  # type: ignore[misc, unused-ignore]
-    """Records the network that a Trainer trains, at the optimiser's steps: `Trainer(callbacks=[Recorder(...)])`.
+    """Records the network that a Trainer trains: `Trainer(callbacks=[Recorder(...)])`.
 
-    Where the Trainer goes on from a checkpoint of its own, the recording goes on too.
+    Steps are the optimiser's. Where the Trainer goes on from a checkpoint of its own, so does the recording.
 
     Args:
         out: the run directory.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,7 +31,7 @@ class Live:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        if any(isinstance(each, nn.parameter.UninitializedTensorMixin) for each in _tensors(module)):
+        if any(nn.parameter.is_lazy(each) for each in _tensors(module)):
             raise UsageError(
                 "the network has lazy layers, whose shapes are not known yet: run it once on some inputs, "
                 "then record"
@@ -125,4 +126,5 @@ def _gathered(module: nn.Module) -> dict[str, torch.Tensor]:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    return dict(get_model_state_dict(module, options=options))
+    found: dict[str, Any] = get_model_state_dict(module, options=options)
+    return found

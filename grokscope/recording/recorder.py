@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
 import torch
 
-from grokscope.errors import DamagedFile, RunError
+from grokscope.analysis import analyze
+from grokscope.errors import DamagedFile, RunError, UsageError
 from grokscope.recording.live import Live
 from grokscope.recording.points import Points
 from grokscope.recording.schedule import Schedule
+from grokscope.recording.twin import Twin
+from grokscope.results import Results
 from grokscope.run import Run
 from grokscope.training.loop import digest
 
@@ -36,12 +39,16 @@ class Recorder:
         last_step: int | None,
         live: Live,
         schedule: Schedule,
-        look: Callable[[Mapping[str, torch.Tensor]], Mapping[str, float]],
+        *,
+        twin: Twin | None,
+        evaluates: bool,
+        factory: str | None,
         notify: Callable[[str], None],
     ) -> None:
         self.run = run
         self._last_step = last_step
-        self._live, self._schedule, self._look, self._notify = live, schedule, look, notify
+        self._live, self._schedule, self._notify = live, schedule, notify
+        self._twin, self._evaluates, self._factory = twin, evaluates, factory
         self._points = Points()
         self._start = _copied(live.state())
         self._at = -1
@@ -86,6 +93,28 @@ class Recorder:
         """
         self._points.tell(metrics)
 
+    def measure(self, measures: str | Iterable[str] | None = None, **options: Any) -> Results | None:
+        """Measure what is recorded so far, as `grokscope.analyze` does: what is stored is not computed again.
+
+        Args:
+            measures: names, families or globs; every measure that is not expensive when not given.
+            **options: those of `grokscope.analyze`, such as `steps="last"` and `settings`.
+
+        Returns:
+            The results; None in processes that do not write.
+
+        Raises:
+            As `grokscope.analyze`; UsageError where the network is spread over processes and `record` was not
+            told what makes it.
+        """
+        if self.run is None:
+            return None
+        if self._twin is None:
+            raise UsageError(
+                "measuring a network that is spread over processes takes record(..., factory=...)"
+            )
+        return analyze(self.run, measures, model=self._factory or self._twin.module, **options)
+
     def close(self) -> None:
         """End the recording: the step reached is recorded if it is not yet, and the index is written."""
         if self._at > self._saved:
@@ -123,7 +152,9 @@ class Recorder:
         if step in self.run.steps and self._is_there(step, state):
             self._points.take(step)
             return
-        metrics = {**self._points.at(step), **self._look(state)}
+        metrics = self._points.at(step)
+        if self._twin and self._evaluates:
+            metrics |= self._twin.evaluate(state)
         kinds = self._live.kinds(state)
         self.run.save_checkpoint(step, state, metrics, self._points.take(step), kinds)
 

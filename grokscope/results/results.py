@@ -153,8 +153,10 @@ class Results:
         )
 
     def curve_of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the steps and values of a metric on the finer curve; points that do not tell it, as the curve
-        of a recorded loop may have them, are left out."""
+        """Return the steps and values of a metric on the finer curve.
+
+        Points that do not tell it, as the curve of a recorded loop may have them, are left out.
+        """
         return curve_of(self.curve, metric, partly=RECORDED in self.config)
 
     def rows(self) -> Iterator[dict[str, Any]]:

@@ -294,8 +294,10 @@ class Run:
         return first_step_staying_above(*self.curve_of("test_accuracy"), threshold)
 
     def curve_of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the steps and values of a metric on the finer curve; points that do not tell it, as the curve
-        of a recorded loop may have them, are left out."""
+        """Return the steps and values of a metric on the finer curve.
+
+        Points that do not tell it, as the curve of a recorded loop may have them, are left out.
+        """
         return curve_of(self.curves, metric, partly=self.is_recorded)
 
     def cells(self) -> dict[CellKey, Cell]:

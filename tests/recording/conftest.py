@@ -69,3 +69,9 @@ def again():
 def said():
     """What a recorder says: `record(..., notify=said.append)`."""
     return []
+
+
+@pytest.fixture(scope="session")
+def again_for_all():
+    """As `again`, for fixtures that many tests share."""
+    return Training

@@ -131,13 +131,16 @@ def test_another_training_is_refused_at_its_first_step_and_nothing_is_changed(tr
 
 
 def test_an_exception_leaves_no_checkpoint_of_half_a_step(training, tmp_path):
-    with (
-        pytest.raises(ZeroDivisionError),
-        training.record(tmp_path / "run", checkpoint_every="5") as recorder,
-    ):
-        training.go(recorder, 1, 7)
-        training.update(8)
-        raise ZeroDivisionError
+    recorder = training.record(tmp_path / "run", checkpoint_every="5")
+
+    def breaks():
+        with recorder:
+            training.go(recorder, 1, 7)
+            training.update(8)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        breaks()
     assert Run.open(tmp_path / "run").steps == (0, 5)
 
 

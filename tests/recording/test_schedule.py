@@ -38,5 +38,5 @@ def test_what_is_no_schedule_is_refused_though_the_last_step_is_not_known(text):
 
 
 def test_a_list_beyond_the_last_step_is_refused():
-    with pytest.raises(SettingError, match="must list steps up to training.steps=10, got 11"):
+    with pytest.raises(SettingError, match=r"must list steps up to training\.steps=10, got 11"):
         Schedule("5,11", 10)
