@@ -96,7 +96,7 @@ class Bench:
     @property
     def may_lack_data(self) -> bool:
         """Whether the task is read from files."""
-        return bool(self.run.config.get("local") or self._data_dir)
+        return bool(self.run.config.get("local") or self._data_dir or "kept" in self.run.config["task"])
 
     def _places(self) -> dict[str, Any]:
         """Return where things are: as asked for, as recorded while that is there, or else as by default."""

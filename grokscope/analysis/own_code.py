@@ -21,11 +21,12 @@ class Code:
 
 
 NO_CODE = Code()
+BROKEN = "broken"  # no code's fingerprint
 
 
 def code_of(run: Run, plugins: Plugins, place: Place) -> Code:
-    """Return the code that `run` is measured with. What may not be imported, or cannot, is what it was when
-    the run was last measured; the cells that need it say why."""
+    """Return the code that `run` is measured with. What may not be imported is what it was when the run was
+    last measured; of what cannot be imported nothing is stored, and the cells say why."""
     if not own_code(run.config):
         return NO_CODE
     before = glue.remembered(run.path)
@@ -36,7 +37,7 @@ def code_of(run: Run, plugins: Plugins, place: Place) -> Code:
     try:
         now = Bench(run, plugins.tasks, plugins.models, place).fingerprint()
     except GrokscopeError:
-        return Code(before)
+        return Code(BROKEN)
     if now == before:
         return Code(now)
     if run.writable:

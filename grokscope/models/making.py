@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory
-from grokscope.errors import PluginError, SettingError
+from grokscope.errors import PluginError, SettingError, described
 
 if TYPE_CHECKING:
     from grokscope.models.network import Network
@@ -24,7 +24,7 @@ def make_task(factory: Factory, settings: Mapping[str, Any], most: int = MOST_EX
     from grokscope.tasks.own import own_task
     from grokscope.tasks.task import Task
 
-    made = factory.build(**settings)
+    made = _built(factory, **settings)
     if factory.source is None and not isinstance(made, Task):
         raise PluginError(_must_make(factory, "a grokscope.Task", made))
     return made if isinstance(made, Task) else own_task(factory.name, made, most)
@@ -43,7 +43,7 @@ def make_network(
     from grokscope.models.network import Network
     from grokscope.models.plain import Plain
 
-    made = factory.build(task, **settings)
+    made = _built(factory, task, **settings)
     if isinstance(made, Network):
         if view:
             raise SettingError(f"model {factory.name} says its layers itself: leave {' and '.join(view)} out")
@@ -64,6 +64,16 @@ def make_network_apart(
 
     with torch.random.fork_rng(devices=[]):
         return make_network(factory, task, settings, view)
+
+
+def _built(factory: Factory, *task: Task, **settings: Any) -> Any:
+    """Return what the factory makes; what a plain one raises is the user's to know, and no bug here."""
+    if factory.source is None:
+        return factory.build(*task, **settings)
+    try:
+        return factory.build(*task, **settings)
+    except Exception as error:
+        raise PluginError(f"{factory.kind} {factory.name} cannot be made: {described(error)}") from error
 
 
 def _must_make(factory: Factory, wanted: str, made: Any) -> str:

@@ -87,6 +87,8 @@ def _pair(name: str, split: str, data: Any, most: int) -> Pair:
 def _read(data: Any, most: int) -> Pair | None:
     if _is_pair(data):
         inputs, labels = data
+        if len(inputs) != len(labels):
+            return inputs, labels
         chosen = _draw(len(inputs), most)
         return inputs[chosen], labels[chosen]
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):

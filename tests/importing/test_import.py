@@ -485,8 +485,8 @@ def broken(task):
 def nothing(task):
     return torch.nn.Linear(1, 1)
 
-def plain(task):
-    return Line(3)
+def number(task):
+    return 3
 """
 
 
@@ -527,7 +527,7 @@ def test_one_s_own_that_are_not_there_when_measured(own, bring, tmp_path, monkey
     monkeypatch.setattr(sys, "path", [path for path in sys.path if "user_env" not in str(path)])
     results = analyze(Run.open(run.path), "fit", steps="last", trust=True)
     assert re.search(
-        r"task my_nets\.small:signs cannot be imported \(ModuleNotFoundError: .*on PYTHONPATH",
+        r"task my_nets\.small:signs cannot be imported \(ModuleNotFoundError: .*in the current folder",
         results.failures[0].message,
     )
 
@@ -543,11 +543,12 @@ def test_a_network_that_cannot_be_run_has_no_losses(own, bring, tmp_path):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("my_nets.small:nothing", r"must make a grokscope\.Network, got Linear"),
-        ("my_nets.small:plain", r"must be made by @grokscope\.model, got function; write @model above"),
-        ("my_nets.small:signs", r"must be made by @grokscope\.model"),
+        ("my_nets.small:nothing", r"model nothing: the network cannot be run on its data \(RuntimeError"),
+        ("my_nets.small:number", r"must make a grokscope\.Network or a torch\.nn\.Module, got int"),
+        ("my_nets.small:signs", r"is declared as a task: it must be made by @grokscope\.model"),
         ("my_nets.small:none", "cannot be imported .*AttributeError"),
-        ("os:system", r"must be made by @grokscope\.model"),
+        ("os:system", "cannot be made: TypeError"),
+        ("os:path", "cannot be made: TypeError"),
     ],
 )
 def test_other_things_are_no_factories(own, bring, tmp_path, model, words):
