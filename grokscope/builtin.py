@@ -64,14 +64,17 @@ def fit(probe: Probe) -> dict[str, float]:
 
 @hookimpl
 def grokscope_measures() -> Sequence[Measure]:
+    """Return the measure `fit`."""
     return [fit]
 
 
 @hookimpl
 def grokscope_tasks() -> Sequence[Factory]:
+    """Return the built-in tasks."""
     return list(TASKS.values())
 
 
 @hookimpl
 def grokscope_models() -> Sequence[Factory]:
+    """Return the built-in networks."""
     return list(MODELS.values())

@@ -115,7 +115,7 @@ class Parameter:
                 or (p.above is not None and number <= p.above)
                 or (p.below is not None and number >= p.below)
             ):
-                raise self._refusal(result if isinstance(given, str) and number is result else given, where)
+                raise self._refusal(given, where)
         return result
 
     def _refusal(self, value: Any, where: str) -> SettingError:

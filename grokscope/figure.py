@@ -50,13 +50,20 @@ class Subnetwork:
 
     Attributes:
         of: the group whose runs are the sources.
+        column: `measure.column`; the multiplet is the one that its measure finds where it is largest.
         inverse: whether the other units are kept instead.
-        parameters: of the measure that finds the multiplet, at the source's synergy peak.
+        parameters: of the measure, by `measure.parameter`.
     """
 
     of: str
+    column: str
     inverse: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def measure(self) -> str:
+        """The measure that finds the multiplet."""
+        return self.column.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class Reading:
         """Return the group as this reading has it."""
         runs = group.runs
         if isinstance(runs, Subnetwork):
-            return replace(group, runs=replace(runs, parameters=self._over(runs.parameters, (SOURCE,))))
+            return replace(group, runs=replace(runs, parameters=self._over(runs.parameters, (runs.measure,))))
         return replace(
             group,
             runs=self._trained(runs),
@@ -129,7 +136,6 @@ def _of_measures(named: Mapping[str, Any], measures: tuple[str, ...]) -> dict[st
 
 
 PUBLISHED = Reading("as published", "the settings that the paper gives")
-SOURCE = "oinfo"  # the measure that finds a sub-network's units
 
 
 @dataclass(frozen=True)

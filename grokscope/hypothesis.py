@@ -55,6 +55,7 @@ class Hypothesis:
     help: str
 
     def __call__(self, *results: Any) -> Any:
+        """Call the function that it was made from."""
         return self.function(*results)
 
     @property

@@ -27,6 +27,15 @@ MOST_ROWS = 100_000
 MOST_BYTES = 64 << 20  # of one result: its arrays together, or its rows as the table that is stored
 MOST_CHARACTERS = 4096  # of a label or word: every row of a stored table is as wide as the longest
 TIDY_COLUMNS = ("run", "step", "measure", "column", "value")  # what `analyze --long` writes beside labels
+ROLES = {
+    "control": "how large the weights are: what correlations of other columns are controlled for",
+    "synergy": "what rises and falls with the phases of a training",
+    "redundancy": "what tells one fall of synergy from another",
+}
+ARRAY_ROLES = {
+    "groups": "(units,) the group of each hidden unit, -1 where it has none",
+    "synergistic": "the groups whose units make up the synergistic sub-network, empty when there is none",
+}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -36,7 +45,9 @@ class Column:
 
     `direction` is where the literature says it goes as a network groks. `missing` says when the value may be
     NaN; a column that does not say so must always be a finite number. `text` columns hold words. A `tally` of
-    something unusual is left out of tables while it is 0; CSV and JSON always have it.
+    something unusual is left out of tables while it is 0; CSV and JSON always have it. `role`, one of
+    `ROLES`, is what grokscope itself asks for it by: of several columns that have it the first is taken,
+    grokscope's own before a stranger's.
     """
 
     name: str
@@ -48,6 +59,7 @@ class Column:
     missing: str = ""
     text: bool = False
     tally: bool = False
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,8 +87,10 @@ class Measure:
     source: str
     baseline: str
     help: str
+    array_roles: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function that it was made from."""
         return self.function(*args, **kwargs)
 
     @property
@@ -243,6 +257,7 @@ def measure(
     columns: Sequence[Column],
     per: Sequence[str] = (),
     arrays: Mapping[str, str] | None = None,
+    array_roles: Mapping[str, str] | None = None,
     version: int = 1,
     expensive: bool = False,
     source: str = "",
@@ -259,6 +274,7 @@ def measure(
         per: label keys of rows, for example `["layer"]`.
         arrays: names and help of arrays stored beside a row. A result may have 64 MB of them, 100 000 rows,
             and 4096 characters in a label or word.
+        array_roles: which array grokscope finds when it asks for one of `ARRAY_ROLES`, by role.
         version: raise it when the numbers change; stored results of another version are computed again.
         expensive: left out of `analyze` unless asked for.
         source: paper and equation.
@@ -286,6 +302,7 @@ def measure(
             source=source,
             baseline=baseline,
             help=inspect.getdoc(function) or "",
+            array_roles=dict(array_roles or {}),
         )
         problem = _problem(declared)
         if problem:
@@ -301,7 +318,8 @@ def _problem(measure: Measure) -> str:
         return f"version must be a whole number from 1, got {measure.version!r}"
     if measure.baseline not in BASELINES and not measure.baseline.isdecimal():
         return f"baseline must be {', '.join(BASELINES)} or a step, got {measure.baseline!r}"
-    return _naming_problem(measure) or next(filter(None, map(_column_problem, measure.columns)), "")
+    problems = (_naming_problem(measure), *map(_column_problem, measure.columns), _array_problem(measure))
+    return next(filter(None, problems), "")
 
 
 def _naming_problem(measure: Measure) -> str:
@@ -325,6 +343,17 @@ def _column_problem(column: Column) -> str:
         return f"direction of {column.name} must be up, down, peak or nothing, got {column.direction!r}"
     if column.min is not None and column.max is not None and column.min > column.max:
         return f"bounds of {column.name} must be in order, got [{column.min}, {column.max}]"
+    if column.role and column.role not in ROLES:
+        return f"role of {column.name} must be {', '.join(ROLES)} or nothing, got {column.role!r}"
+    return ""
+
+
+def _array_problem(measure: Measure) -> str:
+    for role, array in measure.array_roles.items():
+        if role not in ARRAY_ROLES:
+            return f"array_roles must be of {', '.join(ARRAY_ROLES)}, got {role!r}"
+        if array not in measure.arrays:
+            return f"array_roles must name its arrays ({', '.join(measure.arrays) or 'none'}), got {array!r}"
     return ""
 
 

@@ -69,8 +69,10 @@ def log_stable(logits: torch.Tensor) -> torch.Tensor:
 
 
 def targets(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the labels in the shape and type of `logits`: one-hot, -1 / +1 for a single logit, or numbers
-    that are to be predicted as they are."""
+    """Return the labels in the shape and type of `logits`.
+
+    One-hot, -1 / +1 for a single logit, or numbers that are to be predicted as they are.
+    """
     if labels.is_floating_point():
         return labels.to(logits.dtype).reshape(logits.shape)
     if logits.shape[1] == 1:

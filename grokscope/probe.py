@@ -68,8 +68,10 @@ class Probe:
         return not self.task.labels.is_floating_point()
 
     def inputs(self, split: str) -> torch.Tensor:
-        """Return the raw inputs of `split`: tokens (n, length), vectors (n, d), or whatever a network of
-        one's own takes."""
+        """Return the raw inputs of `split`.
+
+        Tokens (n, length), vectors (n, d), or whatever a network of one's own takes.
+        """
         return self.task.inputs[self.task.indices(split)]
 
     def labels(self, split: str) -> torch.Tensor:
@@ -82,15 +84,19 @@ class Probe:
         return labels if counted is None else labels[counted]
 
     def counted(self, split: str) -> torch.Tensor | None:
-        """Return which of the rows that `logits_at` gives for `inputs(split)` count, (rows,) bool: those of
-        positions that have a label. None where all do."""
+        """Return which of the rows that `logits_at` gives for `inputs(split)` count, (rows,) bool.
+
+        Those of positions that have a label; None where all do.
+        """
         return self.shared(("counted", split), lambda: self._find_counted(split))
 
     def logits_at(
         self, weights: Mapping[str, torch.Tensor], inputs: torch.Tensor, *, quick: bool = False
     ) -> torch.Tensor:
-        """Return the logits (rows, outputs) of raw inputs with these weights, by name, in the place of the
-        checkpoint's; one row per example or, where each position is a row, that many per example.
+        """Return the logits (rows, outputs) of raw inputs with these weights, by name.
+
+        One row per example or, where each position is a row, that many per example. The weights stand in
+        place of the checkpoint's own.
 
         They can be differentiated by the weights, twice; not so with `quick`, which may be the quicker way.
         """
@@ -106,8 +112,10 @@ class Probe:
         )
 
     def scale(self) -> float:
-        """Return the standard deviation of the training split's encoded inputs over all their values: what
-        noise on them is large or small against."""
+        """Return the standard deviation of the training split's encoded inputs over all their values.
+
+        Noise on them is large or small against it.
+        """
         return self.shared(("scale",), lambda: self.encoded("train").double().std(correction=0).item())
 
     def trace(self, split: str, sigma: float = 0.0) -> Mapping[str, torch.Tensor]:
@@ -180,8 +188,10 @@ class Probe:
         return is_linear_in(self.model, encoded, layer, weight, inputs)
 
     def places(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return of each row of `labels(split)` which example of `inputs(split)` it is of, and which of that
-        example's rows it is, (n,) int64 each: 0, 1, 2, ... and 0 wherever an example is one row."""
+        """Return for each row of `labels(split)` its example, and its place in it, (n,) int64 each.
+
+        Places are 0, 1, 2, ... and 0 wherever an example is one row.
+        """
         rows, counted = len(self._row_labels(split)), self.counted(split)
         index = torch.arange(rows) if counted is None else counted.nonzero()[:, 0]
         each = rows // max(1, len(self.inputs(split)))
@@ -190,8 +200,11 @@ class Probe:
     def loss_at(
         self, weights: Mapping[str, torch.Tensor], split: str, chosen: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the run's loss with these weights, by name, in the place of the checkpoint's: the mean over
-        the examples `chosen` (m,) of `inputs(split)`, or all. It can be differentiated by the weights."""
+        """Return the run's loss with these weights, by name, in the place of the checkpoint's.
+
+        The mean over the examples `chosen` (m,) of `inputs(split)`, or all. It can be differentiated by the
+        weights.
+        """
         every: torch.Tensor | slice = slice(None) if chosen is None else chosen
         labels = self.task.labels[self.task.indices(split)][every]
         logits, rows = (
@@ -207,8 +220,10 @@ class Probe:
         return objective.loss(self.loss_name, self.logits(split).double(), self.labels(split)).item()
 
     def accuracy(self, split: str) -> float:
-        """Return the share of `split` whose largest logit is at its label; NaN if a logit is not finite, or
-        numbers are to be predicted."""
+        """Return the share of `split` whose largest logit is at its label.
+
+        NaN if a logit is not finite, or numbers are to be predicted.
+        """
         return objective.accuracy(self.logits(split), self.labels(split))
 
     def _row_labels(self, split: str) -> torch.Tensor:

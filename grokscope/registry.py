@@ -11,6 +11,7 @@ from grokscope.errors import PluginError, UnknownName, UsageError
 from grokscope.figure import Figure
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
+from grokscope.results.names import ColumnName
 
 LEFT_OUT = "GROKSCOPE_DISABLE_PLUGINS"  # names of plugins that are not loaded, separated by commas
 LONG_IMPORT = 1.0  # seconds that a plugin may add to every command before that is said
@@ -73,7 +74,7 @@ class Registered:
 
 
 class Plugins:
-    """Everything that was found, and what the names in `--measure`, tasks and models stand for."""
+    """Everything that was found, and what the names of measures, tasks and models stand for."""
 
     def __init__(self, plugins: Iterable[Plugin], left_out: Iterable[str] = ()) -> None:
         self.plugins = tuple(plugins)
@@ -141,6 +142,21 @@ class Plugins:
             chosen.update((registered.id, registered) for registered in self._resolve(name.strip()))
         return list(chosen.values())
 
+    def column_of(self, role: str) -> ColumnName:
+        """Return the first column that is declared with a role, see `Column`.
+
+        Raises UsageError where no installed measure has one.
+        """
+        for registered in self.registered:
+            for column in registered.measure.columns:
+                if column.role == role:
+                    return ColumnName(registered.title, column.name)
+        raise UsageError(f"no installed measure declares a column whose role is {role}: name the column")
+
+    def with_arrays(self, *roles: str) -> list[Registered]:
+        """Return the measures that store an array of each of these roles."""
+        return [found for found in self.registered if found.measure.array_roles.keys() >= set(roles)]
+
     def _resolve(self, name: str) -> list[Registered]:
         if name == "all":
             return list(self.registered)
@@ -174,7 +190,7 @@ class Plugins:
             if broken.name == plugin:
                 return PluginError(f"measure {name!r}: {broken.origin} is broken: {broken.problem}")
         if plugin in self.left_out:
-            return UsageError(f"measure {name!r}: plugin {plugin} is left out, by --no-plugins or {LEFT_OUT}")
+            return UsageError(f"measure {name!r}: plugin {plugin} is left out, by `without` or {LEFT_OUT}")
         known = [registered.measure.name for registered in self.registered if registered.plugin == plugin]
         if colon and known:
             return UnknownName(f"measure of plugin {plugin}", measure, known)
@@ -182,7 +198,7 @@ class Plugins:
         names |= {r.id for r in self.registered} if colon else set()
         hint = "broken plugins may have it: see `grokscope plugins`" if self.broken else ""
         if self.left_out:
-            hint = f"{', '.join(self.left_out)} may have it, and is left out by --no-plugins or {LEFT_OUT}"
+            hint = f"{', '.join(self.left_out)} may have it, and is left out by `without` or {LEFT_OUT}"
         return UnknownName("measure or family", name, names, hint)
 
 

@@ -22,11 +22,11 @@ class Section:
 
 
 def read_sections(docstring: str) -> list[Section]:
-    """Return the sections of a docstring without indentation, as `inspect.getdoc` gives it.
+    r"""Return the sections of a docstring without indentation, as `inspect.getdoc` gives it.
 
     A title is a line that ends in a colon, with a line that is set in below it.
 
-    >>> for section in read_sections("Count.\\n\\nOne by\\none.\\n\\nCost:\\n    Time.\\n\\n    Memory."):
+    >>> for section in read_sections("Count.\n\nOne by\none.\n\nCost:\n    Time.\n\n    Memory."):
     ...     print(section)
     Section(title='What it is', blocks=('Count.', 'One by one.'))
     Section(title='Cost', blocks=('Time.', 'Memory.'))

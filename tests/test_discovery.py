@@ -329,7 +329,7 @@ def test_plugins_can_be_left_out(site: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not {"strange", "healthy"} & {plugin.name for plugin in plugins.plugins}
     assert plugins.left_out == ("healthy", "strange")
     assert not plugins.problems
-    with pytest.raises(UsageError, match="plugin healthy is left out, by --no-plugins or GROKSCOPE_DISABLE"):
+    with pytest.raises(UsageError, match="plugin healthy is left out, by `without` or GROKSCOPE_DISABLE"):
         plugins.select(["healthy"])
     with pytest.raises(UsageError, match="healthy, strange may have it, and is left out"):
         plugins.select(["pulse"])

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -273,3 +274,48 @@ def test_every_family_is_registered_as_a_stranger_would_be():
     families = {path.name for path in PLUGINS.iterdir() if (path / "__init__.py").exists()}
     assert families == set(points.values()) - {"grokscope.builtin"}
     assert all(value in (f"grokscope_{name}", "grokscope.builtin") for name, value in points.items())
+
+
+# Names of columns that are words which the core needs for something of its own.
+WORDS = {
+    *("train", "test", "train_loss", "test_loss", "train_accuracy", "test_accuracy"),  # splits and the curve
+    *("synergy", "redundancy", "fit", "gap", "mean", "note", "search", "share", "sum", "total"),
+    *("keys", "rank", "method", "entropy", "normalised", "trace", "losses", "residual", "stderr", "sigma"),
+    *("distance", "epsilon", "l2", "abelian"),  # settings of training
+}
+
+
+def code_strings(path):
+    """The texts in a file's code, without docstrings, with their lines."""
+    tree = ast.parse(path.read_text())
+    said = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node.lineno, node.value
+
+
+@pytest.fixture(scope="module")
+def names_of_measures():
+    """What measures and their columns and arrays are called, but for words that mean other things too."""
+    registered = grokscope.load_plugins().registered
+    names = {each.measure.name for each in registered}
+    names |= {name for each in registered for name in each.measure.arrays}
+    names |= {column.name for each in registered for column in each.measure.columns}
+    return names - WORDS
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_core_knows_no_measure_by_name(path, names_of_measures):
+    if module_name(path) in ABOVE_ALL:
+        return  # the core's own plugin brings some
+    found = [
+        f"{path}:{line}: {word}"
+        for line, text in code_strings(path)
+        for word in re.findall(r"\w+", text)
+        if word in names_of_measures
+    ]
+    assert not found, f"ask by a declared role, see Column: {found}"

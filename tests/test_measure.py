@@ -30,7 +30,7 @@ def spread(weights: Any, *, trim: Annotated[float, Param("share dropped", min=0,
     over layers.
 
     More about it.
-    """
+    """  # noqa: D205 - a summary may be of two lines
     return {"share": trim}
 
 

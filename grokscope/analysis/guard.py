@@ -185,6 +185,7 @@ class GuardedProbe(Probe):
         self._dict = dict(self.weights)
 
     def shared(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """As a probe's; what is remembered is watched."""
         value = super().shared(key, compute)
         self.kept.take(key, value)
         self._asked.add(key)

@@ -191,11 +191,11 @@ def _parameters_of(
     for name, value in settings.items():
         selector, _, parameter = name.rpartition(".")
         if not selector:
-            raise SettingError(f"--set must be MEASURE.PARAMETER=VALUE, got {name}={value}")
+            raise SettingError(f"`settings` must be MEASURE.PARAMETER=VALUE, got {name}={value}")
         reached = [registered for registered in plugins.select([selector]) if registered.id in given]
         if not reached:
             raise SettingError(
-                f"--set {name}: {selector} is not among the measures asked for; add it to --measure"
+                f"`settings`: {selector} of {name} is not among the measures asked for; add it to `measures`"
             )
         having = [registered for registered in reached if parameter in registered.measure.parameters]
         if not having:
@@ -239,17 +239,17 @@ def _select_part(part: str, ordered: list[int]) -> list[int]:
             inside = [step for step in ordered if low <= step <= high]
             if not inside:
                 raise UsageError(
-                    f"--steps {part}: no checkpoint lies there; they go from {ordered[0]} to {ordered[-1]}"
+                    f"`steps` {part}: no checkpoint lies there; they go from {ordered[0]} to {ordered[-1]}"
                 )
             return inside
         step = int(part)
     except ValueError:
         raise UsageError(
-            f"--steps must be all, first, last, every:N, A:B or steps separated by commas, got {part!r}"
+            f"`steps` must be all, first, last, every:N, A:B or steps separated by commas, got {part!r}"
         ) from None
     if step not in ordered:
         near = sorted(sorted(ordered, key=lambda other: abs(other - step))[:3])
-        raise UsageError(f"--steps: there is no checkpoint at step {step}; the nearest are {near}")
+        raise UsageError(f"`steps`: there is no checkpoint at step {step}; the nearest are {near}")
     return [step]
 
 
@@ -266,7 +266,7 @@ def choose_baseline(text: str, step: int, checkpoints: Sequence[CheckpointInfo])
     for checkpoint in ordered:
         if str(checkpoint.step) == text:
             return checkpoint
-    raise UsageError(f"--baseline must be first, last, previous or the step of a checkpoint, got {text!r}")
+    raise UsageError(f"`baseline` must be first, last, previous or the step of a checkpoint, got {text!r}")
 
 
 def _planned(

@@ -80,7 +80,7 @@ class Session:
         messages = [said for said in (self._rebuilt, self._code.remark) if said]
         if computed and not self.run.keeps_results:
             messages.append(
-                f"{self.run.path} is read-only, so nothing was stored; --results DIRECTORY keeps the results"
+                f"{self.run.path} is read-only, so nothing was stored; `out` keeps the results elsewhere"
             )
         return [*messages, *self._plan.messages, *self.run.remarks, *self.run.conflicts]
 

@@ -112,7 +112,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def root(
+def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", "-V", help="Show the version.", callback=_version, is_eager=True)

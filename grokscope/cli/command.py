@@ -6,6 +6,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from grokscope.cli.wording import speak_of
+
 # What was an option's name before every command had the same; it still works, and no help shows it.
 FORMER = {
     "analyze": {"--out": "--results"},
@@ -22,6 +24,11 @@ class Command(TyperCommand):
         """Read the words, some of which may be of an earlier day."""
         former = FORMER.get(self.name or "", {})
         return super().parse_args(ctx, [_renamed(word, former) for word in args])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; what the library says of its arguments is said of the options."""
+        speak_of(self.params)
+        return super().invoke(ctx)
 
     def get_params(self, ctx: Any) -> Any:
         """Return the options; a flag takes no value, so help shows no type of it."""

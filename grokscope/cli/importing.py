@@ -39,7 +39,7 @@ def import_(
         typer.Option(help="For files that hold a list: every:N, or the name of the list of steps beside it."),
     ] = None,
     layout: Annotated[
-        str, typer.Option("--map", help="Names of parameters: auto, own, nanda or transformer_lens.")
+        str, typer.Option("--layout", help="Names of parameters: auto, own, nanda or transformer_lens.")
     ] = "auto",
     rename: Annotated[
         list[str] | None,

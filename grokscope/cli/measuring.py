@@ -90,7 +90,6 @@ def titles(plugins: Plugins, names: str | None) -> list[str]:
 
 def with_measure_of(column: str, asked: Sequence[str]) -> list[str]:
     """Return the measures asked for, and that of `column`."""
-
     from grokscope.results import ColumnName
 
     return list(dict.fromkeys([*asked, ColumnName.read(column).measure]))

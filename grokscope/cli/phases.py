@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 def phases(
     runs: Runs,
     *,
-    synergy: Annotated[str, typer.Option(metavar="COLUMN", help="The column of synergy.")] = "oinfo.synergy",
+    synergy: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Of synergy. Default: the column that a measure declares so."),
+    ] = None,
     redundancy: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The column of redundancy.")
-    ] = "oinfo.redundancy",
+        str | None, typer.Option(metavar="COLUMN", help="Of redundancy. Default: likewise.")
+    ] = None,
     json: Json = False,
     asked: Measuring,
 ) -> None:
@@ -33,22 +36,25 @@ def phases(
 
     What is not measured yet is measured and stored.
     """
+    from grokscope.discovery import load_plugins
     from grokscope.results import ColumnName
+    from grokscope.statistics.phases import REDUNDANCY, SYNERGY
     from grokscope.statistics.phases import phases as found_in
 
-    measures = list(dict.fromkeys(ColumnName.read(name).measure for name in (synergy, redundancy)))
-    found = measured(runs, measures, asked)
+    plugins = load_plugins()
+    first = ColumnName.read(synergy or plugins.column_of(SYNERGY))
+    second = ColumnName.read(redundancy or plugins.column_of(REDUNDANCY))
+    found = measured(runs, list(dict.fromkeys((first.measure, second.measure))), asked, plugins=plugins)
     if found.runs:
         by_run = {
-            run: found_in(results, synergy=synergy, redundancy=redundancy)
-            for run, results in found.runs.items()
+            run: found_in(results, synergy=first, redundancy=second) for run, results in found.runs.items()
         }
         if json:
             print_json(_as_dict(by_run))
         else:
             from grokscope.report.phases import phases_table
 
-            print_data(phases_table(found, by_run, data_width(), columns=(synergy, redundancy)))
+            print_data(phases_table(found, by_run, data_width(), columns=(first, second)))
     end(found)
 
 

@@ -34,7 +34,7 @@ def plot(
             "--measure",
             "-m",
             metavar="NAMES",
-            help="Measures, families, globs, or columns (`oinfo.synergy`, or `synergy` where that is clear), "
+            help="Measures, families, globs, or columns (`MEASURE.COLUMN`, or `COLUMN` where that is clear), "
             "separated by commas. Default: the losses.",
         ),
     ] = None,

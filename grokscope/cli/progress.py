@@ -22,9 +22,11 @@ SECONDS_BETWEEN_LINES = 10.0
 class Display(Protocol):
     """A progress display: a position out of a total, and some words."""
 
-    def show(self, done: int, total: int, words: str) -> None: ...
+    def show(self, done: int, total: int, words: str) -> None:
+        """Show that `done` of `total` is done, and the words."""
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """Take the display away."""
 
 
 class Silent:

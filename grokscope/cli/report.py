@@ -41,7 +41,8 @@ def report(
 
     checked_path(file)  # before minutes of measuring
     plugins = load_plugins()
-    found = measured(runs, with_measure_of(CONTROL, titles(plugins, measure)), asked, plugins=plugins)
+    chosen = with_measure_of(plugins.column_of(CONTROL), titles(plugins, measure))
+    found = measured(runs, chosen, asked, plugins=plugins)
     if found.runs:
         written = write_report(
             found,

@@ -38,8 +38,12 @@ def score(
     measure: Names = None,
     thresholds: Thresholds,
     control: Annotated[
-        str, typer.Option(metavar="COLUMN", help="What the partial correlation controls for.")
-    ] = "weight_norm.l2_all",
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="What the partial correlation controls for. Default: the column that a measure declares so.",
+        ),
+    ] = None,
     since: Annotated[
         Since, typer.Option(help="Look for changes from memorisation on, or from the start.")
     ] = Since.memorisation,
@@ -60,18 +64,20 @@ def score(
     undecided: none of these; fewer than five runs that grok decide nothing.
     """
     from grokscope.discovery import load_plugins
+    from grokscope.statistics.score import CONTROL
     from grokscope.statistics.score import score as scored
 
     plugins = load_plugins()
     chosen = titles(plugins, measure)
-    found = measured(runs, with_measure_of(control, chosen), asked, plugins=plugins)
+    controlled = control or plugins.column_of(CONTROL)
+    found = measured(runs, with_measure_of(controlled, chosen), asked, plugins=plugins)
     if found.runs:
         scores = scored(
             found,
-            columns=_columns(found, chosen, control, per_layer),
+            columns=_columns(found, chosen, controlled, per_layer),
             train=thresholds.train_threshold,
             test=thresholds.test_threshold,
-            control=control,
+            control=controlled,
             scale=x.value,
             since=since.value,
             confidence=confidence,

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from grokscope.cli.wording import worded
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -83,7 +85,7 @@ def say(message: str, quiet: bool = False) -> None:
     if not quiet:
         from grokscope.report.text import printable
 
-        sys.stderr.write(printable(message) + "\n")
+        sys.stderr.write(printable(worded(message)) + "\n")
 
 
 @contextmanager

@@ -183,7 +183,7 @@ def _of_runs(runs: Sequence[Run], steps: str) -> Collected:
             )
         )
         if not values:
-            notes.append(f"{label}: no measures are stored; --measure, or grokscope analyze, computes them")
+            notes.append(f"{label}: no measures are stored; `measures`, or grokscope analyze, computes them")
         old = dict.fromkeys((value.measure, value.version) for value in set(values).difference(fresh))
         notes += [
             f"{label}: {measure} is left out in version {version}, which a newer one has replaced"

@@ -94,7 +94,7 @@ def _scalars(collected: Collected, share: Share) -> dict[int, dict[str, float]]:
         if tag in points.setdefault(value.step, {}):
             raise UsageError(
                 f"{share.run}: {value.measure} at step {value.step} is stored for several baselines, which a "
-                f"scalar has no place for; choose one: --measure {value.measure} --baseline STEP"
+                f"scalar has no place for; choose one with `measures` ({value.measure}) and `baseline`"
             )
         points[value.step][tag] = value.value
     return dict(sorted(points.items()))

@@ -116,7 +116,7 @@ def _filled(share: Share, names: Mapping[Any, str], metrics: Sequence[str]) -> d
         if column[row] is not None:
             raise UsageError(
                 f"{share.run}: {value.measure} at step {value.step} is stored for several baselines, which a "
-                f"wide table has no place for; choose one: --measure {value.measure} --baseline STEP"
+                f"wide table has no place for; choose one with `measures` ({value.measure}) and `baseline`"
             )
         column[row] = value.value if value.text is None else value.text
     return filled

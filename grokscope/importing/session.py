@@ -13,7 +13,7 @@ from grokscope.declare import Factory
 from grokscope.device import threads
 from grokscope.discovery import load_plugins
 from grokscope.errors import DamagedFile, UnknownName, UsageError, described
-from grokscope.importing.maps import Table, choose, complaint, written
+from grokscope.importing.layouts import Renaming, choose, complaint
 from grokscope.importing.setup import Setup, set_up
 from grokscope.importing.sources import SAFETENSORS, Source, find, read
 from grokscope.importing.steps import StepRule
@@ -23,7 +23,7 @@ from grokscope.run import Run, glue
 from grokscope.run.curves import METRICS
 from grokscope.run.imported import Record, contents
 from grokscope.run.kinds import Kinds, kinds_of
-from grokscope.run.layout import Rule, arrange, as_type, read_rules
+from grokscope.run.rename import Rule, arrange, as_type, read_rules
 from grokscope.tasks.task import IGNORED
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def import_checkpoints(
             the list of steps beside it; `steps` or `epochs` where there is one, when not given.
         layout: `own` (the network's names), `nanda` (Nanda et al.'s published code), `transformer_lens`, or
             `auto`, the first of them that fits; also under a prefix such as `model.`.
-        rename: rules `OLD=NEW`, which stand over the layout's; see `grokscope.run.layout.Rule`.
+        rename: rules `OLD=NEW`, which stand over the layout's; see `grokscope.run.rename.Rule`.
         link: link safetensors files into the run instead of copying; they are rearranged when they are read.
         layers: globs of the names of a plain module's hidden layers; all non-linearities when not given, see
             `grokscope.models.plain.Plain`.
@@ -122,8 +122,8 @@ def import_checkpoints(
         **settled,
         "training": {**settled["training"], "dtype": reader.dtype, "steps": found[-1].record.step},
         "imported": {
-            "layout": reader.table.layout,
-            "rename": [written(rule) for rule in reader.table.rules],
+            "layout": reader.renaming.layout,
+            "rename": [str(rule) for rule in reader.renaming.rules],
             "link": link,
             "contents": contents([item.record for item in found]),
             **({"stored": reader.stored} if reader.stored != reader.dtype else {}),
@@ -153,7 +153,7 @@ class Checked:
 class Reader:
     """Reads files, and turns their state dicts into weights of the one network that all are of.
 
-    The table of names is chosen at the first state dict and holds for all.
+    The renaming is chosen at the first state dict and holds for all.
     """
 
     def __init__(self, setup: Setup, layout: str, rename: Sequence[Rule]) -> None:
@@ -165,7 +165,7 @@ class Reader:
         self._infinite: dict[int, str] = {}
         self._remarks: list[str] = []
         self.kinds: Kinds
-        self.table: Table
+        self.renaming: Renaming
         self.dtype = ""
 
     @property
@@ -195,16 +195,16 @@ class Reader:
         return self._last
 
     def begin(self, path: Path) -> None:
-        """Choose the table of names by the first state dict, and the network's settings that nobody gave."""
+        """Choose the renaming by the first state dict, and the network's settings that nobody gave."""
         source = self.read(path)
         state = source.states[0]
         where = f"{path}, entry 0" if source.is_list else str(path)
-        self.setup, self.table = self._fitting(state, where)
+        self.setup, self.renaming = self._fitting(state, where)
         self.kinds = kinds_of(self.setup.network)
-        parameters = self.kinds.of(arrange(state, self.table.rules))
+        parameters = self.kinds.of(arrange(state, self.renaming.rules))
         self.dtype = "float64" if _has_float64(parameters) else "float32"
         self.setup.network.to(_torch_type(self.dtype))
-        for rule in self.table.rules:
+        for rule in self.renaming.rules:
             if rule.new == "unembed.weight" and rule.steps == (".T", "[:-1]"):
                 outputs = state[rule.old].shape[1]
                 self._remarks.append(
@@ -212,7 +212,7 @@ class Reader:
                     f"is left out, as in Nanda et al.'s analysis; losses are over the {outputs - 1} classes"
                 )
 
-    def _fitting(self, state: Mapping[str, Tensor], where: str) -> tuple[Setup, Table]:
+    def _fitting(self, state: Mapping[str, Tensor], where: str) -> tuple[Setup, Renaming]:
         """Return the setup whose network the tensors are of.
 
         It is as it was asked for, else with open settings turned round, where just one way of turning the
@@ -224,7 +224,7 @@ class Reader:
             raise
         except UsageError as error:
             refusal = error
-        fitting: list[tuple[str, Setup, Table]] = []
+        fitting: list[tuple[str, Setup, Renaming]] = []
         for words, other in self.setup.others():
             if fitting and words.count("=") > fitting[0][0].count("="):
                 break
@@ -234,20 +234,20 @@ class Reader:
             raise refusal
         if len(fitting) > 1:
             ways = " or ".join(words for words, _, _ in fitting)
-            raise UsageError(f"{where} fits the network with {ways}: say which with --set") from refusal
-        ((words, setup, table),) = fitting
+            raise UsageError(f"{where} fits the network with {ways}: say which with `settings`") from refusal
+        ((words, setup, renaming),) = fitting
         self._remarks.append(f"{words} is taken, because the tensors in {where} are those of that network")
-        return setup, table
+        return setup, renaming
 
-    def _choose(self, setup: Setup, state: Mapping[str, Tensor], where: str) -> Table:
+    def _choose(self, setup: Setup, state: Mapping[str, Tensor], where: str) -> Renaming:
         return choose(state, setup.network, self._layout, self._rename, where)
 
     def weights(self, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
         """Return the state dict. Raises UsageError with names and shapes when it is not the network's."""
-        wrong, words = complaint(state, self.table.rules, self.setup.network)
+        wrong, words = complaint(state, self.renaming.rules, self.setup.network)
         if wrong:
-            raise UsageError(f"{where} does not fit the network (map {self.table.layout}): {words}")
-        found = self.kinds.whole(arrange(state, self.table.rules))
+            raise UsageError(f"{where} does not fit the network (layout {self.renaming.layout}): {words}")
+        found = self.kinds.whole(arrange(state, self.renaming.rules))
         parameters = self.kinds.of(found)
         if self.dtype == "float32" and _has_float64(parameters):
             raise UsageError(f"{where} holds float64 numbers, and the checkpoints before it float32")
@@ -357,7 +357,7 @@ def _distinct(found: Sequence[Checked], link: bool, notify: Callable[[str], None
             continue
         same.setdefault(item.weights, []).append(step)
         if link and not item.linkable:
-            raise UsageError(f"--link is for safetensors files, and {item.path} is none: leave --link out")
+            raise UsageError(f"`link` is for safetensors files, and {item.path} is none: leave `link` out")
         kept[step] = item
         if link and item.record.sha256 not in linked:  # results are kept by sha256: a file is of one step
             linked.add(item.record.sha256)

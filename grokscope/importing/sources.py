@@ -54,7 +54,7 @@ def find(patterns: Iterable[str | Path]) -> list[Path]:
         if not files and Path(pattern).is_file():  # a name that has brackets in it
             files = [Path(pattern)]
         if not files:
-            raise UsageError(f"--checkpoints must name files, and there is none that fits {str(pattern)!r}")
+            raise UsageError(f"`checkpoints` must name files, and there is none that fits {str(pattern)!r}")
         found.update(dict.fromkeys(files))
     return sorted(found)
 

@@ -30,11 +30,11 @@ class StepRule:
         try:
             pattern = None if self.step_from is None else re.compile(self.step_from)
         except re.error as error:
-            raise SettingError(f"--step-from must be a regular expression: {error}") from error
+            raise SettingError(f"`step_from` must be a regular expression: {error}") from error
         object.__setattr__(self, "_pattern", pattern)
         if self.steps and ":" in self.steps and not re.fullmatch(r"every:0*[1-9]\d{0,8}", self.steps):
             raise SettingError(
-                f"--steps must be every:N or the name of a list in the file, got {self.steps!r}"
+                f"`steps` must be every:N or the name of a list in the file, got {self.steps!r}"
             )
 
     def of(self, source: Source) -> list[int]:
@@ -49,7 +49,7 @@ class StepRule:
         if self._pattern is None:
             if source.global_step is None:
                 raise UsageError(
-                    f"{source.path} does not say its step: give --step-from with a regular expression for "
+                    f"{source.path} does not say its step: give `step_from` with a regular expression for "
                     r"its name, for example 'step_(\d+)'"
                 )
             return source.global_step
@@ -65,7 +65,7 @@ class StepRule:
                 return list(source.beside[name])
         there = f"; it has {', '.join(source.beside)}" if source.beside else ""
         raise UsageError(
-            f"{source.path} holds {count} state dicts: give --steps every:N, or the name of the list of "
+            f"{source.path} holds {count} state dicts: give `steps` every:N, or the name of the list of "
             f"{count} whole numbers beside them that are their steps{there}"
         )
 
@@ -77,6 +77,6 @@ def _number(pattern: re.Pattern[str], path: Path) -> int:
     if text is None or not (text.isascii() and text.isdigit()):
         got = "nothing" if text is None else repr(text)
         raise UsageError(
-            f"--step-from {pattern.pattern!r} must find a whole number in {path.name!r}, found {got}"
+            f"`step_from` {pattern.pattern!r} must find a whole number in {path.name!r}, found {got}"
         )
     return int(text)

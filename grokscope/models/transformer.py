@@ -118,7 +118,7 @@ class Transformer(Network):
         }
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the logits. Two shortcuts, the same function:
+        """Return the logits, by two shortcuts to the same function.
 
         `=` is one and the same query, so scores and values depend on (token, position) only: each is computed
         once, and the examples pick theirs. And nothing non-linear stands between W_O and W_in, nor

@@ -16,7 +16,7 @@ from torch import nn
 from grokscope.errors import UsageError, described
 from grokscope.models.plain import WRAPPERS, unwrapped
 from grokscope.run.kinds import Kinds, kinds_of
-from grokscope.run.layout import as_type
+from grokscope.run.rename import as_type
 
 INSIDE = {**WRAPPERS, "CheckpointWrapper": "_checkpoint_wrapped_module"}
 

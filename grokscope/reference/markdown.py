@@ -31,12 +31,12 @@ def code(words: object) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; a cell is one line of Markdown.
+    r"""Return a table; a cell is one line of Markdown.
 
     >>> print(table(["name", "what"], [["`a`", "x | y"]]))
     | name | what |
     |---|---|
-    | `a` | x \\| y |
+    | `a` | x \| y |
     """
     lines = [list(headers), *rows]
     cells = [" | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in line) for line in lines]

@@ -1,0 +1,1 @@
+"""What is shown to people: tables in the terminal, figures, and a page to send."""

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from grokscope.report.tables import plain_table, text
 from grokscope.report.text import number, printable
-from grokscope.results import Comparison
+from grokscope.results import ColumnName, Comparison
 from grokscope.statistics.phases import (
     DECOUPLING,
     DELAYED,
@@ -109,7 +109,7 @@ def _one(
     results = comparison.runs[run]
     table = plain_table()
     table.add_column("phase", no_wrap=True)
-    for header in ("from", "to", *(f"{name.rpartition('.')[2]}" for name in names)):
+    for header in ("from", "to", *(ColumnName.read(name).own or name for name in names)):
         table.add_column(text(header), justify="right", no_wrap=True)
     courses = {name: dict(zip(results.steps, results.course(name).tolist(), strict=True)) for name in names}
     for phase in phases:

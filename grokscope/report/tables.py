@@ -19,6 +19,7 @@ from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.results import ColumnName, Results
 from grokscope.results.columns import shown_columns, told_columns
 from grokscope.run import Run
+from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 
 MEMORISED, GROKKED = "M", "G"
 MARKS = {MEMORISED: "bold yellow", GROKKED: "bold green"}
@@ -161,16 +162,16 @@ def transition_line(memorised: int | None, grokked: int | None) -> Text:
     """Return one line that says when the network memorised and when it grokked."""
     line = Text()
     if memorised is None:
-        line.append("not memorised: train accuracy is not ≥ 99 % three times in a row")
+        line.append(f"not memorised: train accuracy is not ≥ {100 * MEMORISED_AT:g} % three times in a row")
     else:
         line.append(MEMORISED, style=MARKS[MEMORISED])
-        line.append(f" memorised at step {memorised} (train accuracy ≥ 99 %)")
+        line.append(f" memorised at step {memorised} (train accuracy ≥ {100 * MEMORISED_AT:g} %)")
     line.append("   ")
     if grokked is None:
-        line.append("not grokked: test accuracy is not ≥ 95 % three times in a row")
+        line.append(f"not grokked: test accuracy is not ≥ {100 * GROKKED_AT:g} % three times in a row")
     else:
         line.append(GROKKED, style=MARKS[GROKKED])
-        line.append(f" grokked at step {grokked} (test accuracy ≥ 95 %)")
+        line.append(f" grokked at step {grokked} (test accuracy ≥ {100 * GROKKED_AT:g} %)")
     if memorised is not None and grokked is not None:
         line.append(f"   delay {grokked - memorised} steps")
     return line

@@ -16,19 +16,19 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def printable(text: str) -> str:
-    """Return `text` with everything that is not printable (control characters, escapes) replaced.
+    r"""Return `text` with everything that is not printable (control characters, escapes) replaced.
 
-    >>> printable("a\\x1b[31mb")
+    >>> printable("a\x1b[31mb")
     'a�[31mb'
     """
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def without_controls(text: str) -> str:
-    """Return `text` with the control characters replaced that a terminal would obey; lines and tabs stay.
+    r"""Return `text` with the control characters replaced that a terminal would obey; lines and tabs stay.
 
-    >>> without_controls("a\\t\\x1b[2Jb")
-    'a\\t�[2Jb'
+    >>> without_controls("a\t\x1b[2Jb")
+    'a\t�[2Jb'
     """
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
@@ -86,7 +86,7 @@ def _mean(values: Sequence[float | str]) -> float | None:
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a value as CSV holds it: numbers as they are, missing ones empty, text disarmed.
+    r"""Return a value as CSV holds it: numbers as they are, missing ones empty, text disarmed.
 
     Text that a spreadsheet would run as a formula gets an apostrophe. A terminal that the CSV is shown in
     obeys nothing in it.

@@ -124,9 +124,10 @@ class Reproduction:
         from grokscope.report.figures import require_matplotlib
 
         require_matplotlib()
-        from grokscope.reproduce.drawing import draw
+        from grokscope.report.figures.panels import draw_panels
+        from grokscope.reproduce.account import heading, notes
 
-        return draw(self)
+        return draw_panels(self.figure.panels, self.found, heading(self), notes(self))
 
 
 def reproduce(

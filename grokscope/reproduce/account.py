@@ -95,6 +95,28 @@ def by_verdict(verdicts: Mapping[str, str]) -> str:
     return "; ".join(f"{word} under {', '.join(names)}" for word, names in under.items() if names)
 
 
+def heading(reproduced: Reproduction) -> str:
+    """Return what stands above the drawing."""
+    figure = reproduced.figure
+    quick = " (quick)" if reproduced.quick else ""
+    instead = "".join(f" ({task} for {missing})" for missing, task in reproduced.stand_ins.items())
+    return f"{figure.name}: {figure.title}{instead}{quick}"
+
+
+def notes(reproduced: Reproduction) -> list[str]:
+    """Return what stands below the drawing: the source, the verdict, and how it is drawn."""
+    figure = reproduced.figure
+    drawn = {name for panel in figure.panels for name in panel.groups}
+    seeds = max((len(found.runs) for name, found in reproduced.found.items() if name in drawn), default=0)
+    reading = f" (reading{_under(reproduced).removeprefix(' under')})" if _under(reproduced) else ""
+    words = [f"After {figure.source}. The claim: {reproduced.verdict}{reading}."]
+    if any(panel.smooth for panel in figure.panels):
+        words.append("Measures without step 0, smoothed by an exponential mean of 0.1 per 5 steps.")
+    if seeds > 1:
+        words.append(f"{seeds} seeds: mean, in a band from the lowest to the highest.")
+    return [*words, *filter(None, [reproduced.stand_in_note, *reproduced.caveats])]
+
+
 def _under(reproduced: Reproduction) -> str:
     """The reading in words, where the figure has several."""
     reading = reproduced.reading

@@ -37,8 +37,10 @@ class Part:
 
 
 def check(figure: Figure, found: Mapping[str, Comparison]) -> list[Part]:
-    """Return every part of the figure's claim, asked of its measured groups. What a hypothesis raises is not
-    raised here: it is in its part's `failures`, and says nothing of the seed."""
+    """Return every part of the figure's claim, asked of its measured groups.
+
+    What a hypothesis raises is not raised here: it is in its part's `failures`, and says nothing of the seed.
+    """
     return [_part(part, found) for part in figure.asks]
 
 

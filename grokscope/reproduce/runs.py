@@ -12,13 +12,12 @@ from grokscope.analysis import analyze_many
 from grokscope.errors import DataError, SettingError
 from grokscope.figure import Figure, Group, Subnetwork, Trained
 from grokscope.registry import Plugins
-from grokscope.results import Comparison, Results
+from grokscope.results import Comparison
 from grokscope.statistics.courses import peak, reread
 from grokscope.training import resolve_config, with_data
 from grokscope.training.sweep import Sweep, sweep
 
 Progress = Callable[[str, int, int], None]
-SYNERGY = "oinfo.synergy"  # what a sub-network's multiplet is the most synergistic of
 
 
 @dataclass(frozen=True)
@@ -157,11 +156,11 @@ def _train_parts(name: str, part: Subnetwork, gathered: Gathered, wanted: Wanted
     for path in gathered.paths[part.of]:
         if path.name not in of.runs:
             continue
-        step = synergy_peak(of.runs[path.name])
+        step = peak(of.runs[path.name], part.column, start=1)[0]  # as in the authors' released code
         if math.isnan(step):
-            gathered.failures.append(f"{path.name}: it has no synergy, so no sub-network")
+            gathered.failures.append(f"{path.name}: it has no {part.column}, so no sub-network")
             continue
-        _analyze([path], ("oinfo",), str(int(step)), part.parameters, f"{name}", wanted)
+        _analyze([path], (part.measure,), str(int(step)), part.parameters, f"{name}", wanted)
         where = "".join(f":{key.partition('.')[2]}={value}" for key, value in part.parameters.items())
         source = f"{path}@{int(step)}{':inverse' if part.inverse else ''}{where}"
         try:
@@ -174,11 +173,6 @@ def _train_parts(name: str, part: Subnetwork, gathered: Gathered, wanted: Wanted
         _keep(name, done, gathered)
         if gathered.stopped:
             return
-
-
-def synergy_peak(results: Results) -> float:
-    """Return the measured step of most synergy after step 0, as in the authors' released code."""
-    return peak(results, SYNERGY, start=1)[0]
 
 
 def _measure(words: str, group: Group, paths: tuple[Path, ...], wanted: Wanted) -> Comparison:

@@ -87,6 +87,11 @@ def one_column(found: Found, name: str) -> str:
     return single(name, _bare(told, name) or [column for column in told if column.measure == name], told)
 
 
+def column_of(found: Found, role: str) -> ColumnName | None:
+    """Return the first measured column that is declared with a role, see `Column`; None without one."""
+    return next((name for name in number_columns(found) if found.declared[name].role == role), None)
+
+
 def is_glob(name: str) -> bool:
     """Return whether a name stands for whatever fits it."""
     return any(character in name for character in "*?[")

@@ -30,6 +30,7 @@ class ColumnName(str):
     label: str
 
     def __new__(cls, measure: str, column: str, label: str = "") -> ColumnName:
+        """Make the name of its parts."""
         head = f"{measure}.{column}" if column else measure
         name = super().__new__(cls, f"{head}:{label}" if label else head)
         name.measure, name.column, name.label = measure, column, label

@@ -39,7 +39,7 @@ class Trusted:
 
     @classmethod
     def of(cls, model: Any, data: str | None, trust: bool) -> Trusted:
-        """Return what `--model`, `--data` and `--trust` say."""
+        """Return what the arguments `model`, `data` and `trust` of an analysis say."""
         names = (name for name in (model, data) if name and isinstance(name, str))
         return cls(frozenset(names), trust, model)
 
@@ -82,11 +82,10 @@ def find_factory(
     if ":" not in name:
         raise UnknownName(kind, name, known, "the run needs the plugin that brings it")
     if not trusted.everything and name not in trusted.names:
-        option = OPTIONS[kind]
         raise RunError(
             f"{run} names the {kind} {name}, code that no plugin brings and that is not imported on the word "
-            f"of a run: repeat the name (--{option} {name}, in Python {option}={name!r}) or, where all that "
-            "the run names is to be trusted, say so (--trust, in Python trust=True)"
+            f"of a run: repeat the name as `{OPTIONS[kind]}` or, where all that the run names is to be "
+            "trusted, say so with `trust`"
         )
     return factory_at(kind, name)
 
@@ -94,8 +93,8 @@ def find_factory(
 def _unnamed(run: Path, trusted: Trusted) -> str:
     if trusted.network is None:
         raise RunError(
-            f"{run} was recorded from a network that has no name: say what makes it (--model "
-            "PACKAGE.MODULE:FACTORY, in Python model=network)"
+            f"{run} was recorded from a network that has no name: say what makes it with `model`, as "
+            "package.module:factory or, in Python, by the network itself"
         )
     return str(trusted.network)
 

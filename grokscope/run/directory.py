@@ -114,11 +114,11 @@ class Run:
             if table in run.config and table not in config:
                 raise RunError(
                     f"{path} holds {table} checkpoints, which cannot be trained on; "
-                    "choose another directory with --out"
+                    "choose another directory with `out`"
                 )
         difference = first_difference(run.config, config)
         if difference:
-            raise RunError(f"{path} holds another run: {difference}; choose another directory with --out")
+            raise RunError(f"{path} holds another run: {difference}; choose another directory with `out`")
         for name in FOLDERS if run.writable else ():
             make_folder(path / name, inside=path)
         if new:

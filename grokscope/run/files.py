@@ -73,7 +73,7 @@ def link_file(source: Path, path: Path) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
-            f"{source} cannot be linked to {path}: {error.strerror or error}; leave --link out to copy it"
+            f"{source} cannot be linked to {path}: {error.strerror or error}; leave `link` out to copy it"
         ) from error
 
 

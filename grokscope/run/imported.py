@@ -20,7 +20,7 @@ from grokscope.run.config import hash_of
 from grokscope.run.curves import LAST_STEP, METRICS
 from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.kinds import Kinds, read_kinds
-from grokscope.run.layout import arrange, as_type, read_rules
+from grokscope.run.rename import arrange, as_type, read_rules
 
 FILE = "imported.json"
 FORMAT = 2  # 1 did not say which tensors are parameters

@@ -173,7 +173,10 @@ def read_cells(group: h5py.Group) -> list[Cell]:
     _check_cost(table)
     text, labels, arrays = functools.cache(_unpack), functools.cache(_labels), _Arrays(group["arrays"])
     pieces = (piece for part in _parts(table) for piece in _pieces(part, text, arrays))
-    return [_cell(own, text, labels) for _, own in itertools.groupby(pieces, lambda piece: piece.cell)]
+    cells = [_cell(own, text, labels) for _, own in itertools.groupby(pieces, lambda piece: piece.cell)]
+    for parameters in {cell.key.parameters for cell in cells}:
+        _check_parameters(parameters)
+    return cells
 
 
 def _check_cost(rows: h5py.Dataset) -> None:
@@ -386,6 +389,15 @@ def _unpack(raw: bytes) -> str:
     return (
         re.sub(r"\\(.)", lambda found: "\0" if found[1] == "0" else found[1], text) if "\\" in text else text
     )
+
+
+def _check_parameters(text: str) -> None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise DamagedFile(f"a result's parameters must be a JSON object, got {text[:60]!r}")
 
 
 def _labels(raw: bytes) -> tuple[str, ...]:

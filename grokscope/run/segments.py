@@ -127,7 +127,7 @@ class Segments:
         """Make one durable segment of `cells`, and no compaction. Raises StorageError."""
         if not self.writable:
             raise StorageError(
-                f"{self.folder} is read-only: results of this run must be written elsewhere (--out)"
+                f"{self.folder} is read-only: results of this run must be written elsewhere (`results`)"
             )
         make_folder(self.folder, self._inside)
         refused: StorageError | None = None

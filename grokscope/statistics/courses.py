@@ -117,8 +117,10 @@ def last(results: Results, column: str) -> float:
 
 
 def once_memorised(results: Results, column: str) -> float:
-    """Return a column at the first checkpoint from memorisation on: the one before may lie well before it.
-    NaN where there is none."""
+    """Return a column at the first checkpoint from memorisation on; NaN where there is none.
+
+    The one before may lie well before memorisation.
+    """
     after = [step for step in results.steps if step >= memorised(results)]
     return at(results, column, after[0]) if after else NOWHERE
 
@@ -180,8 +182,11 @@ def accuracy_at(results: Results, step: float, split: str = "test") -> float:
 
 
 def rise(results: Results) -> float:
-    """Return when test accuracy rose: the first step from which it is at least halfway between what it was at
-    memorisation and its highest. NaN where the run never memorised, or rose by less than 20 points after."""
+    """Return when test accuracy rose.
+
+    The first step from which it is at least halfway between what it was at memorisation and its highest. NaN
+    where the run never memorised, or rose by less than 20 points after.
+    """
     start = accuracy_at(results, memorised(results))
     top = best_accuracy(results)
     if not top - start >= LEAST_RISE:
@@ -196,8 +201,11 @@ def rise_begins(results: Results) -> float:
 
 
 def generalised(results: Results) -> float:
-    """Return the grokking step (test accuracy 95 %); of a run that grokked below that, as 200 images let it,
-    the step at 95 % of its best. NaN where test accuracy rose by less than 20 points after memorisation."""
+    """Return the grokking step (test accuracy 95 %).
+
+    Of a run that grokked below that, as 200 images let it, the step at 95 % of its best. NaN where test
+    accuracy rose by less than 20 points after memorisation.
+    """
     if math.isnan(rise(results)):
         return NOWHERE
     step = grokked(results)
@@ -205,8 +213,10 @@ def generalised(results: Results) -> float:
 
 
 def groks(results: Results) -> str | None:
-    """Return "that grok" for a run whose test accuracy rises after it memorised, else None: a `group` for
-    claims about networks that grok."""
+    """Return "that grok" for a run whose test accuracy rises after it memorised, else None.
+
+    It is a `group` for claims about networks that grok.
+    """
     return None if math.isnan(generalised(results)) else "that grok"
 
 
@@ -217,8 +227,10 @@ def delay(results: Results) -> tuple[float, bool]:
 
 
 def changed(results: Results, column: str, start: float = 0) -> float:
-    """Return the step of a column's change point from `start` on, or NaN, as where `start` is; see
-    `grokscope.statistics.transition`."""
+    """Return the step of a column's change point from `start` on, or NaN, as where `start` is.
+
+    See `grokscope.statistics.transition`.
+    """
     import numpy as np
 
     from grokscope.statistics.transition import transition
@@ -253,8 +265,9 @@ def span(results: Results, column: str, start: float, end: float) -> float:
 
 
 def least(*effects: float) -> float:
-    """Return the effect of several conditions that must all hold: where one is known to fail it fails, and
-    where none does and one cannot be said it is NaN.
+    """Return the effect of several conditions that must all hold.
+
+    Where one is known to fail it fails, and where none does and one cannot be said it is NaN.
 
     >>> least(1.0, 2.0), least(math.nan, -1.0), least(math.nan, 1.0)
     (1.0, -1.0, nan)

@@ -50,8 +50,11 @@ class Judgement(NamedTuple):
 
 @dataclass(frozen=True)
 class Correlations:
-    """Mean rank correlations over the runs: with test accuracy (Spearman, Kendall, and Spearman with the
-    control's ranks taken out), and Spearman with the control."""
+    """Mean rank correlations over the runs, with test accuracy and with the control.
+
+    With test accuracy Spearman's, Kendall's, and Spearman's with the control's ranks taken out; with the
+    control Spearman's.
+    """
 
     spearman: Mean
     kendall: Mean

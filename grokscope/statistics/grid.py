@@ -64,11 +64,13 @@ class Reading(Results):
 
     @classmethod
     def of(cls, results: Results, chosen: Mapping[Read, Any] | None = None) -> Reading:
+        """Return a run's results, of which only `chosen` is read."""
         return cls(
             **{each.name: getattr(results, each.name) for each in fields(Results)}, chosen=chosen or {}
         )
 
     def values(self, name: str, start: float = -math.inf, end: float = math.inf) -> np.ndarray:
+        """As those of `Results`, noted in `asked` and thinned to `chosen`."""
         import numpy as np
 
         steps, course = np.array(self.steps), self.course(name)

@@ -39,8 +39,9 @@ def share_decides(share: float) -> Decision:
 
 
 def decide(outcomes: Sequence[bool | None]) -> Decision:
-    """Return what a claim came to, by `RULE`, from whether it is true of each run; None where that cannot be
-    said.
+    """Return what a claim came to, by `RULE`, from whether it is true of each run.
+
+    None is a run of which that cannot be said.
 
     >>> [str(decide(each)) for each in ([True] * 4 + [False], [True, None, None], [False])]
     ['held', 'undecided', 'did not hold']
@@ -52,8 +53,10 @@ def decide(outcomes: Sequence[bool | None]) -> Decision:
 
 
 def decide_all(parts: Iterable[Decision]) -> Decision:
-    """Return what a claim of several parts came to: held when every part held, did not hold when one did
-    not."""
+    """Return what a claim of several parts came to.
+
+    It held when every part held, and did not hold when one did not.
+    """
     decisions = set(parts)
     if Decision.NOT_HELD in decisions:
         return Decision.NOT_HELD

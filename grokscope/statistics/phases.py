@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from grokscope.results import Results
+from grokscope.results.columns import column_of
 from grokscope.statistics.turns import FLAT, LEAST, NOISE, SPACING, WEIGHT, Turning, turning
 
-SYNERGY, REDUNDANCY, LOSS = "oinfo.synergy", "oinfo.redundancy", "test_loss"
+SYNERGY, REDUNDANCY, LOSS = "synergy", "redundancy", "test_loss"  # two roles and a column of the curve
 FEWEST = 12  # checkpoints
 FEATURES, EMERGENCE, DIVERGENCE = "feature learning", "emergence", "divergence"
 DELAYED, DECOUPLING = "delayed emergence", "decoupling"
@@ -48,7 +49,7 @@ class Phases:
     note: str = ""
 
 
-def phases(results: Results, *, synergy: str = SYNERGY, redundancy: str = REDUNDANCY) -> Phases:
+def phases(results: Results, *, synergy: str | None = None, redundancy: str | None = None) -> Phases:
     """Return the phases of a run after Clauw et al. 2024, section 5.
 
     Feature learning, emergence, divergence, delayed emergence and decoupling.
@@ -61,8 +62,10 @@ def phases(results: Results, *, synergy: str = SYNERGY, redundancy: str = REDUND
 
     Args:
         results: of `analyze`, with the two columns.
-        synergy, redundancy: the columns to read.
+        synergy, redundancy: the columns to read; None are those that a measure declares so, see `Column`.
     """
+    synergy = synergy or column_of(results, SYNERGY) or SYNERGY
+    redundancy = redundancy or column_of(results, REDUNDANCY) or REDUNDANCY
     found = _courses(results, synergy, redundancy)
     if isinstance(found, str):
         return Phases((), note=found)

@@ -141,11 +141,11 @@ def predict(
 
 def _check(until: int | None, budget: int | str | None, confidence: float) -> None:
     if until is not None and until < 0:
-        raise UsageError(f"--until must be a step from 0, got {until}")
+        raise UsageError(f"`until` must be a step from 0, got {until}")
     if isinstance(budget, str) and budget != OWN:
-        raise UsageError(f"--budget must be a step or {OWN!r}, got {budget!r}")
+        raise UsageError(f"`budget` must be a step or {OWN!r}, got {budget!r}")
     if isinstance(budget, int) and budget <= (until or 0):
-        raise UsageError(f"--budget must be a step after the cut ({until or 0}), got {budget}")
+        raise UsageError(f"`budget` must be a step after the cut ({until or 0}), got {budget}")
     if not 0.5 <= confidence < 1:
         raise UsageError(f"confidence must be at least 0.5 and below 1, got {confidence}")
 

@@ -8,18 +8,20 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from grokscope.errors import SettingError, UnknownName
+from grokscope.errors import SettingError, UnknownName, UsageError
 from grokscope.results import ColumnName, Comparison, Results
-from grokscope.results.columns import named_columns, number_columns, shown_columns
+from grokscope.results.columns import column_of, named_columns, number_columns, shown_columns
+from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.statistics.correlation import kendall, partial_spearman, spearman
 from grokscope.statistics.evidence import EDGE, FEWEST_RUNS, RULES, Summary, is_twin, summaries
+from grokscope.statistics.over_runs import CONFIDENCE
 from grokscope.statistics.settings import by_settings
 from grokscope.statistics.transition import Between, Scale, Transition, transition
 
 if TYPE_CHECKING:
     import numpy as np
 
-CONTROL = "weight_norm.l2_all"
+CONTROL = "control"  # a role of columns
 ACCURACY = "test_accuracy"
 Since = Literal["memorisation", "start"]
 
@@ -124,13 +126,13 @@ def score(
     comparison: Comparison,
     *,
     columns: Iterable[str] | None = None,
-    train: float = 0.99,
-    test: float = 0.95,
-    control: str = CONTROL,
+    train: float = MEMORISED_AT,
+    test: float = GROKKED_AT,
+    control: str | None = None,
     scale: Scale = "log",
     since: Since = "memorisation",
     per_layer: bool = False,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
 ) -> Scores:
     """Say of every column when it changes, before or after test accuracy, and whether beyond the weight norm.
 
@@ -153,7 +155,7 @@ def score(
         comparison: measured runs, from `analyze_many`.
         columns: which; None is every column of numbers but those by layer of a measure that has totals.
         train, test: accuracies that count as memorised and grokked, for three evaluations in a row.
-        control: the column to control for.
+        control: the column to control for; None is the one that a measure declares so, see `Column`.
         scale: the step axis on which changes are looked for, `log` or `linear`.
         since: `start` looks at the whole course, where most columns change most while the network memorises.
         per_layer: also the columns by layer.
@@ -189,7 +191,13 @@ def _check(**shares: float) -> None:
             )
 
 
-def _control(comparison: Comparison, control: str) -> ColumnName:
+def _control(comparison: Comparison, wanted: str | None) -> ColumnName:
+    control = wanted or column_of(comparison, CONTROL)
+    if control is None:
+        raise UsageError(
+            "no measured column is declared as what is controlled for: measure one, or name a column as "
+            "control"
+        )
     numbers: dict[str, ColumnName] = {name: name for name in number_columns(comparison)}
     if control not in numbers:
         raise UnknownName("column", control, numbers, "the control must be a measured column of numbers")

@@ -52,6 +52,7 @@ class Turning:
 
     @cached_property
     def range(self) -> float:
+        """How far apart the highest and the lowest point of the smoothed course lie."""
         return float(self.smooth.max() - self.smooth.min())
 
     @cached_property

@@ -54,5 +54,5 @@ def check_digest(found: str, wanted: str, where: object) -> None:
     if wanted and found != wanted:
         raise DataError(
             f"the data in {where} must be that with data_sha256 {wanted[:12]}…, got {found[:12]}…: "
-            "it was changed, or is another data set; say where the right one is with --data-dir"
+            "it was changed, or is another data set; say where the right one is with `data_dir`"
         )

@@ -61,8 +61,8 @@ def find_files(folder: Path) -> dict[str, Path]:
     if missing:
         raise DataError(
             f"task mnist needs {', '.join(missing)} (each also with .gz) in {folder}; get them from "
-            "https://ossci-datasets.s3.amazonaws.com/mnist/, say where they are with --data-dir or "
-            f"{VARIABLE}, or let torchvision fetch them with --download"
+            "https://ossci-datasets.s3.amazonaws.com/mnist/, say where they are with `data_dir` or "
+            f"{VARIABLE}, or let torchvision fetch them with `download`"
         )
     return {name: path for name in FILES if (path := _find(folder, name))}
 
@@ -82,7 +82,7 @@ def download_mnist(folder: Path) -> None:
         from torchvision.datasets import MNIST
     except ImportError as error:
         raise DataError(
-            "--download needs torchvision: pip install 'grokscope[data]', "
+            "`download` needs torchvision: pip install 'grokscope[data]', "
             f"or put {', '.join(FILES)} (or .gz) into {folder} yourself"
         ) from error
     try:

@@ -162,8 +162,8 @@ def read_corpus(folder: Path, count: int, seed: int, download: bool) -> tuple[li
         if not download:
             raise DataError(
                 f"task imdb needs {FOLDER}/ (https://ai.stanford.edu/~amaas/data/sentiment/) or Kaggle's "
-                f"{CSV_NAMES[0]!r} in {folder}; say where one is with --data-dir or {VARIABLE}, or let the "
-                "datasets library fetch it with --download"
+                f"{CSV_NAMES[0]!r} in {folder}; say where one is with `data_dir` or {VARIABLE}, or let the "
+                "datasets library fetch it with `download`"
             )
         csv_file = download_imdb(folder)
     if csv_file is not None:
@@ -266,7 +266,7 @@ def download_imdb(folder: Path) -> Path:
         from datasets import load_dataset
     except ImportError as error:
         raise DataError(
-            "--download needs the datasets library: pip install 'grokscope[data]', "
+            "`download` needs the datasets library: pip install 'grokscope[data]', "
             f"or put {FOLDER}/ or {CSV_NAMES[0]!r} into {folder} yourself"
         ) from error
     try:

@@ -110,8 +110,10 @@ def starting_point(
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
 ) -> Start:
-    """Return what the configuration of training `task` starts from; of `settings` it takes the network's name
-    and the run of a sub-network, see `resolve_config` for what it raises.
+    """Return what the configuration of training `task` starts from.
+
+    Of `settings` it takes the network's name and the run of a sub-network, see `resolve_config` for what it
+    raises.
     """
     settings = dict(settings or {})
     task_factory = known("task", task, TASKS if tasks is None else tasks)

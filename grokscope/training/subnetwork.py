@@ -1,19 +1,22 @@
-"""Which hidden units `--subnetwork RUN@STEP` leaves: those of a multiplet stored in another run."""
+"""Which hidden units `subnetwork`, RUN@STEP, leaves: those of a multiplet stored in another run."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from grokscope.discovery import load_plugins
 from grokscope.errors import SettingError, UnknownName
+from grokscope.registry import Registered
 from grokscope.run import Run
 
 if TYPE_CHECKING:
     from grokscope.run.results import Cell
 
-MEASURE = "oinfo:oinfo"  # its stored arrays name clusters of units, and the most synergistic set of them
+GROUPS, SYNERGISTIC = "groups", "synergistic"  # roles of the arrays that a measure stores
 FORM = "RUN@STEP, RUN@STEP:inverse, or with :NAME=VALUE for the result of that setting"
 
 
@@ -40,10 +43,10 @@ class Source:
         """
         found = {self._masked(cell) for cell in self._cells()} - {None}
         if not found:
-            name = MEASURE.partition(":")[2]
+            names = ",".join(registered.title for registered in self._finders.values())
             raise SettingError(
                 f"training.subnetwork - {self.run.path} must have a synergistic multiplet stored at step "
-                f"{self.step}, got none: run `grokscope analyze {self.run.path} --measure {name} "
+                f"{self.step}, got none: run `grokscope analyze {self.run.path} --measure {names} "
                 f"--steps {self.step}` first"
             )
         if len(found) > 1:
@@ -72,10 +75,17 @@ class Source:
         cells = [
             cell
             for key, cell in self.run.cells().items()
-            if key.measure == MEASURE and key.checkpoint == info.sha256 and self._fits(cell)
+            if key.measure in self._finders and key.checkpoint == info.sha256 and self._fits(cell)
         ]
-        newest = max((cell.key.version for cell in cells), default=0)
-        return [cell for cell in cells if cell.key.version == newest]
+        newest: dict[str, int] = {}
+        for cell in cells:
+            newest[cell.key.measure] = max(newest.get(cell.key.measure, 0), cell.key.version)
+        return [cell for cell in cells if cell.key.version == newest[cell.key.measure]]
+
+    @cached_property
+    def _finders(self) -> dict[str, Registered]:
+        """The measures that find such sub-networks, by id."""
+        return {found.id: found for found in load_plugins().with_arrays(GROUPS, SYNERGISTIC)}
 
     def _fits(self, cell: Cell) -> bool:
         given = json.loads(cell.key.parameters)
@@ -85,11 +95,12 @@ class Source:
         """Return the layer, its units to mask and how many it has; None where there is no multiplet."""
         import numpy as np
 
+        roles = self._finders[cell.key.measure].measure.array_roles
         arrays = cell.rows[0].arrays if cell.rows else {}
-        multiplet = arrays.get("synergy_multiplet", ())
+        multiplet = arrays.get(roles[SYNERGISTIC], ())
         if not len(multiplet):
             return None
-        inside = np.isin(arrays["cluster"], multiplet)
+        inside = np.isin(arrays[roles[GROUPS]], multiplet)
         masked = np.flatnonzero(inside if self.inverse else ~inside)
         return json.loads(cell.key.parameters).get("layer"), tuple(masked.tolist()), len(inside)
 

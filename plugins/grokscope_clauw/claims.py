@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from grokscope import courses, hypothesis, phases
+from grokscope import courses, hypothesis
+from grokscope import phases as phases_of
 
 if TYPE_CHECKING:
-    from grokscope import Results
+    from grokscope import Phases, Results
 
     Found = tuple[float | bool | None, dict[str, float]]
 
@@ -24,6 +25,11 @@ SIMILAR = 1.25  # in steps: "a similar period"
 def smooth(results: Results) -> Results:
     """Return the courses as the authors' plots have them; see `courses.smoothed`."""
     return courses.smoothed(results, SYNERGY, REDUNDANCY)
+
+
+def phases(results: Results) -> Phases:
+    """Return the phases by the columns that these claims are about."""
+    return phases_of(results, synergy=SYNERGY, redundancy=REDUNDANCY)
 
 
 # Section 4: what weight decay and a large initialisation do to the delay
@@ -132,7 +138,8 @@ def higher_peak_in_emergence(first: Results, second: Results) -> Found:
 )
 def larger_subnetwork_in_emergence(first: Results, second: Results) -> Found:
     """in the phase of emergence the synergistic sub-network is larger at the peak of the first than at that
-    of the second"""
+    of the second
+    """
     return _higher_in_emergence(first, second, SIZE, "units")
 
 
@@ -172,7 +179,8 @@ def higher_synergy_peak(first: Results, second: Results) -> Found:
 )
 def early_synergy_peak(results: Results) -> float | None:
     """Mean synergy from memorisation to just before grokking, less the larger of the means before and after,
-    over the range of the course; noise holds in one of three runs."""
+    over the range of the course; noise holds in one of three runs.
+    """
     memorised, grokked = results.memorisation_step, results.grokking_step
     if memorised is None or grokked is None:
         return None
@@ -194,7 +202,8 @@ def early_synergy_peak(results: Results) -> float | None:
 def synergy_peak_tells(results: Results) -> float | None:
     """How far synergy falls again: its largest value in the first half of the steps, less the mean over the
     last tenth, over that largest value; 0 where no multiplet is synergistic in the first half. This looks at
-    the whole course, whose shape is the claim; what its height foretells is in `predict`'s table."""
+    the whole course, whose shape is the claim; what its height foretells is in `predict`'s table.
+    """
     last = results.steps[-1]
     early, late = results.values(SYNERGY, end=last / 2), results.values(SYNERGY, 0.9 * last)
     if len(results.steps) < FEWEST or not (len(early) and len(late)):

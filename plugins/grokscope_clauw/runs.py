@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from grokscope import figure
+from grokscope_clauw.claims import SYNERGY
 
 # Denser before step 1000, where the small phases at weight decay 0.1 lie; 4000 steps are the authors'.
 DENSE = ",".join(map(str, [*range(0, 1000, 10), *range(1000, 4001, 20)]))
@@ -61,12 +62,14 @@ MEASURED = (UNITS, ARGSORT, MEAN, BIAS, TEXT)
 
 
 def decay_of(name: str, *measures: str) -> figure.Group:
+    """Return the runs of one weight decay."""
     trained = figure.Trained("modadd", "clauw", DECAYS[name], seeds=5)
     every = "all" if name == "weight decay 0.1" else "every:2"
     return figure.Group(trained, measures, every, parameters=RELEASED if measures else {})
 
 
 def alpha_of(alpha: int, *measures: str) -> figure.Group:
+    """Return the runs of one scale of the initialisation."""
     settings = {"init_scale": alpha, "checkpoint_every": 10}
     trained = figure.Trained("modadd", "clauw-alpha8", settings, seeds=5)
     every = "all" if alpha == 8 else "every:2"
@@ -76,6 +79,6 @@ def alpha_of(alpha: int, *measures: str) -> figure.Group:
 def parts_of(of: str) -> dict[str, figure.Group]:
     """The synergistic sub-network of a group's runs, and the other units."""
     return {
-        f"{of}, synergistic units": figure.Group(figure.Subnetwork(of, parameters=RELEASED)),
-        f"{of}, other units": figure.Group(figure.Subnetwork(of, inverse=True, parameters=RELEASED)),
+        f"{of}, synergistic units": figure.Group(figure.Subnetwork(of, SYNERGY, parameters=RELEASED)),
+        f"{of}, other units": figure.Group(figure.Subnetwork(of, SYNERGY, inverse=True, parameters=RELEASED)),
     }

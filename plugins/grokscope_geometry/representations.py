@@ -123,8 +123,11 @@ def effective_sparsity(probe: Probe) -> Iterator[dict[str, Any]]:
 
 
 def _prunable(probe: Probe) -> dict[str, Parts]:
-    """Return per hidden layer: activations, incoming and outgoing weights, what these and all else give, and
-    the way on from there to the logits."""
+    """Return what it takes to prune each hidden layer.
+
+    Activations, incoming and outgoing weights, what these and all else give, and the way on from there to the
+    logits.
+    """
     neurons = _neurons(probe)
     if neurons is not None:
         return neurons

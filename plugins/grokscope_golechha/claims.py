@@ -78,7 +78,8 @@ def generalises_with_rising_norm(results: Results) -> Found:
 )
 def norm_not_needed(results: Results) -> float | None:
     """log10 of the norm at grokking over that at memorisation, the first checkpoints from each on; positive
-    where the norm did not fall"""
+    where the norm did not fall
+    """
     memorised, grokked = results.memorisation_step, results.grokking_step
     if memorised is None or grokked is None or grokked <= memorised:
         return None
@@ -110,7 +111,8 @@ def _moves_while_overfitting(results: Results, column: str, since: float) -> Fou
 )
 def sparsity_plateaus_before(results: Results) -> Found:
     """sparsity has its plateau before test accuracy rises: between memorisation and half of the rise it moves
-    by less than a fifth of its range"""
+    by less than a fifth of its range
+    """
     return _moves_while_overfitting(results, SPARSITY, 0)
 
 
@@ -123,7 +125,8 @@ def sparsity_plateaus_before(results: Results) -> Found:
 )
 def weight_entropy_falls(results: Results) -> Found:
     """weight entropy falls with generalisation: after half of the rise of test accuracy, and more than it
-    moved between memorisation and that"""
+    moved between memorisation and that
+    """
     start, up = courses.memorised(results), courses.rise(results)
     during = courses.at(results, ENTROPY, up) - courses.at(results, ENTROPY, start)
     after = courses.last(results, ENTROPY) - courses.at(results, ENTROPY, up)
@@ -143,7 +146,8 @@ def weight_entropy_falls(results: Results) -> Found:
 )
 def weight_entropy_still_before(results: Results) -> Found:
     """weight entropy does not change while the network overfits: between memorisation and half of the rise it
-    moves by less than a fifth of its range from memorisation on"""
+    moves by less than a fifth of its range from memorisation on
+    """
     return _moves_while_overfitting(results, ENTROPY, courses.memorised(results))
 
 
@@ -175,7 +179,8 @@ def drops_out(results: Results) -> str | None:
 )
 def no_delay(results: Results) -> Found:
     """test accuracy is at 90 % of its best before train accuracy has been at 95 % for a quarter longer
-    (undecided where it is never 50 %)"""
+    (undecided where it is never 50 %)
+    """
     best = courses.best_accuracy(results)
     train, test = courses.reached(results, 0.95, "train"), courses.reached(results, 0.9 * best)
     found = {

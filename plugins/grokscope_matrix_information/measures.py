@@ -57,8 +57,11 @@ _SIGMA = Column("sigma", "the noise's standard deviation, where no paper sets it
 
 
 def _noise(probe: Probe, sigma: float | None) -> tuple[float, dict[str, float]]:
-    """Return sigma, and what is said of it: Tan & Huang 2023's 0.4 on modular addition and 0.1 on images are
-    known; on a task of one's own it is a tenth of the encoded input's own standard deviation."""
+    """Return sigma, and what is said of it.
+
+    Tan & Huang 2023's 0.4 on modular addition and 0.1 on images are known; on a task of one's own it is a
+    tenth of the encoded input's own standard deviation.
+    """
     if sigma is not None:
         return sigma, {}
     if probe.task.kind == "own":

@@ -25,9 +25,14 @@ NONE = "no multiplet has a value: too few units vary, or all multiplets are sing
             unit="nats",
             direction="peak",
             missing=NONE,
+            role="synergy",
         ),
         Column(
-            "redundancy", "greatest Omega: > 0 where some multiplet is redundant", unit="nats", missing=NONE
+            "redundancy",
+            "greatest Omega: > 0 where some multiplet is redundant",
+            unit="nats",
+            missing=NONE,
+            role="redundancy",
         ),
         Column(
             "synergy_bins",
@@ -86,6 +91,7 @@ NONE = "no multiplet has a value: too few units vary, or all multiplets are sing
         "multiplets": "(M,) every multiplet looked at, rising: masks, bit c for cluster c",
         "omega": "(M,) Omega of each of `multiplets` in nats; NaN where it is undefined",
     },
+    array_roles={"groups": "cluster", "synergistic": "synergy_multiplet"},
     version=2,
     source="Clauw et al. 2024, arXiv 2408.08944, section 3: O-information, clusters and multiplets",
 )

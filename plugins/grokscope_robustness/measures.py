@@ -26,7 +26,7 @@ _SIGMA = Column("sigma", "the noise's standard deviation, where no paper sets it
 
 @measure(
     columns=[
-        Column("l2_all", "l2 norm of all parameters", direction="down", min=0),
+        Column("l2_all", "l2 norm of all parameters", direction="down", min=0, role="control"),
         Column("l2_weights", "l2 norm of the weight matrices (parameters of two or more dimensions)", min=0),
         Column("l1_all", "l1 norm of all parameters", min=0),
         Column("l2", "l2 norm of one parameter tensor", min=0),
@@ -405,8 +405,10 @@ def _require_paper_loss(probe: Probe) -> None:
 
 
 def _noise(probe: Probe, sigma: float | None, paper: float) -> tuple[float, dict[str, float]]:
-    """Return sigma, and what is said of it: the paper's is known; on a task of one's own it is 0.04 of the
-    encoded input's own standard deviation."""
+    """Return sigma, and what is said of it.
+
+    The paper's is known; on a task of one's own it is 0.04 of the encoded input's own standard deviation.
+    """
     if sigma is not None:
         return sigma, {}
     if probe.task.kind == "own":

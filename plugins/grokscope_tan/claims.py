@@ -158,7 +158,8 @@ def corollary_matches(results: Results) -> Found:
 
 def _sooner(unchanged: Results, other: Results, how: str) -> Found:
     """How much sooner the other run is at 90 % of the plain run's best test accuracy; less than nothing where
-    it was trained as long and never was."""
+    it was trained as long and never was.
+    """
     level = 0.9 * courses.best_accuracy(unchanged)
     step, usual = courses.reached(other, level), courses.reached(unchanged, level)
     missed = math.isnan(step) and not math.isnan(usual) and courses.end_of(other) >= usual

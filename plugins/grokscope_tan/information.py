@@ -50,7 +50,8 @@ def _timely(results: Results, column: str) -> Found:
 )
 def pmi_timely(results: Results) -> Found:
     """of all that PMI moves from memorisation on, more than of the l2 norm's falls into the rise of test
-    accuracy, from a tenth of it to the grokking step"""
+    accuracy, from a tenth of it to the grokking step
+    """
     return _timely(results, PMI)
 
 
@@ -63,7 +64,8 @@ def pmi_timely(results: Results) -> Found:
 )
 def pe_timely(results: Results) -> Found:
     """of all that PE moves from memorisation on, more than of the l2 norm's falls into the rise of test
-    accuracy, from a tenth of it to the grokking step"""
+    accuracy, from a tenth of it to the grokking step
+    """
     return _timely(results, PE)
 
 
@@ -182,7 +184,8 @@ def cd_falls(results: Results) -> Found:
 
 def _falls_early(results: Results, column: str) -> Found:
     """How far the mean over the second half of the checkpoints up to memorisation lies below half of that
-    over the first half."""
+    over the first half.
+    """
     import numpy as np
 
     values = courses.course(results, column)
@@ -212,7 +215,8 @@ def _small(results: Results, column: str) -> Found:
 )
 def mid_falls_early(results: Results) -> Found:
     """MID falls before memorisation: the mean over the second half of the checkpoints up to it is below half
-    of that over the first half"""
+    of that over the first half
+    """
     return _falls_early(results, MID)
 
 
@@ -231,7 +235,8 @@ def mid_small(results: Results) -> Found:
 )
 def mid_small_or_falling_early(results: Results) -> Found:
     """MID falls before memorisation, the mean over the second half of the checkpoints up to it below half of
-    that over the first half, or is below 0.1 nats at every checkpoint"""
+    that over the first half, or is below 0.1 nats at every checkpoint
+    """
     return _small_or_falling(results, MID)
 
 
@@ -242,7 +247,8 @@ def mid_small_or_falling_early(results: Results) -> Found:
 )
 def ed_falls_early(results: Results) -> Found:
     """ED falls before memorisation: the mean over the second half of the checkpoints up to it is below half
-    of that over the first half"""
+    of that over the first half
+    """
     return _falls_early(results, ED)
 
 
@@ -261,5 +267,6 @@ def ed_small(results: Results) -> Found:
 )
 def ed_small_or_falling_early(results: Results) -> Found:
     """ED falls before memorisation, the mean over the second half of the checkpoints up to it below half of
-    that over the first half, or is below 0.1 nats at every checkpoint"""
+    that over the first half, or is below 0.1 nats at every checkpoint
+    """
     return _small_or_falling(results, ED)

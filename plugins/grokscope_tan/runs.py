@@ -65,6 +65,7 @@ ON_ADDITION = {"quick": BEYOND["quick"]}
 def addition(
     *measures: str, recipe: str = "nanda", steps: str = "all", settings: Mapping[str, Any] | None = None
 ) -> figure.Group:
+    """Return runs of the transformer on modular addition."""
     given = dict(settings or {})
     return figure.Group(
         figure.Trained("modadd", recipe, given, quick={**SMALLER, **given}, seeds=1), measures, steps
@@ -74,6 +75,7 @@ def addition(
 def images(
     *measures: str, recipe: str = "mnist", steps: str = "all", parameters: Mapping[str, Any] | None = None
 ) -> figure.Group:
+    """Return runs on MNIST, or on digits where it is not at hand."""
     return figure.Group(
         figure.Trained("mnist", recipe, seeds=1),
         measures,
@@ -85,14 +87,17 @@ def images(
 
 
 def early(*measures: str) -> dict[str, figure.Group]:
+    """Return plain runs of both tasks, as long as the early steps last."""
     return {ADDITION: addition(*measures, settings=EARLY), IMAGES: images(*measures)}
 
 
 def plain(*measures: str, steps: str = "all") -> dict[str, figure.Group]:
+    """Return plain runs of both tasks."""
     return {ADDITION: addition(*measures, steps=steps), IMAGES: images(*measures, steps=steps)}
 
 
 def perturbed(*measures: str, with_images: bool = True) -> dict[str, figure.Group]:
+    """Return plain and perturbed runs, side by side."""
     found = {
         ADDITION: addition(*measures),
         f"{ADDITION}, perturbed": addition(*measures, recipe="nanda-perturbed"),

@@ -28,7 +28,7 @@ def test_steps(text, expected):
 
 @pytest.mark.parametrize("text", ["every:0", "every:x", "soon", "7", "", "30:40", "1:2:3"])
 def test_steps_that_do_not_exist_are_refused(text):
-    with pytest.raises(UsageError, match=r"--steps"):
+    with pytest.raises(UsageError, match="`steps`"):
         select_steps(text, STEPS)
 
 
@@ -105,5 +105,5 @@ def test_the_first_checkpoint_precedes_itself(run):
 
 
 def test_a_baseline_that_does_not_exist_is_refused(run):
-    with pytest.raises(UsageError, match="--baseline must be"):
+    with pytest.raises(UsageError, match="`baseline` must be"):
         choose_baseline("33", 30, run.checkpoints)

@@ -100,7 +100,7 @@ def test_a_plugin_s_task_has_its_settings_as_options(stranger, tmp_path):
         assert line in text
     refused = grokscope("train", "copying", "--letters", "1")
     assert refused.returncode == 2
-    assert "letters must be int >= 2, <= 64, got 1" in refused.stderr
+    assert "letters must be int >= 2, <= 64, got '1'" in refused.stderr
 
 
 def test_sweep_takes_the_options_of_train(cli, tmp_path):

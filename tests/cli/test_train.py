@@ -79,7 +79,7 @@ def test_quiet_says_nothing(cli, tmp_path):
     [
         (("train", "modad"), "unknown task 'modad': did you mean modadd"),
         (("train", "modadd", "--recipe", "nada"), "unknown recipe 'nada': did you mean nanda"),
-        (("train", "modadd", "--p", "1"), "p must be int >= 2, <= 2048, got 1"),
+        (("train", "modadd", "--p", "1"), "p must be int >= 2, <= 2048, got '1'"),
         (("train", "modadd", "--operation", "divide", "--p", "12"), "prime"),
         (("train", "modadd", "--operation", "plus"), "operation must be add | subtract"),
         (("train", "modadd", "--train-fraction", "1.0"), "train_fraction must be"),

@@ -123,9 +123,9 @@ def test_a_published_run_in_one_file(ours, states, layouts, bring, tmp_path):
 
 def test_a_list_of_state_dicts(ours, states, bring, tmp_path):
     torch.save(list(states.values()), tmp_path / "all.pth")
-    with pytest.raises(UsageError, match="holds 4 state dicts: give --steps every:N"):
+    with pytest.raises(UsageError, match="holds 4 state dicts: give `steps` every:N"):
         bring("*.pth")
-    with pytest.raises(SettingError, match="--steps must be every:N"):
+    with pytest.raises(SettingError, match="`steps` must be every:N"):
         bring("*.pth", steps="every:0")
     assert not (tmp_path / "imported").exists()
     run = bring("*.pth", steps="every:20")
@@ -189,8 +189,9 @@ def test_what_does_not_fit_is_named_with_shapes(states, bring, tmp_path):
     with pytest.raises(UsageError) as caught:
         bring()
     assert str(caught.value) == (
-        f"{tmp_path / '60.pt'} does not fit the network (map own): missing: pos_embed (3, 8); unknown: extra "
-        "(5,); embed.weight must be (12, 8), got (9, 8); change the network's settings with --set, or rename "
+        f"{tmp_path / '60.pt'} does not fit the network (layout own): missing: pos_embed (3, 8); unknown: "
+        "extra (5,); embed.weight must be (12, 8), got (9, 8); change the network's settings with --set, "
+        "or rename "
         "with --rename OLD=NEW (OLD= leaves a tensor out)"
     )
     assert not (tmp_path / "imported").exists()
@@ -247,14 +248,14 @@ def test_a_step_is_there_once(states, bring, tmp_path):
     ("options", "words"),
     [
         ({"step_from": None}, r"60\.pt does not say its step: give --step-from"),
-        ({"step_from": "("}, "--step-from must be a regular expression"),
+        ({"step_from": "("}, "`step_from` must be a regular expression"),
         ({"step_from": r"epoch=(\d+)"}, r"must find a whole number in '60\.pt', found nothing"),
         ({"step_from": r"(p)t"}, "found 'p'"),
         ({"step_from": r"0(x?)"}, "found ''"),
-        ({"pattern": "*.bin"}, r"--checkpoints must name files, and there is none that fits '.*\*\.bin'"),
-        ({"link": True}, r"--link is for safetensors files, and .*60\.pt is none"),
-        ({"layout": "nand"}, "unknown map 'nand': did you mean nanda"),
-        ({"rename": ["x"]}, "--rename must be OLD=NEW"),
+        ({"pattern": "*.bin"}, r"`checkpoints` must name files, and there is none that fits '.*\*\.bin'"),
+        ({"link": True}, r"`link` is for safetensors files, and .*60\.pt is none"),
+        ({"layout": "nand"}, "unknown layout 'nand': did you mean nanda"),
+        ({"rename": ["x"]}, "`rename` must be OLD=NEW"),
         ({"task": "modad"}, "unknown task 'modad': did you mean modadd"),
         ({"model": "transformers"}, "did you mean transformer"),
         ({"settings": {"taks.p": 3}}, "unknown setting 'taks.p'"),
@@ -386,7 +387,7 @@ def test_where_the_file_system_does_not_link(states, bring, tmp_path, monkeypatc
 
     save_file(states[0], tmp_path / "0.safetensors")
     monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(StorageError, match="Invalid cross-device link; leave --link out to copy it"):
+    with pytest.raises(StorageError, match="Invalid cross-device link; leave `link` out to copy it"):
         bring(link=True)
     assert os.listdir(tmp_path / "imported/checkpoints") == []
 
@@ -613,7 +614,7 @@ def lens_logits(state, pairs):
     ("layout", "theirs"), [("nanda", published_logits), ("transformer_lens", lens_logits)]
 )
 def test_the_imported_network_computes_what_theirs_does(states, layouts, bring, tmp_path, layout, theirs):
-    """Their formulas written out, on their tensors: the maps are right and not merely inverses."""
+    """Their formulas written out, on their tensors: the layouts are right and not merely inverses."""
     state = getattr(layouts, layout)({name: value.double() for name, value in states[60].items()})
     torch.save(state, tmp_path / "60.pt")
     run = bring()

@@ -138,7 +138,7 @@ def test_two_ways_that_fit_are_not_chosen_between(tmp_path):
     write(tmp_path, {0: Twofold(True).state_dict()})
     plugins = load_plugins()
     known = {"tasks": plugins.tasks, "models": {"twofold": twofold}, "model": "twofold"}
-    with pytest.raises(UsageError, match=r"with model.one=True or model.other=True: say which with --set"):
+    with pytest.raises(UsageError, match=r"model.one=True or model.other=True: say which with `settings`"):
         bring(tmp_path, [], {"task.p": 7}, **known)
     run = bring(tmp_path, [], {"task.p": 7, "model.one": True, "model.other": False}, **known)
     assert run.config["model"]["one"] is True

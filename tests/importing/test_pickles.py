@@ -104,7 +104,7 @@ def test_a_storage_that_is_larger_than_its_file_is_refused_before_it_is_loaded(t
 
 
 def test_a_tensor_that_repeats_its_storage_is_refused_where_it_would_grow(tmp_path):
-    from grokscope.run.layout import Rule, arrange
+    from grokscope.run.rename import Rule, arrange
 
     path = tmp_path / "file.pt"
     path.write_bytes(saved({"w": torch.ones(1).expand(1 << 30)}))

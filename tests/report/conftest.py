@@ -37,7 +37,10 @@ def _results(name, names, steps, seed, decay, rng):
     for at, column in enumerate(names):
         course = _sigmoid(steps, steps[-1] * 0.03 * (at + 1) * shift) * 10.0 ** (at - 2)
         columns[column] = (course * (1 + 0.02 * rng.standard_normal(len(steps)))).tolist()
-    declared = {column: Column(column.partition(".")[2], f"what {column} is") for column in names}
+    declared = {
+        column: Column(column.partition(".")[2], f"what {column} is", role=ROLES.get(column, ""))
+        for column in names
+    }
     measures = dict.fromkeys(column.partition(".")[0] for column in names)
     origin = Provenance("family", "grokscope", "0.1.0", 3, {"sigma": 0.1, "clusters": 10}, "A & B 2024")
     return Results(
@@ -50,7 +53,8 @@ def _results(name, names, steps, seed, decay, rng):
     )
 
 
-COLUMNS = ("oinfo.synergy", "oinfo.redundancy", "weight_norm.l2_all")
+ROLES = {"oinfo.synergy": "synergy", "oinfo.redundancy": "redundancy", "weight_norm.l2_all": "control"}
+COLUMNS = tuple(ROLES)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def toy(monkeypatch):
             "large": Group(
                 Trained("modadd", "clauw", {**TOY, "init_scale": 4}, seeds=2), norm, quick_steps="first"
             ),
-            "plain, synergistic units": Group(Subnetwork("plain", parameters=small)),
+            "plain, synergistic units": Group(Subnetwork("plain", "oinfo.synergy", parameters=small)),
             "images": Group(
                 Trained("mnist", seeds=1), ("weight_norm",), stand_in=Trained("digits", None, IMAGES, seeds=1)
             ),

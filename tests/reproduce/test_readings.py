@@ -17,7 +17,7 @@ IMAGES = Group(
     ("weight_norm",),
     stand_in=Trained("digits", None, {"steps": 5}),
 )
-PART = Group(Subnetwork("addition", parameters={"oinfo.ties": "average"}))
+PART = Group(Subnetwork("addition", "oinfo.synergy", parameters={"oinfo.ties": "average"}))
 
 
 @hypothesis(claim="c.", source="s")

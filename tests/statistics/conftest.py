@@ -7,6 +7,7 @@ from grokscope import Column, Comparison, Results
 
 STEPS = np.arange(0, 2005, 10)
 MEMORISED = 100
+ROLES = {"weight_norm.l2_all": "control", "oinfo.synergy": "synergy", "oinfo.redundancy": "redundancy"}
 
 
 def sigmoid(middle, width=0.05):
@@ -29,7 +30,13 @@ def results(columns, accuracy, *, memorised=MEMORISED, peak=(), test_loss=None, 
         "test_loss": np.zeros(len(at)) if test_loss is None else np.asarray(test_loss, float),
     }
     declared = {
-        name: Column(name, "a number", direction="peak" if name in peak else "", text=name in text)
+        name: Column(
+            name,
+            "a number",
+            direction="peak" if name in peak else "",
+            text=name in text,
+            role=ROLES.get(name, ""),
+        )
         for name in columns
     }
     from grokscope.run.curves import first_step_staying_above

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from grokscope import Phases, phases
-from grokscope.statistics.phases import NOTHING, REDUNDANCY, SYNERGY
+from grokscope.statistics.phases import NOTHING
 
+SYNERGY, REDUNDANCY = "oinfo.synergy", "oinfo.redundancy"
 COURSES = Path(__file__).parent / "courses"
 LEARNING, EMERGENCE, DIVERGENCE = "feature learning", "emergence", "divergence"
 DELAYED, DECOUPLING = "delayed emergence", "decoupling"
@@ -201,7 +202,7 @@ def test_a_fall_before_any_rise_is_feature_learning(bent):
 def test_why_there_are_none_is_said(make, bent):
     accuracy = make.sigmoid(1500)
     without = make.results({SYNERGY: accuracy}, accuracy)
-    assert phases(without) == Phases((), note=f"phases need {REDUNDANCY}, which were not measured")
+    assert phases(without) == Phases((), note="phases need redundancy, which were not measured")
     constant = make.results({SYNERGY: accuracy, REDUNDANCY: 0 * accuracy}, accuracy, test_loss=accuracy)
     assert "one of them is constant" in phases(constant).note
     missing = make.results({SYNERGY: accuracy * np.nan, REDUNDANCY: accuracy}, accuracy, test_loss=accuracy)

@@ -73,7 +73,7 @@ def test_data_that_is_gone_gets_one_sentence(run, moved):
         analyze(run, "fit")
     message = str(caught.value)
     assert message.startswith(f"{run.path} cannot be measured without its data: task mnist needs ")
-    assert "--data-dir" in message
+    assert "`data_dir`" in message
 
 
 def test_data_that_is_gone_is_not_needed_for_weights(run, moved):

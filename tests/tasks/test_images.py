@@ -83,7 +83,7 @@ def test_other_contents_have_another_digest(mnist_folder):
     data[-1] = (data[-1] + 1) % 10
     (folder / TEST_LABELS).write_bytes(data)
     assert build(folder).data_sha256 != one.data_sha256
-    with pytest.raises(DataError, match=r"other must be that with data_sha256 .*--data-dir"):
+    with pytest.raises(DataError, match=r"other must be that with data_sha256 .*`data_dir`"):
         build(folder, data_sha256=one.data_sha256)
 
 
@@ -94,8 +94,8 @@ def test_missing_files_are_named_with_where_and_how_to_get_them(mnist_folder, tm
         build(folder)
     message = str(caught.value)
     assert f"needs {LABELS} (each also with .gz) in {folder}; get them from https://" in message
-    assert "--data-dir" in message
-    assert "--download" in message
+    assert "`data_dir`" in message
+    assert "`download`" in message
     assert IMAGES not in message
     with pytest.raises(DataError, match=", ".join(FILES)):
         build(tmp_path / "nowhere")
@@ -114,7 +114,7 @@ def test_a_download_puts_the_files_where_they_are_found(mnist_folder, tmp_path, 
         shutil.copytree(source, os.path.join(root, "MNIST", "raw"))
 
     fake_torchvision(monkeypatch, fetch)
-    with pytest.raises(DataError, match="--download"):
+    with pytest.raises(DataError, match="`download`"):
         build(tmp_path / "new")
     assert asked == []
     assert build(tmp_path / "new", download=True).data_sha256 == build(source).data_sha256
@@ -133,7 +133,7 @@ def test_a_download_that_fails_gets_one_sentence(tmp_path, monkeypatch):
 
 def test_a_download_without_torchvision_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
-    with pytest.raises(DataError, match=r"--download needs torchvision: pip install 'grokscope\[data\]'"):
+    with pytest.raises(DataError, match=r"`download` needs torchvision: pip install 'grokscope\[data\]'"):
         build(tmp_path, download=True)
 
 

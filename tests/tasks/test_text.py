@@ -116,7 +116,7 @@ def test_no_corpus_gets_where_and_how(tmp_path):
     message = refusal(tmp_path)
     assert f"needs aclImdb/ (https://ai.stanford.edu/~amaas/data/sentiment/) or Kaggle's '{CSV}'" in message
     assert f"in {tmp_path};" in message
-    assert "--data-dir" in message
+    assert "`data_dir`" in message
 
 
 def test_a_download_is_shuffled_and_kept_as_a_csv_file(tmp_path, reviews, monkeypatch):

@@ -124,7 +124,7 @@ def test_models_are_swept_with_settings_that_each_has(tmp_path):
         ({"grid": {"weight_decay": "1,,2"}}, SettingError, "weight_decay must be float"),
         ({"grid": {"weight_decay": ""}}, SettingError, "at least one value"),
         ({"grid": {"weight_decay": []}}, SettingError, "at least one value"),
-        ({"grid": {"lr": [1]}, "settings": {"lr": 1}}, SettingError, "--grid and in --set"),
+        ({"grid": {"lr": [1]}, "settings": {"lr": 1}}, SettingError, "`grid` and in `settings`"),
         (
             {"grid": {"lr": [1]}, "settings": {"training.lr": 1}},
             SettingError,

@@ -97,12 +97,12 @@ def curves(
     Raises UsageError: as `plot` does.
     """
     require_matplotlib()
-    from grokscope.report.figures import drawing
     from grokscope.report.figures.courses import Picture
+    from grokscope.report.figures.drawing import draw_curves
 
     chosen = _chosen(found, columns, per_layer)
     picture = Picture.of(_comparison(found), chosen, scale=x, normalise=normalise, train=train, test=test)
-    return drawing.draw_curves(picture, phases=phases or {}, size=size, title=title)
+    return draw_curves(picture, phases=phases or {}, size=size, title=title)
 
 
 def pareto(
@@ -128,12 +128,12 @@ def pareto(
     Raises UsageError: as `plot` does.
     """
     require_matplotlib()
-    from grokscope.report.figures import drawing
     from grokscope.report.figures.courses import Picture
+    from grokscope.report.figures.pareto import draw_pareto
 
     chosen = _pair(found, (x, y))
     picture = Picture.of(_comparison(found), chosen, scale=colour, finer=False, train=train, test=test)
-    return drawing.draw_pareto(picture, *chosen, size=size, title=title)
+    return draw_pareto(picture, *chosen, size=size, title=title)
 
 
 _pareto = pareto  # `plot` has an argument of that name
@@ -178,9 +178,9 @@ def picture(figure: Figure, format: str) -> bytes:
     """
     if format not in FORMATS:
         raise UsageError(f"a figure's format must be {', '.join(FORMATS)}, got {format!r}")
-    from grokscope.report.figures import drawing
+    from grokscope.report.figures.axes import as_file
 
-    return drawing.as_file(figure, format)
+    return as_file(figure, format)
 
 
 def format_of(path: str | Path) -> str:

@@ -98,6 +98,36 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """All steps at which anything is drawn, ascending, and the scale of their axis, `log` or `linear`."""
+
+    all: np.ndarray
+    scale: str
+
+    @classmethod
+    def of(cls, several: Iterable[np.ndarray], scale: str = "log") -> Steps:
+        """Return the steps of several courses together; step 0 where there are none."""
+        listed = [steps for steps in several if len(steps)]
+        return cls(np.unique(np.concatenate(listed)) if listed else np.zeros(1), scale)
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The first step after 0 and the last, where these are two."""
+        positive = self.all[self.all > 0]
+        return (float(positive[0]), float(positive[-1])) if len(positive) > 1 else None
+
+    @property
+    def log_ends(self) -> tuple[float, float] | None:
+        """The ends where the scale is logarithmic, else None."""
+        return self.ends if self.scale == "log" else None
+
+    @property
+    def has_zero(self) -> bool:
+        """Whether step 0 is among them."""
+        return bool(self.all[0] <= 0)
+
+
+@dataclass(frozen=True)
 class Picture:
     """Everything that a figure shows.
 
@@ -158,19 +188,12 @@ class Picture:
         return {run: results for group in self.groups for run, results in group.runs.items()}
 
     @cached_property
-    def steps(self) -> np.ndarray:
+    def steps(self) -> Steps:
         """All steps at which anything is drawn."""
         drawn = [_steps_of(results, "test_accuracy") for results in self.runs.values() if self.finer]
-        drawn += [np.asarray(results.steps, float) for results in self.runs.values()]
-        return np.unique(
-            np.concatenate([*drawn, [0.0]]) if not sum(map(len, drawn)) else np.concatenate(drawn)
+        return Steps.of(
+            [*drawn, *(np.asarray(results.steps, float) for results in self.runs.values())], self.scale
         )
-
-    @property
-    def ends(self) -> tuple[float, float] | None:
-        """The first step after 0 and the last, where these are two."""
-        positive = self.steps[self.steps > 0]
-        return (float(positive[0]), float(positive[-1])) if len(positive) > 1 else None
 
     @property
     def name(self) -> str:

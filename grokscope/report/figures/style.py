@@ -65,10 +65,10 @@ def look() -> Iterator[None]:
 
 
 def plain(text: object) -> str:
-    """Return foreign text for a figure: one line, no control characters, never read as mathematics.
+    r"""Return foreign text for a figure: one line, no control characters, never read as mathematics.
 
-    >>> plain("$x$\\nb")
-    '\\\\$x\\\\$ b'
+    >>> plain("$x$\nb")
+    '\\$x\\$ b'
     """
     line = " ".join(printable(str(text)).split())
     if len(line) > LONGEST:

@@ -207,7 +207,7 @@ def _value_axis(values: Sequence[np.ndarray], words: Callable[[float], str] = nu
 
 
 def _step_axis(picture: Picture, named: bool) -> Axis:
-    ends = _place(picture, picture.steps[[0, -1]])
+    ends = _place(picture, picture.steps.all[[0, -1]])
     low, high = float(ends[0]), float(ends[1])
     ticks = _ticks(picture) if named else []
     labels = [f"{tick:g}" if tick < 1e5 else number(tick) for tick in ticks]
@@ -216,17 +216,17 @@ def _step_axis(picture: Picture, named: bool) -> Axis:
 
 
 def _ticks(picture: Picture) -> list[float]:
-    first, last = float(picture.steps[0]), float(picture.steps[-1])
-    if picture.scale == "log" and picture.ends:
-        return [0.0] * (first <= 0) + decades(*picture.ends)
+    first, last = float(picture.steps.all[0]), float(picture.steps.all[-1])
+    if picture.steps.log_ends:
+        return [0.0] * (first <= 0) + decades(*picture.steps.log_ends)
     return sorted({first, round((first + last) / 2), last})
 
 
 def _place(picture: Picture, steps: np.ndarray) -> np.ndarray:
     """Where steps lie on the axis."""
-    if picture.scale != "log" or not picture.ends:
+    if not picture.steps.log_ends:
         return steps
-    first = picture.ends[0]
+    first = picture.steps.log_ends[0]
     beyond = ZERO_DECADES + np.log10(np.maximum(steps, first) / first)
     return np.where(steps < first, ZERO_DECADES * steps / first, beyond)
 
@@ -292,9 +292,9 @@ def _names(panel: Panel) -> list[str]:
 def _note(picture: Picture) -> str:
     """What the step axis is, and what the lines are where they are means."""
     words = "step"
-    if picture.scale == "log" and picture.ends:
+    if picture.steps.log_ends:
         words += " (log scale" + (
-            f", linear from 0 to {picture.ends[0]:g})" if picture.steps[0] <= 0 else ")"
+            f", linear from 0 to {picture.steps.log_ends[0]:g})" if picture.steps.has_zero else ")"
         )
     if max(len(group.runs) for group in picture.groups) > 1:
         words += "; lines are means over runs, marks medians"

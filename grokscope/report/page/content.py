@@ -15,12 +15,12 @@ from grokscope.errors import UnknownName, UsageError
 from grokscope.report.page.packing import Axes, kept, packed
 from grokscope.report.text import printable
 from grokscope.results import ColumnName, Comparison, Results
-from grokscope.results.columns import shown_columns
+from grokscope.results.columns import column_of, shown_columns
 from grokscope.results.names import bare
 from grokscope.run.config import RECORDED, config_hash, hash_of, run_id, seed_of
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS
 
-PARETO = ("oinfo.synergy", "oinfo.redundancy")
+PARETO = ("synergy", "redundancy")  # roles of columns, x first
 TABLES = ("task", "model", "training", "imported")
 MOST_SETTINGS = 3  # in the label of a run
 SEED = "seed"  # runs that differ in nothing else are repetitions
@@ -38,7 +38,7 @@ def content_of(
 ) -> dict[str, Any]:
     """Return everything that the page shows, ready to be JSON; `page` says what the arguments are."""
     columns = shown_columns(comparison, per_layer)
-    axes = Axes()
+    axes, usual = Axes(), _usual(comparison, columns)
     settings = _settings(comparison)
     runs = [
         _run(label, results, columns, axes, comparison.settings_of(label))
@@ -55,8 +55,8 @@ def content_of(
         "differing": list(comparison.settings),
         "groups": _groups(comparison),
         "columns": [_column(name, comparison) for name in columns],
-        "open": _opened(columns),
-        "pareto": _pareto(columns, pareto),
+        "open": _opened(columns, usual),
+        "pareto": _pareto(columns, usual, pareto),
         "settings": settings,
         "scores": _scores(scores),
         "phases": _phases(phases, list(comparison.runs)),
@@ -191,10 +191,16 @@ def _groups(comparison: Comparison) -> dict[str, Any] | None:
     return {"labels": [_pairs(label, rows[of.index(kind)]) for kind in range(len(kinds))], "of": of}
 
 
-def _opened(columns: Sequence[ColumnName]) -> list[int]:
+def _usual(comparison: Comparison, columns: Sequence[ColumnName]) -> list[ColumnName]:
+    """The columns of PARETO, as far as they are there."""
+    found = (column_of(comparison, role) for role in PARETO)
+    return [name for name in found if name is not None and name in columns]
+
+
+def _opened(columns: Sequence[ColumnName], usual: Sequence[ColumnName]) -> list[int]:
     """Three columns to draw at first: synergy and redundancy if they are there, then one of each measure."""
     first = {name.measure: name for name in reversed(columns) if not _repeats_the_curve(name)}
-    wanted = [name for name in PARETO if name in columns]
+    wanted = [*usual]
     wanted += [name for name in columns if name in first.values() and name not in wanted]
     return [columns.index(name) for name in wanted[:3]]
 
@@ -203,14 +209,16 @@ def _repeats_the_curve(name: ColumnName) -> bool:
     return name.column in METRICS
 
 
-def _pareto(columns: Sequence[str], wanted: Sequence[str] | None) -> list[int] | None:
+def _pareto(
+    columns: Sequence[ColumnName], usual: Sequence[ColumnName], wanted: Sequence[str] | None
+) -> list[int] | None:
     """The columns on the axes of the Pareto plot; where the usual are missing, the first two."""
     if wanted is not None and len(wanted) != 2:
         raise UsageError(f"a Pareto plot must have two columns, got {len(wanted)}")
     for name in wanted or ():
         if name not in columns:
             raise UnknownName("column", name, columns)
-    chosen = wanted or [name for name in PARETO if name in columns]
+    chosen = wanted or usual
     if len(chosen) < 2:
         chosen = columns[:2]
     return [columns.index(name) for name in chosen] if len(chosen) == 2 else None

@@ -31,10 +31,10 @@ def html(content: dict[str, Any]) -> str:
 
 
 def embedded_json(value: Any) -> str:
-    """Return JSON that may stand in a script element, whatever text is in it.
+    r"""Return JSON that may stand in a script element, whatever text is in it.
 
     >>> embedded_json({"name": "</script>&"})
-    '{"name":"\\\\u003c/script\\\\u003e\\\\u0026"}'
+    '{"name":"\\u003c/script\\u003e\\u0026"}'
     """
     return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(ESCAPES)
 

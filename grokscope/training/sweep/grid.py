@@ -50,11 +50,11 @@ def plan_runs(
     axes = {name: _values(name, values) for name, values in grid.items()}
     if seeds is not None:
         if SEED in axes or "seed" in axes:
-            raise SettingError("seeds must be given once, got --seeds and a grid of seeds")
+            raise SettingError("`seeds` must be given once, got a grid of seeds too")
         axes[SEED] = _seeds(seeds)
     twice = [axis for axis in sorted(axes) if any(_same(axis, name) for name in settings)]
     if twice:
-        raise SettingError(f"{twice[0]} must be swept or fixed, got it in --grid and in --set")
+        raise SettingError(f"{twice[0]} must be swept or fixed, got it in `grid` and in `settings`")
     runs: dict[Path, PlannedRun] = {}
     for combination in product(*axes.values()):
         given = {**settings, **dict(zip(axes, combination, strict=True))}
@@ -79,7 +79,7 @@ def _values(name: str, values: str | Iterable[Any]) -> list[Any]:
         values = [value.strip() for value in text.split(";" if ";" in values else ",")] if text else []
     found = list(values)
     if not found:
-        raise SettingError(f"grid {name} must have at least one value, as in --grid {name}=1,2")
+        raise SettingError(f"`grid` must have at least one value of {name}, as in {name}=1,2")
     return found
 
 
@@ -88,17 +88,17 @@ def _seeds(seeds: int | str | Iterable[int]) -> list[int]:
         seeds = _read_seeds(seeds)
     if isinstance(seeds, int):
         if seeds < 1:
-            raise SettingError(f"seeds must be at least 1, or a list of seeds, got {seeds}")
+            raise SettingError(f"`seeds` must be at least 1, or a list of seeds, got {seeds}")
         return list(range(seeds))
     found = list(seeds)
     if not found:
-        raise SettingError("seeds must be a number or a list of seeds, got an empty list")
+        raise SettingError("`seeds` must be a number or a list of seeds, got an empty list")
     return found
 
 
 def _read_seeds(text: str) -> int | list[int]:
     parts = [part.strip() for part in text.strip().rstrip(",").split(",")]
     if not all(part.isascii() and part.isdigit() for part in parts):
-        raise SettingError(f"seeds must be a number N (seeds 0 to N - 1) or a list like 0,3,7, got {text!r}")
+        raise SettingError(f"`seeds` must be a number N (0 to N - 1) or a list like 0,3,7, got {text!r}")
     numbers = [int(part) for part in parts]
     return numbers if "," in text else numbers[0]

@@ -108,6 +108,7 @@ _SWEEP += " --set steps=1 --quiet --out . --workers"
 _IMPORT = "import run --task modadd --model mlp --set p=7 --set hidden=6 --set train_fraction=0.5"
 _IMPORT += r" --set last_bias=false --set hidden_bias=false --quiet"
 _IMPORT += r" --checkpoints theirs/*.safetensors --step-from step_(\d+)"
+EVENTS = "tb/run/events.out.tfevents.0000000000.grokscope"
 _ANALYZE = "analyze run --measure weight_norm --csv out.csv --quiet --workers"
 SCENARIOS = {  # name: command line, state, runs, outputs, whether the fork server is shared
     "train": (f"{_TRAIN} 2", "empty", ["run"], [], True),
@@ -123,7 +124,7 @@ SCENARIOS = {  # name: command line, state, runs, outputs, whether the fork serv
     "compact": ("analyze run --measure weight_distance --quiet", "many", ["run"], [], True),
     "export-csv": ("export run -o out.csv --quiet", "measured", ["run"], ["out.csv"], True),
     "export-parquet": ("export run -o out.parquet --quiet", "measured", ["run"], ["out.parquet"], True),
-    "export-tensorboard": ("export run --tensorboard tb --quiet", "measured", ["run"], [], True),
+    "export-tensorboard": ("export run --tensorboard tb --quiet", "measured", ["run"], [EVENTS], True),
 }
 
 

@@ -44,8 +44,9 @@ def warm_up():
 
     from grokscope import cli
 
-    command = typer.main.get_command(cli.app)
-    typer.main.get_command = lambda _app: command
+    make = typer.main.get_command
+    made = make(cli.app)
+    typer.main.get_command = lambda app: made if app is cli.app else make(app)
     sys.argv = ["grokscope", "measures"]
     with suppress(SystemExit), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         cli.main()

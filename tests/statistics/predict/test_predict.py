@@ -209,8 +209,8 @@ def test_a_run_without_the_column_is_left_out_of_its_row(swept, make_run, compar
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"until": -1}, "--until must be a step"),
-        ({"budget": "later"}, "--budget must be a step or 'own', got 'later'"),
+        ({"until": -1}, "`until` must be a step"),
+        ({"budget": "later"}, "`budget` must be a step or 'own', got 'later'"),
         ({"budget": 50, "until": 60}, r"after the cut \(60\), got 50"),
         ({"confidence": 1.0}, "confidence must be"),
     ],

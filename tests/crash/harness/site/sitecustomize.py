@@ -85,10 +85,10 @@ class Watch:
             Path(f"{place}/{number:06d}.name").write_text(os.path.relpath(path, self.folder))
 
 
-def install(watch):
-    """Stand before the calls."""
+def opening(watch):
+    """Return an open that is watched."""
 
-    def opened(path, flags, mode=0o777, *, dir_fd=None):
+    def call(path, flags, mode=0o777, *, dir_fd=None):
         found = watch.watched(path) if dir_fd is None else None
         watch.inside = True
         try:
@@ -103,7 +103,13 @@ def install(watch):
         watch.known[descriptor] = found
         return descriptor
 
-    def write(descriptor, data):
+    return call
+
+
+def writing(watch):
+    """Return a write that is watched."""
+
+    def call(descriptor, data):
         path = watch.known.get(descriptor)
         if not path:
             return real["write"](descriptor, data)
@@ -111,7 +117,13 @@ def install(watch):
         half = lambda: real["write"](descriptor, whole[: len(whole) // 2])  # noqa: E731
         return watch.step("write", path, lambda: real["write"](descriptor, whole), half)
 
-    def fsync(descriptor):
+    return call
+
+
+def syncing(watch):
+    """Return an fsync that is watched."""
+
+    def call(descriptor):
         path = watch.known.get(descriptor)
         if not path:
             return real["fsync"](descriptor)
@@ -121,52 +133,73 @@ def install(watch):
             watch.durable(path)
         return done
 
-    def close(descriptor):
+    return call
+
+
+def closing(watch):
+    """Return a close that is watched."""
+
+    def call(descriptor):
         path = watch.known.pop(descriptor, None)
         if not path or os.path.isdir(path):
             return real["close"](descriptor)
         shut = lambda: real["close"](descriptor)  # noqa: E731
         return watch.step("close", path, shut, shut)
 
-    def moves(name):
-        def call(source, target, *rest, **more):
-            found = watch.watched(target)
-            if not found:
-                return real[name](source, target, *rest, **more)
-            done = watch.step(name, found, lambda: real[name](source, target, *rest, **more))
-            if name in ("replace", "rename"):
-                watch.renamed.setdefault(os.path.dirname(found), []).append(found)
-            return done
+    return call
 
-        return call
 
-    def changes(name):
-        def call(path, *rest, **more):
-            found = watch.watched(path) if not isinstance(path, int) else watch.known.get(path)
-            if not found or more.get("dir_fd") is not None:
-                return real[name](path, *rest, **more)
-            return watch.step(name, found, lambda: real[name](path, *rest, **more))
+def moves(watch, name):
+    """Return a call that moves a file, watched."""
 
-        return call
+    def call(source, target, *rest, **more):
+        found = watch.watched(target)
+        if not found:
+            return real[name](source, target, *rest, **more)
+        done = watch.step(name, found, lambda: real[name](source, target, *rest, **more))
+        if name in ("replace", "rename"):
+            watch.renamed.setdefault(os.path.dirname(found), []).append(found)
+        return done
 
-    def copies(name):
-        def call(descriptor, *rest, **more):
-            new = real[name](descriptor, *rest, **more)
-            if descriptor in watch.known:
-                watch.known[new] = watch.known[descriptor]
-            else:
-                watch.known.pop(new, None)
-            return new
+    return call
 
-        return call
 
-    os.open, os.write, os.fsync, os.close = opened, write, fsync, close
+def changes(watch, name):
+    """Return a call that changes a path, watched."""
+
+    def call(path, *rest, **more):
+        found = watch.watched(path) if not isinstance(path, int) else watch.known.get(path)
+        if not found or more.get("dir_fd") is not None:
+            return real[name](path, *rest, **more)
+        return watch.step(name, found, lambda: real[name](path, *rest, **more))
+
+    return call
+
+
+def copies(watch, name):
+    """Return a call that copies a descriptor, watched."""
+
+    def call(descriptor, *rest, **more):
+        new = real[name](descriptor, *rest, **more)
+        if descriptor in watch.known:
+            watch.known[new] = watch.known[descriptor]
+        else:
+            watch.known.pop(new, None)
+        return new
+
+    return call
+
+
+def install(watch):
+    """Stand before the calls."""
+    os.open, os.write = opening(watch), writing(watch)
+    os.fsync, os.close = syncing(watch), closing(watch)
     for name in MOVES:
-        setattr(os, name, moves(name))
+        setattr(os, name, moves(watch, name))
     for name in CHANGES:
-        setattr(os, name, changes(name))
+        setattr(os, name, changes(watch, name))
     for name in COPIES:
-        setattr(os, name, copies(name))
+        setattr(os, name, copies(watch, name))
 
 
 def audit(watch):

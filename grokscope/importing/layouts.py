@@ -1,4 +1,4 @@
-"""Which table of names a file needs: the network's own, Nanda et al.'s, TransformerLens's, under a prefix."""
+"""Which layout of names a file has: the network's own, Nanda et al.'s, TransformerLens's, under a prefix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from grokscope.errors import UnknownName, UsageError
 from grokscope.run.kinds import differences, kinds_of, untied, wrong_types
-from grokscope.run.layout import Rule, arrange, read_rule
+from grokscope.run.rename import Rule, arrange, read_rule
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,8 +61,8 @@ LAYOUTS: dict[str, Callable[[str], str]] = {
 
 
 @dataclass(frozen=True)
-class Table:
-    """The rules that were chosen, and the built-in map that they come from."""
+class Renaming:
+    """The rules that were chosen, and the built-in layout that they come from."""
 
     layout: str
     rules: tuple[Rule, ...]
@@ -74,8 +74,8 @@ def choose(
     layout: str,
     rename: Sequence[Rule],
     where: str,
-) -> Table:
-    """Return the first table under which `state` is the network's, `rename` standing over the built-in map.
+) -> Renaming:
+    """Return the first renaming under which `state` is the network's, `rename` standing over the layout's.
 
     Args:
         state: the file's tensors by its names.
@@ -85,32 +85,33 @@ def choose(
         where: the file, for the message.
 
     Raises UnknownName for a rule about a tensor that is not there, and UsageError with names and shapes when
-    no table fits.
+    none fits.
     """
     if layout != "auto" and layout not in LAYOUTS:
-        raise UnknownName("map", layout, ["auto", *LAYOUTS])
+        raise UnknownName("layout", layout, ["auto", *LAYOUTS])
     for rule in rename:
         if not any(rule.matches(name) for name in state):
             raise UnknownName("tensor to rename", rule.old, state)
-    tables = list(_tables(state, network.state_dict(), layout, rename))
-    complaints = [complaint(state, table.rules, network) for table in tables]
-    best = min(range(len(tables)), key=lambda place: complaints[place][0])
+    choices = list(_choices(state, network.state_dict(), layout, rename))
+    complaints = [complaint(state, choice.rules, network) for choice in choices]
+    best = min(range(len(choices)), key=lambda place: complaints[place][0])
     if complaints[best][0]:
         raise UsageError(
-            f"{where} does not fit the network (map {tables[best].layout}): {complaints[best][1]}; change "
-            "the network's settings with --set, or rename with --rename OLD=NEW (OLD= leaves a tensor out)"
+            f"{where} does not fit the network (layout {choices[best].layout}): {complaints[best][1]}; "
+            "change the network's settings with `settings`, or names with `rename` "
+            "(OLD= leaves a tensor out)"
         )
-    return tables[best]
+    return choices[best]
 
 
-def _tables(
+def _choices(
     state: Mapping[str, Tensor], expected: Mapping[str, Tensor], layout: str, rename: Sequence[Rule]
-) -> Iterator[Table]:
+) -> Iterator[Renaming]:
     prefixes = ["", *(f"{word}." for word in PREFIXES if any(name.startswith(f"{word}.") for name in state))]
     for name in LAYOUTS if layout == "auto" else [layout]:
         for prefix in prefixes:
             built_in = _rules(state, expected, LAYOUTS[name], prefix)
-            yield Table(name, (*rename, *(rule for rule in built_in if rule not in rename)))
+            yield Renaming(name, (*rename, *(rule for rule in built_in if rule not in rename)))
 
 
 def _rules(
@@ -136,8 +137,3 @@ def complaint(state: Mapping[str, Tensor], rules: Sequence[Rule], network: Netwo
     count, words = differences(expected, found)
     problem = "" if count else wrong_types(kinds.of(found)) or untied(kinds, found)
     return (1, problem) if problem else (count, words)
-
-
-def written(rule: Rule) -> str:
-    """Return the rule as `--rename` takes it."""
-    return f"{rule.old}={rule.new}{''.join(rule.steps)}"

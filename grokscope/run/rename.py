@@ -1,4 +1,4 @@
-"""How foreign parameter names and shapes become a network's: a table of rules `old=new`, applied in order.
+"""How foreign parameter names and shapes become a network's: rename rules `old=new`, applied in order.
 
 It stands with the run because linked checkpoints keep their own layout and are rearranged when read.
 """
@@ -25,7 +25,7 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the table.
+    """One rename rule; its text is what `--rename` takes.
 
     Attributes:
         old: the tensor's name in the file; where `new` leaves tensors out, also a glob.
@@ -38,6 +38,9 @@ class Rule:
     old: str
     new: str
     steps: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.old}={self.new}{''.join(self.steps)}"
 
     @property
     def keeps(self) -> bool:
@@ -57,13 +60,13 @@ def read_rule(text: str) -> Rule:
     """
     old, equals, new = (part.strip() for part in text.partition("="))
     if not equals or not old or "=" in new:
-        raise SettingError(f"--rename must be {FORMS}; got {text!r}")
+        raise SettingError(f"`rename` must be {FORMS}; got {text!r}")
     steps: list[str] = []
     while found := _STEP.search(new):
         steps.insert(0, found[0])
         new = new[: found.start()]
     if steps and new in ("", "0"):
-        raise SettingError(f"--rename must be {FORMS}; got {text!r}")
+        raise SettingError(f"`rename` must be {FORMS}; got {text!r}")
     return Rule(old, new, tuple(steps))
 
 

@@ -1,10 +1,10 @@
-"""The table of names: what a rule says, and what it does to a tensor."""
+"""Rename rules: what a rule says, and what it does to a tensor."""
 
 import pytest
 import torch
 
 from grokscope.errors import SettingError
-from grokscope.run.layout import Rule, arrange, as_type, read_rule
+from grokscope.run.rename import Rule, arrange, as_type, read_rule
 
 
 @pytest.mark.parametrize(
@@ -20,11 +20,12 @@ from grokscope.run.layout import Rule, arrange, as_type, read_rule
 )
 def test_rules_are_read(text, rule):
     assert read_rule(text) == rule
+    assert str(rule) == text.replace(" ", "")
 
 
 @pytest.mark.parametrize("text", ["a", "=b", "a=b=c", "a=.T", "a=0[:-1]"])
 def test_other_texts_are_refused(text):
-    with pytest.raises(SettingError, match="--rename must be OLD=NEW"):
+    with pytest.raises(SettingError, match="`rename` must be OLD=NEW"):
         read_rule(text)
 
 
