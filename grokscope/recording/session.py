@@ -133,8 +133,10 @@ def _training(settings: Mapping[str, Any], loss: str, dtype: str) -> dict[str, A
 def _twin(
     live: Live, task: Task, view: Mapping[str, Any], training: Mapping[str, Any], name: str | None
 ) -> Twin | None:
-    """Return a copy of the network to look at, made by the factory where one is named; None where parameters
-    are spread over processes and nothing else makes the network."""
+    """Return a copy of the network to look at, made by the factory where one is named.
+
+    None where parameters are spread over processes and nothing else makes the network.
+    """
     if name is None and live.sharded:
         return None
     factory = factory_at("model", name) if name else plain_factory("model", UNNAMED, live.twin())

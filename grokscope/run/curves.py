@@ -59,8 +59,11 @@ def joined(pieces: Iterable[Iterable[Point]]) -> list[Point]:
 
 
 def curve_of(curve: Mapping[str, np.ndarray], metric: str, *, partly: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the steps and values of a metric; of a curve whose points may tell some metrics alone, `partly`,
-    those points that tell this one. Elsewhere NaN is what was found."""
+    """Return the steps and values of a metric.
+
+    Of a curve whose points may tell some metrics alone, `partly`, those points that tell this one. Elsewhere
+    NaN is what was found.
+    """
     import numpy as np
 
     steps, values = curve["step"], np.asarray(curve[metric], float)
