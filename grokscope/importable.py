@@ -20,8 +20,7 @@ _SETTABLE = (bool, int, float, str)
 
 
 def factory_at(kind: str, path: str) -> Factory:
-    """Return the task or model that `package.module:factory` names, imported from the user's environment or
-    from the current folder.
+    """Return the task or model that `package.module:factory` names, from the environment or current folder.
 
     It may be made by @task or @model. Anything else that can be called is a plain factory: what it needs not
     be given, and has a yes or no, a number or a text for its default, is a setting. A model's may take one

@@ -13,8 +13,12 @@ from grokscope.run.code import own_code
 
 @dataclass(frozen=True)
 class Code:
-    """The fingerprint of the code that makes a run's network, "" where no code is the user's own, and what is
-    to be said of it."""
+    """What code of the user's own makes a run's network.
+
+    Attributes:
+        fingerprint: its fingerprint; "" where there is no such code.
+        remark: what is to be said of it, or nothing.
+    """
 
     fingerprint: str = ""
     remark: str = ""
@@ -25,8 +29,11 @@ BROKEN = "broken"  # no code's fingerprint
 
 
 def code_of(run: Run, plugins: Plugins, place: Place) -> Code:
-    """Return the code that `run` is measured with. What may not be imported is what it was when the run was
-    last measured; of what cannot be imported nothing is stored, and the cells say why."""
+    """Return the code that `run` is measured with.
+
+    What may not be imported is what it was when the run was last measured; of what cannot be imported nothing
+    is stored, and the cells say why.
+    """
     if not own_code(run.config):
         return NO_CODE
     before = glue.remembered(run.path)

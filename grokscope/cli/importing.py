@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from grokscope.cli.measuring import say_slow
-from grokscope.cli.options import Quiet, key_values
+from grokscope.cli.options import Json, Quiet, key_values
 from grokscope.cli.progress import display
-from grokscope.cli.terminal import print_path, say, stdout_to_stderr
+from grokscope.cli.terminal import print_json, print_path, say, stdout_to_stderr
 from grokscope.errors import SettingError
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def import_(
     examples: Annotated[
         int, typer.Option(min=1, help="Examples of each split of one's own data that the run keeps, at most.")
     ] = 4000,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a run directory of existing checkpoints; prints the directory.
@@ -84,6 +85,10 @@ def import_(
     MODEL and DATA may be functions of one's own, looked for in the current folder too: the one returns any
     nn.Module, the other (train, test), each a pair of tensors, a Dataset or an iterable of batches. Nothing
     is written unless every file can be read and fits the network; the files stay as they are.
+
+    Examples:
+        grokscope import runs/theirs --checkpoints "theirs/*.pt" --model transformer --task modadd
+        grokscope import runs/mine --checkpoints "mine/*.pt" --model mine.nets:cnn --data mine.data:digits
     """
     if (task is None) == (data is None):
         raise SettingError("import must have either --task NAME or --data package.module:factory")
@@ -105,7 +110,12 @@ def import_(
     }
     with stdout_to_stderr():
         made = _import(run, given, quiet)
-    print_path(made.path)
+    if json:
+        from grokscope.run.folder import summary
+
+        print_json(summary(made))
+    else:
+        print_path(made.path)
 
 
 def _import(out: Path, given: dict[str, Any], quiet: bool) -> Run:

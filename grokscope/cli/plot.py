@@ -66,6 +66,11 @@ def plot(
     Runs that differ in the seed alone are their mean in a band, others a line for each setting.
 
     Without -o the figure is drawn in the terminal. What is not measured yet is computed and stored.
+
+    Examples:
+        grokscope plot runs/* -m synergy,weight_norm
+        grokscope plot five/* -m synergy --normalise -o synergy.svg
+        grokscope plot five/* --pareto synergy,redundancy -o pareto.png
     """
     from grokscope.report.figures import format_of
 

@@ -80,8 +80,11 @@ def set_up(
     view: Mapping[str, Any],
     most: int,
 ) -> Setup:
-    """Return the task and network called so, the network seen as `view` says, with at most `most` examples
-    of a split of the user's own data. Raises UsageError, PluginError, DataError."""
+    """Return the task and network called so, the network seen as `view` says.
+
+    Of a split of the user's own data there are at most `most` examples. Raises UsageError, PluginError,
+    DataError.
+    """
     from grokscope.objective import fitting_loss
 
     task_factory, model_factory = _factory("task", task, tasks), _factory("model", model, models)

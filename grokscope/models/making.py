@@ -33,10 +33,10 @@ def make_task(factory: Factory, settings: Mapping[str, Any], most: int = MOST_EX
 def make_network(
     factory: Factory, task: Task, settings: Mapping[str, Any], view: Mapping[str, Any] | None = None
 ) -> Network:
-    """Return the network, its weights drawn from torch's generator; a plain module is seen as `view` says,
-    with the `layers` and `positions` of `Plain`.
+    """Return the network, its weights drawn from torch's generator.
 
-    Raises PluginError where the factory makes no network, or one that does not fit the task.
+    A plain module is seen as `view` says, with the `layers` and `positions` of `Plain`. Raises PluginError
+    where the factory makes no network, or one that does not fit the task.
     """
     from torch import nn
 

@@ -304,26 +304,17 @@ def _measure_facts(registered: Registered) -> Iterable[tuple[str, str]]:
 def _columns_table(measure: Measure) -> Table:
     table = plain_table("column", "unit", "range", "grokking", "what it is")
     for column in measure.columns:
-        what = column.help + (f" (NaN: {column.missing.removeprefix('when ')})" if column.missing else "")
         table.add_row(
             text(column.name, "bold"),
             text(column.unit or "–"),
-            "text" if column.text else _range(column.min, column.max),
+            column.range,
             column.direction or "–",
-            text(what),
+            text(column.meaning),
         )
     if measure.per:
         table.caption = Text(f"one row per {', '.join(measure.per)}", style="dim")
         table.caption_justify = "left"
     return table
-
-
-def _range(low: float | None, high: float | None) -> str:
-    if low is None and high is None:
-        return "–"
-    left = "-∞" if low is None else f"{low:g}"
-    right = "∞" if high is None else f"{high:g}"
-    return f"{left} … {right}"
 
 
 def _parameters_table(measure: Measure) -> Table:
