@@ -42,7 +42,8 @@ def loss(name: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def fitting_loss(name: str | None, labels: torch.Tensor) -> str:
     """Return the loss asked for or, where none is, the one that goes with the labels.
 
-    That is cross_entropy with classes, mse with numbers to be predicted. Raises UnknownName, SettingError where it does not go with them.
+    That is cross_entropy with classes, mse with numbers to be predicted. Raises UnknownName, and SettingError
+    where it does not go with them.
     """
     numbers = labels.is_floating_point()
     if name is None:
