@@ -30,7 +30,7 @@ from grokscope.hypothesis import Hypothesis, hypothesis
 from grokscope.measure import Column, Measure, measure
 
 if TYPE_CHECKING:
-    from grokscope import figure, objective
+    from grokscope import figure, numbers, objective
     from grokscope.analysis import analyze, analyze_many
     from grokscope.analysis.verifying import verify
     from grokscope.discovery import load_plugins
@@ -98,6 +98,7 @@ __all__ = [
     "load_plugins",
     "measure",
     "model",
+    "numbers",
     "objective",
     "phases",
     "plot",
@@ -137,6 +138,7 @@ _LAZY = {
     "figure": "grokscope.figure",
     "import_checkpoints": "grokscope.importing",
     "load_plugins": "grokscope.discovery",
+    "numbers": "grokscope.numbers",
     "objective": "grokscope.objective",
     "phases": "grokscope.statistics.phases",
     "plot": "grokscope.report.figures",
@@ -153,7 +155,7 @@ _LAZY = {
     "write_table": "grokscope.export",
 }
 
-_MODULES = ("courses", "figure", "objective")  # exported whole
+_MODULES = ("courses", "figure", "numbers", "objective")  # exported whole
 
 
 def __getattr__(name: str) -> Any:

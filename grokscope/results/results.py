@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import canonical_json
@@ -164,6 +164,12 @@ class Results:
         names = list(self.columns)
         for values in zip(*self.columns.values(), strict=True):
             yield dict(zip(names, values, strict=True))
+
+    def only(self, names: Collection[str]) -> Results:
+        """Return the results with these columns alone."""
+        columns = {name: values for name, values in self.columns.items() if name in (STEP, *names)}
+        declared = {name: column for name, column in self.declared.items() if name in columns}
+        return replace(self, columns=columns, declared=declared)
 
     def long(self) -> Iterator[dict[str, Any]]:
         """Yield tidy rows: run, step, measure, layer, column, value."""

@@ -166,8 +166,9 @@ def read_config(run: Path) -> dict[str, Any]:
         AttributeError,
         RecursionError,
     ) as error:
+        reason = reason_of(error).replace(f"{path} must", "it must")
         raise RunError(
-            f"{path} cannot be read as a run's configuration: {reason_of(error)}; "
+            f"{path} cannot be read as a run's configuration: {reason}; "
             "put the file back as grokscope wrote it"
         ) from error
     if recorded != own:
