@@ -36,7 +36,7 @@ def measures(
     from rich.console import Group
     from rich.rule import Rule
 
-    from grokscope.report.tables import measure_page, measures_table
+    from grokscope.report.registry import measure_page, measures_table
 
     if name is None:
         for problem in [*plugins.problems, *plugins.slow]:

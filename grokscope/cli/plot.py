@@ -10,7 +10,7 @@ import typer
 
 from grokscope.cli.measuring import end, measured
 from grokscope.cli.options import Measuring, PerLayer, Runs, shared
-from grokscope.cli.terminal import print_data, say
+from grokscope.cli.terminal import print_data, ready_for, say
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,18 +72,24 @@ def plot(
         grokscope plot five/* -m synergy --normalise -o synergy.svg
         grokscope plot five/* --pareto synergy,redundancy -o pareto.png
     """
-    from grokscope.report.figures import format_of
+    from grokscope.report.figures import format_of, require_matplotlib, require_plotext
 
     kind = format_of(file) if file is not None else ""
+    if file is None:
+        require_plotext()
+    else:
+        require_matplotlib()
+    ready_for(file)
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
     pair = _pair(pareto)
     from grokscope.discovery import load_plugins
     from grokscope.report.figures.columns import measures_of
+    from grokscope.results.columns import not_applying
 
     plugins = load_plugins()
     found = measured(runs, measures_of(pair or names, plugins), asked, plugins=plugins)
-    for measure_name, why in _notes(found):
-        say(f"{measure_name} does not apply: {why}", asked.quiet)
+    for sentence in not_applying(found):
+        say(sentence, asked.quiet)
     if found.runs:
         options: dict[str, Any] = {"x": x.value}
         if pair:
@@ -103,10 +109,6 @@ def _pair(names: str | None) -> list[str] | None:
     if pair is not None and (len(pair) != 2 or not all(pair)):
         raise UsageError(f"--pareto must be two columns, for example synergy,redundancy, got {names!r}")
     return pair
-
-
-def _notes(found: Comparison) -> dict[tuple[str, str], None]:
-    return dict.fromkeys(note for results in found.runs.values() for note in results.notes.items())
 
 
 def _show(found: Comparison, names: list[str], options: dict[str, Any]) -> None:

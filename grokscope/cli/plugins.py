@@ -26,7 +26,7 @@ def plugins(*, json: Json = False) -> None:
 
         print_json([plugin_as_dict(each) for each in loaded.plugins])
     else:
-        from grokscope.report.tables import plugins_table
+        from grokscope.report.registry import plugins_table
 
         print_data(plugins_table(loaded))
     for sentence in loaded.slow:

@@ -35,16 +35,16 @@ def recipes(
     from rich.console import Group
     from rich.text import Text
 
-    from grokscope.report.tables import plain_table, text
+    from grokscope.report.kit import foreign, plain_table
 
     table = plain_table("recipe", "task", "what it is")
     for recipe in load_recipes().values():
         story = Group(
-            text(recipe.summary),
-            text(f"source: {recipe.source}", "dim"),
-            text(f"must show: {recipe.must_show}", "dim"),
-            text(f"seen: {recipe.seen}", "dim"),
+            foreign(recipe.summary),
+            foreign(f"source: {recipe.source}", "dim"),
+            foreign(f"must show: {recipe.must_show}", "dim"),
+            foreign(f"seen: {recipe.seen}", "dim"),
             Text(),
         )
-        table.add_row(text(recipe.name, "bold"), text(recipe.task), story)
+        table.add_row(foreign(recipe.name, "bold"), foreign(recipe.task), story)
     print_data(table)

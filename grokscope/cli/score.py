@@ -10,7 +10,8 @@ import typer
 
 from grokscope.cli.measuring import end, measured, titles, with_measure_of
 from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, Thresholds, shared
-from grokscope.cli.terminal import data_width, deliver, print_data, print_json
+from grokscope.cli.terminal import data_width, deliver, print_data, print_json, ready_for
+from grokscope.statistics.over_runs import CONFIDENCE
 
 if TYPE_CHECKING:
     from grokscope.results import Comparison
@@ -61,7 +62,7 @@ def score(
         Since, typer.Option(help="Look for changes from memorisation on, or from the start.")
     ] = Since.memorisation,
     x: Annotated[Axis, typer.Option("--x", help="The step axis on which changes are looked for.")] = Axis.log,
-    confidence: Annotated[float, typer.Option(help="Of intervals and tests.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Of intervals and tests.")] = CONFIDENCE,
     per_layer: PerLayer = False,
     csv_file: Csv = None,
     summary: Annotated[
@@ -86,7 +87,10 @@ def score(
     from grokscope.discovery import load_plugins
     from grokscope.statistics.score import CONTROL
     from grokscope.statistics.score import score as scored
+    from grokscope.statistics.transition import require_ruptures
 
+    require_ruptures()
+    ready_for(csv_file)
     plugins = load_plugins()
     chosen = titles(plugins, measure)
     controlled = control or plugins.column_of(CONTROL)

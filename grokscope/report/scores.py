@@ -13,8 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from grokscope.report.kit import GROKKED, MARKS, MEMORISED, foreign, plain_table
 from grokscope.report.ranked import answer, in_order
-from grokscope.report.tables import GROKKED, MARKS, MEMORISED, plain_table, text
 from grokscope.report.text import csv_of, printable
 from grokscope.results import ColumnName, Comparison
 from grokscope.statistics.evidence import EDGE
@@ -58,7 +58,7 @@ def scores_table(scores: Scores, width: int, sort: str = "measure") -> Renderabl
     shown = _fitting(rows, _over_runs(scores) if several else _ONE_RUN, width - room)
     legend = Text("\n").join(_legend(scores, [field.header for field in shown]))
     table = _table(rows, shown, room, grouped)
-    return Group(_steps(scores, width), Text(), table, Text(), legend, Text(), text(answer(scores)))
+    return Group(_steps(scores, width), Text(), table, Text(), legend, Text(), foreign(answer(scores)))
 
 
 def _over_runs(scores: Scores) -> Sequence[_Field]:
@@ -140,9 +140,9 @@ def _table(rows: Sequence[Any], fields: Sequence[_Field], room: int, grouped: bo
     for row, name in zip(rows, _names([row.column for row in rows], grouped), strict=True):
         measure = row.column.measure
         if name.startswith(" ") and measure != heading:
-            table.add_row(text(_without_end(measure, room), "bold"))
+            table.add_row(foreign(_without_end(measure, room), "bold"))
         heading = measure
-        title = text(_without_end(name, room), "bold" if grouped and not name.startswith(" ") else "")
+        title = foreign(_without_end(name, room), "bold" if grouped and not name.startswith(" ") else "")
         table.add_row(title, *(field.say(row) for field in fields))
     return table
 
@@ -162,7 +162,7 @@ def _steps(scores: Scores, width: int) -> Table:
     for run, changed in scores.reference.items():
         memorised, grokked = seen.get(run, (None, None))
         shown = ["–" if step is None else str(step) for step in (memorised, changed, grokked)]
-        table.add_row(text(_without_beginning(printable(run), room)), *shown)
+        table.add_row(foreign(_without_beginning(printable(run), room)), *shown)
     return table
 
 
@@ -190,7 +190,7 @@ def _legend(scores: Scores, shown: Sequence[str]) -> Iterable[Text]:
         if header in words:
             yield Text(f"{header}: ", "bold dim") + Text(words[header], "dim")
     for note in scores.notes:
-        yield text(note, "yellow")
+        yield foreign(note, "yellow")
 
 
 def _step(steps: Sequence[float] | None, unresolved: bool) -> Text:
