@@ -12,14 +12,17 @@ venv=.venv/quickstart
 }
 [ -x "$venv/bin/grokscope" ] || {
     "$python" -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --constraint tests/constraints.txt .
+    "$venv/bin/python" -m pip install --quiet --constraint tests/constraints.txt ".[report]"
 }
 PATH="$PWD/$venv/bin:$PATH"
 
 run=$(grokscope train modadd)
 grokscope show "$run"
 echo
-grokscope analyze "$run" --measure fit,weight_norm,pmi,oinfo,activation_sparsity,weight_entropy,abelian
+measures=fit,weight_norm,pmi,oinfo,activation_sparsity,weight_entropy,abelian
+grokscope analyze "$run" --measure "$measures"
+echo
+grokscope score "$run" --measure "$measures"  # its last line says what moved first, and when
 echo
 echo "Next:  . $venv/bin/activate"
 echo "       grokscope measures"

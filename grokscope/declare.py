@@ -6,18 +6,16 @@ and how a value given as text (a flag, `--set`) or as TOML becomes the declared 
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import math
 import operator
-import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from grokscope.errors import PluginError, SettingError, UnknownName, described
+from grokscope.errors import PluginError, SettingError, UnknownName
 
 
 @dataclass(frozen=True)
@@ -323,6 +321,8 @@ class Factory:
     function: Callable[..., Any]
     parameters: Mapping[str, Parameter]
     help: str
+    source: Any = None
+    """The user's own code that it calls, where that was not declared; None for declared ones."""
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return every setting, given or default. Raises UnknownName and SettingError."""
@@ -341,34 +341,6 @@ def task(function: Callable[..., Any]) -> Factory:
 def model(function: Callable[..., Any]) -> Factory:
     """Declare a function from a Task to a Network: its keyword-only names are the model's settings."""
     return _factory("model", function)
-
-
-def factory_at(kind: str, path: str) -> Factory:
-    """Return the task or model that `package.module:factory` names, imported from the user's environment.
-
-    Only what @task or @model made is taken: a run's configuration names it, and must not name just anything.
-
-    Raises SettingError when `path` is no such text, PluginError when it cannot be imported or is no such.
-    """
-    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", path):
-        raise SettingError(f"{kind} must be a name, or package.module:factory, got {path!r}")
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # whatever the module does when it is imported
-        reason = described(error)
-        raise PluginError(
-            f"{kind} {path} cannot be imported ({reason}): install the package that has it, or put its "
-            "folder on PYTHONPATH"
-        ) from error
-    if not isinstance(found, Factory) or found.kind != kind:
-        raise PluginError(
-            f"{kind} {path} must be made by @grokscope.{kind}, got {type(found).__name__}; "
-            f"write @{kind} above the function"
-        )
-    return found
 
 
 def _factory(kind: str, function: Callable[..., Any]) -> Factory:

@@ -65,8 +65,9 @@ class Hypothesis:
 
     @property
     def rule(self) -> str:
-        """What exactly is compared, on one line."""
-        return " ".join(self.help.split())
+        """What exactly is compared, in a phrase: the docstring without its capital and full stop."""
+        words = " ".join(self.help.split()).removesuffix(".")
+        return words[:1].lower() + words[1:] if words[1:2].islower() else words
 
 
 def hypothesis(

@@ -61,6 +61,21 @@ class Column:
     tally: bool = False
     role: str = ""
 
+    @property
+    def range(self) -> str:
+        """The values that it can have: `0 … 1`, `text`, or `–` where there is no bound."""
+        if self.text:
+            return "text"
+        if self.min is None and self.max is None:
+            return "–"
+        low = "-∞" if self.min is None else f"{self.min:g}"
+        return f"{low} … {'∞' if self.max is None else f'{self.max:g}'}"
+
+    @property
+    def meaning(self) -> str:
+        """What it is, and when it is missing."""
+        return self.help + (f" (NaN: {self.missing.removeprefix('when ')})" if self.missing else "")
+
 
 @dataclass(frozen=True)
 class Row:

@@ -261,7 +261,7 @@ class Probe:
         if len(encoded) * noted > MOST_VALUES:
             raise MeasureError(
                 f"the hidden layers of {len(encoded)} examples hold {len(encoded) * noted:.2g} numbers, and "
-                f"{MOST_VALUES:.2g} are kept at most: choose fewer layers (import --layers) or examples"
+                f"{MOST_VALUES:.2g} are kept at most: choose fewer layers (`layers` of an import) or examples"
             )
         size = max(1, CHUNK_VALUES * len(encoded) // max(1, encoded.numel() + len(encoded) * noted))
         pairs = zip(encoded.split(size), self.inputs(split).split(size), strict=True)

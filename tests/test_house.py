@@ -20,6 +20,7 @@ PLUGINS = ROOT / "plugins"
 FLOORS = [
     ["errors", "surroundings", "sections"],
     ["declare"],
+    ["importable"],
     ["measure", "hypothesis"],
     ["figure"],
     ["hookspecs"],
@@ -115,64 +116,67 @@ def test_a_plugin_imports_only_public_names(path):
             assert root != "grokscope", f"{path}: formulas know nothing of grokscope"
 
 
+PUBLIC = [
+    "Chain",
+    "Column",
+    "Comparison",
+    "DamagedFile",
+    "DataError",
+    "Finding",
+    "GrokscopeError",
+    "Hypothesis",
+    "Measure",
+    "MeasureError",
+    "Network",
+    "NotApplicable",
+    "Param",
+    "Phases",
+    "PluginError",
+    "Plugins",
+    "Prediction",
+    "Probe",
+    "Results",
+    "Run",
+    "RunError",
+    "Scores",
+    "SettingError",
+    "StorageError",
+    "Sweep",
+    "Task",
+    "TrainingError",
+    "UnfitBaseline",
+    "UnknownName",
+    "UsageError",
+    "Verdict",
+    "analyze",
+    "analyze_many",
+    "courses",
+    "figure",
+    "hookimpl",
+    "hypothesis",
+    "import_checkpoints",
+    "load_plugins",
+    "measure",
+    "model",
+    "objective",
+    "phases",
+    "plot",
+    "predict",
+    "relu_chain",
+    "score",
+    "sweep",
+    "task",
+    "train",
+    "verdicts",
+    "verify",
+    "write_events",
+    "write_report",
+    "write_table",
+]
+
+
 def test_the_public_surface_is_what_is_written_here():
-    assert grokscope.__all__ == [
-        "Chain",
-        "Column",
-        "Comparison",
-        "DamagedFile",
-        "DataError",
-        "Finding",
-        "GrokscopeError",
-        "Hypothesis",
-        "Measure",
-        "MeasureError",
-        "Network",
-        "NotApplicable",
-        "Param",
-        "Phases",
-        "PluginError",
-        "Plugins",
-        "Prediction",
-        "Probe",
-        "Results",
-        "Run",
-        "RunError",
-        "Scores",
-        "SettingError",
-        "StorageError",
-        "Sweep",
-        "Task",
-        "TrainingError",
-        "UnfitBaseline",
-        "UnknownName",
-        "UsageError",
-        "Verdict",
-        "analyze",
-        "analyze_many",
-        "courses",
-        "figure",
-        "hookimpl",
-        "hypothesis",
-        "import_checkpoints",
-        "load_plugins",
-        "measure",
-        "model",
-        "objective",
-        "phases",
-        "plot",
-        "predict",
-        "relu_chain",
-        "score",
-        "sweep",
-        "task",
-        "train",
-        "verdicts",
-        "verify",
-        "write_events",
-        "write_report",
-        "write_table",
-    ]
+    assert grokscope.__all__ == PUBLIC
     for name in grokscope.__all__:
         value = getattr(grokscope, name)
         assert name == "hookimpl" or value.__doc__, f"grokscope.{name} is not documented"
@@ -313,3 +317,26 @@ def test_the_core_knows_no_measure_by_name(path, names_of_measures):
         if word in names_of_measures
     ]
     assert not found, f"ask by a declared role, see Column: {found}"
+
+
+LINES, STATEMENTS = 450, 60
+CODE = [
+    path for room in ("grokscope", "plugins", "tests", "examples") for path in (ROOT / room).rglob("*.py")
+]
+
+
+def lines_of(function):
+    """The lines of what a function does; its parameters are declarations, its docstring is read as a page."""
+    begin = function.body[1 if ast.get_docstring(function) is not None and len(function.body) > 1 else 0]
+    return function.end_lineno - begin.lineno + 1
+
+
+def test_no_file_and_no_function_is_long():
+    long = [
+        f"{path}: {count} lines" for path in CODE if (count := len(path.read_text().splitlines())) > LINES
+    ]
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and lines_of(node) > STATEMENTS:
+                long.append(f"{path}:{node.lineno}: {node.name} has {lines_of(node)} lines")
+    assert not long, f"at most {LINES} lines a file and {STATEMENTS} a function, split by subject: {long}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from grokscope.analysis.own_code import code_of
 from grokscope.analysis.plan import Place, Request
 from grokscope.analysis.session import Crew, Progress, Session
 from grokscope.discovery import load_plugins
@@ -134,14 +135,15 @@ def analyze_many(
     request = Request.of(plugins, _names(measures), steps=steps, settings=settings, baseline=baseline)
     sessions: dict[Path, Session] = {}
     failed: dict[str, GrokscopeError] = {}
+    place = Place.of(device, data_dir, Trusted.of(model, data, trust))
     for run in runs:
         try:
             opened = _opened(run, out)
             if opened.path.resolve() not in sessions:
-                sessions[opened.path.resolve()] = Session(opened, request, refresh)
+                code = code_of(opened, plugins, place)
+                sessions[opened.path.resolve()] = Session(opened, request, refresh, code)
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
-    place = Place.of(device, data_dir, Trusted.of(model, data, trust))
     Crew(plugins, place, workers, isolate, timeout).compute(list(sessions.values()), progress)
     sound = []
     for session in sessions.values():

@@ -35,13 +35,15 @@ from grokscope.errors import (
     told,
 )
 from grokscope.measure import call_measure
+from grokscope.models.glue import fingerprint
 from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, generator_for
-from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run
-from grokscope.run.code import find_factory, places_of, settings_of
+from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run, examples
+from grokscope.run.code import find_factory, own_code, places_of, settings_of
 from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
 from grokscope.surroundings import Surroundings
+from grokscope.tasks.own import task_of
 from grokscope.tasks.task import Task
 
 HERE = Place()
@@ -79,8 +81,12 @@ class Bench:
     @cached_property
     def task(self) -> Task:
         """The run's task, built from its configuration. Raises DataError when its data is gone or another."""
+        kept = self.run.config["task"].get("kept")
         try:
-            task = make_task(self._factory("task"), {**self._settings("task"), **self._places()})
+            if kept:
+                task = task_of(self.run.config["task"]["name"], examples.read(self.run.path, kept["sha256"]))
+            else:
+                task = make_task(self._factory("task"), {**self._settings("task"), **self._places()})
         except DataError as error:
             raise DataError(f"{self.run.path} cannot be measured without its data: {error}") from error
         task = task.to(self._device)
@@ -90,7 +96,7 @@ class Bench:
     @property
     def may_lack_data(self) -> bool:
         """Whether the task is read from files."""
-        return bool(self.run.config.get("local") or self._data_dir)
+        return bool(self.run.config.get("local") or self._data_dir or "kept" in self.run.config["task"])
 
     def _places(self) -> dict[str, Any]:
         """Return where things are: as asked for, as recorded while that is there, or else as by default."""
@@ -114,8 +120,9 @@ class Bench:
                 f"{self.run.path} must say its training.loss to be measured; it was not trained here"
             )
         try:
-            self._places()
-            self._settings("task")
+            if "kept" not in self.run.config["task"]:
+                self._places()
+                self._settings("task")
             self._settings("model")
         except (UnknownName, PluginError):
             return
@@ -123,9 +130,18 @@ class Bench:
     @cached_property
     def _template(self) -> Network:
         task = self.task  # where both cannot be made, this is what is said
-        network = make_network_apart(self._factory("model"), task, self._settings("model"))
+        view = self.run.config["model"].get("view")
+        network = make_network_apart(self._factory("model"), task, self._settings("model"), view)
         dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
         return network.to(self._device, dtype).eval()
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the user's own code that makes the network, and the task if it has to."""
+        names = own_code(self.run.config)
+        factories = [
+            self._factory(kind) for kind in ("task", "model") if self.run.config[kind]["name"] in names
+        ]
+        return fingerprint(self._template, [each.source or each.function for each in factories])
 
     @property
     def expected(self) -> dict[str, torch.Tensor]:

@@ -13,6 +13,8 @@ from grokscope.errors import SettingError, UnknownName, UsageError
 from grokscope.registry import Plugins, Registered
 from grokscope.run import Cell, CellKey, CheckpointInfo, Run
 from grokscope.run.code import NOTHING, Trusted
+from grokscope.run.glue import NETWORK
+from grokscope.run.tidy import BASELINE
 
 UNFIT = "its baseline is unfit: "  # begins the note of a cell whose measure raised UnfitBaseline
 
@@ -107,19 +109,22 @@ class Request:
         return cls(chosen, _parameters_of(chosen, plugins, settings or {}), steps, baseline)
 
 
-def make_plan(run: Run, request: Request, stored: Mapping[CellKey, Cell] | None = None) -> Plan:
+def make_plan(
+    run: Run, request: Request, stored: Mapping[CellKey, Cell] | None = None, code: str = ""
+) -> Plan:
     """Return the plan for what is asked of `run`.
 
     Where the baseline is the last checkpoint, and what is `stored` says that it is unfit for a measure, or
     its loss alone is not finite, it is the newest one of which that is not known; the plan's messages say so.
+    `code` is the fingerprint of the user's own code, which all that is computed from a network depends on.
 
     Raises UsageError for steps or a baseline that the run does not have.
     """
     by_step = {checkpoint.step: checkpoint for checkpoint in run.checkpoints}
     selected = tuple(by_step[step] for step in select_steps(request.steps, list(by_step)))
-    lasts = _Lasts(run, stored or {})
+    lasts = _Lasts(run, stored or {}, code)
     cells = tuple(
-        _planned(run, registered, checkpoint, request, lasts)
+        _planned(run, registered, checkpoint, request, lasts, code)
         for checkpoint in selected
         for registered in request.measures
     )
@@ -129,8 +134,8 @@ def make_plan(run: Run, request: Request, stored: Mapping[CellKey, Cell] | None 
 class _Lasts:
     """Which checkpoint is the last one that a measure can be compared with."""
 
-    def __init__(self, run: Run, stored: Mapping[CellKey, Cell]) -> None:
-        self._run = run
+    def __init__(self, run: Run, stored: Mapping[CellKey, Cell], code: str) -> None:
+        self._run, self._code = run, code
         self._newest_first = sorted(run.checkpoints, key=lambda found: found.step, reverse=True)
         self._unfit = {
             (key.measure, key.version, key.parameters): cell.note.removeprefix(UNFIT)
@@ -164,12 +169,14 @@ class _Lasts:
     ) -> str:
         if candidate.sha256 in self._lost:
             return "its loss is not finite"
-        said = (registered.id, registered.measure.version, _parameters(parameters, candidate))
+        depends = _parameters(parameters, candidate, self._code)
+        said = (registered.id, registered.measure.version, depends)
         return self._unfit.get(said, "")
 
 
-def _parameters(parameters: Mapping[str, Any], against: CheckpointInfo | None) -> str:
-    return canonical_json({**parameters, **({"@baseline": against.sha256} if against else {})})
+def _parameters(parameters: Mapping[str, Any], against: CheckpointInfo | None, code: str) -> str:
+    compared = {BASELINE: against.sha256} if against else {}
+    return canonical_json({**parameters, **compared, **({NETWORK: code} if code else {})})
 
 
 def _parameters_of(
@@ -268,8 +275,10 @@ def _planned(
     checkpoint: CheckpointInfo,
     request: Request,
     lasts: _Lasts,
+    code: str,
 ) -> PlannedCell:
     measure, parameters = registered.measure, request.parameters[registered.id]
+    code = code if {"probe", "baseline"} & set(measure.inputs) else ""
     against = None
     if "baseline" in measure.inputs:
         which = request.baseline or measure.baseline
@@ -282,7 +291,7 @@ def _planned(
         checkpoint=checkpoint.sha256,
         measure=registered.id,
         version=measure.version,
-        parameters=_parameters(parameters, against),
+        parameters=_parameters(parameters, against, code),
         data=run.data_hash,
         noise=run.noise_seed,
     )

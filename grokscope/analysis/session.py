@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from grokscope.analysis.assemble import assemble
 from grokscope.analysis.ledger import Ledger
+from grokscope.analysis.own_code import NO_CODE, Code
 from grokscope.analysis.plan import UNFIT, Place, PlannedCell, Request, make_plan
 from grokscope.discovery import left_out
 from grokscope.registry import Plugins
@@ -26,12 +27,12 @@ class Session:
         missing: the cells that are to be computed, by step.
     """
 
-    def __init__(self, run: Run, request: Request, refresh: bool = False) -> None:
-        self.run, self._request = run, request
+    def __init__(self, run: Run, request: Request, refresh: bool = False, code: Code = NO_CODE) -> None:
+        self.run, self._request, self._code = run, request, code
         self._rebuilt = run.refresh_index()
         self._known = {} if refresh else dict(run.cells())
         self._ledgers: list[Ledger] = []
-        self._plan = make_plan(run, request, self._known)
+        self._plan = make_plan(run, request, self._known, code.fingerprint)
         self.missing = self._plan.missing(self._known)
 
     def begin(self) -> Ledger:
@@ -52,7 +53,7 @@ class Session:
         unfit = {cell.key.measure for cell in ledger.cells if cell.note.startswith(UNFIT)}
         if not unfit:
             return
-        self._plan = make_plan(self.run, self._request, self._known)
+        self._plan = make_plan(self.run, self._request, self._known, self._code.fingerprint)
         for step, cells in self._plan.missing(self._known).items():
             again = [cell for cell in cells if cell.registered.id in unfit]
             if again:
@@ -76,7 +77,7 @@ class Session:
         )
 
     def _messages(self, computed: bool) -> list[str]:
-        messages = [self._rebuilt] if self._rebuilt else []
+        messages = [said for said in (self._rebuilt, self._code.remark) if said]
         if computed and not self.run.keeps_results:
             messages.append(
                 f"{self.run.path} is read-only, so nothing was stored; `out` keeps the results elsewhere"

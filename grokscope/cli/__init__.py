@@ -5,6 +5,7 @@ Nothing heavy is imported here: `grokscope --help` loads neither torch nor numpy
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import traceback
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from grokscope.cli.analyze import analyze
-from grokscope.cli.command import Command, Group
+from grokscope.cli.command import Command, Group, help_and_examples
 from grokscope.cli.doctor import doctor
 from grokscope.cli.export import export
 from grokscope.cli.importing import import_
@@ -66,7 +67,8 @@ def _settable(name: str, options: Sequence[SettingOption]) -> Any:
 def _add(to: typer.Typer, name: str, command: Callable[..., None], panel: str | None = None) -> None:
     """Add a command, with what every command has."""
     whole = command if name in LOAD_NO_PLUGINS else with_plugins(command)
-    to.command(name, cls=Command, rich_help_panel=panel)(whole)
+    words, examples = help_and_examples(inspect.getdoc(command) or "")
+    to.command(name, cls=Command, help=words, epilog=examples, rich_help_panel=panel)(whole)
 
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -77,6 +79,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    epilog="\n\n".join(
+        [
+            "Variables",
+            "GROKSCOPE_DATA_DIR: where data sets lie, as --data-dir says; else data/",
+            "GROKSCOPE_DISABLE_PLUGINS: plugins to leave out, as --no-plugins does; separated by commas",
+            "GROKSCOPE_DEBUG: show the traceback of an error, as --debug does",
+        ]
+    ),
     context_settings=HELP,
 )
 PANELS: dict[str, dict[str, Callable[..., None]]] = {

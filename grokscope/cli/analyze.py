@@ -31,6 +31,11 @@ def analyze(
     """Measure the checkpoints of a run, or of several. What is stored already is not computed again.
 
     Of several runs, tables, CSV and JSON tell the run and the settings in which the runs differ.
+
+    Examples:
+        grokscope analyze runs/* -m pmi,oinfo
+        grokscope analyze runs/* -m all --steps every:1000 --csv numbers.csv
+        grokscope analyze runs/* -m oinfo --set oinfo.variables=mean --results kept
     """
     found = measured(runs, measure, asked, refresh=refresh)
     if found.runs:

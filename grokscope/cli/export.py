@@ -62,6 +62,11 @@ def export(
     Rows are tidy: run, the settings in which the runs differ, step, measure, layer, column, value or text,
     and what each was computed with. Without --measure it is everything that is stored in the runs, of every
     measure its newest version, and nothing is computed.
+
+    Examples:
+        grokscope export runs/* -o results.parquet
+        grokscope export five/* -m oinfo,fit -o wide.csv --wide
+        grokscope export five/* --tensorboard events
     """
     from grokscope.export import check_tensorboard, collect, table_kind
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from grokscope.cli.measuring import say_slow
-from grokscope.cli.options import Quiet, key_values
+from grokscope.cli.options import Json, Quiet, key_values
 from grokscope.cli.progress import display
-from grokscope.cli.terminal import print_path, say, stdout_to_stderr
+from grokscope.cli.terminal import print_json, print_path, say, stdout_to_stderr
 from grokscope.errors import SettingError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def import_(
     ],
     task: Annotated[str | None, typer.Option(help="The task's name, for example modadd.")] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="PACKAGE.MODULE:FACTORY", help="A task of one's own instead.")
+        str | None, typer.Option(metavar="PACKAGE.MODULE:FACTORY", help="One's own data or task instead.")
     ] = None,
     step_from: Annotated[
         str | None,
@@ -58,11 +58,37 @@ def import_(
     link: Annotated[
         bool, typer.Option("--link", help="Link safetensors files into the run instead of copying.")
     ] = False,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Hidden layers of a plain module by name, `*` between dots, `**` over them; by default all "
+            "non-linearities; may be repeated.",
+        ),
+    ] = None,
+    positions: Annotated[
+        Literal["auto", "flatten", "rows", "last", "mean"],
+        typer.Option(
+            metavar="NAME",
+            help="Positions in a plain module's layers: auto, flatten (all are units), rows (each is a row), "
+            "last, mean.",
+        ),
+    ] = "auto",
+    examples: Annotated[
+        int, typer.Option(min=1, help="Examples of each split of one's own data that the run keeps, at most.")
+    ] = 4000,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a run directory of existing checkpoints; prints the directory.
 
-    Nothing is written unless every file can be read and fits the network; the files stay as they are.
+    MODEL and DATA may be functions of one's own, looked for in the current folder too: the one returns any
+    nn.Module, the other (train, test), each a pair of tensors, a Dataset or an iterable of batches. Nothing
+    is written unless every file can be read and fits the network; the files stay as they are.
+
+    Examples:
+        grokscope import runs/theirs --checkpoints "theirs/*.pt" --model transformer --task modadd
+        grokscope import runs/mine --checkpoints "mine/*.pt" --model mine.nets:cnn --data mine.data:digits
     """
     if (task is None) == (data is None):
         raise SettingError("import must have either --task NAME or --data package.module:factory")
@@ -78,10 +104,18 @@ def import_(
         "layout": layout,
         "rename": rename or (),
         "link": link,
+        "layers": layers or (),
+        "positions": positions,
+        "examples": examples,
     }
     with stdout_to_stderr():
         made = _import(run, given, quiet)
-    print_path(made.path)
+    if json:
+        from grokscope.run.folder import summary
+
+        print_json(summary(made))
+    else:
+        print_path(made.path)
 
 
 def _import(out: Path, given: dict[str, Any], quiet: bool) -> Run:

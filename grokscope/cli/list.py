@@ -21,6 +21,10 @@ def list_(
     """List the runs in a folder: task, recipe, seed, how far each is, its accuracies, size and state.
 
     Exit code 3 where one of them cannot be read; it is named, and the others are listed.
+
+    Examples:
+        grokscope list
+        grokscope list five --json
     """
     from grokscope.run import Run
     from grokscope.run.folder import find_runs, summary

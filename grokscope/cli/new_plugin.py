@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from grokscope.cli.terminal import print_data, say
+from grokscope.cli.options import Json
+from grokscope.cli.terminal import print_data, print_json, say
 
 
 def new_plugin(
@@ -15,10 +16,19 @@ def new_plugin(
     folder: Annotated[
         Path, typer.Option("--out", help="Where the package's folder is made.", show_default=False)
     ] = Path("."),
+    json: Json = False,
 ) -> None:
-    """Write a new plugin: a package with one measure and its test, which passes as it is."""
+    """Write a new plugin: a package with one measure and its test, which passes as it is.
+
+    Examples:
+        grokscope new-plugin tails
+        grokscope new-plugin tails --out ~/plugins
+    """
     from grokscope.scaffold import write_plugin
 
     files = write_plugin(name, folder)
-    print_data("\n".join(map(str, files)))
+    if json:
+        print_json([str(file) for file in files])
+    else:
+        print_data("\n".join(map(str, files)))
     say(f"next: pip install --editable {files[0].parent}, then grokscope measures {name}")

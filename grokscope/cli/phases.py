@@ -35,6 +35,10 @@ def phases(
     test loss; the rule is printed below the table. Where there is none, as in noise, there is nothing to see.
 
     What is not measured yet is measured and stored.
+
+    Examples:
+        grokscope phases runs/*
+        grokscope phases five/* --json
     """
     from grokscope.discovery import load_plugins
     from grokscope.results import ColumnName

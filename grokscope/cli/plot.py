@@ -66,6 +66,11 @@ def plot(
     Runs that differ in the seed alone are their mean in a band, others a line for each setting.
 
     Without -o the figure is drawn in the terminal. What is not measured yet is computed and stored.
+
+    Examples:
+        grokscope plot runs/* -m synergy,weight_norm
+        grokscope plot five/* -m synergy --normalise -o synergy.svg
+        grokscope plot five/* --pareto synergy,redundancy -o pareto.png
     """
     from grokscope.report.figures import format_of
 
@@ -74,11 +79,12 @@ def plot(
     pair = _pair(pareto)
     from grokscope.discovery import load_plugins
     from grokscope.report.figures.columns import measures_of
+    from grokscope.results.columns import not_applying
 
     plugins = load_plugins()
     found = measured(runs, measures_of(pair or names, plugins), asked, plugins=plugins)
-    for measure_name, why in _notes(found):
-        say(f"{measure_name} does not apply: {why}", asked.quiet)
+    for sentence in not_applying(found):
+        say(sentence, asked.quiet)
     if found.runs:
         options: dict[str, Any] = {"x": x.value}
         if pair:
@@ -98,10 +104,6 @@ def _pair(names: str | None) -> list[str] | None:
     if pair is not None and (len(pair) != 2 or not all(pair)):
         raise UsageError(f"--pareto must be two columns, for example synergy,redundancy, got {names!r}")
     return pair
-
-
-def _notes(found: Comparison) -> dict[tuple[str, str], None]:
-    return dict.fromkeys(note for results in found.runs.values() for note in results.notes.items())
 
 
 def _show(found: Comparison, names: list[str], options: dict[str, Any]) -> None:

@@ -48,11 +48,21 @@ def predict(
     """Early warning: which measure, before grokking shows, tells the runs that will grok, and when.
 
     Then the papers' own hypotheses, each with a verdict. It wants many runs, some of which do not grok.
+
+    Examples:
+        grokscope predict decay/*
+        grokscope predict decay/* -m pmi,oinfo --until 500
+        grokscope predict --list
     """
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
+    if list_ and json:
+        from grokscope.report.described import hypothesis_as_dict
+
+        print_json([hypothesis_as_dict(name, each) for name, each in plugins.hypotheses.items()])
+        return
     if list_:
         from grokscope.report.predictions import hypotheses_table
 

@@ -34,6 +34,10 @@ def report(
     """Write a report of runs as one HTML file, which opens in any browser, offline and without a server.
 
     It shows the runs, their curves, scores, phases and settings, and where every number comes from.
+
+    Examples:
+        grokscope report runs/*
+        grokscope report five/* -m weight_norm,oinfo -o five.html
     """
     from grokscope.discovery import load_plugins
     from grokscope.report.page import checked_path, write_report

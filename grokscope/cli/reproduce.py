@@ -64,9 +64,14 @@ def reproduce(
     Where a paper leaves something open the claim is judged under each reading of it; the first is drawn.
 
     Where MNIST or IMDb is not at hand, the task digits stands in, and that is said.
+
+    Examples:
+        grokscope reproduce --list
+        grokscope reproduce clauw-2 --quick
+        grokscope reproduce clauw-5 --seeds 3 -o clauw-5.svg
     """
     if list_all or figure is None:
-        _list(list_all)
+        _list(list_all, json)
         return
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
@@ -103,13 +108,21 @@ def reproduce(
         raise typer.Exit(3)
 
 
-def _list(wanted: bool) -> None:
+def _list(wanted: bool, json: bool) -> None:
     from grokscope.discovery import load_plugins
-    from grokscope.reproduce.account import figures_table
 
     if not wanted:
         raise UsageError("reproduce must be told which figure, for example clauw-2; --list shows all")
-    print_data(figures_table(load_plugins().figures.values()))
+    with stdout_to_stderr():
+        figures = load_plugins().figures.values()
+    if json:
+        from grokscope.report.described import figure_as_dict
+
+        print_json([figure_as_dict(each) for each in figures])
+    else:
+        from grokscope.reproduce.account import figures_table
+
+        print_data(figures_table(figures))
 
 
 def _figure_file(

@@ -22,6 +22,10 @@ def rm(
 
     Only what is a run is removed, and only when it holds nothing else. A checkpoint that is a link goes, what
     it points to stays.
+
+    Examples:
+        grokscope rm runs/modadd-clauw-0cb189f4-s0
+        grokscope rm --yes five/*
     """
     from grokscope.run import Run
     from grokscope.run.folder import remove_run, size_of

@@ -11,6 +11,7 @@ import typer
 from grokscope.cli.measuring import end, measured, titles, with_measure_of
 from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, Thresholds, shared
 from grokscope.cli.terminal import data_width, deliver, print_data, print_json
+from grokscope.statistics.over_runs import CONFIDENCE
 
 if TYPE_CHECKING:
     from grokscope.results import Comparison
@@ -31,6 +32,19 @@ class Since(StrEnum):
     start = "start"
 
 
+class Sort(StrEnum):
+    """The order of the table."""
+
+    ahead = "ahead"
+    lead = "lead"
+    change = "change"
+    rho = "rho"
+    partial = "partial"
+    p = "p"
+    verdict = "verdict"
+    measure = "measure"
+
+
 @shared
 def score(
     runs: Runs,
@@ -48,13 +62,16 @@ def score(
         Since, typer.Option(help="Look for changes from memorisation on, or from the start.")
     ] = Since.memorisation,
     x: Annotated[Axis, typer.Option("--x", help="The step axis on which changes are looked for.")] = Axis.log,
-    confidence: Annotated[float, typer.Option(help="Of intervals and tests.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Of intervals and tests.")] = CONFIDENCE,
     per_layer: PerLayer = False,
     csv_file: Csv = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="CSV with one row per column, over the runs.")
     ] = False,
     json: Json = False,
+    sort: Annotated[
+        Sort, typer.Option("--sort", help="What the table is sorted by; as measured: measure.")
+    ] = Sort.ahead,
     asked: Measuring,
 ) -> None:
     """Say which measure changes before test accuracy, how early, how surely, and beyond the weight norm.
@@ -62,6 +79,10 @@ def score(
     leads, lags: its change comes before, or after, test accuracy's own. coincides: within 12 % of the step.
     confounded: its correlation with test accuracy is strong, and gone when the control's ranks are taken out.
     undecided: none of these; fewer than five runs that grok decide nothing.
+
+    Examples:
+        grokscope score five/*
+        grokscope score five/* -m pmi,oinfo --sort partial --csv scores.csv
     """
     from grokscope.discovery import load_plugins
     from grokscope.statistics.score import CONTROL
@@ -82,7 +103,7 @@ def score(
             since=since.value,
             confidence=confidence,
         )
-        _print(scores, found, csv_file, summary, json)
+        _print(scores, found, csv_file, summary, json, sort)
     end(found)
 
 
@@ -94,7 +115,9 @@ def _columns(found: Comparison, chosen: Sequence[str], control: str, per_layer: 
     return [*names] if control in names else [*names, control]
 
 
-def _print(scores: Scores, found: Comparison, csv_file: str | None, summary: bool, json: bool) -> None:
+def _print(
+    scores: Scores, found: Comparison, csv_file: str | None, summary: bool, json: bool, sort: Sort
+) -> None:
     if csv_file is not None:
         from grokscope.report.scores import scores_csv
 
@@ -104,4 +127,4 @@ def _print(scores: Scores, found: Comparison, csv_file: str | None, summary: boo
     elif csv_file != "-":
         from grokscope.report.scores import scores_table
 
-        print_data(scores_table(scores, data_width()))
+        print_data(scores_table(scores, data_width(), sort.value))

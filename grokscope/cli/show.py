@@ -3,50 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from grokscope.cli.terminal import data_width, print_data, say
+from grokscope.cli.options import Json, Runs
+from grokscope.cli.terminal import data_width, print_data, print_json, say
 from grokscope.errors import GrokscopeError
 
 if TYPE_CHECKING:
     from grokscope.run import Run
 
 
-def show(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)
-    ],
-) -> None:
+def show(runs: Runs, *, json: Json = False) -> None:
     """Show a run: configuration, checkpoints, accuracies, memorisation and grokking step, stored measures.
 
     Of several runs it shows one row each, with the settings in which they differ.
+
+    Examples:
+        grokscope show runs/*
+        grokscope show five/* --json
     """
-    from grokscope.run import Run
+    opened, refused = _opened(runs)
+    if json:
+        from grokscope.report.described import run_as_dict
 
-    if len(runs) == 1:
-        _show_one(Run.open(runs[0]))
-    else:
-        _show_many(runs)
+        described = [run_as_dict(run, _stored(run)) for run in opened]
+        print_json(described[0] if len(runs) == 1 else described)
+    elif len(runs) == 1:
+        from grokscope.report.tables import run_view
 
+        print_data(run_view(opened[0], _stored(opened[0]), data_width()))
+    elif opened:
+        from grokscope.report.runs import runs_table
 
-def _show_one(run: Run) -> None:
-    from grokscope.report.tables import run_view
-
-    rebuilt = run.refresh_index()
-    for message in [*([rebuilt] if rebuilt else []), *run.problems, *run.remarks]:
-        say(message)
-    present = {checkpoint.sha256 for checkpoint in run.checkpoints}
-    pairs = {(key.measure, key.checkpoint) for key in run.cells() if key.checkpoint in present}
-    stored = Counter(measure for measure, _ in pairs)
-    print_data(run_view(run, dict(sorted(stored.items())), data_width()))
+        print_data(runs_table(opened, data_width()))
+    if refused:
+        raise typer.Exit(3 if opened else refused[0].exit_code)
 
 
-def _show_many(paths: Iterable[Path]) -> None:
-    from grokscope.report.runs import runs_table
+def _opened(paths: Sequence[Path]) -> tuple[list[Run], list[GrokscopeError]]:
+    """The runs, with what is to be said of them, and why the others are none. Raises that of a single one."""
     from grokscope.run import Run
 
     opened: list[Run] = []
@@ -54,14 +53,22 @@ def _show_many(paths: Iterable[Path]) -> None:
     for path in paths:
         try:
             run = Run.open(path)
-            for problem in [*run.problems, *run.remarks]:
-                say(f"{run.name}: {problem}")
-            opened.append(run)
         except GrokscopeError as error:
+            if len(paths) == 1:
+                raise
             refused.append(error)
+            continue
+        opened.append(run)
+        rebuilt = run.refresh_index() if len(paths) == 1 else ""
+        for message in [*([rebuilt] if rebuilt else []), *run.problems, *run.remarks]:
+            say(message if len(paths) == 1 else f"{run.name}: {message}")
     for refusal in refused:
         say(f"failed: {refusal}")
-    if opened:
-        print_data(runs_table(opened, data_width()))
-    if refused:
-        raise typer.Exit(3 if opened else refused[0].exit_code)
+    return opened, refused
+
+
+def _stored(run: Run) -> dict[str, int]:
+    """At how many checkpoints each measure is stored."""
+    present = {checkpoint.sha256 for checkpoint in run.checkpoints}
+    pairs = {(key.measure, key.checkpoint) for key in run.cells() if key.checkpoint in present}
+    return dict(sorted(Counter(measure for measure, _ in pairs).items()))

@@ -52,6 +52,11 @@ def sweep(
     The same command again skips finished runs and continues interrupted ones.
 
     `grokscope sweep TASK --help` shows every setting that can be fixed, or swept with --grid.
+
+    Examples:
+        grokscope sweep modadd --seeds 5 --out five
+        grokscope sweep modadd --steps 3000 --grid weight_decay=0.1,1,10 --seeds 3
+        grokscope sweep modadd --recipe nanda --grid "betas=0.9,0.98;0.9,0.999"
     """
     signals: list[int] = []
     wanted = {

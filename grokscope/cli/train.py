@@ -53,6 +53,11 @@ def train(
 
     `grokscope train TASK --help` shows the settings of the task and its network too; --model and --recipe
     change which they are.
+
+    Examples:
+        grokscope train modadd
+        grokscope train modadd --weight-decay 2 --seed 1 --checkpoint-every log:60
+        grokscope train modadd --recipe nanda --grokfast-ema 0.98,2
     """
     signals: list[int] = []
     asked = asked_settings(model, given, settings)

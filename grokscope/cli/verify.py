@@ -33,6 +33,10 @@ def verify(
 
     Silent and 0 when all is sound, 1 when anything is amiss that is not repaired. Without --repair nothing
     is written.
+
+    Examples:
+        grokscope verify runs/*
+        grokscope verify runs/* --repair --json
     """
     found: dict[Path, list[Finding]] = {}
     refused: list[GrokscopeError] = []

@@ -17,11 +17,14 @@ from grokscope.importing.layouts import Renaming, choose, complaint
 from grokscope.importing.setup import Setup, set_up
 from grokscope.importing.sources import SAFETENSORS, Source, find, read
 from grokscope.importing.steps import StepRule
-from grokscope.run import Run
+from grokscope.models.glue import fingerprint
+from grokscope.models.making import MOST_EXAMPLES
+from grokscope.run import Run, glue
 from grokscope.run.curves import METRICS
 from grokscope.run.imported import Record, contents
 from grokscope.run.kinds import Kinds, kinds_of
 from grokscope.run.rename import Rule, arrange, as_type, read_rules
+from grokscope.tasks.task import IGNORED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("grokscope")
 Watch = Callable[[int, int, int], None]
 CHUNK = 4096  # examples per forward pass
+PLAIN_CHUNK = 256  # of networks of the user's own, which may be wide
 
 
 def import_checkpoints(
@@ -45,6 +49,9 @@ def import_checkpoints(
     layout: str = "auto",
     rename: Iterable[str] = (),
     link: bool = False,
+    layers: Iterable[str] = (),
+    positions: str = "auto",
+    examples: int = MOST_EXAMPLES,
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
     progress: Watch | None = None,
@@ -61,8 +68,10 @@ def import_checkpoints(
     Args:
         out: the run directory to make.
         checkpoints: a glob, or several.
-        task: a task's name, or `package.module:factory` made by `@grokscope.task`.
-        model: a model's name, or `package.module:factory` made by `@grokscope.model`.
+        task: a task's name, or `package.module:factory`: a function that returns (train, test), each a pair
+            of tensors, a Dataset of pairs or an iterable of batches; or what `@grokscope.task` made.
+        model: a model's name, or `package.module:factory`: a function that returns an nn.Module, or what
+            `@grokscope.model` made. Arguments with defaults are settings.
         settings: by name, dotted or bare, as for `train`: `{"p": 113, "split": "python"}`; of `training`,
             loss and seed count, others are only recorded.
         step_from: a regular expression that finds the step in a file's name: its first group, or all.
@@ -72,6 +81,11 @@ def import_checkpoints(
             `auto`, the first of them that fits; also under a prefix such as `model.`.
         rename: rules `OLD=NEW`, which stand over the layout's; see `grokscope.run.rename.Rule`.
         link: link safetensors files into the run instead of copying; they are rearranged when they are read.
+        layers: globs of the names of a plain module's hidden layers; all non-linearities when not given, see
+            `grokscope.models.plain.Plain`.
+        positions: what becomes of positions in a plain module's layers: `auto`, `flatten`, `rows`, `last` or
+            `mean`, see there.
+        examples: how many of each split of one's own data are kept in the run, at most.
         tasks: the known tasks by name; all that plugins bring when not given.
         models: the known models by name; all that plugins bring when not given.
         progress: called as (done, total, step) after every checkpoint that was checked.
@@ -93,7 +107,9 @@ def import_checkpoints(
         plugins = load_plugins()
         tasks = plugins.tasks if tasks is None else tasks
         models = plugins.models if models is None else models
-    setup = set_up(task, model, settings or {}, tasks, models)
+    view: dict[str, Any] = {"layers": list(layers)} if layers else {}
+    view |= {"positions": positions} if positions != "auto" else {}
+    setup = set_up(task, model, settings or {}, tasks, models, view=view, most=examples)
     reader = Reader(setup, layout, read_rules(rename))
     reader.begin(paths[0])
     with threads(1):
@@ -114,6 +130,10 @@ def import_checkpoints(
         },
     }
     run = Run.create(out, config)
+    if reader.setup.kept:
+        run.keep_examples(reader.setup.kept)
+    if reader.setup.made_by:
+        glue.remember(run.path, fingerprint(reader.setup.network, reader.setup.made_by))
     run.save_import([item.record for item in found], reader.kinds)
     _write(run, reader, found)
     run.refresh_index()
@@ -250,7 +270,9 @@ class Reader:
             self.setup.network.eval()
             for split in ("train", "test"):
                 inputs, labels = self.setup.task.examples(split)
-                logits = _run(self.setup.network, inputs)
+                logits, labels = _counted(
+                    _run(self.setup.network, inputs), self.setup.network.row_labels(labels)
+                )
                 found[f"{split}_loss"] = objective.loss(self.setup.loss, logits.double(), labels).item()
                 found[f"{split}_accuracy"] = objective.accuracy(logits, labels)
         except Exception as error:  # a network of the user's own may raise anything
@@ -268,7 +290,14 @@ def _run(network: Network, inputs: Tensor) -> Tensor:
     import torch
 
     with torch.no_grad():
-        return torch.cat([network(chunk) for chunk in inputs.split(CHUNK)])
+        size = PLAIN_CHUNK if network.kind == "plain" else CHUNK
+        return torch.cat([network(chunk) for chunk in inputs.split(size)])
+
+
+def _counted(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows that have a label, and their labels."""
+    counted = labels != IGNORED
+    return (logits, labels) if labels.is_floating_point() else (logits[counted], labels[counted])
 
 
 def _torch_type(name: str) -> Any:

@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from grokscope.declare import Factory, factory_at, plain, recorded, resolve
+from grokscope.declare import Factory, plain, recorded, resolve
 from grokscope.errors import SettingError
+from grokscope.importable import factory_at
 from grokscope.models.making import make_network_apart, make_task
+from grokscope.run.code import own_code
+from grokscope.run.examples import encode
+from grokscope.run.files import sha256_hex
 from grokscope.training.config import known, placed
 from grokscope.training.settings import TRAINING
 
@@ -31,6 +35,9 @@ class Setup:
         config: the tables task, model and training, and `local` where the task was read from files.
         factory: what made the network.
         settings: what it was made with.
+        view: how a plain module is seen: `layers` and `positions`, where they were chosen.
+        made_by: the user's own functions that made the network, and the task where that is not kept.
+        kept: the file of examples that goes into the run, of the user's own data; else empty.
         open: its yes-or-no settings that nobody gave.
     """
 
@@ -39,6 +46,9 @@ class Setup:
     config: dict[str, Any]
     factory: Factory
     settings: Mapping[str, Any]
+    view: Mapping[str, Any]
+    made_by: tuple[Any, ...] = ()
+    kept: bytes = b""
     open: tuple[str, ...] = ()
 
     @property
@@ -55,8 +65,8 @@ class Setup:
 
     def _with(self, changes: Mapping[str, Any]) -> Setup:
         name, settings = self.config["model"]["name"], {**self.settings, **changes}
-        config = {**self.config, "model": _model_table(name, self.factory, settings)}
-        network = make_network_apart(self.factory, self.task, settings)
+        config = {**self.config, "model": _model_table(name, self.factory, settings, self.view)}
+        network = make_network_apart(self.factory, self.task, settings, self.view)
         return replace(self, network=network, config=config, settings=settings)
 
 
@@ -66,8 +76,15 @@ def set_up(
     settings: Mapping[str, Any],
     tasks: Mapping[str, Factory],
     models: Mapping[str, Factory],
+    *,
+    view: Mapping[str, Any],
+    most: int,
 ) -> Setup:
-    """Return the task and network called so. Raises UsageError, PluginError, DataError."""
+    """Return the task and network called so, the network seen as `view` says.
+
+    Of a split of the user's own data there are at most `most` examples. Raises UsageError, PluginError,
+    DataError.
+    """
     task_factory, model_factory = _factory("task", task, tasks), _factory("model", model, models)
     declared = {"task": task_factory.parameters, "model": model_factory.parameters, "training": TRAINING}
     given: dict[str, dict[str, Any]] = {table: {} for table in declared}
@@ -76,26 +93,57 @@ def set_up(
     training = _training(given["training"])
     task_settings = task_factory.settings(given["task"])
     model_settings = model_factory.settings(given["model"])
-    made = make_task(task_factory, task_settings)
-    network = make_network_apart(model_factory, made, model_settings)
+    made = make_task(task_factory, task_settings, most)
+    _check_loss(training, given["training"], made)
+    network = make_network_apart(model_factory, made, model_settings, view)
     if "data_sha256" in task_settings:
         task_settings["data_sha256"] = made.data_sha256
     lasting = {
         name: value for name, value in task_settings.items() if not task_factory.parameters[name].param.local
     }
+    kept = b""
+    if task_factory.source is not None and made.kind == "own":
+        kept = encode({split: made.examples(split) for split in ("train", "test")})
     config = {
         **({"local": {"data_dir": made.data_dir}} if made.data_dir else {}),
         "task": {"name": task, **recorded(declared["task"], lasting)},
-        "model": _model_table(model, model_factory, model_settings),
+        "model": _model_table(model, model_factory, model_settings, view),
         "training": training,
     }
+    if kept:
+        config["task"]["kept"] = {"sha256": sha256_hex(kept)}
     undecided = [name for name, known in model_factory.parameters.items() if known.type is bool]
     free = tuple(name for name in undecided if name not in given["model"])
-    return Setup(made, network, config, model_factory, model_settings, free[:MOST_OPEN])
+    named = own_code(config)
+    made_by = [each for each, name in ((task_factory, task), (model_factory, model)) if name in named]
+    return Setup(
+        made,
+        network,
+        config,
+        model_factory,
+        model_settings,
+        view,
+        tuple(each.source or each.function for each in made_by),
+        kept,
+        free[:MOST_OPEN],
+    )
 
 
-def _model_table(name: str, factory: Factory, settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, **recorded(factory.parameters, settings)}
+def _model_table(
+    name: str, factory: Factory, settings: Mapping[str, Any], view: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {"name": name, **recorded(factory.parameters, settings), **({"view": dict(view)} if view else {})}
+
+
+def _check_loss(training: dict[str, Any], given: Mapping[str, Any], task: Task) -> None:
+    """Have numbers predicted by their mean square unless told otherwise. Raises SettingError."""
+    if not task.labels.is_floating_point():
+        return
+    if given.get("loss", "mse") != "mse":
+        raise SettingError(
+            f"the labels of {task.name} are numbers to be predicted: training.loss must be mse"
+        )
+    training["loss"] = "mse"
 
 
 def _factory(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:

@@ -184,7 +184,7 @@ class Plain(Network):
                 self._run(every, self._typed(inputs))
                 logits = self._run(noted, self._typed(inputs))
         except Exception as error:  # a module of somebody's own may raise anything
-            raise PluginError(f"the network cannot be run on its data: {described(error)}") from error
+            raise PluginError(f"the network cannot be run on its data ({described(error)})") from error
         if not isinstance(logits, torch.Tensor) or logits.ndim < 1 or len(logits) != len(inputs):
             raise PluginError(
                 "the network must return logits: a tensor (n, ...), an object with .logits, or a tuple "

@@ -32,6 +32,8 @@ def _command(known: Any, name: str) -> Iterable[str]:
     yield f"### grokscope {name}"
     yield code(" ".join(["grokscope", name, *map(_usage, kinds["argument"]), "[OPTIONS]"]))
     yield escaped(inspect.cleandoc(command.help or ""))
+    _, *examples = command.epilog.split("\n\n")
+    yield "\n".join(["```console", *(f"$ {example}" for example in examples), "```"])
     if kinds["argument"]:
         rows = ((code(_metavar(each)), escaped(each.help or "")) for each in kinds["argument"])
         yield table(["argument", "what it is"], rows)

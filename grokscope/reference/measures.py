@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from grokscope.figure import Figure
 from grokscope.hypothesis import ABOUT, Hypothesis
 from grokscope.measure import Column, Measure
 from grokscope.reference.markdown import code, escaped, page, prose, table
@@ -71,32 +72,33 @@ def _facts(measure: Measure) -> Iterable[str]:
 
 
 def _column(column: Column) -> list[str]:
-    missing = f" (NaN: {column.missing.removeprefix('when ')})" if column.missing else ""
-    bounds = "text" if column.text else _range(column.min, column.max)
     return [
         code(column.name),
         escaped(column.unit or "–"),
-        bounds,
+        column.range,
         column.direction or "–",
-        escaped(column.help + missing),
+        escaped(column.meaning),
     ]
 
 
-def _range(low: float | None, high: float | None) -> str:
-    if low is None and high is None:
-        return "–"
-    return f"{'-∞' if low is None else f'{low:g}'} … {'∞' if high is None else f'{high:g}'}"
-
-
 def claims_page(plugins: Sequence[Plugin]) -> str:
-    """Return the page of claims that `predict` judges."""
+    """Return the page of claims that `predict` judges, and of figures that `reproduce` draws."""
     claims = [claim for plugin in plugins for claim in plugin.hypotheses]
+    figures = [figure for plugin in plugins for figure in plugin.figures]
     return page(
         "Claims",
         "What the papers claim, as `grokscope predict` judges it over runs; `grokscope predict --list` says "
         "it in the terminal.",
         table(["claim", "it", "of", "reads", "source", "what is compared"], map(_claim, claims)),
+        "## Figures",
+        "What `grokscope reproduce NAME` draws anew, and the claim that it judges.",
+        table(["figure", "paper", "what it shows", "claim"], map(_figure, figures)),
     )
+
+
+def _figure(figure: Figure) -> list[str]:
+    paper = f"{figure.paper.cited}, {figure.where}" if figure.where else figure.paper.cited
+    return [code(figure.name), *map(escaped, (paper, figure.title, figure.claim))]
 
 
 def _claim(claim: Hypothesis) -> list[str]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grokscope.doctor import Check
-from grokscope.report.tables import plain_table, text
+from grokscope.report.kit import foreign, plain_table
 
 COLUMNS: dict[str, Literal["left", "right"]] = {
     "run": "left",
@@ -35,9 +35,9 @@ def listing_table(rows: Iterable[Mapping[str, Any]], folder: Path) -> Renderable
         table.add_column(header, justify=justify, no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row(
-            text(_below(row["run"], folder), "bold"),
-            text(row["task"]),
-            text(row["recipe"] or "–"),
+            foreign(_below(row["run"], folder), "bold"),
+            foreign(row["task"]),
+            foreign(row["recipe"] or "–"),
             str(row["seed"]),
             Text(_reached(row), style=STATES[row["state"]]),
             _share(row["train_accuracy"]),
@@ -46,7 +46,7 @@ def listing_table(rows: Iterable[Mapping[str, Any]], folder: Path) -> Renderable
         )
     total = sum(row["bytes"] for row in rows) / 1e6
     count = f"{len(rows)} run{'s' if len(rows) != 1 else ''}"
-    notes = [text(f"{row['run']}: {problem}", "yellow") for row in rows for problem in row["problems"]]
+    notes = [foreign(f"{row['run']}: {problem}", "yellow") for row in rows for problem in row["problems"]]
     return Group(table, Text(), Text(f"{count}, {total:.1f} MB", style="dim"), *notes)
 
 
@@ -74,7 +74,7 @@ def checks_table(checks: Sequence[Check]) -> RenderableType:
                 table.add_row()
             table.add_row(Text(check.group, style="bold cyan"))
             group = check.group
-        table.add_row(text(f"  {check.name}"), text(check.found, "red" if check.amiss else ""))
+        table.add_row(foreign(f"  {check.name}"), foreign(check.found, "red" if check.amiss else ""))
     amiss = sum(check.amiss for check in checks)
     words = Text("all is well", style="green") if not amiss else Text(f"{amiss} amiss", style="red")
     return Group(table, Text(), words)

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.report.tables import plain_table, text
+from grokscope.report.kit import foreign, plain_table
 from grokscope.report.text import number, printable
 from grokscope.results import ColumnName, Comparison
 from grokscope.statistics.phases import (
@@ -50,7 +50,7 @@ def phases_table(
     """
     rule = Padding(Text(RULE, style="dim"), (1, 0, 0, 0))
     notes = [
-        text(f"{run}: {each.note}" if len(found) > 1 else each.note, "yellow")
+        foreign(f"{run}: {each.note}" if len(found) > 1 else each.note, "yellow")
         for run, each in found.items()
         if each.note
     ]
@@ -74,7 +74,7 @@ def _strips(comparison: Comparison, shown: Mapping[str, Sequence[Phase]], width:
         name = printable(run)
         name = name if len(name) <= room else "…" + name[1 - room :]
         line = _strip(comparison.runs[run].steps, phases, strip - last)
-        table.add_row(text(name), line + Text(f" {phases[-1].end}", "dim"))
+        table.add_row(foreign(name), line + Text(f" {phases[-1].end}", "dim"))
     return table
 
 
@@ -110,7 +110,7 @@ def _one(
     table = plain_table()
     table.add_column("phase", no_wrap=True)
     for header in ("from", "to", *(ColumnName.read(name).own or name for name in names)):
-        table.add_column(text(header), justify="right", no_wrap=True)
+        table.add_column(foreign(header), justify="right", no_wrap=True)
     courses = {name: dict(zip(results.steps, results.course(name).tolist(), strict=True)) for name in names}
     for phase in phases:
         ends = [

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grokscope.hypothesis import ABOUT, Hypothesis
-from grokscope.report.tables import plain_table, text
+from grokscope.report.kit import foreign, plain_table
 from grokscope.report.text import csv_of
 from grokscope.statistics.judging import STYLES
 from grokscope.statistics.predict import SIGNIFICANT, Prediction, Predictor
@@ -42,7 +42,7 @@ def prediction_table(prediction: Prediction, width: int) -> RenderableType:
         legend += ["R²: of the log grokking step; 0 is as good as its mean"] if when else []
         parts += [Text(), *(Text(line, style="dim") for line in legend)]
     parts += [Text()] if prediction.warnings else []
-    parts += [Text("! ", style="bold yellow") + text(warning, "yellow") for warning in prediction.warnings]
+    parts += [Text("! ", style="bold yellow") + foreign(warning, "yellow") for warning in prediction.warnings]
     return Group(*parts)
 
 
@@ -55,7 +55,7 @@ def _participants(prediction: Prediction) -> Iterable[Text]:
     for run, why in prediction.excluded.items():
         reasons.setdefault(why, []).append(run)
     for why, names in reasons.items():
-        yield text(f"left out: {', '.join(names)}: {why}", "dim")
+        yield foreign(f"left out: {', '.join(names)}: {why}", "dim")
 
 
 def _table(prediction: Prediction, halves: Sequence[tuple[str, Cells]]) -> RenderableType:
@@ -68,7 +68,7 @@ def _table(prediction: Prediction, halves: Sequence[tuple[str, Cells]]) -> Rende
         grid = _grid(halves)
         for row in rows:
             grid.add_row(f" {row.feature}", *(cell for _, cells in halves for cell in cells(row)))
-        parts += [text(column, "bold"), grid]
+        parts += [foreign(column, "bold"), grid]
     return Group(*parts)
 
 
@@ -122,20 +122,20 @@ def verdicts_table(verdicts: Sequence[Verdict]) -> RenderableType:
     """Return the verdicts that there are, with claim and numbers, then what could not be tested and why."""
     parts: list[RenderableType] = []
     for verdict in (each for each in verdicts if not each.missing):
-        head = Text(verdict.verdict, style=f"bold {STYLES[verdict.verdict]}") + text(
+        head = Text(verdict.verdict, style=f"bold {STYLES[verdict.verdict]}") + foreign(
             f"  {verdict.name}", "bold"
         )
         parts += [head, _set_in(verdict.claim), _set_in(verdict.text), _set_in(verdict.source, "dim")]
     missing: dict[str, list[str]] = {}
     for verdict in (each for each in verdicts if each.missing):
         missing.setdefault(verdict.text, []).append(verdict.name)
-    parts += [text(f"{', '.join(names)}: {why}", "dim") for why, names in missing.items()]
+    parts += [foreign(f"{', '.join(names)}: {why}", "dim") for why, names in missing.items()]
     parts += [Text(RULE, style="dim")]
     return Group(*parts)
 
 
 def _set_in(words: str, style: str = "") -> Padding:
-    return Padding(text(words, style), (0, 0, 0, 2))
+    return Padding(foreign(words, style), (0, 0, 0, 2))
 
 
 def hypotheses_table(hypotheses: Mapping[str, Hypothesis]) -> RenderableType:
@@ -147,7 +147,7 @@ def hypotheses_table(hypotheses: Mapping[str, Hypothesis]) -> RenderableType:
             about += f": {', '.join(hypothesis.groups)}"
         needs = f"needs {', '.join(hypothesis.columns)}; " if hypothesis.columns else ""
         parts += [
-            text(name, "bold"),
+            foreign(name, "bold"),
             _set_in(hypothesis.claim),
             _set_in(hypothesis.rule, "dim"),
             _set_in(f"{about}; {needs}{hypothesis.source}", "dim"),

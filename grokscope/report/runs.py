@@ -10,10 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.report.tables import plain_table, text
+from grokscope.report.kit import foreign, plain_table
 from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.results import ColumnName, Comparison, Results
-from grokscope.results.columns import shown_columns, told_columns
+from grokscope.results.columns import noted, shown_columns
 from grokscope.results.comparison import run_labels, settings_as_text
 from grokscope.run import Run
 
@@ -55,15 +55,10 @@ def comparison_table(comparison: Comparison, width: int, per_layer: bool = False
     parts: list[RenderableType] = [summary]
     for measure in dict.fromkeys(name.measure for name in shown):
         columns = [name for name in shown if name.measure == measure]
-        parts += [Text(), text(measure, "bold"), *_blocks(comparison, columns, width)]
+        parts += [Text(), foreign(measure, "bold"), *_blocks(comparison, columns, width)]
     if shown:
         parts += [Text(), _legend()]
-    hidden = len(told_columns(comparison)) - len(shown)
-    if hidden:
-        parts.append(
-            Text(f"{hidden} more columns by layer: --per-layer, --csv or --json show them", style="dim")
-        )
-    parts += [text(f"{measure} does not apply: {why}", "dim") for measure, why in _notes(comparison)]
+    parts += [foreign(line, "dim") for line in noted(comparison, shown)]
     return Group(*parts)
 
 
@@ -85,7 +80,7 @@ def _summary(
     Where the width is short, runs' names lose their beginning first, and then columns go on below, in as few
     tables as can be and with as much of the names as that leaves.
     """
-    cells = {header: list(map(text, values)) for header, values in columns.items()}
+    cells = {header: list(map(foreign, values)) for header, values in columns.items()}
     cells |= dict(zip(TRANSITIONS, _transition_cells(transitions), strict=True))
     taken = {header: _taken({header: list(map(str, each))}) for header, each in cells.items()}
     short = min(MOST_SHORTENED, max(map(len, labels), default=0))
@@ -127,7 +122,7 @@ def _summary_block(names: Sequence[str], cells: Mapping[str, Sequence[Text]]) ->
         right = header in TRANSITIONS
         table.add_column(Text(header), justify="right" if right else "left", overflow="fold")
     for name, *row in zip(names, *cells.values(), strict=True):
-        table.add_row(text(name), *row)
+        table.add_row(foreign(name), *row)
     return table
 
 
@@ -147,10 +142,6 @@ def _shortened(names: Iterable[str], width: int) -> list[str]:
 
 def _step(step: int | None, style: str) -> Text:
     return Text("–", style="dim") if step is None else Text(str(step), style=style)
-
-
-def _notes(comparison: Comparison) -> Iterable[tuple[str, str]]:
-    return dict.fromkeys(note for results in comparison.runs.values() for note in results.notes.items())
 
 
 def _legend() -> Text:
@@ -211,7 +202,7 @@ def _block(comparison: Comparison, names: Mapping[str, list[str]], columns: Sequ
         cells = [
             _course(results, name) + Text(f" {_last(results, name):>{widths[name]}}") for name in columns
         ]
-        table.add_row(*(text(values[at]) for values in names.values()), *cells)
+        table.add_row(*(foreign(values[at]) for values in names.values()), *cells)
     return table
 
 

@@ -13,7 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.report.tables import GROKKED, MARKS, MEMORISED, plain_table, text
+from grokscope.report.kit import GROKKED, MARKS, MEMORISED, foreign, plain_table
+from grokscope.report.ranked import answer, in_order
 from grokscope.report.text import csv_of, printable
 from grokscope.results import ColumnName, Comparison
 from grokscope.statistics.evidence import EDGE
@@ -44,17 +45,20 @@ class _Field:
     justify: Literal["left", "right"] = "right"
 
 
-def scores_table(scores: Scores, width: int) -> RenderableType:
-    """Return when each run groks, and what every column says over the runs, or of one run.
+def scores_table(scores: Scores, width: int, sort: str = "measure") -> RenderableType:
+    """Return when each run groks, what every column says over the runs, or of one run, and what moved first.
 
-    Where the width is short the less important numbers go first; CSV and JSON have them all.
+    Where the width is short the less important numbers go first; CSV and JSON have them all. `sort` is one of
+    `SORTS`; where it is not `measure`, rows are no longer under headings of their measures.
     """
     several = len(scores.reference) > 1
-    rows: Sequence[Any] = scores.summaries if several else scores.rows
-    room = _room_for_names(rows, width)
+    rows: Sequence[Any] = in_order(scores.summaries if several else scores.rows, sort)
+    grouped = sort == "measure"
+    room = _room_for_names(rows, width, grouped)
     shown = _fitting(rows, _over_runs(scores) if several else _ONE_RUN, width - room)
     legend = Text("\n").join(_legend(scores, [field.header for field in shown]))
-    return Group(_steps(scores, width), Text(), _table(rows, shown, room), Text(), legend)
+    table = _table(rows, shown, room, grouped)
+    return Group(_steps(scores, width), Text(), table, Text(), legend, Text(), foreign(answer(scores)))
 
 
 def _over_runs(scores: Scores) -> Sequence[_Field]:
@@ -90,18 +94,21 @@ _ONE_RUN: Sequence[_Field] = (
 )
 
 
-def _room_for_names(rows: Sequence[Any], width: int) -> int:
-    names = [
-        *_names([row.column for row in rows]),
-        *(printable(row.column.measure) for row in rows),
-    ]
+def _room_for_names(rows: Sequence[Any], width: int, grouped: bool) -> int:
+    names = _names([row.column for row in rows], grouped)
+    if grouped:
+        names += [printable(row.column.measure) for row in rows]
     return min(max(map(len, names), default=0), max(LEAST_NAME, width // 3))
 
 
-def _shortened(name: str, room: int) -> str:
-    """A name without its beginning where it is too long: it is the end that tells columns and runs apart."""
-    inset = name[: len(name) - len(name.lstrip())]
-    return name if len(name) <= room else inset + "…" + name[len(inset) + 1 - room :]
+def _without_end(name: str, room: int) -> str:
+    """A column's name that is not too long: its beginning says what it is."""
+    return name if len(name) <= room else name[: room - 1] + "…"
+
+
+def _without_beginning(name: str, room: int) -> str:
+    """A run's name that is not too long: it is the end that tells runs apart."""
+    return name if len(name) <= room else "…" + name[len(name) + 1 - room :]
 
 
 def _fitting(rows: Sequence[Any], fields: Sequence[_Field], width: int) -> list[_Field]:
@@ -116,24 +123,26 @@ def _fitting(rows: Sequence[Any], fields: Sequence[_Field], width: int) -> list[
     return [field for field in fields if field in chosen]
 
 
-def _names(columns: Sequence[ColumnName]) -> list[str]:
+def _names(columns: Sequence[ColumnName], grouped: bool) -> list[str]:
     """What the first column shows: `column:label` under its measure's heading; alone, the measure's name."""
+    if not grouped:
+        return [printable(str(name)) for name in columns]
     rows = Counter(column.measure for column in columns)
     return [printable(f"  {name.own}" if rows[name.measure] > 1 else name.alone) for name in columns]
 
 
-def _table(rows: Sequence[Any], fields: Sequence[_Field], room: int) -> Table:
+def _table(rows: Sequence[Any], fields: Sequence[_Field], room: int, grouped: bool) -> Table:
     table = plain_table()
     table.add_column("", no_wrap=True, overflow="ellipsis")
     for field in fields:
         table.add_column(field.header, justify=field.justify, no_wrap=True)
     heading = ""
-    for row, name in zip(rows, _names([row.column for row in rows]), strict=True):
+    for row, name in zip(rows, _names([row.column for row in rows], grouped), strict=True):
         measure = row.column.measure
         if name.startswith(" ") and measure != heading:
-            table.add_row(text(_shortened(measure, room), "bold"))
+            table.add_row(foreign(_without_end(measure, room), "bold"))
         heading = measure
-        title = text(_shortened(name, room), "" if name.startswith(" ") else "bold")
+        title = foreign(_without_end(name, room), "bold" if grouped and not name.startswith(" ") else "")
         table.add_row(title, *(field.say(row) for field in fields))
     return table
 
@@ -152,10 +161,8 @@ def _steps(scores: Scores, width: int) -> Table:
     room = max(LEAST_NAME, width - (43 if width >= 60 else 24))
     for run, changed in scores.reference.items():
         memorised, grokked = seen.get(run, (None, None))
-        steps = (memorised, changed, grokked)
-        table.add_row(
-            text(_shortened(printable(run), room)), *("–" if step is None else str(step) for step in steps)
-        )
+        shown = ["–" if step is None else str(step) for step in (memorised, changed, grokked)]
+        table.add_row(foreign(_without_beginning(printable(run), room)), *shown)
     return table
 
 
@@ -183,7 +190,7 @@ def _legend(scores: Scores, shown: Sequence[str]) -> Iterable[Text]:
         if header in words:
             yield Text(f"{header}: ", "bold dim") + Text(words[header], "dim")
     for note in scores.notes:
-        yield text(note, "yellow")
+        yield foreign(note, "yellow")
 
 
 def _step(steps: Sequence[float] | None, unresolved: bool) -> Text:

@@ -1,4 +1,4 @@
-"""The tables that commands print: results, runs, measures, plugins and recipes, each fitted to its width."""
+"""The tables of one run: its results, fitted to a width, and what it is."""
 
 from __future__ import annotations
 
@@ -8,33 +8,22 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from grokscope.measure import Measure
-from grokscope.registry import Plugin, Plugins, Registered
-from grokscope.report.prose import prose
+from grokscope.report.kit import (
+    GROKKED,
+    MARKS,
+    MEMORISED,
+    foreign,
+    headed_measures,
+    plain_table,
+    row_names,
+    transition_line,
+)
 from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.results import ColumnName, Results
-from grokscope.results.columns import shown_columns, told_columns
+from grokscope.results.columns import noted, shown_columns
 from grokscope.run import Run
-from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
-
-MEMORISED, GROKKED = "M", "G"
-MARKS = {MEMORISED: "bold yellow", GROKKED: "bold green"}
-
-
-def text(content: object, style: str = "") -> Text:
-    """Return foreign text: never read as markup, never able to move the cursor."""
-    return Text(printable(str(content)), style=style)
-
-
-def plain_table(*headers: str, **options: Any) -> Table:
-    """Return an empty table in the house's look."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", **options)
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    return table
 
 
 def results_table(results: Results, width: int, per_layer: bool = False) -> RenderableType:
@@ -48,9 +37,9 @@ def results_table(results: Results, width: int, per_layer: bool = False) -> Rend
     shown = shown_columns(results, per_layer)
     marks = _marks(results)
     if not shown:
-        return _footer(results, 0)
-    names = _row_names(shown)
-    name_width = max(len(printable(name)) for name in [*names.values(), *_headed(shown)])
+        return _footer(results, shown)
+    names = row_names(shown)
+    name_width = max(len(printable(name)) for name in [*names.values(), *headed_measures(shown)])
     cell_width = _cell_width(results, shown)
     trend_width, chosen = _layout(results, marks, width - name_width - 2, cell_width)
     table = plain_table()
@@ -58,29 +47,17 @@ def results_table(results: Results, width: int, per_layer: bool = False) -> Rend
     table.add_column(_mark_line(results.steps, marks, trend_width), no_wrap=True)
     for step in chosen:
         table.add_column(_step_header(results, step, marks), justify="right", no_wrap=True)
-    headed = _headed(shown)
+    headed = headed_measures(shown)
     for name in shown:
         measure = name.measure
         if measure in headed:
             headed.remove(measure)
-            table.add_row(text(measure, "bold"))
+            table.add_row(foreign(measure, "bold"))
         values = results.columns[name]
-        cells = [text(number(values[results.steps.index(step)])) for step in chosen]
-        title = text(names[name], "" if names[name].startswith(" ") else "bold")
+        cells = [foreign(number(values[results.steps.index(step)])) for step in chosen]
+        title = foreign(names[name], "" if names[name].startswith(" ") else "bold")
         table.add_row(title, Text(sparkline(values, trend_width), style="cyan"), *cells)
-    return Group(table, _footer(results, len(told_columns(results)) - len(shown)))
-
-
-def _headed(shown: Sequence[ColumnName]) -> list[str]:
-    """The measures that have several rows, and so a heading of their own."""
-    rows = Counter(name.measure for name in shown)
-    return [measure for measure, count in rows.items() if count > 1]
-
-
-def _row_names(shown: Sequence[ColumnName]) -> dict[ColumnName, str]:
-    """What the first column shows: `column:label` under a measure's heading, else `measure.column`."""
-    headed = _headed(shown)
-    return {name: f"  {name.own}" if name.measure in headed else name.alone for name in shown}
+    return Group(table, _footer(results, shown))
 
 
 def _words(results: Results) -> Iterable[tuple[str, str]]:
@@ -146,41 +123,18 @@ def _step_header(results: Results, step: int, marks: Mapping[str, int]) -> Text:
     return header + Text(str(step))
 
 
-def _footer(results: Results, hidden: int) -> RenderableType:
+def _footer(results: Results, shown: Sequence[ColumnName]) -> RenderableType:
     lines = [transition_line(results.memorisation_step, results.grokking_step)]
-    lines += [text(f"{name}: {words}", "dim") for name, words in _words(results)]
-    if hidden:
-        lines.append(
-            Text(f"{hidden} more columns by layer: --per-layer, --csv or --json show them", style="dim")
-        )
-    lines += [text(f"{measure} does not apply: {why}", "dim") for measure, why in results.notes.items()]
+    lines += [foreign(f"{name}: {words}", "dim") for name, words in _words(results)]
+    lines += [foreign(line, "dim") for line in noted(results, shown)]
     return Padding(Group(*lines), (1, 0, 0, 0))
-
-
-def transition_line(memorised: int | None, grokked: int | None) -> Text:
-    """Return one line that says when the network memorised and when it grokked."""
-    line = Text()
-    if memorised is None:
-        line.append(f"not memorised: train accuracy is not ≥ {100 * MEMORISED_AT:g} % three times in a row")
-    else:
-        line.append(MEMORISED, style=MARKS[MEMORISED])
-        line.append(f" memorised at step {memorised} (train accuracy ≥ {100 * MEMORISED_AT:g} %)")
-    line.append("   ")
-    if grokked is None:
-        line.append(f"not grokked: test accuracy is not ≥ {100 * GROKKED_AT:g} % three times in a row")
-    else:
-        line.append(GROKKED, style=MARKS[GROKKED])
-        line.append(f" grokked at step {grokked} (test accuracy ≥ {100 * GROKKED_AT:g} %)")
-    if memorised is not None and grokked is not None:
-        line.append(f"   delay {grokked - memorised} steps")
-    return line
 
 
 def run_view(run: Run, stored: Mapping[str, int], width: int) -> RenderableType:
     """Return what `show` prints: configuration, checkpoints, course of the accuracies, stored measures."""
     facts = plain_table(show_header=False)
     for key, value in _facts(run):
-        facts.add_row(Text(key, style="bold"), text(value))
+        facts.add_row(Text(key, style="bold"), foreign(value))
     parts: list[RenderableType] = [facts, Text()]
     curves = run.curves
     if len(curves.get("step", ())):
@@ -195,7 +149,7 @@ def run_view(run: Run, stored: Mapping[str, int], width: int) -> RenderableType:
     if stored:
         table = plain_table("measure", "checkpoints stored")
         for name, count in stored.items():
-            table.add_row(text(name), f"{count} of {len(run.checkpoints)}")
+            table.add_row(foreign(name), f"{count} of {len(run.checkpoints)}")
         parts.append(table)
     else:
         parts.append(
@@ -233,131 +187,3 @@ def _facts(run: Run) -> Iterable[tuple[str, str]]:
 
 def _setting(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def measures_table(registered: Sequence[Registered]) -> RenderableType:
-    """Return every measure with its family, needs and summary."""
-    table = plain_table(show_header=False)
-    table.add_column("measure", no_wrap=True)
-    table.add_column("needs", no_wrap=True)
-    table.add_column("what it is", overflow="fold")
-    family = ""
-    for entry in sorted(registered, key=lambda r: (r.plugin, r.measure.name)):
-        if entry.plugin != family:
-            if family:
-                table.add_row()
-            table.add_row(
-                text(entry.plugin, "bold cyan"), text(f"{entry.distribution} {entry.version}", "dim")
-            )
-        name = text(f"  {entry.title}", "bold") + Text(
-            " *" if entry.measure.expensive else "", style="yellow"
-        )
-        table.add_row(name, ", ".join(entry.measure.inputs), text(entry.measure.summary))
-        family = entry.plugin
-    legend = Text(
-        "* expensive: computed only when named    grokscope measures NAME shows one in full", style="dim"
-    )
-    return Group(table, Text(), legend)
-
-
-def measure_page(registered: Registered) -> RenderableType:
-    """Return one measure in full: what it says, needs, takes and returns, and where it comes from."""
-    measure = registered.measure
-    facts = plain_table(show_header=False)
-    for key, value in _measure_facts(registered):
-        facts.add_row(Text(key, style="bold"), text(value))
-    parts: list[RenderableType] = [
-        text(registered.title, "bold"),
-        Text(),
-        *prose(measure.help),
-        facts,
-        Text(),
-        _columns_table(measure),
-    ]
-    if measure.parameters:
-        parts += [Text(), _parameters_table(measure)]
-    if measure.arrays:
-        arrays = plain_table("array", "stored beside each row")
-        for name, what in measure.arrays.items():
-            arrays.add_row(text(name), text(what))
-        parts += [Text(), arrays]
-    return Group(*parts)
-
-
-def _measure_facts(registered: Registered) -> Iterable[tuple[str, str]]:
-    measure = registered.measure
-    yield "family", registered.plugin
-    yield "from", f"{registered.distribution} {registered.version}".strip()
-    yield "source", measure.source or "not stated"
-    yield "needs", ", ".join(measure.inputs)
-    if "baseline" in measure.inputs:
-        yield "baseline", f"{measure.baseline} unless --baseline says otherwise"
-    yield "version", str(measure.version)
-    yield (
-        "cost",
-        "expensive: computed only when named" if measure.expensive else "part of the default analysis",
-    )
-    if measure.random:
-        yield "random", "seeded by the run, the measure and its parameters"
-
-
-def _columns_table(measure: Measure) -> Table:
-    table = plain_table("column", "unit", "range", "grokking", "what it is")
-    for column in measure.columns:
-        what = column.help + (f" (NaN: {column.missing.removeprefix('when ')})" if column.missing else "")
-        table.add_row(
-            text(column.name, "bold"),
-            text(column.unit or "–"),
-            "text" if column.text else _range(column.min, column.max),
-            column.direction or "–",
-            text(what),
-        )
-    if measure.per:
-        table.caption = Text(f"one row per {', '.join(measure.per)}", style="dim")
-        table.caption_justify = "left"
-    return table
-
-
-def _range(low: float | None, high: float | None) -> str:
-    if low is None and high is None:
-        return "–"
-    left = "-∞" if low is None else f"{low:g}"
-    right = "∞" if high is None else f"{high:g}"
-    return f"{left} … {right}"
-
-
-def _parameters_table(measure: Measure) -> Table:
-    table = plain_table("parameter", "type", "default", "bounds", "what it is")
-    for parameter in measure.parameters.values():
-        default = "none" if parameter.default is None else parameter.default
-        table.add_row(
-            text(parameter.name, "bold"),
-            text(parameter.type_name),
-            text(default),
-            text(parameter.param.bounds or "–"),
-            text(parameter.param.help),
-        )
-    return table
-
-
-def plugins_table(plugins: Plugins) -> RenderableType:
-    """Return every plugin with what it brings, or why it is broken."""
-    table = plain_table("plugin", "distribution", "brings")
-    for plugin in plugins.plugins:
-        table.add_row(
-            text(plugin.name, "bold" if not plugin.problem else "bold red"),
-            text(f"{plugin.distribution} {plugin.version}".strip()),
-            text(f"broken: {plugin.problem}", "red") if plugin.problem else text(_brings(plugin)),
-        )
-    return table
-
-
-def _brings(plugin: Plugin) -> str:
-    kinds = {
-        "measures": [measure.name for measure in plugin.measures],
-        "tasks": [factory.name for factory in plugin.tasks],
-        "models": [factory.name for factory in plugin.models],
-        "hypotheses": [hypothesis.name for hypothesis in plugin.hypotheses],
-        "figures": [figure.name for figure in plugin.figures],
-    }
-    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names) or "nothing"

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from grokscope.figure import Figure
-from grokscope.report.tables import plain_table, text
+from grokscope.report.kit import foreign, plain_table
 from grokscope.report.text import number
 from grokscope.statistics.judging import RULE, STYLES
 
@@ -36,37 +36,40 @@ def figures_table(figures: Iterable[Figure]) -> RenderableType:
                 table.add_row()
             cited = figure.paper.cited
             table.add_row(
-                text(figure.paper.key.capitalize(), "bold cyan"),
+                foreign(figure.paper.key.capitalize(), "bold cyan"),
                 "",
-                text(f"{cited}, arXiv {figure.paper.arxiv}", "dim"),
+                foreign(f"{cited}, arXiv {figure.paper.arxiv}", "dim"),
             )
         tasks = ", ".join(figure.tasks)
-        table.add_row(text(f"  {figure.name}", "bold"), text(tasks, "dim"), text(figure.title))
+        table.add_row(foreign(f"  {figure.name}", "bold"), foreign(tasks, "dim"), foreign(figure.title))
     return table
 
 
 def reproduction_page(reproduced: Reproduction) -> RenderableType:
     """Return the whole account of one figure."""
     figure = reproduced.figure
-    parts: list[RenderableType] = [text(f"{figure.name}  {figure.title}", "bold"), text(figure.source, "dim")]
+    parts: list[RenderableType] = [
+        foreign(f"{figure.name}  {figure.title}", "bold"),
+        foreign(figure.source, "dim"),
+    ]
     if figure.reconstructed:
-        parts.append(text(figure.reconstructed, "dim"))
-    parts += [Text(), text("The paper", "bold cyan"), Padding(text(figure.claim), INDENT), Text()]
-    parts.append(text(f"Found{_under(reproduced)}", "bold cyan"))
+        parts.append(foreign(figure.reconstructed, "dim"))
+    parts += [Text(), foreign("The paper", "bold cyan"), Padding(foreign(figure.claim), INDENT), Text()]
+    parts.append(foreign(f"Found{_under(reproduced)}", "bold cyan"))
     parts += [Padding(_part(part), INDENT) for part in reproduced.parts]
     for other in reproduced.judged[1:]:
         parts += [Text(), *_differs(reproduced.parts, other)]
-    parts += [Text(), text("Runs", "bold cyan"), Padding(_runs(reproduced), INDENT)]
+    parts += [Text(), foreign("Runs", "bold cyan"), Padding(_runs(reproduced), INDENT)]
     if reproduced.quick:
         parts.append(
             Padding(
-                text("--quick: one seed unless --seeds says more, fewer checkpoints, smaller runs", "dim"),
+                foreign("--quick: one seed unless --seeds says more, fewer checkpoints, smaller runs", "dim"),
                 INDENT,
             )
         )
     said = [reproduced.stand_in_note, *reproduced.caveats]
-    parts += [Padding(text(caveat, "yellow"), INDENT) for caveat in said if caveat]
-    parts += [Text(), verdict_line(reproduced), text(_RULE, "dim")]
+    parts += [Padding(foreign(caveat, "yellow"), INDENT) for caveat in said if caveat]
+    parts += [Text(), verdict_line(reproduced), foreign(_RULE, "dim")]
     return Group(*parts)
 
 
@@ -126,14 +129,14 @@ def _under(reproduced: Reproduction) -> str:
 def _differs(first: Sequence[Part], other: Judged) -> list[RenderableType]:
     """What came out under another reading: the parts of the claim whose verdict is another one."""
     lines: list[RenderableType] = [
-        text(f"Under {other.reading.name}: {other.reading.takes}", "bold cyan"),
+        foreign(f"Under {other.reading.name}: {other.reading.takes}", "bold cyan"),
     ]
     changed = [part for part, known in zip(other.parts, first, strict=True) if part.verdict != known.verdict]
     same = len(other.parts) - len(changed)
     lines += [Padding(_part(part), INDENT) for part in changed]
     if same:
         words = "every part as above" if not changed else f"{same} more as above"
-        lines.append(Padding(text(words, "dim"), INDENT))
+        lines.append(Padding(foreign(words, "dim"), INDENT))
     return lines
 
 
@@ -142,7 +145,7 @@ def _part(part: Part) -> RenderableType:
     line.append(f"{part.verdict}", style=STYLES[part.verdict])
     line.append(f" ({_counted(part)}): ", style="dim")
     line.append(part.rule)
-    values = [text(f"{name} {spread(values)}", "dim") for name, values in part.values.items()]
+    values = [foreign(f"{name} {spread(values)}", "dim") for name, values in part.values.items()]
     return Group(line, *(Padding(value, INDENT) for value in values))
 
 
@@ -175,7 +178,7 @@ def _runs(reproduced: Reproduction) -> RenderableType:
     for name, paths in reproduced.paths.items():
         first = paths[0].name if paths else "none"
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        table.add_row(text(name), text(f"{first}{more}", "dim"))
+        table.add_row(foreign(name), foreign(f"{first}{more}", "dim"))
     return table
 
 

@@ -5,7 +5,7 @@ Everything here takes the results of one run or of several side by side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from fnmatch import fnmatchcase
 
 from grokscope.errors import UnknownName, UsageError
@@ -85,6 +85,19 @@ def one_column(found: Found, name: str) -> str:
     if name in METRICS or name in told:
         return name
     return single(name, _bare(told, name) or [column for column in told if column.measure == name], told)
+
+
+def not_applying(found: Found) -> list[str]:
+    """Return why measures do not apply, a sentence each."""
+    notes = dict.fromkeys(note for results in each_run(found) for note in results.notes.items())
+    return [f"{measure} does not apply: {why}" for measure, why in notes]
+
+
+def noted(found: Found, shown: Sized) -> list[str]:
+    """Return what is noted below a table of the columns `shown`: how many are left out, what has none."""
+    hidden = len(told_columns(found)) - len(shown)
+    more = [f"{hidden} more columns by layer: --per-layer, --csv or --json show them"] if hidden else []
+    return [*more, *not_applying(found)]
 
 
 def column_of(found: Found, role: str) -> ColumnName | None:

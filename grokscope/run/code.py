@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grokscope.declare import Factory, factory_at
+from grokscope.declare import Factory
 from grokscope.errors import RunError, UnknownName
+from grokscope.importable import factory_at
 from grokscope.run.config import LOCAL
 
+OWN = ("view", "kept")  # tables of a network and of data of the user's own: how seen, and what is in the run
 OPTIONS = {"task": "data", "model": "model"}  # what repeats the name of a task or a model, as for `import`
 
 
@@ -36,6 +38,16 @@ class Trusted:
     def of(cls, model: str | None, data: str | None, trust: bool) -> Trusted:
         """Return what the arguments `model`, `data` and `trust` of an analysis say."""
         return cls(frozenset(name for name in (model, data) if name), trust)
+
+    def may_import(self, config: Mapping[str, Any]) -> bool:
+        """Return whether all code of the user's own that a configuration names may be imported."""
+        return self.everything or own_code(config) <= self.names
+
+
+def own_code(config: Mapping[str, Any]) -> set[str]:
+    """Return the names of the code that a configuration names, and that has to be imported to measure it."""
+    names = [config["model"]["name"], *([] if "kept" in config["task"] else [config["task"]["name"]])]
+    return {name for name in names if ":" in name}
 
 
 NOTHING = Trusted()
@@ -67,7 +79,7 @@ def settings_of(run: Path, kind: str, table: Mapping[str, Any], factory: Factory
 
     Raises RunError for one that says where things are or has them fetched: those are no settings of a run.
     """
-    settings = {name: value for name, value in table.items() if name != "name"}
+    settings = {name: value for name, value in table.items() if name != "name" and name not in OWN}
     for name in settings:
         if name in factory.parameters and factory.parameters[name].param.local:
             raise RunError(

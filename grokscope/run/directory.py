@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import DamagedFile, RunError, StorageError
-from grokscope.run import checkpoint, imported, index
+from grokscope.run import checkpoint, examples, imported, index
 from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
 from grokscope.run.checkpoints import Checkpoints, file_of
 from grokscope.run.config import (
@@ -222,6 +222,11 @@ class Run:
         info = CheckpointInfo(step, file, len(data), sha256_hex(data), *point[1:])
         entry = Listed(info, (self.path / file).stat().st_mtime_ns, finer)
         self._checkpoints.add(entry)
+
+    def keep_examples(self, data: bytes) -> None:
+        """Write the examples of the user's own data, whose sha256 the configuration has, durably."""
+        self._must_be_writable()
+        atomic_write(self.path / examples.FILE, data)
 
     def save_import(self, records: Sequence[imported.Record], kinds: Kinds | None = None) -> None:
         """Write the table of where imported checkpoints came from and what their tensors are, durably."""

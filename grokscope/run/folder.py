@@ -11,13 +11,15 @@ from typing import Any
 from grokscope.errors import RunError, StorageError
 from grokscope.run.config import RUN_FILE
 from grokscope.run.directory import INDEX_FILE, RESUME_FILE, Run
+from grokscope.run.examples import FILE as EXAMPLES_FILE
 from grokscope.run.files import TEMPORARY
+from grokscope.run.glue import FILE as CODE_FILE
 from grokscope.run.imported import FILE as IMPORT_FILE
 from grokscope.run.listing import CHECKPOINT, FOLDERS
 
 DEEPEST = 4  # folders between the one that is looked through and a run
 _OWN = re.compile(
-    rf"{RUN_FILE}|{INDEX_FILE}|{RESUME_FILE}|{IMPORT_FILE}|checkpoints/{CHECKPOINT.pattern}"
+    rf"{RUN_FILE}|{INDEX_FILE}|{RESUME_FILE}|{IMPORT_FILE}|{EXAMPLES_FILE}|{CODE_FILE}|checkpoints/{CHECKPOINT.pattern}"
     r"|results/(?:quarantine/)?[^/]+\.h5",
     re.ASCII,
 )

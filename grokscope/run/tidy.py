@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grokscope.declare import canonical_json
 from grokscope.errors import UsageError
+from grokscope.run.glue import NETWORK
 from grokscope.run.results import Cell
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def tidy_values(run: str, cells: Iterable[Cell], steps: Mapping[str, int]) -> It
 def _values(run: str, cell: Cell, steps: Mapping[str, int]) -> Iterator[Value]:
     plugin, _, measure = cell.key.measure.rpartition(":")
     parameters = json.loads(cell.key.parameters)
+    parameters.pop(NETWORK, None)
     baseline = steps.get(parameters.pop(BASELINE, ""))
     end = (plugin, cell.key.version, canonical_json(parameters), baseline)
     for row in cell.rows:

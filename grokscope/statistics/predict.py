@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from grokscope.errors import UsageError
 from grokscope.results import ColumnName, Comparison, Results
 from grokscope.results.columns import named_columns, shown_columns
+from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.statistics.grid import alike
-from grokscope.statistics.over_runs import holm
+from grokscope.statistics.over_runs import CONFIDENCE, holm
 from grokscope.statistics.settings import by_settings
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Prediction:
     until: int | None = None
     budget: int | None = None
     warnings: tuple[str, ...] = ()
-    confidence: float = 0.95
+    confidence: float = CONFIDENCE
 
     @property
     def columns(self) -> dict[str, list[Any]]:
@@ -91,11 +92,11 @@ def predict(
     *,
     until: int | None = None,
     budget: int | str | None = None,
-    train: float = 0.99,
-    test: float = 0.95,
+    train: float = MEMORISED_AT,
+    test: float = GROKKED_AT,
     columns: Iterable[str] | None = None,
     per_layer: bool = False,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Prediction:
     """Return how well each column foretells, up to a cut, which runs will grok and when.

@@ -15,7 +15,7 @@ from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.statistics import judging
 from grokscope.statistics.grid import Reading, levelled
 from grokscope.statistics.judging import Answer, Decision, ask, decide, share_decides, side_by_side
-from grokscope.statistics.over_runs import Mean, holm
+from grokscope.statistics.over_runs import CONFIDENCE, Mean, holm
 
 RULE = (
     f"{judging.RULE}; of two kinds of runs it is the share of pairs (AUROC). p says how often noise alone "
@@ -59,7 +59,7 @@ def verdicts(
     *,
     train: float = MEMORISED_AT,
     test: float = GROKKED_AT,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> list[Verdict]:
     """Judge hypotheses on measured runs, by the rule and in the words of `reproduce`.

@@ -42,7 +42,7 @@ def phases(results: Results) -> Phases:
     source=f"{PAPER}, section 4",
 )
 def shorter_delay(first: Results, second: Results) -> Found:
-    """the delay from memorising to grokking is shorter in the first"""
+    """The delay from memorising to grokking is shorter in the first."""
     (a, a_open), (b, b_open) = courses.delay(first), courses.delay(second)
     # A run that ended before it grokked has a longer delay than is known: only one direction is sure.
     unsure = a_open if a < b else b_open
@@ -56,7 +56,7 @@ def shorter_delay(first: Results, second: Results) -> Found:
     source=f"{PAPER}, section 4",
 )
 def sharper_rise(first: Results, second: Results) -> Found:
-    """test accuracy takes fewer steps from 10 % to 90 % in the first"""
+    """Test accuracy takes fewer steps from 10 % to 90 % in the first."""
     a, b = (courses.reached(run, 0.9) - courses.reached(run, 0.1) for run in (first, second))
     return b - a, {"test accuracy 10 % to 90 % in steps, first": a, "second": b}
 
@@ -79,7 +79,7 @@ def _starts(results: Results, *names: str) -> dict[str, float]:
     source=f"{PAPER}, section 5.1",
 )
 def five_phases(results: Results) -> Found:
-    """all five phases are found, in the paper's order"""
+    """All five phases are found, in the paper's order."""
     starts = _starts(results, *PHASES)
     if not phases(results).found:
         return None, starts
@@ -92,7 +92,7 @@ def five_phases(results: Results) -> Found:
     source=f"{PAPER}, sections 5.2 and 5.3",
 )
 def decoupling_at_once(results: Results) -> Found:
-    """decoupling follows emergence, without divergence and delayed emergence"""
+    """Decoupling follows emergence, without divergence and delayed emergence."""
     names = [phase.name for phase in phases(results).found]
     directly = [name for name in names if name != "feature learning"] == ["emergence", "decoupling"]
     return (directly if names else None), _starts(results, "emergence", "decoupling")
@@ -125,7 +125,7 @@ def _higher_in_emergence(first: Results, second: Results, column: str, what: str
     source=f"{PAPER}, section 5.2",
 )
 def higher_peak_in_emergence(first: Results, second: Results) -> Found:
-    """in the phase of emergence synergy peaks higher in the first than in that of the second"""
+    """In the phase of emergence synergy peaks higher in the first than in that of the second."""
     return _higher_in_emergence(first, second, SYNERGY, "synergy (nats)")
 
 
@@ -137,9 +137,7 @@ def higher_peak_in_emergence(first: Results, second: Results) -> Found:
     source=f"{PAPER}, section 5.2",
 )
 def larger_subnetwork_in_emergence(first: Results, second: Results) -> Found:
-    """in the phase of emergence the synergistic sub-network is larger at the peak of the first than at that
-    of the second
-    """
+    """The synergistic sub-network is larger at the peak of emergence in the first than in the second."""
     return _higher_in_emergence(first, second, SIZE, "units")
 
 
@@ -149,7 +147,7 @@ def larger_subnetwork_in_emergence(first: Results, second: Results) -> Found:
     source=f"{PAPER}, section 5.3",
 )
 def redundancy_first(results: Results) -> Found:
-    """redundancy changes before synergy does (change points over log steps)"""
+    """Redundancy changes before synergy does (change points over log steps)."""
     first, second = (courses.changed(smooth(results), column) for column in (REDUNDANCY, SYNERGY))
     return second - first, {"redundancy changes at step": first, "synergy changes at step": second}
 
@@ -165,7 +163,7 @@ def redundancy_first(results: Results) -> Found:
     source=f"{PAPER}, section 6",
 )
 def higher_synergy_peak(first: Results, second: Results) -> Found:
-    """synergy peaks higher in the first"""
+    """Synergy peaks higher in the first."""
     a, b = (courses.peak(smooth(run), SYNERGY)[1] for run in (first, second))
     return a - b, {"synergy peak (nats) in the first": a, "in the second": b}
 
@@ -178,8 +176,9 @@ def higher_synergy_peak(first: Results, second: Results) -> Found:
     group=courses.groks,
 )
 def early_synergy_peak(results: Results) -> float | None:
-    """Mean synergy from memorisation to just before grokking, less the larger of the means before and after,
-    over the range of the course; noise holds in one of three runs.
+    """Mean synergy from memorisation to just before grokking, less the larger of those before and after.
+
+    Over the range of the course; noise holds in one of three runs.
     """
     memorised, grokked = results.memorisation_step, results.grokking_step
     if memorised is None or grokked is None:
@@ -200,9 +199,11 @@ def early_synergy_peak(results: Results) -> float | None:
     source=f"{PAPER}, section 6",
 )
 def synergy_peak_tells(results: Results) -> float | None:
-    """How far synergy falls again: its largest value in the first half of the steps, less the mean over the
-    last tenth, over that largest value; 0 where no multiplet is synergistic in the first half. This looks at
-    the whole course, whose shape is the claim; what its height foretells is in `predict`'s table.
+    """How far synergy falls again.
+
+    Its largest value in the first half of the steps, less the mean over the last tenth, over that largest
+    value; 0 where no multiplet is synergistic in the first half. This looks at the whole course, whose shape
+    is the claim; what its height foretells is in `predict`'s table.
     """
     last = results.steps[-1]
     early, late = results.values(SYNERGY, end=last / 2), results.values(SYNERGY, 0.9 * last)
@@ -221,7 +222,7 @@ def synergy_peak_tells(results: Results) -> float | None:
     source=f"{PAPER}, section 7",
 )
 def subnetwork_similar(whole: Results, part: Results) -> Found:
-    """the last test accuracy of the sub-network is within 5 points of the whole network's"""
+    """The last test accuracy of the sub-network is within 5 points of the whole network's."""
     a, b = courses.final_accuracy(part), courses.final_accuracy(whole)
     return abs(a - b) <= NEAR, {"test accuracy (%) of the sub-network": 100 * a, "of the network": 100 * b}
 
@@ -233,7 +234,7 @@ def subnetwork_similar(whole: Results, part: Results) -> Found:
     source=f"{PAPER}, section 7",
 )
 def subnetwork_sooner(whole: Results, part: Results) -> Found:
-    """the sub-network groks in fewer steps than the whole network"""
+    """The sub-network groks in fewer steps than the whole network."""
     a, b = courses.grokked(part), courses.grokked(whole)
     missed = math.isnan(a) and not math.isnan(b) and courses.end_of(part) >= b
     found = {"grokking step of the sub-network": a, "of the network": b}
@@ -247,7 +248,7 @@ def subnetwork_sooner(whole: Results, part: Results) -> Found:
     source=f"{PAPER}, section 7",
 )
 def other_units_worse(part: Results, other: Results) -> Found:
-    """the other units end at least 5 points lower"""
+    """The other units end at least 5 points lower."""
     a, b = courses.final_accuracy(part), courses.final_accuracy(other)
     found = {"test accuracy (%) of the sub-network": 100 * a, "of the other units": 100 * b}
     return a - NEAR - b, found
@@ -260,7 +261,7 @@ def other_units_worse(part: Results, other: Results) -> Found:
     source=f"{PAPER}, section 7",
 )
 def subnetwork_in_similar_time(whole: Results, part: Results) -> Found:
-    """the sub-network has test accuracy 90 % within a quarter of the whole network's step"""
+    """The sub-network has test accuracy 90 % within a quarter of the whole network's step."""
     a, b = courses.reached(part, GROKS_AT), courses.reached(whole, GROKS_AT)
     found = {"test 90 % at step, sub-network": a, "network": b}
     if math.isnan(b):
@@ -278,11 +279,11 @@ def _ends(results: Results) -> dict[str, float]:
 
 @hypothesis(claim="The network groks.", source=f"{PAPER}, appendices A and B")
 def reaches_90_percent(results: Results) -> Found:
-    """it reaches test accuracy 90 %"""
+    """It reaches test accuracy 90 %."""
     return not math.isnan(courses.reached(results, GROKS_AT)), _ends(results)
 
 
 @hypothesis(claim="The network does not grok.", source=f"{PAPER}, appendices A and B")
 def never_reaches_90_percent(results: Results) -> Found:
-    """it never reaches test accuracy 90 %"""
+    """It never reaches test accuracy 90 %."""
     return math.isnan(courses.reached(results, GROKS_AT)), _ends(results)

@@ -37,7 +37,7 @@ def _falls(results: Results, column: str, what: str) -> Found:
     group=courses.groks,
 )
 def norm_falls(results: Results) -> Found:
-    """the weight norm ends below its value at memorisation"""
+    """The weight norm ends below its value at memorisation."""
     return _falls(results, NORM, "norm")
 
 
@@ -49,7 +49,7 @@ def norm_falls(results: Results) -> Found:
     group=against_the_norm,
 )
 def norm_rises(results: Results) -> Found:
-    """the weight norm ends above its value at memorisation"""
+    """The weight norm ends above its value at memorisation."""
     fall, found = _falls(results, NORM, "norm")
     return -fall, found
 
@@ -61,7 +61,7 @@ def norm_rises(results: Results) -> Found:
     group=against_the_norm,
 )
 def generalises_with_rising_norm(results: Results) -> Found:
-    """test accuracy rises by more than 10 points after memorisation"""
+    """Test accuracy rises by more than 10 points after memorisation."""
     begin, top = (
         courses.accuracy_at(results, courses.memorised(results)),
         courses.best_accuracy(results),
@@ -77,8 +77,9 @@ def generalises_with_rising_norm(results: Results) -> Found:
     group=courses.groks,
 )
 def norm_not_needed(results: Results) -> float | None:
-    """log10 of the norm at grokking over that at memorisation, the first checkpoints from each on; positive
-    where the norm did not fall
+    """Log10 of the norm at grokking over that at memorisation, the first checkpoints from each on.
+
+    Positive where the norm did not fall.
     """
     memorised, grokked = results.memorisation_step, results.grokking_step
     if memorised is None or grokked is None or grokked <= memorised:
@@ -110,8 +111,9 @@ def _moves_while_overfitting(results: Results, column: str, since: float) -> Fou
     chance=0.7,  # of random walks
 )
 def sparsity_plateaus_before(results: Results) -> Found:
-    """sparsity has its plateau before test accuracy rises: between memorisation and half of the rise it moves
-    by less than a fifth of its range
+    """Sparsity has its plateau before test accuracy rises.
+
+    Between memorisation and half of the rise it moves by less than a fifth of its range.
     """
     return _moves_while_overfitting(results, SPARSITY, 0)
 
@@ -124,8 +126,9 @@ def sparsity_plateaus_before(results: Results) -> Found:
     group=courses.groks,
 )
 def weight_entropy_falls(results: Results) -> Found:
-    """weight entropy falls with generalisation: after half of the rise of test accuracy, and more than it
-    moved between memorisation and that
+    """Weight entropy falls with generalisation.
+
+    After half of the rise of test accuracy, and more than it moved between memorisation and that.
     """
     start, up = courses.memorised(results), courses.rise(results)
     during = courses.at(results, ENTROPY, up) - courses.at(results, ENTROPY, start)
@@ -145,8 +148,10 @@ def weight_entropy_falls(results: Results) -> Found:
     chance=0.65,  # of random walks
 )
 def weight_entropy_still_before(results: Results) -> Found:
-    """weight entropy does not change while the network overfits: between memorisation and half of the rise it
-    moves by less than a fifth of its range from memorisation on
+    """Weight entropy does not change while the network overfits.
+
+    Between memorisation and half of the rise it moves by less than a fifth of its range from memorisation
+    on.
     """
     return _moves_while_overfitting(results, ENTROPY, courses.memorised(results))
 
@@ -159,7 +164,7 @@ def weight_entropy_still_before(results: Results) -> Found:
     group=courses.groks,
 )
 def circuit_complexity_falls(results: Results) -> Found:
-    """circuit complexity ends below its value at memorisation"""
+    """Circuit complexity ends below its value at memorisation."""
     return _falls(results, COMPLEXITY, "KL (nats)")
 
 
@@ -178,8 +183,9 @@ def drops_out(results: Results) -> str | None:
     group=drops_out,
 )
 def no_delay(results: Results) -> Found:
-    """test accuracy is at 90 % of its best before train accuracy has been at 95 % for a quarter longer
-    (undecided where it is never 50 %)
+    """Test accuracy is at 90 % of its best soon after train accuracy is at 95 %.
+
+    Soon is up to a quarter of these steps later; it cannot be said where test accuracy is never 50 %.
     """
     best = courses.best_accuracy(results)
     train, test = courses.reached(results, 0.95, "train"), courses.reached(results, 0.9 * best)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from grokscope import Measure, hookimpl
-from grokscope_robustness import measures
+from grokscope_robustness import curvature, noise, weights
 
 
 @hookimpl
 def grokscope_measures() -> Sequence[Measure]:
     """Return the measures of the family."""
     return [
-        measures.weight_norm,
-        measures.perturbation_error,
-        measures.sharpness,
-        measures.pc,
-        measures.cd,
-        measures.input_gradient,
-        measures.predicted_accuracy,
+        weights.weight_norm,
+        noise.perturbation_error,
+        curvature.sharpness,
+        noise.pc,
+        noise.cd,
+        curvature.input_gradient,
+        curvature.predicted_accuracy,
     ]

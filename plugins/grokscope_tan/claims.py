@@ -79,7 +79,7 @@ def _fall_begins(results: Results, column: str) -> float:
     group=courses.groks,
 )
 def l2_falls(results: Results) -> Found:
-    """the norm ends below its value at memorisation"""
+    """The norm ends below its value at memorisation."""
     return _ends_lower(results, L2, "norm")
 
 
@@ -91,7 +91,7 @@ def l2_falls(results: Results) -> Found:
     group=courses.groks,
 )
 def l2_falls_first(results: Results) -> Found:
-    """its fall begins first: the norm is at a tenth of it before test accuracy is at a tenth of its rise"""
+    """Its fall begins first: the norm is at a tenth of it before test accuracy is at a tenth of its rise."""
     return _begins_first(results, L2)
 
 
@@ -103,7 +103,7 @@ def l2_falls_first(results: Results) -> Found:
     group=courses.groks,
 )
 def l1_falls(results: Results) -> Found:
-    """the norm ends below its value at memorisation"""
+    """The norm ends below its value at memorisation."""
     return _ends_lower(results, L1, "norm")
 
 
@@ -115,7 +115,7 @@ def l1_falls(results: Results) -> Found:
     group=courses.groks,
 )
 def l1_falls_first(results: Results) -> Found:
-    """its fall begins first: the norm is at a tenth of it before test accuracy is at a tenth of its rise"""
+    """Its fall begins first: the norm is at a tenth of it before test accuracy is at a tenth of its rise."""
     return _begins_first(results, L1)
 
 
@@ -128,7 +128,7 @@ def l1_falls_first(results: Results) -> Found:
     source=f"{PAPER}, section 4",
 )
 def perturbation_error_falls(results: Results) -> Found:
-    """perturbation error ends below its value at memorisation"""
+    """Perturbation error ends below its value at memorisation."""
     return _ends_lower(results, ERROR, "error")
 
 
@@ -136,7 +136,7 @@ def perturbation_error_falls(results: Results) -> Found:
     claim="Sharpness decreases all through training.", columns=[SHARPNESS], source=f"{PAPER}, section 4"
 )
 def sharpness_falls(results: Results) -> Found:
-    """sharpness falls: Spearman's rho with the step is below -0.5"""
+    """Sharpness falls: Spearman's rho with the step is below -0.5."""
     rho = courses.spearman(results.steps, courses.course(results, SHARPNESS))
     return -0.5 - rho, {"rho": rho}
 
@@ -147,7 +147,7 @@ def sharpness_falls(results: Results) -> Found:
     source=f"{PAPER}, section 4",
 )
 def corollary_matches(results: Results) -> Found:
-    """on average over the checkpoints the curve is within 10 points of the test accuracy"""
+    """On average over the checkpoints the curve is within 10 points of the test accuracy."""
     import numpy as np
 
     gap = np.abs(courses.course(results, COROLLARY) - courses.course(results, "test_accuracy"))
@@ -157,8 +157,9 @@ def corollary_matches(results: Results) -> Found:
 
 
 def _sooner(unchanged: Results, other: Results, how: str) -> Found:
-    """How much sooner the other run is at 90 % of the plain run's best test accuracy; less than nothing where
-    it was trained as long and never was.
+    """How much sooner the other run is at 90 % of the plain run's best test accuracy.
+
+    Less than nothing where it was trained as long and never was.
     """
     level = 0.9 * courses.best_accuracy(unchanged)
     step, usual = courses.reached(other, level), courses.reached(unchanged, level)
@@ -174,7 +175,7 @@ def _sooner(unchanged: Results, other: Results, how: str) -> Found:
     source=f"{PAPER}, section 4",
 )
 def sooner_when_perturbed(unchanged: Results, other: Results) -> Found:
-    """perturbed training is sooner at 90 % of plain training's best test accuracy"""
+    """Perturbed training is sooner at 90 % of plain training's best test accuracy."""
     return _sooner(unchanged, other, "perturbed")
 
 
@@ -189,7 +190,7 @@ def sooner_when_perturbed(unchanged: Results, other: Results) -> Found:
     group=plain,
 )
 def agreement_late_when_plain(results: Results) -> Found:
-    """agreement is below 90 % at memorisation, and still when test accuracy passes 50 %"""
+    """Agreement is below 90 % at memorisation, and still when test accuracy passes 50 %."""
     rise = courses.reached(results, 0.5)
     half = math.nan if math.isnan(rise) else courses.at(results, AGREEMENT, rise)
     known = courses.once_memorised(results, AGREEMENT)
@@ -207,7 +208,7 @@ def agreement_late_when_plain(results: Results) -> Found:
     chance=0.7,  # of random walks that begin near 1
 )
 def agreement_early_when_perturbed(results: Results) -> Found:
-    """agreement is above 90 % at the first checkpoint from memorisation on"""
+    """Agreement is above 90 % at the first checkpoint from memorisation on."""
     known = courses.once_memorised(results, AGREEMENT)
     found = {"memorised at step": courses.memorised(results), "agreement (%) there": 100 * known}
     return known - LEARNED, found
@@ -220,7 +221,7 @@ def agreement_early_when_perturbed(results: Results) -> Found:
     source=f"{PAPER}, section 5",
 )
 def sooner_when_abelian(unchanged: Results, other: Results) -> Found:
-    """abelian training is sooner at 90 % of plain training's best test accuracy"""
+    """Abelian training is sooner at 90 % of plain training's best test accuracy."""
     return _sooner(unchanged, other, "abelian")
 
 
@@ -231,7 +232,7 @@ def sooner_when_abelian(unchanged: Results, other: Results) -> Found:
     source=f"{PAPER}, section 5",
 )
 def abelian_sooner_than_perturbed(unchanged: Results, abelian: Results, noisy: Results) -> Found:
-    """abelian training is sooner there than perturbed training, too"""
+    """Abelian training is sooner there than perturbed training, too."""
     level = 0.9 * courses.best_accuracy(unchanged)
     first, second = courses.reached(abelian, level), courses.reached(noisy, level)
     return second - first, {"step, abelian": first, "step, perturbed": second}
@@ -245,7 +246,7 @@ def abelian_sooner_than_perturbed(unchanged: Results, abelian: Results, noisy: R
     group=plain,
 )
 def distance_rests_when_plain(results: Results) -> Found:
-    """the distance ends below a tenth of its highest"""
+    """The distance ends below a tenth of its highest."""
     end, top = courses.last(results, DISTANCE), courses.peak(results, DISTANCE)[1]
     return 0.1 * top - end, {"distance at the end": end, "highest": top}
 
@@ -259,7 +260,7 @@ def distance_rests_when_plain(results: Results) -> Found:
     source=f"{PAPER}, section 5.2",
 )
 def distance_restless_when_perturbed(unchanged: Results, other: Results) -> Found:
-    """perturbed, over the last third of training it turns at more of the checkpoints than plain"""
+    """Perturbed, over the last third of training it turns at more of the checkpoints than plain."""
     noisy, usual = _turns(other), _turns(unchanged)
     return noisy - usual, {"checkpoints (%) at which it turns, perturbed": noisy, "plain": usual}
 

@@ -49,8 +49,9 @@ def _timely(results: Results, column: str) -> Found:
     group=courses.groks,
 )
 def pmi_timely(results: Results) -> Found:
-    """of all that PMI moves from memorisation on, more than of the l2 norm's falls into the rise of test
-    accuracy, from a tenth of it to the grokking step
+    """More of what PMI moves than of what the l2 norm does falls into the rise of test accuracy.
+
+    Shares of all that each moves from memorisation on; the rise is from a tenth of it to the grokking step.
     """
     return _timely(results, PMI)
 
@@ -63,8 +64,9 @@ def pmi_timely(results: Results) -> Found:
     group=courses.groks,
 )
 def pe_timely(results: Results) -> Found:
-    """of all that PE moves from memorisation on, more than of the l2 norm's falls into the rise of test
-    accuracy, from a tenth of it to the grokking step
+    """More of what PE moves than of what the l2 norm does falls into the rise of test accuracy.
+
+    Shares of all that each moves from memorisation on; the rise is from a tenth of it to the grokking step.
     """
     return _timely(results, PE)
 
@@ -82,7 +84,7 @@ def _alike(first: Results, second: Results, column: str) -> Found:
     source=f"{PAPER}, section 7",
 )
 def pmi_tendency_stays(first: Results, second: Results) -> Found:
-    """the courses of PMI go together, Spearman's rho above 0.9"""
+    """The courses of PMI go together, Spearman's rho above 0.9."""
     return _alike(first, second, PMI)
 
 
@@ -94,7 +96,7 @@ def pmi_tendency_stays(first: Results, second: Results) -> Found:
     source=f"{PAPER}, section 7",
 )
 def pe_tendency_stays(first: Results, second: Results) -> Found:
-    """the courses of PE go together, Spearman's rho above 0.9"""
+    """The courses of PE go together, Spearman's rho above 0.9."""
     return _alike(first, second, PE)
 
 
@@ -106,7 +108,7 @@ def pe_tendency_stays(first: Results, second: Results) -> Found:
     group=courses.groks,
 )
 def pmi_timelier_than_labels(results: Results) -> Found:
-    """from memorisation on PMI changes nearer to the grokking step, in log steps, than label information"""
+    """From memorisation on PMI changes nearer to the grokking step, in log steps, than label information."""
     up, start = courses.generalised(results), courses.memorised(results)
     first, second = (courses.changed(results, column, start) for column in (PMI, LABELS))
     found = {"PMI changes at step": first, "label information": second, "grokking step": up}
@@ -122,7 +124,7 @@ def pmi_timelier_than_labels(results: Results) -> Found:
     source=f"{PAPER}, appendix B.1",
 )
 def pc_rises_with_test_accuracy(results: Results) -> Found:
-    """from memorisation on, PC and test accuracy rise together: Spearman's rho above 0.5"""
+    """From memorisation on, PC and test accuracy rise together: Spearman's rho above 0.5."""
     late = courses.share_of_course(results, courses.memorised(results), PC, "test_accuracy")
     rho = courses.spearman(*late)
     return rho - 0.5, {"rho": rho}
@@ -134,7 +136,7 @@ def pc_rises_with_test_accuracy(results: Results) -> Found:
     source=f"{PAPER}, appendix B.1",
 )
 def pc_turns(results: Results) -> Found:
-    """PC rises, then falls: until the grokking step it has been higher than it is there"""
+    """PC rises, then falls: until the grokking step it has been higher than it is there."""
     up = courses.generalised(results)
     top, first, then = (
         courses.peak(results, PC, end=up)[1],
@@ -156,7 +158,7 @@ def pc_turns(results: Results) -> Found:
     source=f"{PAPER}, appendix B.1",
 )
 def pc_turns_in_time(results: Results) -> Found:
-    """PC turns as test accuracy rises, from a tenth of that to the grokking step"""
+    """PC turns as test accuracy rises, from a tenth of that to the grokking step."""
     up, begins = courses.generalised(results), courses.rise_begins(results)
     turn = courses.peak(results, PC, end=up)[0]
     found = {
@@ -175,7 +177,7 @@ def pc_turns_in_time(results: Results) -> Found:
     group=courses.groks,
 )
 def cd_falls(results: Results) -> Found:
-    """CD is lower at the grokking step than at memorisation"""
+    """CD is lower at the grokking step than at memorisation."""
     up = courses.generalised(results)
     before = courses.once_memorised(results, CD)
     after = math.nan if math.isnan(up) else courses.at(results, CD, up)
@@ -183,9 +185,7 @@ def cd_falls(results: Results) -> Found:
 
 
 def _falls_early(results: Results, column: str) -> Found:
-    """How far the mean over the second half of the checkpoints up to memorisation lies below half of that
-    over the first half.
-    """
+    """How far the mean of the later half of the checkpoints up to memorisation is below half the earlier."""
     import numpy as np
 
     values = courses.course(results, column)
@@ -214,15 +214,16 @@ def _small(results: Results, column: str) -> Found:
     source=f"{PAPER}, appendix B.2.2",
 )
 def mid_falls_early(results: Results) -> Found:
-    """MID falls before memorisation: the mean over the second half of the checkpoints up to it is below half
-    of that over the first half
+    """MID falls before memorisation.
+
+    The mean over the second half of the checkpoints up to it is below half of that over the first half.
     """
     return _falls_early(results, MID)
 
 
 @hypothesis(claim="On MNIST MID is very small throughout.", columns=[MID], source=f"{PAPER}, appendix B.2.2")
 def mid_small(results: Results) -> Found:
-    """MID is small throughout: below 0.1 nats at every checkpoint"""
+    """MID is small throughout: below 0.1 nats at every checkpoint."""
     return _small(results, MID)
 
 
@@ -234,8 +235,10 @@ def mid_small(results: Results) -> Found:
     group=courses.groks,
 )
 def mid_small_or_falling_early(results: Results) -> Found:
-    """MID falls before memorisation, the mean over the second half of the checkpoints up to it below half of
-    that over the first half, or is below 0.1 nats at every checkpoint
+    """MID falls before memorisation, or is below 0.1 nats at every checkpoint.
+
+    It falls where the mean over the second half of the checkpoints up to memorisation is below half of that
+    over the first half.
     """
     return _small_or_falling(results, MID)
 
@@ -246,15 +249,16 @@ def mid_small_or_falling_early(results: Results) -> Found:
     source=f"{PAPER}, appendix B.2.2",
 )
 def ed_falls_early(results: Results) -> Found:
-    """ED falls before memorisation: the mean over the second half of the checkpoints up to it is below half
-    of that over the first half
+    """ED falls before memorisation.
+
+    The mean over the second half of the checkpoints up to it is below half of that over the first half.
     """
     return _falls_early(results, ED)
 
 
 @hypothesis(claim="On MNIST ED is very small throughout.", columns=[ED], source=f"{PAPER}, appendix B.2.2")
 def ed_small(results: Results) -> Found:
-    """ED is small throughout: below 0.1 nats at every checkpoint"""
+    """ED is small throughout: below 0.1 nats at every checkpoint."""
     return _small(results, ED)
 
 
@@ -266,7 +270,9 @@ def ed_small(results: Results) -> Found:
     group=courses.groks,
 )
 def ed_small_or_falling_early(results: Results) -> Found:
-    """ED falls before memorisation, the mean over the second half of the checkpoints up to it below half of
-    that over the first half, or is below 0.1 nats at every checkpoint
+    """ED falls before memorisation, or is below 0.1 nats at every checkpoint.
+
+    It falls where the mean over the second half of the checkpoints up to memorisation is below half of that
+    over the first half.
     """
     return _small_or_falling(results, ED)

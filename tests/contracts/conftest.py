@@ -1,8 +1,15 @@
 """`pytest tests/contracts --rewrite-golden` writes the golden numbers anew; look at the diff then."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
+
+from grokscope import Probe
+from grokscope.testing import probe_of
+from grokscope.testing.examples import example_probes
 
 # Sampling at its own length would take minutes; that it converges is tested in its family.
 QUICK = {
@@ -14,6 +21,33 @@ QUICK = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write tests/contracts/golden/*.json anew")
+
+
+# What takes a second derivative for each example is asked on few: its contract knows no number of examples.
+FEW = {"robustness:sharpness": 20}
+
+
+@pytest.fixture(scope="session")
+def probes() -> Callable[[str], list[Probe] | None]:
+    """The probes that a `plugin:measure` is to be checked on; None: the usual ones."""
+
+    def of(name: str) -> list[Probe] | None:
+        return [_of_few(probe, FEW[name]) for probe in example_probes()] if name in FEW else None
+
+    return of
+
+
+def _of_few(probe: Probe, count: int) -> Probe:
+    task = probe.task
+    few = torch.cat([task.train[:count], task.test[:count]])
+    task = replace(
+        task,
+        inputs=task.inputs[few],
+        labels=task.labels[few],
+        train=torch.arange(count),
+        test=torch.arange(count, len(few)),
+    )
+    return probe_of(probe.model, task, loss=probe.loss_name, step=probe.step)
 
 
 @pytest.fixture(scope="session")

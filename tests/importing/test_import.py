@@ -1,9 +1,6 @@
 """Checkpoints as others write them become a run on which everything works."""
 
-import json
 import os
-import re
-import shutil
 
 import pytest
 import torch
@@ -11,17 +8,16 @@ from safetensors.torch import save_file
 
 from grokscope import Run, analyze, train
 from grokscope.errors import (
-    DamagedFile,
-    PluginError,
     RunError,
     SettingError,
-    StorageError,
     UnknownName,
     UsageError,
 )
 
 SIZES = {"model.d_model": 8, "model.heads": 2, "model.d_head": 4, "model.d_mlp": 12}
+
 TASK = {"task.p": 11, "task.train_fraction": 0.3, "task.split": "python"}
+
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
@@ -311,96 +307,6 @@ def test_what_was_cut_short_is_completed(ours, states, bring, tmp_path):
         assert Run.open(run.path).problems == []
 
 
-@pytest.fixture
-def linked(states, bring, tmp_path):
-    """Four safetensors files, and the run that links them."""
-    for step, weights in states.items():
-        save_file(weights, tmp_path / f"{step}.safetensors")
-    return bring(link=True)
-
-
-def test_a_link_is_the_file_itself(linked, tmp_path):
-    for step in linked.steps:
-        inside, outside = (
-            linked.path / f"checkpoints/{step:08d}.safetensors",
-            tmp_path / f"{step}.safetensors",
-        )
-        assert inside.samefile(outside)
-        assert not inside.is_symlink()
-    shutil.copytree(linked.path, tmp_path / "elsewhere")
-    for path in tmp_path.glob("*.safetensors"):
-        path.unlink()
-    moved = Run.open(tmp_path / "elsewhere")
-    assert moved.checkpoints == linked.checkpoints
-    assert moved.weights(60).keys() == linked.weights(60).keys()
-
-
-def test_a_source_that_is_changed_in_place_is_noticed(linked, tmp_path):
-    data = bytearray((tmp_path / "20.safetensors").read_bytes())
-    data[-1] ^= 1
-    with open(tmp_path / "20.safetensors", "r+b") as file:
-        file.write(data)
-    run = Run.open(linked.path)
-    assert run.steps == (0, 40, 60)
-    assert re.search(r"20\.safetensors is damaged, or 20\.safetensors was changed after", run.problems[0])
-    with pytest.raises(DamagedFile, match="sha256 is not the recorded one"):
-        linked.weights(20)
-
-
-def test_a_foreign_file_that_the_table_does_not_have_is_refused(linked, states, bring, tmp_path):
-    shutil.copy(tmp_path / "20.safetensors", linked.path / "checkpoints/00000030.safetensors")
-    run = Run.open(linked.path)
-    assert run.steps == (0, 20, 40, 60)
-    assert "00000030.safetensors is foreign" in run.problems[0]
-    copied = bring(out="copied")
-    shutil.copy(tmp_path / "20.safetensors", copied.path / "checkpoints/00000020.safetensors")
-    assert Run.open(copied.path).steps == (0, 40, 60)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda table: table["checkpoints"][1].update(sha256="0" * 64),
-        lambda table: table["checkpoints"][1]["metrics"].update(test_loss="0.0"),
-        lambda table: table["checkpoints"][1].update(metrics=[]),
-        lambda table: table["checkpoints"].pop(),
-        lambda table: table.update(format=1),
-        lambda table: table.update(format=3),
-        lambda table: table["kinds"].update(buffers=table["kinds"]["parameters"], parameters="[]"),
-        lambda table: table.clear(),
-    ],
-)
-def test_a_changed_table_is_not_believed(linked, change):
-    path = linked.path / "imported.json"
-    table = json.loads(path.read_text())
-    change(table)
-    path.write_text(json.dumps(table))
-    (linked.path / "index.h5").unlink()
-    run = Run.open(linked.path)
-    assert run.steps == ()
-    assert any("imported.json is damaged" in problem for problem in run.problems)
-
-
-def test_where_the_file_system_does_not_link(states, bring, tmp_path, monkeypatch):
-    def refuse(source, target):
-        raise OSError(18, "Invalid cross-device link")
-
-    save_file(states[0], tmp_path / "0.safetensors")
-    monkeypatch.setattr(os, "link", refuse)
-    with pytest.raises(StorageError, match="Invalid cross-device link; leave `link` out to copy it"):
-        bring(link=True)
-    assert os.listdir(tmp_path / "imported/checkpoints") == []
-
-
-def test_a_link_s_source_may_be_a_symbolic_link(states, bring, tmp_path):
-    (tmp_path / "store").mkdir()
-    save_file(states[0], tmp_path / "store/blob.safetensors")
-    (tmp_path / "0.safetensors").symlink_to(tmp_path / "store/blob.safetensors")
-    run = bring(link=True)
-    assert (run.path / "checkpoints/00000000.safetensors").samefile(tmp_path / "store/blob.safetensors")
-    assert Run.open(run.path).steps == (0,)
-
-
 def test_a_task_read_from_files_is_recorded_as_in_training(bring, tmp_path):
     """The data's digest is part of what the run is of, the place of the data is not."""
     pytest.importorskip("sklearn")
@@ -418,13 +324,6 @@ def test_a_task_read_from_files_is_recorded_as_in_training(bring, tmp_path):
     assert analyze(run, "fit").failures == ()
 
 
-def test_where_data_lies_is_kept_apart(own, bring, tmp_path):
-    run = bring(task="my_nets.small:stored", model="my_nets.small:line", settings={"data_dir": "/data"})
-    assert run.config["task"] == {"name": "my_nets.small:stored", "data_sha256": "ab" * 32}
-    assert run.config["local"] == {"data_dir": "/data"}
-    assert "local" in (run.path / "run.toml").read_text()
-
-
 def test_runs_side_by_side_differ_in_settings_and_not_in_where_they_came_from(states, bring, tmp_path):
     from grokscope.run.config import differing_settings
 
@@ -439,144 +338,6 @@ def test_settings_by_their_bare_names(states, bring, tmp_path):
     torch.save(states[0], tmp_path / "0.pt")
     bare = {name.partition(".")[2]: value for name, value in {**SIZES, **TASK}.items()}
     assert bring(settings=bare).config == bring(out="dotted").config
-
-
-OWN = """
-from typing import Annotated
-import torch
-from grokscope import Network, Param, Task, model, task
-
-class Line(Network):
-    kind, hidden, outputs = "line", (), 2
-    def __init__(self, width):
-        super().__init__()
-        self.layer = torch.nn.Linear(width, 2)
-    def encode(self, inputs):
-        return inputs
-    def trace(self, encoded):
-        return {"first": encoded, "logits": self.layer(encoded)}
-
-@task
-def signs(*, width: Annotated[int, Param("numbers per example", min=1)] = 3):
-    inputs = torch.linspace(-1, 1, 10 * width).reshape(10, width)
-    labels = (inputs.sum(1) > 0).long()
-    return Task("signs", "other", inputs, labels, 2, torch.arange(4), torch.arange(4, 10))
-
-@task
-def stored(
-    *,
-    data_dir: Annotated[str, Param("where", local=True)] = "",
-    data_sha256: Annotated[str, Param("digest")] = "",
-):
-    import dataclasses
-    made = signs.build()
-    return dataclasses.replace(made, data_sha256="ab" * 32, data_dir=data_dir)
-
-@model
-def line(task):
-    return Line(task.inputs.shape[1])
-
-@model
-def broken(task):
-    made = Line(task.inputs.shape[1])
-    made.trace = lambda encoded: 1 / 0
-    return made
-
-@model
-def nothing(task):
-    return torch.nn.Linear(1, 1)
-
-def plain(task):
-    return Line(3)
-"""
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    """A package of the user's with a task and networks, and a checkpoint for them."""
-    (tmp_path / "user_env/my_nets").mkdir(parents=True)
-    (tmp_path / "user_env/my_nets/__init__.py").write_text("")
-    (tmp_path / "user_env/my_nets/small.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path / "user_env")
-    torch.manual_seed(0)
-    for step in (0, 5, 10, 15):
-        torch.save({"layer.weight": torch.randn(2, 3), "layer.bias": torch.zeros(2)}, tmp_path / f"{step}.pt")
-    yield
-    import sys
-
-    for name in ("my_nets", "my_nets.small"):
-        sys.modules.pop(name, None)
-
-
-def test_networks_and_data_of_one_s_own(own, bring, tmp_path):
-    run = bring(task="my_nets.small:signs", model="my_nets.small:line", settings={"task.width": 3})
-    assert run.config["task"] == {"name": "my_nets.small:signs", "width": 3}
-    own_code = {"model": "my_nets.small:line", "data": "my_nets.small:signs"}
-    results = analyze(Run.open(run.path), "fit,weight_norm", **own_code)
-    assert results.failures == ()
-    for info, loss in zip(run.checkpoints, results.columns["fit.test_loss"], strict=True):
-        assert info.test_loss == pytest.approx(loss, rel=1e-6)
-    assert analyze(Run.open(run.path), "fit", refresh=True, workers=1, trust=True).computed == 4
-
-
-def test_one_s_own_that_are_not_there_when_measured(own, bring, tmp_path, monkeypatch):
-    import sys
-
-    run = bring(task="my_nets.small:signs", model="my_nets.small:line", settings={})
-    for name in ("my_nets", "my_nets.small"):
-        sys.modules.pop(name)
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if "user_env" not in str(path)])
-    results = analyze(Run.open(run.path), "fit", steps="last", trust=True)
-    assert re.search(
-        r"task my_nets\.small:signs cannot be imported \(ModuleNotFoundError: .*on PYTHONPATH",
-        results.failures[0].message,
-    )
-
-
-def test_a_network_that_cannot_be_run_has_no_losses(own, bring, tmp_path):
-    run = bring(task="my_nets.small:signs", model="my_nets.small:broken", settings={})
-    assert len(bring.told) == 1
-    assert re.search(r"the network cannot be run, .*ZeroDivisionError", bring.told[0])
-    assert all(info.test_loss != info.test_loss for info in run.checkpoints)
-    assert run.grokking_step() is None
-
-
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        ("my_nets.small:nothing", r"must make a grokscope\.Network, got Linear"),
-        ("my_nets.small:plain", r"must be made by @grokscope\.model, got function; write @model above"),
-        ("my_nets.small:signs", r"must be made by @grokscope\.model"),
-        ("my_nets.small:none", "cannot be imported .*AttributeError"),
-        ("os:system", r"must be made by @grokscope\.model"),
-    ],
-)
-def test_other_things_are_no_factories(own, bring, tmp_path, model, words):
-    with pytest.raises(PluginError, match=words):
-        bring(task="my_nets.small:signs", model=model, settings={})
-    assert not (tmp_path / "imported").exists()
-
-
-@pytest.mark.parametrize("path", ["a/b:c", "a:b.c", ":c", "a:", "a b:c", "..a:b"])
-def test_a_factory_s_name_is_no_path(own, bring, path):
-    with pytest.raises(SettingError, match=r"model must be a name, or package\.module:factory"):
-        bring(task="my_nets.small:signs", model=path, settings={})
-
-
-def test_transitions_come_from_the_losses_computed_here(own, bring, tmp_path):
-    right = {"layer.weight": torch.tensor([[-1.0] * 3, [1.0] * 3]), "layer.bias": torch.zeros(2)}
-    wrong = {"layer.weight": -right["layer.weight"], "layer.bias": torch.zeros(2)}
-    for step in range(0, 20, 5):
-        torch.save(right if step else wrong, tmp_path / f"{step}.pt")
-    run = bring(task="my_nets.small:signs", model="my_nets.small:line", settings={"training.lr": 0.1})
-    assert (run.memorisation_step(), run.grokking_step()) == (5, 5)
-    assert run.config["training"] == {
-        "loss": "cross_entropy",
-        "seed": 0,
-        "lr": 0.1,
-        "dtype": "float32",
-        "steps": 15,
-    }
 
 
 def published_logits(state, pairs):

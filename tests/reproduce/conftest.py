@@ -16,14 +16,14 @@ NORM = "weight_norm.l2_all"
 
 @hypothesis(claim="A larger start is larger.", columns=[NORM], about="pairs", groups=("small", "large"))
 def larger(first, second):
-    """a larger start is larger"""
+    """A larger start is larger."""
     a, b = courses.at(first, NORM, 0), courses.at(second, NORM, 0)
     return a < b, {"plain": a, "large": b}
 
 
 @hypothesis(claim="Images have a norm.", columns=[NORM])
 def there(results):
-    """images have a norm"""
+    """Images have a norm."""
     return True, {"norm": courses.last(results, NORM)}
 
 

@@ -22,19 +22,19 @@ PART = Group(Subnetwork("addition", "oinfo.synergy", parameters={"oinfo.ties": "
 
 @hypothesis(claim="c.", source="s")
 def true(results):
-    """it is true"""
+    """It is true."""
     return True
 
 
 @hypothesis(claim="c.", source="s", about="pairs", groups=("one", "other"))
 def alike(one, other):
-    """they are alike"""
+    """They are alike."""
     return True
 
 
 @hypothesis(claim="c.", source="s", about="grokking")
 def larger(results):
-    """it is larger"""
+    """It is larger."""
     return 1.0
 
 
@@ -73,7 +73,7 @@ def test_a_figure_that_cannot_be_is_refused(wrong, problem):
         (
             alike,
             ("addition",),
-            "hypothesis alike: a figure must name 2 of its groups for it, got ['addition']",
+            "alike: a figure must name 2 of its groups for it, got ['addition']",
         ),
         (true, (), "true: a figure must name 1 of its groups for it, got []"),
         (larger, ("addition",), "larger: a figure asks about runs or pairs, it is about grokking"),

@@ -6,21 +6,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from grokscope import objective
 from grokscope.errors import SettingError
 from grokscope.models.factories import lstm, mlp, transformer
-from grokscope.models.network import Network
 from grokscope.run import Run
 from grokscope.tasks import modadd
 from grokscope.testing import example_task
 from grokscope.training import train
 from grokscope.training.interventions import (
     Abelian,
-    Dropout,
     GrokfastMA,
     OrthogonalGradient,
     Perturbed,
-    Subnetwork,
     scale_parameters,
     zero_last_layer,
 )
@@ -174,40 +170,6 @@ def test_dropout_drops_hidden_activations_and_scales_the_rest(trainer):
     assert_same(trained(trainer, dropout=0.3), by_hand(task, network, loss=loss))
 
 
-SMALL = [
-    (mlp, "modadd", {"hidden": [24]}),
-    (transformer, "modadd", {"d_model": 16, "heads": 2, "d_head": 8, "d_mlp": 24}),
-    (lstm, "text", {"d_embedding": 8, "d_state": 12}),
-]
-
-
-@pytest.mark.parametrize(("factory", "task", "sizes"), SMALL, ids=["mlp", "transformer", "lstm"])
-def test_dropout_is_in_both_forward_passes_and_off_at_evaluation(factory, task, sizes):
-    torch.manual_seed(0)
-    task = example_task(task)
-    network = factory.build(task, **sizes)
-    inputs = task.inputs[:32]
-    before = network(inputs)
-    Dropout(network, 0.3)
-    for forward in (network, lambda x: network.trace(network.encode(x))["logits"]):
-        network.eval()
-        assert torch.allclose(forward(inputs), before, atol=1e-5)
-        network.train()
-        assert not torch.equal(forward(inputs), forward(inputs))
-
-
-@pytest.mark.parametrize(("factory", "task", "sizes"), SMALL[:2], ids=["mlp", "transformer"])
-def test_dropout_keeps_the_mean(factory, task, sizes):
-    """What follows the hidden layer is linear: the mean logits are those without dropout."""
-    torch.manual_seed(0)
-    task = example_task(task)
-    network = factory.build(task, **sizes)
-    before = network(task.inputs[:32])
-    Dropout(network, 0.3)
-    found = torch.stack([network(task.inputs[:32]) for _ in range(400)])
-    assert ((found.mean(0) - before).abs() < 5 * found.std(0) / 20 + 1e-6).all()
-
-
 def test_losses_and_accuracies_of_a_run_with_dropout_are_those_without(trainer):
     run = trainer(training__dropout=0.5, training__dtype="float64")
     task, network = start()
@@ -218,23 +180,6 @@ def test_losses_and_accuracies_of_a_run_with_dropout_are_those_without(trainer):
         assert getattr(info, f"{split}_loss") == pytest.approx(
             plain(network)(inputs, labels).item(), rel=1e-12
         )
-
-
-def test_a_network_without_dropout_or_masks_refuses_them():
-    class Own(Network):
-        kind, hidden, outputs = "own", ("a_post",), 2
-
-        def encode(self, inputs):
-            return inputs
-
-        def trace(self, encoded):
-            return {"logits": encoded}
-
-    with pytest.raises(SettingError, match=r"training\.dropout must be left out with model own"):
-        Dropout(Own(), 0.3)
-    for network in (Own(), lstm.build(example_task("text"))):
-        with pytest.raises(SettingError, match=r"does not say which those are \(Network\.unit_weights\)"):
-            Subnetwork(network, [0], None)
 
 
 @pytest.mark.parametrize("which", ["all", "weights"])
@@ -267,7 +212,7 @@ def test_the_norm_can_be_that_of_the_weights_as_drawn(trainer):
         training__init_scale=4,
         training__init_scale_only="weights",
         training__init_zero="last_layer",
-        training__masked_units=MASKED,
+        training__masked_units=[0, 3, 4, 11],
         training__constrain_norm="drawn",
         training__checkpoint_every="1",
     )
@@ -387,91 +332,6 @@ def test_a_gradient_along_the_weights_leaves_nothing_of_rounding():
     assert not network.weight.grad.any()
 
 
-MASKED = [0, 3, 4, 11]
-
-
-def places(weights, model):
-    """The masked entries: to, bias of, and from the units."""
-    if model == "mlp":
-        names = ("layers.0.weight", "layers.0.bias", "layers.1.weight")
-    else:
-        names = ("blocks.0.mlp.W_in", "blocks.0.mlp.b_in", "blocks.0.mlp.W_out")
-    into, bias, out = (weights[name] for name in names)
-    return torch.cat([into[MASKED].reshape(-1), bias[MASKED], out[:, MASKED].reshape(-1)])
-
-
-EVERYTHING = {
-    "training__perturb": "0.5,0.1",
-    "training__abelian": 1,
-    "training__anti_norm": 1e-4,
-    "training__dropout": 0.2,
-    "training__grokfast_ema": "0.9,2",
-    "training__orthogonal_gradient": "tensor",
-    "training__constrain_norm": "all",
-}
-
-
-@pytest.mark.parametrize("beside", [{}, EVERYTHING], ids=["alone", "with all others"])
-@pytest.mark.parametrize("model", ["mlp", "transformer"])
-def test_masked_units_stay_exactly_zero(trainer, model, beside):
-    settings = {**beside, "training__masked_units": MASKED, "training__checkpoint_every": "1"}
-    run = trainer(model=model, **settings)
-    last = run.weights(run.steps[-1])
-    for step in run.steps:
-        assert not places(run.weights(step), model).any()
-    free = [unit for unit in range(12) if unit not in MASKED]
-    into = last["layers.0.weight" if model == "mlp" else "blocks.0.mlp.W_in"]
-    assert (into[free] != 0).all()
-    assert all(value.isfinite().all() for value in last.values())
-
-
-def test_a_mask_outlasts_whatever_is_done_to_its_weights():
-    _, network = start()
-    mask = Subnetwork(network, MASKED, None)
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.fill_(math.nan)
-            weight.grad = torch.ones_like(weight)
-    mask.change_gradients()
-    mask.change_weights()
-    named = dict(network.named_parameters())
-    assert not places(named, "mlp").any()
-    assert not places({name: weight.grad for name, weight in named.items()}, "mlp").any()
-    assert sum(int((weight.grad == 0).sum()) for weight in named.values()) == len(places(named, "mlp"))
-
-
-def test_the_other_units_start_as_without_a_mask(trainer):
-    whole, masked = trainer("whole", stop_at=0), trainer("masked", stop_at=0, training__masked_units=MASKED)
-    expected = {name: value.clone() for name, value in whole.weights(0).items()}
-    expected["layers.0.weight"][MASKED] = 0
-    expected["layers.0.bias"][MASKED] = 0
-    expected["layers.1.weight"][:, MASKED] = 0
-    assert_same(masked.weights(0), expected, tolerance=1e-30)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"masked_units": [12]}, "must leave some of the units 0 to 11 of layers.0_post"),
-        ({"masked_units": list(range(12))}, "must leave some of the units"),
-        ({"masked_units": [1], "masked_layer": "layers.7_post"}, "training.masked_layer must be one of"),
-    ],
-)
-def test_impossible_masks_write_nothing(trainer, settings, words):
-    with pytest.raises(SettingError) as caught:
-        trainer(**{f"training__{name}": value for name, value in settings.items()})
-    assert words in str(caught.value)
-    assert not (trainer.folder / "run").exists()
-
-
-def test_a_layer_can_be_chosen(trainer):
-    run = trainer(model__hidden=[12, 10], training__masked_units=[2], training__masked_layer="layers.1_post")
-    last = run.weights(30)
-    assert not last["layers.1.weight"][2].any()
-    assert not last["layers.2.weight"][:, 2].any()
-    assert (last["layers.0.weight"] != 0).all()
-
-
 def test_init_scale_can_spare_biases_and_the_last_layer_can_start_at_zero(trainer):
     one = trainer("plain", stop_at=0).weights(0)
     settings = {"training__init_scale_only": "weights", "training__init_zero": "last_layer"}
@@ -496,34 +356,3 @@ def test_the_last_layer_is_the_one_that_makes_the_logits():
         for name, weight in network.named_parameters():
             last = name.startswith(f"{kind}.")
             assert torch.equal(weight, torch.zeros_like(weight) if last else before[name])
-
-
-def test_stablemax_by_hand_and_at_its_seam():
-    z = torch.tensor([[3.0, 0.0, -1.0]], dtype=torch.float64, requires_grad=True)
-    loss = objective.loss("stablemax_cross_entropy", z, torch.tensor([2]))
-    assert loss.item() == pytest.approx(-math.log(0.5 / 5.5))
-    (gradient,) = torch.autograd.grad(loss, z)
-    # d/dz_j of log sum s - log s_2: s_j' / sum s, and for the label minus s'/s; s' = 1, 1, 1/(1-z)^2 = 1/4.
-    assert gradient[0].tolist() == pytest.approx([1 / 5.5, 1 / 5.5, 0.25 / 5.5 - 0.5])
-
-
-def test_stablemax_of_large_logits_has_loss_and_gradient_where_the_softmax_has_none():
-    z = torch.tensor([[200.0, 0.0, -200.0]], requires_grad=True)
-    labels = torch.tensor([0])
-    assert objective.loss("cross_entropy", z, labels).item() == 0
-    loss = objective.loss("stablemax_cross_entropy", z, labels)
-    assert loss.item() == pytest.approx(math.log1p((1 + 1 / 201) / 201), rel=1e-4)
-    (gradient,) = torch.autograd.grad(loss, z)
-    assert gradient.isfinite().all()
-    assert (gradient != 0).all()
-
-
-def test_stablemax_of_a_single_logit_is_that_of_the_classes_zero_and_z():
-    z = torch.tensor([[2.0], [-3.0]], dtype=torch.float64)
-    loss = objective.loss("stablemax_cross_entropy", z, torch.tensor([1, 1]))
-    assert loss.item() == pytest.approx(-(math.log(3 / 4) + math.log(0.25 / 1.25)) / 2)
-
-
-def test_an_unknown_loss_is_refused():
-    with pytest.raises(Exception, match="unknown loss 'hinge'"):
-        objective.loss("hinge", torch.zeros(1, 2), torch.tensor([0]))

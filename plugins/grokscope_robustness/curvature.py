@@ -1,115 +1,19 @@
-"""The measures of Tan & Huang 2023: which split, noise and network each formula is given."""
+"""How sharply the risk curves, and what Tan & Huang's Lemma 4.1 makes of it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from grokscope import Column, MeasureError, NotApplicable, Param, measure
+from grokscope_robustness.splits import Split, finite_logits, require_examples, require_paper_loss
 
 if TYPE_CHECKING:
     import torch
 
     from grokscope import Probe
     from grokscope_robustness.gauss_newton import Layer, SquaredNorms
-
-Split = Annotated[Literal["train", "test", "all"], Param("examples to measure on")]
-_OWN_NOISE = ", on tasks of one's own 0.04 of the encoded input's own"
-_NOISE = "standard deviation of the noise on the encoded input; none: "
-Sigma = Annotated[float | None, Param(_NOISE + f"the paper's 0.04{_OWN_NOISE}", min=0)]
-ConfidenceSigma = Annotated[
-    float | None, Param(_NOISE + f"the paper's, 0.1 on modular tasks, else 0.04{_OWN_NOISE}", min=0)
-]
-_SIGMA = Column("sigma", "the noise's standard deviation, where no paper sets it", min=0)
-
-
-@measure(
-    columns=[
-        Column("l2_all", "l2 norm of all parameters", direction="down", min=0, role="control"),
-        Column("l2_weights", "l2 norm of the weight matrices (parameters of two or more dimensions)", min=0),
-        Column("l1_all", "l1 norm of all parameters", min=0),
-        Column("l2", "l2 norm of one parameter tensor", min=0),
-    ],
-    per=["layer"],
-    version=2,
-    source="Tan & Huang 2023",
-)
-def weight_norm(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
-    """How large the parameters are: l2 and l1 norms, of the whole network and of each tensor.
-
-    sqrt(sum w^2) over all parameters (`l2_all`), over weight matrices only (`l2_weights`: parameters with two
-    or more dimensions, embeddings included, biases not), over each tensor (`l2`, one row each); sum abs(w)
-    over all (`l1_all`).
-
-    Shapes and units:
-        Parameters of any shape; norms in the unit of the weights.
-
-    How it is computed:
-        Accumulated in float64.
-
-    Cost:
-        One pass over the parameters; no network is built.
-
-    Traps:
-        The norm falls late and not in time with test accuracy; with ReLU one layer may shrink while the next
-        grows and the function stays the same.
-
-    Source:
-        Tan & Huang 2023, where the decay of the l2 norm is a sufficient condition for grokking.
-    """
-    from grokscope_robustness import functional
-
-    for name, tensor in weights.items():
-        if not tensor.isfinite().all():
-            raise MeasureError(f"the parameter {name} is not all finite")
-    matrices = [tensor for tensor in weights.values() if tensor.ndim >= 2]
-    yield {
-        "l2_all": functional.l2_norm(weights.values()),
-        "l2_weights": functional.l2_norm(matrices),
-        "l1_all": functional.l1_norm(weights.values()),
-    }
-    for name, tensor in weights.items():
-        yield {"layer": name, "l2": functional.l2_norm([tensor])}
-
-
-@measure(
-    columns=[
-        Column("sum", "sum over examples of ||f(x + noise) - f(x)||^2", "squared logits", min=0),
-        Column("mean", "the same per example", "squared logits", min=0),
-        _SIGMA,
-    ],
-    source="Tan & Huang 2023",
-)
-def perturbation_error(probe: Probe, *, sigma: Sigma = None, split: Split = "train") -> dict[str, float]:
-    """How far the logits move when a little noise is put on the input.
-
-    sum_i ||f(x_i + Delta_i) - f(x_i)||^2 over the n examples of the split (`sum`), and that / n (`mean`),
-    Delta_i ~ N(0, sigma^2 I).
-
-    Shapes and units:
-        f(x) (n, K) logits, Delta as the encoded input: pixels, one-hot vectors of an MLP, token embeddings
-        before positions. Squared logits.
-
-    How it is computed:
-        Delta is drawn once per run, split and sigma, so that a curve over steps shows the network and not the
-        noise.
-
-    Cost:
-        Two forward passes, shared with the other measures of the same noise.
-
-    Traps:
-        It grows with the scale of the logits, so compare it with `pc` or across steps of one run only.
-
-    Source:
-        Tan & Huang 2023; sigma 0.04, on every task.
-    """
-    from grokscope_robustness import functional
-
-    noise, said = _noise(probe, sigma, 0.04)
-    clean, noised = _logits(probe, split), _logits(probe, split, noise)
-    total = functional.perturbation_error(noised, clean)
-    return {"sum": total, "mean": total / len(clean), **said}
 
 
 @measure(
@@ -169,8 +73,8 @@ def sharpness(
     """
     from grokscope_robustness import gauss_newton
 
-    _require_paper_loss(probe)
-    _logits(probe, split)
+    require_paper_loss(probe)
+    finite_logits(probe, split)
     layers = _relu_layers(probe) if method == "auto" else None
     if layers is None:
         return _estimated(probe, rng, accuracy, max_probes, split)
@@ -179,66 +83,6 @@ def sharpness(
     else:
         trace = gauss_newton.hessian_trace(layers, probe.encoded(split).flatten(1), probe.loss_name)
     return {"trace": trace, "stderr": 0.0, "method": "exact"}
-
-
-@measure(
-    columns=[Column("pc", "mean confidence on noised inputs", "%", min=0, max=100 + 1e-9), _SIGMA],
-    source="Tan & Huang 2023",
-)
-def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float]:
-    """How confident the network stays when noise is put on the input: perturb confidence (PC), in percent.
-
-    (100 / n) sum_i s(x_i + Delta_i), with s = max_j softmax(f)_j for cross-entropy (a single logit z stands
-    for the classes (0, z)) and s = abs(f_yhat) / sum_j abs(f_j), yhat = argmax f, for MSE.
-
-    Shapes and units:
-        f (n, K) logits, Delta ~ N(0, sigma^2 I) as the encoded input; percent.
-
-    How it is computed:
-        Delta is drawn once per run, split and sigma; confidences of all examples of the split are averaged.
-
-    Cost:
-        One forward pass, shared with the other measures of the same noise.
-
-    Traps:
-        Confidence asks for no label: a network may be confidently wrong. Under MSE a row of logits that are
-        all zero has no confidence of its own and counts 1 / K, as any row of equal logits does; a single
-        logit under MSE has nothing to be compared with and is not applicable.
-
-    Source:
-        Tan & Huang 2023; sigma 0.1 on modular addition, 0.04 on images and on every other task.
-    """
-    noise, said = _noise(probe, sigma, _confidence_sigma(probe))
-    return {"pc": _confidence(probe, split, noise), **said}
-
-
-@measure(
-    columns=[Column("cd", "change of mean confidence by the noise", "%", min=0, max=100 + 1e-9), _SIGMA],
-    source="Tan & Huang 2023",
-)
-def cd(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float]:
-    """How much confidence changes with noise on the input: confidence difference (CD), in percentage points.
-
-    abs(PC(sigma) - PC(0)), PC as in `pc`.
-
-    Shapes and units:
-        As in `pc`; percentage points.
-
-    How it is computed:
-        Both confidences are means over the same examples; their difference is taken last.
-
-    Cost:
-        Two forward passes, shared with the other measures of the same noise.
-
-    Traps:
-        Those of `pc`; a mean confidence may stay while single examples change.
-
-    Source:
-        Tan & Huang 2023; sigma 0.1 on modular addition, 0.04 on images and on every other task.
-    """
-    noise, said = _noise(probe, sigma, _confidence_sigma(probe))
-    noised = _confidence(probe, split, noise)
-    return {"cd": abs(noised - _confidence(probe, split, 0.0)), **said}
 
 
 _ZERO_INPUT = "a training input is all zeros: the bound is infinite"
@@ -295,7 +139,7 @@ def input_gradient(
     from grokscope import objective
     from grokscope_robustness import functional
 
-    logits = _logits(probe, "train")
+    logits = finite_logits(probe, "train")
     layers = _require_relu_layers(probe)
     norm = functional.l2_norm(probe.weights.values())
     lhs, rhs = _jacobian_norms(probe, layers, "train").inputs, _bound(probe, layers, norm)
@@ -370,8 +214,8 @@ def predicted_accuracy(
     from grokscope_robustness import functional
 
     probe.require_classes()
-    _require_examples(probe, "train")
-    _require_examples(probe, "test")
+    require_examples(probe, "train")
+    require_examples(probe, "test")
     corollary = functional.predicted_curve(probe.step)
     layers = _relu_layers(probe)
     if layers is None:
@@ -383,53 +227,6 @@ def predicted_accuracy(
         near = (_nearest(probe) <= epsilon).double().mean().item()
         row |= {f"epsilon{suffix}": epsilon, f"neighbour_bound{suffix}": near}
     return row
-
-
-def _logits(probe: Probe, split: str, sigma: float = 0.0) -> torch.Tensor:
-    """Return the logits. Raises NotApplicable for an empty split, MeasureError where they are not finite."""
-    _require_examples(probe, split)
-    logits = probe.logits(split, sigma)
-    if not logits.isfinite().all():
-        raise MeasureError(f"the logits of the {split} split are not all finite")
-    return logits
-
-
-def _require_examples(probe: Probe, split: str) -> None:
-    if not len(probe.labels(split)):
-        raise NotApplicable(f"the {split} split is empty")
-
-
-def _require_paper_loss(probe: Probe) -> None:
-    if probe.loss_name not in ("cross_entropy", "mse"):
-        raise NotApplicable(f"it is defined for cross-entropy and MSE; this run's loss is {probe.loss_name}")
-
-
-def _noise(probe: Probe, sigma: float | None, paper: float) -> tuple[float, dict[str, float]]:
-    """Return sigma, and what is said of it.
-
-    The paper's is known; on a task of one's own it is 0.04 of the encoded input's own standard deviation.
-    """
-    if sigma is not None:
-        return sigma, {}
-    if probe.task.kind == "own":
-        return 0.04 * probe.scale(), {"sigma": 0.04 * probe.scale()}
-    return paper, {}
-
-
-def _confidence_sigma(probe: Probe) -> float:
-    return 0.1 if probe.task.kind == "modular" else 0.04
-
-
-def _confidence(probe: Probe, split: str, sigma: float) -> float:
-    from grokscope_robustness import functional
-
-    _require_paper_loss(probe)
-    probe.require_classes()
-    logits = _logits(probe, split, sigma)
-    if probe.loss_name == "mse" and logits.shape[1] == 1:
-        raise NotApplicable("under MSE a single logit has no other to be compared with")
-    key = ("robustness", "confidence", split, sigma)
-    return probe.shared(key, lambda: functional.perturbed_confidence(logits, probe.loss_name))
 
 
 def _relu_layers(probe: Probe) -> Sequence[Layer] | None:

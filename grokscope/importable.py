@@ -1,0 +1,93 @@
+"""What `package.module:factory` names: code of the user's, declared as ours is, or as plain as it comes."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from grokscope.declare import Factory, Param, Parameter
+from grokscope.errors import PluginError, SettingError, described
+
+_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_SETTABLE = (bool, int, float, str)
+
+
+def factory_at(kind: str, path: str) -> Factory:
+    """Return the task or model that `package.module:factory` names, from the environment or current folder.
+
+    It may be made by @task or @model. Anything else that can be called is a plain factory: what it needs not
+    be given, and has a yes or no, a number or a text for its default, is a setting. A model's may take one
+    more thing, the task. What is no function is taken as what a factory would make: a network, or data.
+
+    Raises SettingError when `path` is no such text, PluginError when it cannot be imported or is no such.
+    """
+    if not _PATH.fullmatch(path):
+        raise SettingError(f"{kind} must be a name, or package.module:factory, got {path!r}")
+    found = _imported(kind, path)
+    if isinstance(found, Factory) and found.kind != kind:
+        raise PluginError(
+            f"{kind} {path} is declared as a {found.kind}: it must be made by @grokscope.{kind}"
+        )
+    return found if isinstance(found, Factory) else plain_factory(kind, path, found)
+
+
+def _imported(kind: str, path: str) -> Any:
+    module, _, name = path.partition(":")
+    try:
+        with_current_folder(module)
+        return getattr(importlib.import_module(module), name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the module does when it is imported
+        raise PluginError(
+            f"{kind} {path} cannot be imported ({described(error)}): it is looked for in the environment and "
+            f"in the current folder, {os.getcwd()}"
+        ) from error
+
+
+def with_current_folder(module: str) -> None:
+    """Have the current folder looked through too, after all others, where a module is not found otherwise."""
+    top = module.partition(".")[0]
+    if top not in sys.modules and importlib.util.find_spec(top) is None and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def plain_factory(kind: str, path: str, found: Any) -> Factory:
+    """Return a factory of what is not declared: a function, a class, or a thing already made."""
+    made = not callable(found) or (hasattr(found, "state_dict") and not isinstance(found, type))
+    if made:
+        return Factory(kind, path, lambda *task: copy.deepcopy(found), {}, "", source=type(found))
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{kind} {path} must be a function or a class, got {found!r}") from error
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind not in variadic]
+    if len(needed) > (kind == "model"):
+        allowed = "but the task, its only argument without one" if kind == "model" else "a default"
+        raise PluginError(
+            f"{kind} {path}: its arguments must have defaults, got {', '.join(needed)} without; "
+            f"nothing is given to it {allowed}"
+        )
+    takes_task = bool(needed)
+
+    def build(*task: Any, **settings: Any) -> Any:
+        return found(*task, **settings) if takes_task else found(**settings)
+
+    return Factory(kind, path, build, _settings(parameters), inspect.getdoc(found) or "", source=found)
+
+
+def _settings(parameters: Any) -> Mapping[str, Parameter]:
+    """Return the arguments that have a default which can be written down, each of its default's type."""
+    return {
+        each.name: Parameter(each.name, type(each.default), each.default, Param())
+        for each in parameters
+        if type(each.default) in _SETTABLE and each.kind is not each.POSITIONAL_ONLY
+    }

@@ -1,0 +1,204 @@
+"""Anybody's module and data become a run by two functions, and old numbers stay those of old code."""
+
+import re
+import shutil
+import sys
+
+import pytest
+import torch
+
+from grokscope import Run, analyze, import_checkpoints
+from grokscope.errors import DataError, PluginError, RunError, SettingError
+from grokscope.run import glue
+from grokscope.run.examples import FILE
+
+CODE = """
+import torch
+from torch import nn
+
+
+def net(width=3):
+    return nn.Sequential(
+        nn.Conv2d(1, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.Flatten(), nn.Linear(4 * width, 4)
+    )
+
+
+def data():
+    x = torch.randn(60, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    y = x.flatten(1)[:, :4].argmax(1)
+    return (x[:40], y[:40]), (x[40:], y[40:])
+
+
+class Pairs(torch.utils.data.Dataset):
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, place):
+        return data()[0][0][place], int(data()[0][1][place])
+
+
+def dataset():
+    return Pairs(), torch.utils.data.DataLoader(Pairs(), batch_size=16)
+
+
+def numbers():
+    x = torch.randn(40, 1, 4, 4)
+    return (x[:30], x[:30].flatten(1)[:, :4]), (x[30:], x[30:].flatten(1)[:, :4])
+
+
+def unequal():
+    return (torch.randn(4, 3), torch.zeros(3)), (torch.randn(4, 3), torch.zeros(3))
+
+
+def needs(a, b):
+    return net(a)
+"""
+MODEL, DATA = "my_cnn:net", "my_cnn:data"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder of a user who has code and checkpoints there."""
+    (tmp_path / "my_cnn.py").write_text(CODE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    namespace = {}
+    exec(CODE, namespace)
+    torch.manual_seed(0)
+    for step in (0, 10, 20):
+        torch.save(namespace["net"]().state_dict(), tmp_path / f"step_{step}.pt")
+    yield tmp_path
+    sys.modules.pop("my_cnn", None)
+
+
+def bring(model=MODEL, data=DATA, out="run", **options):
+    sys.modules.pop("my_cnn", None)
+    return import_checkpoints(out, "step_*.pt", model=model, task=data, step_from=r"(\d+)", **options)
+
+
+def test_a_cnn_is_measured_by_two_functions(folder):
+    names = "weight_norm,pe,pmi,oinfo,activation_sparsity,circuit_complexity,sharpness,cka"
+    settings = {
+        "matrix_information.batch_size": 20,
+        "sharpness.max_probes": 16,
+        "sharpness.accuracy": 1,
+        "circuit_complexity.repeats": 2,
+    }
+    results = analyze(bring(), names, settings=settings, model=MODEL)
+    assert results.failures == ()
+    assert results.notes == {}
+    assert results.steps == [0, 10, 20]
+    assert {"oinfo.synergy", "cka.cka:2", "pmi.pmi", "sharpness.trace"} <= set(results.columns)
+
+
+def test_the_run_keeps_its_examples_and_needs_no_code_for_them(folder):
+    run = bring()
+    assert run.config["task"].keys() == {"name", "kept"}
+    (folder / "my_cnn.py").write_text(CODE.replace("def data()", "def gone()"))
+    sys.modules.pop("my_cnn")
+    fits = analyze(run, "fit", model=MODEL)
+    for info, loss in zip(run.checkpoints, fits.columns["fit.test_loss"], strict=True):
+        assert info.test_loss == pytest.approx(loss, rel=1e-6)
+    (folder / "run" / FILE).write_bytes(b"x")
+    with pytest.raises(DataError, match="is damaged, or was replaced"):
+        analyze(Run.open("run"), "fit", model=MODEL, refresh=True)
+
+
+def test_code_is_not_imported_on_the_word_of_a_run(folder):
+    run = bring()
+    sys.modules.pop("my_cnn")
+    with pytest.raises(RunError, match="repeat the name"):
+        analyze(run, "fit")
+    assert "my_cnn" not in sys.modules
+    assert analyze(run, "weight_norm").computed == 3
+    assert analyze(run, "fit", trust=True).computed == 3
+    sys.modules.pop("my_cnn")
+    assert analyze(Run.open("run"), "fit").computed == 0  # stored, of the code that was measured last
+
+
+def test_changed_code_serves_no_old_numbers(folder):
+    before = analyze(bring(), "fit,weight_norm", model=MODEL)
+    (folder / "my_cnn.py").write_text(CODE.replace("nn.ReLU()", "nn.Tanh()"))
+    sys.modules.pop("my_cnn")
+    after = analyze(Run.open("run"), "fit,weight_norm", model=MODEL)
+    assert after.computed == 3  # the norm of the weights is that of the weights
+    assert before.columns["fit.train_loss"] != after.columns["fit.train_loss"]
+    assert any(re.search("the code of my_cnn:net is not what it was", said) for said in after.messages)
+    shown = analyze(Run.open("run"), "fit")
+    assert shown.columns["fit.train_loss"] == after.columns["fit.train_loss"]
+    (folder / "my_cnn.py").write_text(CODE.replace("nn.ReLU()", "nn.ReLU"))
+    sys.modules.pop("my_cnn")
+    broken = analyze(Run.open("run"), "fit", model=MODEL)
+    assert "model my_cnn:net cannot be made" in broken.failures[0].message
+    (folder / "my_cnn.py").write_text("# a comment changes nothing\n" + CODE)
+    sys.modules.pop("my_cnn")
+    back = analyze(Run.open("run"), "fit", model=MODEL)
+    assert back.computed == 0
+    assert back.columns["fit.train_loss"] == before.columns["fit.train_loss"]
+
+
+def test_layers_and_settings_are_part_of_the_run(folder):
+    run = bring(settings={"model.width": 3}, layers=["0"], positions="rows")
+    assert run.config["model"] == {"name": MODEL, "width": 3, "view": {"layers": ["0"], "positions": "rows"}}
+    found = analyze(run, "activation_sparsity", model=MODEL)
+    assert "activation_sparsity.sparsity:0" in found.columns
+    assert bring(out="other").data_hash == run.data_hash
+    with pytest.raises(SettingError, match="none is called nothing"):
+        bring(out="third", layers=["nothing"])
+
+
+def test_data_sets_and_batches_and_fewer_examples(folder):
+    from grokscope.importable import factory_at
+    from grokscope.models.making import make_task
+
+    made = make_task(factory_at("task", "my_cnn:dataset"), {}, most=30)
+    assert (len(made.train), len(made.test)) == (30, 30)
+    assert torch.equal(made.inputs[:30].unique(dim=0), made.inputs[:30].unique(dim=0))
+    assert torch.equal(made.labels, made.inputs.flatten(1)[:, :4].argmax(1))
+    again = make_task(factory_at("task", "my_cnn:dataset"), {}, most=30)
+    assert torch.equal(made.inputs, again.inputs)
+
+
+def test_numbers_are_predicted_by_their_mean_square(folder):
+    run = bring(data="my_cnn:numbers")
+    assert run.config["training"]["loss"] == "mse"
+    assert all(info.test_loss > 0 and info.test_accuracy != info.test_accuracy for info in run.checkpoints)
+    found = analyze(run, "fit,linear_probe,weight_norm", model=MODEL)
+    assert "numbers to be predicted" in found.notes["linear_probe"]
+    with pytest.raises(SettingError, match="must be mse"):
+        bring(data="my_cnn:numbers", out="other", settings={"loss": "cross_entropy"})
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "words"),
+    [
+        ("my_cnn:needs", DATA, "its arguments must have defaults, got a, b"),
+        ("my_cnn:gone", DATA, "cannot be imported .*in the current folder"),
+        (MODEL, "my_cnn:unequal", "4 inputs and 3 labels"),
+        (MODEL, "my_cnn:net", r"must return \(train, test\), got Sequential"),
+        ("my_cnn:data", DATA, r"must make a grokscope\.Network or a torch\.nn\.Module, got tuple"),
+    ],
+)
+def test_what_cannot_be_is_said(folder, model, data, words):
+    with pytest.raises(PluginError, match=words):
+        bring(model, data)
+    assert not (folder / "run").exists()
+
+
+def test_a_run_that_moved_is_measured_anywhere(folder, tmp_path_factory, monkeypatch):
+    bring()
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(folder / "run", elsewhere / "run")
+    shutil.copy(folder / "my_cnn.py", elsewhere)
+    monkeypatch.chdir(elsewhere)
+    sys.modules.pop("my_cnn")
+    before = glue.remembered(folder / "run")
+    assert analyze("run", "fit", trust=True).computed == 3
+    assert glue.remembered(elsewhere / "run") == before
+
+
+def test_removed_whole(folder):
+    from grokscope.run.folder import remove_run
+
+    remove_run(bring().path)
+    assert not (folder / "run").exists()
