@@ -7,7 +7,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from grokscope.errors import UnknownName
+from grokscope.errors import SettingError, UnknownName
 
 LOSSES = ("cross_entropy", "mse", "stablemax_cross_entropy")
 
@@ -37,6 +37,22 @@ def loss(name: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     if name == "mse":
         return F.mse_loss(logits, targets(logits, labels))
     raise UnknownName("loss", name, LOSSES)
+
+
+def fitting_loss(name: str | None, labels: torch.Tensor) -> str:
+    """Return the loss asked for or, where none is, the one that goes with the labels.
+
+    That is cross_entropy with classes, mse with numbers to be predicted. Raises UnknownName, and SettingError
+    where it does not go with them.
+    """
+    numbers = labels.is_floating_point()
+    if name is None:
+        return "mse" if numbers else "cross_entropy"
+    if name not in LOSSES:
+        raise UnknownName("loss", str(name), LOSSES)
+    if numbers and name != "mse":
+        raise SettingError(f"the labels are numbers to be predicted: the loss must be mse, got {name}")
+    return name
 
 
 def log_stable(logits: torch.Tensor) -> torch.Tensor:
