@@ -30,7 +30,7 @@ from grokscope.hypothesis import Hypothesis, hypothesis
 from grokscope.measure import Column, Measure, measure
 
 if TYPE_CHECKING:
-    from grokscope import figure, objective
+    from grokscope import figure, numbers, objective
     from grokscope.analysis import analyze, analyze_many
     from grokscope.analysis.verifying import verify
     from grokscope.discovery import load_plugins
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from grokscope.models.chain import Chain, relu_chain
     from grokscope.models.network import Network
     from grokscope.probe import Probe
+    from grokscope.recording import Recorder, record
     from grokscope.registry import Plugins
     from grokscope.report.figures import plot
     from grokscope.report.page import write_report
@@ -73,6 +74,7 @@ __all__ = [
     "Plugins",
     "Prediction",
     "Probe",
+    "Recorder",
     "Results",
     "Run",
     "RunError",
@@ -96,10 +98,12 @@ __all__ = [
     "load_plugins",
     "measure",
     "model",
+    "numbers",
     "objective",
     "phases",
     "plot",
     "predict",
+    "record",
     "relu_chain",
     "score",
     "sweep",
@@ -121,6 +125,7 @@ _LAZY = {
     "Plugins": "grokscope.registry",
     "Prediction": "grokscope.statistics.predict",
     "Probe": "grokscope.probe",
+    "Recorder": "grokscope.recording",
     "Results": "grokscope.results",
     "Run": "grokscope.run",
     "Scores": "grokscope.statistics.score",
@@ -133,10 +138,12 @@ _LAZY = {
     "figure": "grokscope.figure",
     "import_checkpoints": "grokscope.importing",
     "load_plugins": "grokscope.discovery",
+    "numbers": "grokscope.numbers",
     "objective": "grokscope.objective",
     "phases": "grokscope.statistics.phases",
     "plot": "grokscope.report.figures",
     "predict": "grokscope.statistics.predict",
+    "record": "grokscope.recording",
     "relu_chain": "grokscope.models.chain",
     "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",
@@ -148,7 +155,7 @@ _LAZY = {
     "write_table": "grokscope.export",
 }
 
-_MODULES = ("courses", "figure", "objective")  # exported whole
+_MODULES = ("courses", "figure", "numbers", "objective")  # exported whole
 
 
 def __getattr__(name: str) -> Any:

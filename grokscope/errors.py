@@ -48,6 +48,8 @@ def reason_of(error: BaseException, most: int = MOST_CHARACTERS) -> str:
     name = error.args[0] if isinstance(error, KeyError) and error.args else None
     if isinstance(name, str):  # h5py raises KeyErrors with sentences, whose str() would be in quotes
         return (name if " " in name else f"{name!r} is missing")[:most]
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     return told(error)[:most] or type(error).__name__
 
 

@@ -24,6 +24,7 @@ INPUTS = {
 DIRECTIONS = ("", "up", "down", "peak")
 BASELINES = ("first", "last", "previous")
 MOST_ROWS = 100_000
+ROUNDING = 1e-6  # of a bound: what sums of float32 may be beyond it
 MOST_BYTES = 64 << 20  # of one result: its arrays together, or its rows as the table that is stored
 MOST_CHARACTERS = 4096  # of a label or word: every row of a stored table is as wide as the longest
 TIDY_COLUMNS = ("run", "step", "measure", "column", "value")  # what `analyze --long` writes beside labels
@@ -216,11 +217,18 @@ def _value(column: Column, value: Any, where: str) -> float | str:
                 "a column that may be missing says when: Column(missing=...)"
             )
         return number
-    if (column.min is not None and number < column.min) or (column.max is not None and number > column.max):
+    if _beyond(number, column):
         raise ResultError(
             f"{where}.{column.name} must be within [{column.min}, {column.max}], got {number!r}"
         )
     return number
+
+
+def _beyond(number: float, column: Column) -> bool:
+    """Whether a number is outside the column's bounds by more than rounding: shares may sum to 1 + 2e-7."""
+    low = -math.inf if column.min is None else column.min - ROUNDING * max(1.0, abs(column.min))
+    high = math.inf if column.max is None else column.max + ROUNDING * max(1.0, abs(column.max))
+    return not low <= number <= high
 
 
 def _described(value: Any) -> str:

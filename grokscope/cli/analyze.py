@@ -8,11 +8,13 @@ import typer
 
 from grokscope.cli.measuring import end, measured
 from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, shared
-from grokscope.cli.terminal import data_width, deliver, print_data, print_json
+from grokscope.cli.terminal import data_width, deliver, print_data, print_json, ready_for, stdout_to_stderr
+from grokscope.errors import UnknownName
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from grokscope.registry import Plugins
     from grokscope.results import Comparison, Results
 
 
@@ -33,14 +35,44 @@ def analyze(
     Of several runs, tables, CSV and JSON tell the run and the settings in which the runs differ.
 
     Examples:
-        grokscope analyze runs/* -m pmi,oinfo
+        grokscope analyze runs/* -m pmi,synergy
         grokscope analyze runs/* -m all --steps every:1000 --csv numbers.csv
         grokscope analyze runs/* -m oinfo --set oinfo.variables=mean --results kept
     """
-    found = measured(runs, measure, asked, refresh=refresh)
+    ready_for(csv_file)
+    with stdout_to_stderr():
+        from grokscope.discovery import load_plugins
+
+        plugins = load_plugins()
+    measures, columns = _wanted(measure, plugins)
+    found = measured(runs, measures, asked, refresh=refresh, plugins=plugins)
     if found.runs:
+        if columns:
+            from grokscope.results.columns import chosen_columns
+
+            found = found.only(chosen_columns(found, columns, per_layer=True))
         _print(next(iter(found.runs.values())) if len(runs) == 1 else found, csv_file, json, long, per_layer)
     end(found)
+
+
+def _wanted(names: str | None, plugins: Plugins) -> tuple[list[str] | None, list[str] | None]:
+    """Return the measures that names ask for, and the names where columns are among them.
+
+    Raises UnknownName and UsageError.
+    """
+    if names is None:
+        return None, None
+    words = [name.strip() for name in names.split(",")]
+    try:
+        plugins.select(words)
+        return words, None
+    except UnknownName:
+        from grokscope.report.figures.columns import measures_of
+
+        measures = measures_of(words, plugins)
+        if not measures:  # accuracies and losses alone, which training has measured
+            raise
+        return measures, words
 
 
 def _print(

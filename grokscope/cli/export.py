@@ -10,7 +10,7 @@ import typer
 
 from grokscope.cli.measuring import end, measured
 from grokscope.cli.options import Measuring, Runs, shared
-from grokscope.cli.terminal import print_data, say, stdout_to_stderr
+from grokscope.cli.terminal import print_data, ready_for, say, stdout_to_stderr
 from grokscope.errors import GrokscopeError, UsageError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def export(
         table_kind(str(file))  # refused before anything is computed
     if tensorboard is not None:
         check_tensorboard()
+    ready_for(file)
     if measure is None:
         _refuse_measuring(asked)
         opened, refused = _opened(runs, asked.results)

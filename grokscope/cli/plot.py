@@ -10,7 +10,7 @@ import typer
 
 from grokscope.cli.measuring import end, measured
 from grokscope.cli.options import Measuring, PerLayer, Runs, shared
-from grokscope.cli.terminal import print_data, say
+from grokscope.cli.terminal import print_data, ready_for, say
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,9 +72,14 @@ def plot(
         grokscope plot five/* -m synergy --normalise -o synergy.svg
         grokscope plot five/* --pareto synergy,redundancy -o pareto.png
     """
-    from grokscope.report.figures import format_of
+    from grokscope.report.figures import format_of, require_matplotlib, require_plotext
 
     kind = format_of(file) if file is not None else ""
+    if file is None:
+        require_plotext()
+    else:
+        require_matplotlib()
+    ready_for(file)
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
     pair = _pair(pareto)
     from grokscope.discovery import load_plugins

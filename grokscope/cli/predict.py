@@ -9,7 +9,15 @@ import typer
 
 from grokscope.cli.measuring import end, measured
 from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Thresholds, shared
-from grokscope.cli.terminal import data_width, deliver, print_data, print_json, say, stdout_to_stderr
+from grokscope.cli.terminal import (
+    data_width,
+    deliver,
+    print_data,
+    print_json,
+    ready_for,
+    say,
+    stdout_to_stderr,
+)
 
 if TYPE_CHECKING:
     from grokscope.statistics.predict import Prediction
@@ -74,6 +82,7 @@ def predict(
         raise UsageError("predict needs run directories, those of a sweep: grokscope predict RUN...")
     for problem in plugins.problems:
         say(problem, asked.quiet)
+    ready_for(csv_file)
     found = measured(runs, measure, asked, plugins=plugins)
     failed = False
     if found.runs:

@@ -9,7 +9,7 @@ import typer
 
 from grokscope.cli.measuring import end, measured, titles, with_measure_of
 from grokscope.cli.options import Measuring, Names, PerLayer, Runs, shared
-from grokscope.cli.terminal import say
+from grokscope.cli.terminal import ready_for, say
 
 
 @shared
@@ -42,8 +42,11 @@ def report(
     from grokscope.discovery import load_plugins
     from grokscope.report.page import checked_path, write_report
     from grokscope.statistics.score import CONTROL
+    from grokscope.statistics.transition import require_ruptures
 
     checked_path(file)  # before minutes of measuring
+    require_ruptures()
+    ready_for(file)
     plugins = load_plugins()
     chosen = with_measure_of(plugins.column_of(CONTROL), titles(plugins, measure))
     found = measured(runs, chosen, asked, plugins=plugins)

@@ -12,7 +12,15 @@ import typer
 
 from grokscope.cli.options import DataDir, Device, Json, Quiet, RunsFolder, Timeout, Workers
 from grokscope.cli.progress import Display, display
-from grokscope.cli.terminal import Stopped, on_signal, print_data, print_json, say, stdout_to_stderr
+from grokscope.cli.terminal import (
+    Stopped,
+    on_signal,
+    print_data,
+    print_json,
+    ready_for,
+    say,
+    stdout_to_stderr,
+)
 from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -138,6 +146,7 @@ def _figure_file(
     kind = format_of(path)
     if not path.parent.is_dir():
         raise UsageError(f"-o must be in a directory that exists, got {path}")
+    ready_for(path)
     return path, kind
 
 

@@ -10,7 +10,7 @@ import typer
 
 from grokscope.cli.measuring import end, measured, titles, with_measure_of
 from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, Thresholds, shared
-from grokscope.cli.terminal import data_width, deliver, print_data, print_json
+from grokscope.cli.terminal import data_width, deliver, print_data, print_json, ready_for
 from grokscope.statistics.over_runs import CONFIDENCE
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ def score(
     from grokscope.discovery import load_plugins
     from grokscope.statistics.score import CONTROL
     from grokscope.statistics.score import score as scored
+    from grokscope.statistics.transition import require_ruptures
 
+    require_ruptures()
+    ready_for(csv_file)
     plugins = load_plugins()
     chosen = titles(plugins, measure)
     controlled = control or plugins.column_of(CONTROL)

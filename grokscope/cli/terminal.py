@@ -73,6 +73,15 @@ def deliver(content: str, file: str) -> None:
     write_output(file, content.encode("utf-8", "replace"))
 
 
+def ready_for(*files: str | Path | None) -> None:
+    """Refuse files that cannot be written, before anything is computed for them. Raises StorageError."""
+    from grokscope.run.outputs import check_output
+
+    for file in files:
+        if file is not None and str(file) != "-":
+            check_output(file)
+
+
 def data_width() -> int:
     """Return how wide a table on stdout may be."""
     from rich.console import Console

@@ -87,6 +87,8 @@ def check(data: bytes, where: Path) -> None:
         _check_zip(data, where) if data.startswith(ZIP_MAGIC) else _check_legacy(data, where)
     except DamagedFile:
         raise
+    except (EOFError, struct.error) as error:
+        raise DamagedFile(f"{where} is no whole PyTorch file: it ends too early") from error
     except Exception as error:  # whatever a hostile pickle makes of the stack
         raise DamagedFile(f"{where} is no whole PyTorch file: {reason_of(error, FIRST_WORDS)}") from error
 

@@ -130,7 +130,9 @@ def _state(loaded: Any, where: str) -> Mapping[str, Tensor]:
     for inner in (loaded, *(loaded.get(name) for name in INSIDE if isinstance(loaded, Mapping))):
         if _is_state(inner):
             return {name: value.detach() for name, value in inner.items()}
-    what = f"a dict of {', '.join(map(str, list(loaded)[:4]))}" if isinstance(loaded, Mapping) else "no dict"
+    what = "no dict"
+    if isinstance(loaded, Mapping):
+        what = f"a dict of {', '.join(str(key)[:60] for key in list(loaded)[:4])}"
     raise DamagedFile(
         f"{where} holds no state dict: there must be tensors by name, at the top or under "
         f"{', '.join(INSIDE[:2])} or {LISTS[0]}; got {what}"

@@ -39,7 +39,7 @@ def runs_table(runs: Sequence[Run], width: int) -> RenderableType:
 
 def _reached(run: Run) -> str:
     last, steps = max(run.steps, default=0), run.config["training"].get("steps")
-    return str(last) if last == steps else f"{last} of {steps}"
+    return str(last) if steps in (last, None) else f"{last} of {steps}"
 
 
 def comparison_table(comparison: Comparison, width: int, per_layer: bool = False) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -29,8 +30,9 @@ from grokscope.run import Run
 def results_table(results: Results, width: int, per_layer: bool = False) -> RenderableType:
     """Return the results: a row per column with its course as a sparkline and its values at chosen steps.
 
-    The first and last steps and those of memorisation and grokking are always among the chosen, as far as
-    the width allows; columns by layer are left out where a measure has a total, unless `per_layer`.
+    The last step is always among the chosen; the first and those of memorisation and grokking are as far as
+    the width allows, in this order. Columns by layer are left out where a measure has a total, unless
+    `per_layer`.
     """
     if not results.steps:
         return Text("no checkpoints were selected")
@@ -91,9 +93,9 @@ def _cell_width(results: Results, shown: Sequence[ColumnName]) -> int:
 
 
 def _layout(results: Results, marks: Mapping[str, int], room: int, cell: int) -> tuple[int, list[int]]:
-    """Return the sparkline's width and the steps whose values are shown; without room step 0 goes first."""
+    """Return the sparkline's width and the steps whose values are shown; without room the marks go first."""
     steps = results.steps
-    wanted = list(dict.fromkeys([steps[-1], *reversed(list(marks.values())), steps[0]]))
+    wanted = list(dict.fromkeys([steps[-1], steps[0], *reversed(list(marks.values()))]))
     wanted = wanted[: max(1, (room - 12) // (cell + 2))]
     trend = max(min(len(steps), 32, room - len(wanted) * (cell + 2) - 2), 1)
     spare = min((room - trend - 2) // (cell + 2), 10) - len(wanted)
@@ -136,11 +138,10 @@ def run_view(run: Run, stored: Mapping[str, int], width: int) -> RenderableType:
     for key, value in _facts(run):
         facts.add_row(Text(key, style="bold"), foreign(value))
     parts: list[RenderableType] = [facts, Text()]
-    curves = run.curves
-    if len(curves.get("step", ())):
+    if len(run.curves["step"]):
         course = plain_table("", "course", "first", "last")
         for name in ("train_accuracy", "test_accuracy", "train_loss", "test_loss"):
-            values = [float(value) for value in curves[name]]
+            values = run.curve_of(name)[1].tolist() or [math.nan]
             line = Text(sparkline(values, min(48, max(8, width - 50))), style="cyan")
             course.add_row(name, line, number(values[0]), number(values[-1]))
         parts += [course, Text()]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,10 @@ class Comparison:
         names = ["run", *self.settings, "step", *self.declared]
         rows = list(self.rows())
         return {name: [row[name] for row in rows] for name in names}
+
+    def only(self, names: Collection[str]) -> Comparison:
+        """Return the comparison with these columns alone."""
+        return replace(self, runs={run: results.only(names) for run, results in self.runs.items()})
 
     def settings_of(self, run: str) -> dict[str, Any]:
         """Return one run's values of the settings in which the runs differ."""

@@ -26,6 +26,7 @@ DECLARED_CAP = 4 << 30  # bytes that all datasets of a file may take in memory
 RATIO_CAP = 1000  # declared size over stored size: deflate cannot do better than 1032
 CHUNK = 1 << 16  # bytes per chunk: small enough that deflate's fixed cost keeps the ratio below 830
 CHUNK_CAP = 64 << 20
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 PACKED_CAP = 1 << 20  # bytes of a packed chunk: to read a part of it, all is unpacked
 OBJECT_CAP = 6_000  # groups and datasets: each costs 0.15 ms to look at
 BOUNDS = ("earliest", "v108")
@@ -52,6 +53,8 @@ def opened(data: bytes, where: object, only: Collection[str] | None = None) -> I
     import h5py
 
     try:
+        if not data.startswith(_SIGNATURE):
+            raise DamagedFile("it is no HDF5 file")
         with h5py.File(h5py.h5f.open_file_image(data)) as file:
             _guard(file.id, len(data), only)
             yield file
@@ -145,7 +148,8 @@ def _objects(root: Any, only: Collection[str] | None) -> Iterator[Any]:
             raise DamagedFile(f"it must hold at most {OBJECT_CAP} objects, got {count}")
         for name in names:
             if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
-                raise DamagedFile(f"it holds a link that is not a hard one: {name!r}")
+                told = repr(name.decode(errors="replace"))
+                raise DamagedFile(f"it holds a link that is not a hard one: {told}")
             found = h5py.h5o.open(group, name)
             place = h5py.h5o.get_info(found).addr
             if place in seen:

@@ -49,6 +49,23 @@ def write_output(path: str | Path, data: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
+def check_output(path: str | Path) -> None:
+    """Refuse an output that cannot be written, before what it is to hold is computed. Raises StorageError.
+
+    What can only be told by writing, such as a full disk, is told then.
+    """
+    path = Path(path)
+    if is_stream(path):
+        return
+    target = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise StorageError(f"{path} cannot be written: it is a directory")
+    if not target.parent.is_dir():
+        raise StorageError(f"{path} cannot be written: there is no directory {target.parent}")
+    if not os.access(target if target.exists() else target.parent, os.W_OK):
+        raise StorageError(f"{path} cannot be written: permission is missing")
+
+
 def is_stream(path: str | Path) -> bool:
     """Whether `path` is a pipe, a device or an open descriptor rather than a file, there or still to come."""
     return _own_descriptor(Path(path)) is not None or _is_stream(Path(path))

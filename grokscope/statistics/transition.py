@@ -197,6 +197,12 @@ def _crossing(course: np.ndarray, axis: np.ndarray, split: int) -> int:
     return int(crossings[np.abs(axis[crossings] - axis[split]).argmin()]) if len(crossings) else split
 
 
+def require_ruptures() -> None:
+    """Raise UsageError where ruptures is missing, which finds change points."""
+    with from_extra("a change point"):
+        import ruptures  # noqa: F401
+
+
 def _peak(course: np.ndarray, axis: np.ndarray) -> _Found | None:
     """The highest point between two changes of level, if the level between them is the highest."""
     cost, ends = _split(course, axis, 2)

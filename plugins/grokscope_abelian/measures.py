@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from grokscope import Column, MeasureError, NotApplicable, measure
+from grokscope import Column, NotApplicable, measure, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -75,8 +75,7 @@ def abelian(probe: Probe) -> Iterator[dict[str, Any]]:
     _require_symmetric_pairs(probe)
     image = mirror(probe.task.inputs)
     logits = probe.logits("all")
-    if not logits.isfinite().all():
-        raise MeasureError("abelian: logits must be finite, got NaN or infinity")
+    numbers.require_finite("abelian: logits", logits)
     predicted = objective.predictions(logits)
     agrees = (predicted == predicted[image]).double()
     distance = squared_distance(logits, logits[image])

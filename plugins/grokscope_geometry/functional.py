@@ -81,21 +81,6 @@ def condition_number(matrix: torch.Tensor) -> float:
     return largest / smallest
 
 
-def gini(weight: torch.Tensor) -> float:
-    """Return the Gini coefficient of the magnitudes of all entries; NaN when all are zero.
-
-    Hurley & Rickard 2009, table I: `1 - 2 sum_i (c_i / |c|_1) (N - i + 1/2) / N`, c the magnitudes in rising
-    order, i = 1 .. N. 0 when all are equal, 1 - 1/N when one alone is not zero; unchanged by scale.
-
-    >>> gini(torch.tensor([0.0, 0.0, 0.0, 1.0]))
-    0.75
-    """
-    rising = weight.double().abs().flatten().sort().values
-    n = len(rising)
-    ranks = torch.arange(1, n + 1, dtype=torch.float64, device=rising.device)
-    return (1 - 2 * (rising * (n - ranks + 0.5)).sum() / (n * rising.sum())).item()
-
-
 def hoyer(weight: torch.Tensor) -> float:
     """Return Hoyer's sparseness of all N entries; NaN when all are zero or N is 1.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
-from grokscope import Column, NotApplicable, Param, measure
-from grokscope_geometry.checks import require_finite
+from grokscope import Column, NotApplicable, Param, measure, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +54,7 @@ def softmax_collapse(probe: Probe) -> dict[str, Any]:
     shares: dict[str, Any] = {}
     for split in ("train", "test"):
         logits = objective.class_logits(probe.logits(split))
-        require_finite("softmax_collapse", "a logit", logits)
+        numbers.require_finite("softmax_collapse: a logit", logits)
         gone = collapsed(logits)
         right = logits.argmax(dim=1) == probe.labels(split)
         shares |= {split: gone.double().mean(), f"{split}_zero_loss": (gone & right).double().mean()}
@@ -128,7 +127,7 @@ def llc(
 
     from grokscope_geometry.sgld import learning_coefficient, sgld_losses
 
-    require_finite("llc", "a weight", *probe.weights.values())
+    numbers.require_finite("llc: a weight", *probe.weights.values())
     batch_loss = _batch_loss(probe, rng, batch_size)
     start = torch.cat([weight.detach().flatten() for weight in probe.weights.values()])
     losses = torch.stack(
@@ -221,7 +220,7 @@ def ntk_distance(
     from grokscope_geometry.ntk import centred_kernel, kernel_distance
 
     now, start = _ntk(probe, samples), _ntk(baseline, samples)
-    require_finite("ntk_distance", "the kernel", now, start)
+    numbers.require_finite("ntk_distance: the kernel", now, start)
     norm = start.norm()
     return {
         "distance": kernel_distance(now, start),

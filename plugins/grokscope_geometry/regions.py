@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-from grokscope import Column, Param, measure
-from grokscope_geometry.checks import require_finite
+from grokscope import Column, Param, measure, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +72,7 @@ def local_complexity(
     chain = probe.require_chain()
     width = chain.layers[0][0].shape[1]
     count = min(directions, width)
-    require_finite("local_complexity", "a weight", *probe.weights.values())
+    numbers.require_finite("local_complexity: a weight", *probe.weights.values())
     spread = random_directions(count, width, rng).to(chain.layers[0][0])
     counts = {}
     for split in ("train", "test"):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from grokscope import Column, Param, measure
-from grokscope_geometry.checks import require_finite
+from grokscope import Column, Param, measure, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +63,7 @@ def cka(
 
     other = baseline.activations(split)
     for layer, activations in probe.activations(split).items():
-        require_finite("cka", layer, activations, other[layer])
+        numbers.require_finite(f"cka: {layer}", activations, other[layer])
         yield {"layer": layer, "cka": formula(activations, other[layer])}
 
 
@@ -108,10 +107,10 @@ def effective_sparsity(probe: Probe) -> Iterator[dict[str, Any]]:
 
     probe.require_classes()
     labels = probe.labels("train")
-    require_finite("effective_sparsity", "a logit", probe.logits("train"))
+    numbers.require_finite("effective_sparsity: a logit", probe.logits("train"))
     target = objective.accuracy(probe.logits("train"), labels)
     for layer, (activations, incoming, outgoing, whole, onward) in _prunable(probe).items():
-        require_finite("effective_sparsity", layer, activations, whole)
+        numbers.require_finite(f"effective_sparsity: {layer}", activations, whole)
 
         def enough(values: torch.Tensor, onward: Onward = onward) -> bool:
             return objective.accuracy(onward(values), labels) >= target

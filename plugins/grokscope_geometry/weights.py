@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from grokscope import Column, measure
-from grokscope_geometry.checks import require_finite
+from grokscope import Column, measure, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -182,9 +181,7 @@ def gini(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
     Source:
         Hurley & Rickard 2009, "Comparing measures of sparsity", table I.
     """
-    from grokscope_geometry.functional import gini as formula
-
-    yield from _per_matrix("gini", weights, formula)
+    yield from _per_matrix("gini", weights, numbers.gini)
 
 
 @measure(
@@ -270,7 +267,7 @@ def weight_distance(weights: Mapping[str, torch.Tensor], baseline: Probe) -> Ite
     from grokscope_geometry.functional import weight_distance as formula
 
     for name, weight in weights.items():
-        require_finite("weight_distance", name, weight, baseline.weights[name])
+        numbers.require_finite(f"weight_distance: {name}", weight, baseline.weights[name])
     yield formula(flat(weights), flat({name: baseline.weights[name] for name in weights}))
     for name, weight in weights.items():
         yield {"layer": name, **formula(weight, baseline.weights[name])}
@@ -283,5 +280,5 @@ def _per_matrix(
 
     for name, weight in weights.items():
         if weight.ndim >= 2:
-            require_finite(column, name, weight)
+            numbers.require_finite(f"{column}: {name}", weight)
             yield {"layer": name, column: formula(as_matrix(weight))}

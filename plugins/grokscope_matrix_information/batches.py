@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from grokscope import MeasureError, NotApplicable
+from grokscope import NotApplicable, numbers
 from grokscope_matrix_information import functional
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class Layer:
             return torch.nn.functional.one_hot(probe.labels(split), probe.task.classes)
         values = self._activations(probe, split)
         probe.require_rows(split, values)
-        if not values.isfinite().all():
-            raise MeasureError(f"{self.name}: activations must be finite, got NaN or infinity")
+        numbers.require_finite(f"{self.name}: activations", values)
         return functional.centred(values) if self.name == "logits_centred" else values
 
     def _activations(self, probe: Probe, split: str) -> Tensor:

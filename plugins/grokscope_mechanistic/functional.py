@@ -161,18 +161,3 @@ def key_frequencies(norms: torch.Tensor, threshold: float | None, count: int | N
 def fourier_norms(matrix: torch.Tensor) -> torch.Tensor:
     """Return the norm of each Fourier component of a matrix (m, p) along its columns, (p,)."""
     return (matrix.double() @ fourier_basis(matrix.shape[1]).to(matrix.device).T).norm(dim=0)
-
-
-def gini(values: torch.Tensor) -> float:
-    """Return the Gini coefficient of the magnitudes; NaN when all are zero.
-
-    Hurley & Rickard 2009, table I: `1 - 2 sum_i (c_i / |c|_1) (N - i + 1/2) / N`, c rising, i = 1 .. N.
-    0 when all are equal, 1 - 1/N when one alone is not zero.
-
-    >>> gini(torch.tensor([0.0, 0.0, 0.0, 1.0]))
-    0.75
-    """
-    rising = values.abs().double().flatten().sort().values
-    n, total = len(rising), rising.sum()
-    ranks = torch.arange(1, n + 1, dtype=torch.float64, device=rising.device)
-    return (1 - 2 * (rising * (n - ranks + 0.5)).sum() / (n * total)).item()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from grokscope import Column, MeasureError, NotApplicable, Param, UnfitBaseline, measure
+from grokscope import Column, MeasureError, NotApplicable, Param, UnfitBaseline, measure, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -134,7 +134,7 @@ def fourier(
 
     p = _modulus(probe)
     frequencies, gap, note = _keys(baseline, p, keys, threshold)
-    _require_finite(probe)
+    numbers.require_finite(f"fourier: the logits at step {probe.step}", probe.logits("all"))
     folded, logits, results = _folded(probe), probe.logits("all"), probe.labels("all")
     train = probe.task.train
 
@@ -158,7 +158,7 @@ def fourier(
         "keys": len(frequencies),
         "gap": gap,
         "note": note,
-        **{name: functional.gini(functional.fourier_norms(w)) for name, w in _matrices(probe, p).items()},
+        **{name: numbers.gini(functional.fourier_norms(w)) for name, w in _matrices(probe, p).items()},
     }
     for k in frequencies:
         yield {"frequency": k, "excluded_loss": excluded([k]), "key_share": _sum_of(shares, [k])}
@@ -178,11 +178,6 @@ def _modulus(probe: Probe) -> int:
             f"fourier needs a network with one logit per class, {p}, not {probe.model.outputs}"
         )
     return p
-
-
-def _require_finite(probe: Probe) -> None:
-    if not probe.logits("all").isfinite().all():
-        raise MeasureError(f"fourier: the logits at step {probe.step} must be finite, got NaN or infinity")
 
 
 def _folded(probe: Probe) -> torch.Tensor:

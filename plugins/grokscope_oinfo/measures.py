@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from grokscope import Column, MeasureError, Param, measure
+from grokscope import Column, MeasureError, Param, measure, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -232,10 +232,7 @@ def _activations(probe: Probe, layer: str, split: str) -> torch.Tensor:
         values = probe.activations(split)[layer].to("cpu", torch.float64)
         if len(values) < 2:
             raise MeasureError(f"oinfo - the {split} split must hold at least 2 examples, got {len(values)}")
-        if not values.isfinite().all():
-            raise MeasureError(
-                f"oinfo - the activations of {layer} at step {probe.step} must be finite, got NaN or infinity"
-            )
+        numbers.require_finite(f"oinfo - the activations of {layer} at step {probe.step}", values)
         return values
 
     return probe.shared(("oinfo", "activations", layer, split), compute)

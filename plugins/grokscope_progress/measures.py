@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from grokscope import Column, MeasureError, NotApplicable, Param, measure
+from grokscope import Column, NotApplicable, Param, measure, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -61,10 +60,7 @@ def activation_sparsity(
         raise NotApplicable(f"the {split} split is empty")
     shares = {}
     for layer, values in probe.activations(split).items():
-        if not values.isfinite().all():
-            raise MeasureError(
-                f"activation_sparsity: activations of {layer} must be finite, got NaN or infinity"
-            )
+        numbers.require_finite(f"activation_sparsity: activations of {layer}", values)
         shares[layer] = sparsity(values, tau)
     yield {"mean": sum(shares.values()) / len(shares)}
     for layer, share in shares.items():
@@ -187,8 +183,7 @@ def circuit_complexity(
             forward, matrices, fraction=fraction, repeats=repeats, per_matrix=per_matrix, rng=rng
         )
     for name, values in sums.items():
-        if not all(map(math.isfinite, values)):
-            raise MeasureError("circuit_complexity: logits must be finite, got NaN or infinity")
+        numbers.require_finite("circuit_complexity: logits", *values)
         mean, stderr = functional.mean_and_error(values)
         row = {"kl_sum": mean, "kl_mean": mean / rows, "stderr": stderr / rows}
         yield row if name == functional.EVERY else {"layer": name, **row}
@@ -199,6 +194,5 @@ def _matrices(where: str, weights: Mapping[str, torch.Tensor]) -> dict[str, torc
     if not matrices:
         raise NotApplicable("the network has no parameter with two or more dimensions")
     for name, weight in matrices.items():
-        if not weight.isfinite().all():
-            raise MeasureError(f"{where}: weights must be finite, got NaN or infinity in {name}")
+        numbers.require_finite(f"{where}: weights of {name}", weight)
     return matrices

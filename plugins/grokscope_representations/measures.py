@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-from grokscope import Column, MeasureError, NotApplicable, Param, measure
+from grokscope import Column, NotApplicable, Param, measure, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,7 @@ def linear_probe(
     hidden = {split: probe.activations(split) for split in ("train", "test")}
     for layer, values in hidden["train"].items():
         probe.require_rows("train", values)
-        _require_finite("linear_probe", layer, values, hidden["test"][layer])
+        numbers.require_finite(f"linear_probe: the activations of {layer}", values, hidden["test"][layer])
         if not (values.amax(dim=0) != values.amin(dim=0)).any():
             yield {"layer": layer, "train": math.nan, "test": math.nan}
             continue
@@ -174,7 +174,9 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
     weight = _last_weight(probe, layer)
     for split in ("train", "test"):
         values, labels = probe.activations(split)[layer], probe.labels(split)
-        _require_finite("neural_collapse", layer, values, trained, probe.logits(split))
+        numbers.require_finite(
+            f"neural_collapse: the activations of {layer}", values, trained, probe.logits(split)
+        )
         predicted = objective.predictions(probe.logits(split))
         yield {
             "split": split,
@@ -284,14 +286,9 @@ def feature_rank(
 
     probe.require_hidden()
     for layer, values in probe.activations("train").items():
-        _require_finite("feature_rank", layer, values)
+        numbers.require_finite(f"feature_rank: the activations of {layer}", values)
         rank, effective = formula(values, share)
         yield {"layer": layer, "rank": rank, "effective_rank": effective}
-
-
-def _require_finite(name: str, layer: str, *tensors: torch.Tensor) -> None:
-    if not all(values.isfinite().all() for values in tensors):
-        raise MeasureError(f"{name}: the activations of {layer} must be finite, got NaN or infinity")
 
 
 def _share(predicted: torch.Tensor, labels: torch.Tensor) -> float:

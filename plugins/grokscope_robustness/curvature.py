@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from grokscope import Column, MeasureError, NotApplicable, Param, measure
+from grokscope import Column, NotApplicable, Param, measure, numbers
 from grokscope_robustness.splits import Split, finite_logits, require_examples, require_paper_loss
 
 if TYPE_CHECKING:
@@ -264,8 +264,7 @@ def _bound(probe: Probe, layers: Sequence[Layer], norm: float) -> float:
     from grokscope_robustness import functional
 
     trace = _jacobian_norms(probe, layers, "train").parameters
-    if not math.isfinite(trace):
-        raise MeasureError("the gradients on the train split are not all finite")
+    numbers.require_finite("the gradients on the train split", trace)
     smallest = functional.smallest_squared_norm(probe.encoded("train").flatten(1))
     return functional.gradient_bound(norm, trace, smallest)
 
@@ -276,7 +275,10 @@ def _nearest(probe: Probe) -> torch.Tensor:
     return probe.shared(
         ("robustness", "nearest"),
         lambda: functional.nearest_same_label(
-            probe.encoded("train"), probe.labels("train"), probe.encoded("test"), probe.labels("test")
+            probe.encoded("train").flatten(1),
+            probe.labels("train"),
+            probe.encoded("test").flatten(1),
+            probe.labels("test"),
         ),
     )
 

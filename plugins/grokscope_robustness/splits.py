@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from grokscope import MeasureError, NotApplicable, Param
+from grokscope import NotApplicable, Param, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -18,8 +18,7 @@ def finite_logits(probe: Probe, split: str, sigma: float = 0.0) -> torch.Tensor:
     """Return the logits. Raises NotApplicable for an empty split, MeasureError where they are not finite."""
     require_examples(probe, split)
     logits = probe.logits(split, sigma)
-    if not logits.isfinite().all():
-        raise MeasureError(f"the logits of the {split} split are not all finite")
+    numbers.require_finite(f"the logits of the {split} split", logits)
     return logits
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from grokscope import Column, MeasureError, measure
+from grokscope import Column, measure, numbers
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +48,7 @@ def weight_norm(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]
     from grokscope_robustness import functional
 
     for name, tensor in weights.items():
-        if not tensor.isfinite().all():
-            raise MeasureError(f"the parameter {name} is not all finite")
+        numbers.require_finite(f"the parameter {name}", tensor)
     matrices = [tensor for tensor in weights.values() if tensor.ndim >= 2]
     yield {
         "l2_all": functional.l2_norm(weights.values()),

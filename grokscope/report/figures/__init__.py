@@ -31,6 +31,7 @@ __all__ = [
     "plot",
     "plot_text",
     "require_matplotlib",
+    "require_plotext",
 ]
 
 FORMATS = ("png", "svg", "pdf")
@@ -157,8 +158,7 @@ def plot_text(
 
     Raises UsageError: as `plot` does, and where plotext is not installed.
     """
-    with from_extra("a plot in the terminal"):
-        import plotext  # noqa: F401
+    require_plotext()
     from grokscope.report.figures import terminal
     from grokscope.report.figures.courses import Picture
 
@@ -207,6 +207,12 @@ def _pair(found: Comparison | Results, names: Sequence[str]) -> tuple[str, str]:
 
 def _comparison(found: Comparison | Results) -> Comparison:
     return Comparison({found.run: found}, {}, {}) if isinstance(found, Results) else found
+
+
+def require_plotext() -> None:
+    """Raise UsageError where plotext is missing."""
+    with from_extra("a plot in the terminal"):
+        import plotext  # noqa: F401
 
 
 def require_matplotlib() -> None:

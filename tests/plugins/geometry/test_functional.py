@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from grokscope.numbers import gini
 from grokscope_geometry.functional import (
     as_matrix,
     cka,
@@ -15,7 +16,6 @@ from grokscope_geometry.functional import (
     effective_rank,
     fewest_units,
     flat,
-    gini,
     hoyer,
     participation_ratio,
     stable_rank,

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from grokscope.numbers import gini
 from grokscope_mechanistic.functional import (
     above_the_gap,
     class_variation,
@@ -15,7 +16,6 @@ from grokscope_mechanistic.functional import (
     fourier_basis,
     fourier_norms,
     frequency_power,
-    gini,
     key_frequencies,
     project,
     restricted_logits,

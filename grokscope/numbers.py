@@ -1,0 +1,41 @@
+"""What measures of several families ask of numbers: that they are finite, and how unequal they are."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from grokscope.errors import MeasureError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def require_finite(what: str, *numbers: torch.Tensor | float) -> None:
+    """Raise MeasureError with the sentence that `what` must be finite, unless all numbers are.
+
+    >>> require_finite("mine: the logits", 1.0, float("nan"))
+    Traceback (most recent call last):
+    grokscope.errors.MeasureError: mine: the logits must be finite, got NaN or infinity
+    """
+    for values in numbers:
+        if not (math.isfinite(values) if isinstance(values, float) else bool(values.isfinite().all())):
+            raise MeasureError(f"{what} must be finite, got NaN or infinity")
+
+
+def gini(values: torch.Tensor) -> float:
+    """Return the Gini coefficient of the magnitudes of all entries; NaN when all are zero.
+
+    Hurley & Rickard 2009, table I: `1 - 2 sum_i (c_i / |c|_1) (N - i + 1/2) / N`, c the magnitudes in rising
+    order, i = 1 .. N. 0 when all are equal, 1 - 1/N when one alone is not zero; unchanged by scale.
+
+    >>> import torch
+    >>> gini(torch.tensor([0.0, 0.0, 0.0, 1.0]))
+    0.75
+    """
+    import torch
+
+    rising = values.double().abs().flatten().sort().values
+    n = len(rising)
+    ranks = torch.arange(1, n + 1, dtype=torch.float64, device=rising.device)
+    return (1 - 2 * (rising * (n - ranks + 0.5)).sum() / (n * rising.sum())).item()
