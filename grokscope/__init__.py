@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from grokscope.models.chain import Chain, relu_chain
     from grokscope.models.network import Network
     from grokscope.probe import Probe
+    from grokscope.recording import Recorder, record
     from grokscope.registry import Plugins
     from grokscope.report.figures import plot
     from grokscope.report.page import write_report
@@ -73,6 +74,7 @@ __all__ = [
     "Plugins",
     "Prediction",
     "Probe",
+    "Recorder",
     "Results",
     "Run",
     "RunError",
@@ -101,6 +103,7 @@ __all__ = [
     "phases",
     "plot",
     "predict",
+    "record",
     "relu_chain",
     "score",
     "sweep",
@@ -122,6 +125,7 @@ _LAZY = {
     "Plugins": "grokscope.registry",
     "Prediction": "grokscope.statistics.predict",
     "Probe": "grokscope.probe",
+    "Recorder": "grokscope.recording",
     "Results": "grokscope.results",
     "Run": "grokscope.run",
     "Scores": "grokscope.statistics.score",
@@ -139,6 +143,7 @@ _LAZY = {
     "phases": "grokscope.statistics.phases",
     "plot": "grokscope.report.figures",
     "predict": "grokscope.statistics.predict",
+    "record": "grokscope.recording",
     "relu_chain": "grokscope.models.chain",
     "score": "grokscope.statistics.score",
     "sweep": "grokscope.training.sweep",

@@ -7,7 +7,9 @@ import math
 import torch
 from torch.nn import functional as F
 
-from grokscope.errors import UnknownName
+from grokscope.errors import SettingError, UnknownName
+
+__all__ = ["LOSSES", "accuracy", "class_logits", "log_stable", "loss", "predictions", "targets"]
 
 LOSSES = ("cross_entropy", "mse", "stablemax_cross_entropy")
 
@@ -39,6 +41,22 @@ def loss(name: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     raise UnknownName("loss", name, LOSSES)
 
 
+def fitting_loss(name: str | None, labels: torch.Tensor) -> str:
+    """Return the loss asked for or, where none is, the one that goes with the labels.
+
+    That is cross_entropy with classes, mse with numbers to be predicted. Raises UnknownName, and SettingError
+    where it does not go with them.
+    """
+    numbers = labels.is_floating_point()
+    if name is None:
+        return "mse" if numbers else "cross_entropy"
+    if name not in LOSSES:
+        raise UnknownName("loss", str(name), LOSSES)
+    if numbers and name != "mse":
+        raise SettingError(f"the labels are numbers to be predicted: the loss must be mse, got {name}")
+    return name
+
+
 def log_stable(logits: torch.Tensor) -> torch.Tensor:
     """Return log s(x), with s(x) = x + 1 for x >= 0 and 1 / (1 - x) below: its softmax is the StableMax.
 
@@ -48,8 +66,11 @@ def log_stable(logits: torch.Tensor) -> torch.Tensor:
     >>> log_stable(torch.tensor([3.0, 0.0, -1.0])).exp()
     tensor([4.0000, 1.0000, 0.5000])
     """
-    # Each branch is clamped to its own side: log1p of the other would put NaN into the gradient.
-    return torch.where(logits >= 0, logits.clamp(min=0).log1p(), -(-logits).clamp(min=0).log1p())
+    # Each branch sees its own side only: log1p of the other would put NaN into the gradient. Not by clamp,
+    # whose gradient at its bound is 1 before torch 2.14 and 0 from there on.
+    positive = logits >= 0
+    above, below = torch.where(positive, logits, 0.0), torch.where(positive, 0.0, -logits)
+    return torch.where(positive, above.log1p(), -below.log1p())
 
 
 def targets(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -40,7 +40,7 @@ from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, generator_for
 from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run, examples
-from grokscope.run.code import find_factory, own_code, places_of, settings_of
+from grokscope.run.code import UNNAMED, find_factory, own_code, places_of, settings_of
 from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
 from grokscope.surroundings import Surroundings
 from grokscope.tasks.own import task_of
@@ -137,7 +137,7 @@ class Bench:
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the user's own code that makes the network, and the task if it has to."""
-        names = own_code(self.run.config)
+        names = own_code(self.run.config) - {UNNAMED}
         factories = [
             self._factory(kind) for kind in ("task", "model") if self.run.config[kind]["name"] in names
         ]

@@ -85,6 +85,8 @@ def set_up(
     Of a split of the user's own data there are at most `most` examples. Raises UsageError, PluginError,
     DataError.
     """
+    from grokscope.objective import fitting_loss
+
     task_factory, model_factory = _factory("task", task, tasks), _factory("model", model, models)
     declared = {"task": task_factory.parameters, "model": model_factory.parameters, "training": TRAINING}
     given: dict[str, dict[str, Any]] = {table: {} for table in declared}
@@ -94,7 +96,7 @@ def set_up(
     task_settings = task_factory.settings(given["task"])
     model_settings = model_factory.settings(given["model"])
     made = make_task(task_factory, task_settings, most)
-    _check_loss(training, given["training"], made)
+    training["loss"] = fitting_loss(given["training"].get("loss"), made.labels)
     network = make_network_apart(model_factory, made, model_settings, view)
     if "data_sha256" in task_settings:
         task_settings["data_sha256"] = made.data_sha256
@@ -133,17 +135,6 @@ def _model_table(
     name: str, factory: Factory, settings: Mapping[str, Any], view: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {"name": name, **recorded(factory.parameters, settings), **({"view": dict(view)} if view else {})}
-
-
-def _check_loss(training: dict[str, Any], given: Mapping[str, Any], task: Task) -> None:
-    """Have numbers predicted by their mean square unless told otherwise. Raises SettingError."""
-    if not task.labels.is_floating_point():
-        return
-    if given.get("loss", "mse") != "mse":
-        raise SettingError(
-            f"the labels of {task.name} are numbers to be predicted: training.loss must be mse"
-        )
-    training["loss"] = "mse"
 
 
 def _factory(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:

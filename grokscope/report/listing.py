@@ -24,7 +24,7 @@ COLUMNS: dict[str, Literal["left", "right"]] = {
     "test %": "right",
     "MB": "right",
 }
-STATES = {"finished": "green", "unfinished": "yellow", "imported": "cyan"}
+STATES = {"finished": "green", "unfinished": "yellow", "imported": "cyan", "recorded": "cyan"}
 
 
 def listing_table(rows: Iterable[Mapping[str, Any]], folder: Path) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -137,11 +138,10 @@ def run_view(run: Run, stored: Mapping[str, int], width: int) -> RenderableType:
     for key, value in _facts(run):
         facts.add_row(Text(key, style="bold"), foreign(value))
     parts: list[RenderableType] = [facts, Text()]
-    curves = run.curves
-    if len(curves.get("step", ())):
+    if len(run.curves["step"]):
         course = plain_table("", "course", "first", "last")
         for name in ("train_accuracy", "test_accuracy", "train_loss", "test_loss"):
-            values = [float(value) for value in curves[name]]
+            values = run.curve_of(name)[1].tolist() or [math.nan]
             line = Text(sparkline(values, min(48, max(8, width - 50))), style="cyan")
             course.add_row(name, line, number(values[0]), number(values[-1]))
         parts += [course, Text()]

@@ -11,7 +11,8 @@ from grokscope.declare import canonical_json
 from grokscope.errors import UnknownName
 from grokscope.measure import Column
 from grokscope.results.names import STEP, ColumnName, bare, named
-from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS, first_step_staying_above
+from grokscope.run.config import RECORDED
+from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS, curve_of, first_step_staying_above
 from grokscope.run.tidy import LONG, Value, data_frame
 
 if TYPE_CHECKING:
@@ -146,11 +147,17 @@ class Results:
         """
         if not self.curve:
             return self.memorisation_step, self.grokking_step
-        steps = self.curve["step"]
         return (
-            first_step_staying_above(steps, self.curve["train_accuracy"], train),
-            first_step_staying_above(steps, self.curve["test_accuracy"], test),
+            first_step_staying_above(*self.curve_of("train_accuracy"), train),
+            first_step_staying_above(*self.curve_of("test_accuracy"), test),
         )
+
+    def curve_of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the steps and values of a metric on the finer curve.
+
+        Points that do not tell it, as the curve of a recorded loop may have them, are left out.
+        """
+        return curve_of(self.curve, metric, partly=RECORDED in self.config)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one dict per step."""

@@ -15,10 +15,11 @@ from typing import Any
 
 from grokscope.declare import Factory
 from grokscope.errors import RunError, UnknownName
-from grokscope.importable import factory_at
+from grokscope.importable import factory_at, plain_factory
 from grokscope.run.config import LOCAL
 
 OWN = ("view", "kept")  # tables of a network and of data of the user's own: how seen, and what is in the run
+UNNAMED = "recorded network"  # of a run that was recorded from a living network; no plugin's has a space
 OPTIONS = {"task": "data", "model": "model"}  # what repeats the name of a task or a model, as for `import`
 
 
@@ -29,25 +30,36 @@ class Trusted:
     Attributes:
         names: those that the user repeated, `package.module:factory`.
         everything: whether whatever a run names may be.
+        network: what makes the network: such a name or, in Python, a module or a function that makes one.
     """
 
     names: frozenset[str] = frozenset()
     everything: bool = False
+    network: Any = None
 
     @classmethod
-    def of(cls, model: str | None, data: str | None, trust: bool) -> Trusted:
+    def of(cls, model: Any, data: str | None, trust: bool) -> Trusted:
         """Return what the arguments `model`, `data` and `trust` of an analysis say."""
-        return cls(frozenset(name for name in (model, data) if name), trust)
+        names = (name for name in (model, data) if name and isinstance(name, str))
+        return cls(frozenset(names), trust, model)
+
+    @property
+    def is_living(self) -> bool:
+        """Whether the network itself is there, or a function that makes it, and not a name."""
+        return self.network is not None and not isinstance(self.network, str)
 
     def may_import(self, config: Mapping[str, Any]) -> bool:
         """Return whether all code of the user's own that a configuration names may be imported."""
-        return self.everything or own_code(config) <= self.names
+        name = config["model"]["name"]
+        here = {name} if self.is_living or (name == UNNAMED and self.network) else set()
+        missing = own_code(config) - self.names - here
+        return not missing or (self.everything and UNNAMED not in missing)
 
 
 def own_code(config: Mapping[str, Any]) -> set[str]:
     """Return the names of the code that a configuration names, and that has to be imported to measure it."""
     names = [config["model"]["name"], *([] if "kept" in config["task"] else [config["task"]["name"]])]
-    return {name for name in names if ":" in name}
+    return {name for name in names if ":" in name or name == UNNAMED}
 
 
 NOTHING = Trusted()
@@ -63,6 +75,10 @@ def find_factory(
     """
     if name in known:
         return known[name]
+    if kind == "model" and trusted.is_living:
+        return plain_factory(kind, name, trusted.network)
+    if name == UNNAMED:
+        return factory_at(kind, _unnamed(run, trusted))
     if ":" not in name:
         raise UnknownName(kind, name, known, "the run needs the plugin that brings it")
     if not trusted.everything and name not in trusted.names:
@@ -72,6 +88,15 @@ def find_factory(
             "trusted, say so with `trust`"
         )
     return factory_at(kind, name)
+
+
+def _unnamed(run: Path, trusted: Trusted) -> str:
+    if trusted.network is None:
+        raise RunError(
+            f"{run} was recorded from a network that has no name: say what makes it with `model`, as "
+            "package.module:factory or, in Python, by the network itself"
+        )
+    return str(trusted.network)
 
 
 def settings_of(run: Path, kind: str, table: Mapping[str, Any], factory: Factory) -> dict[str, Any]:

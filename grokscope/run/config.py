@@ -25,6 +25,8 @@ RESERVED = (  # other columns of a table of several runs
     *("train_loss", "test_loss", "train_accuracy", "test_accuracy"),
 )
 IMPORTED = "imported"  # a fourth table, only in runs made of checkpoints that something else trained
+RECORDED = "recorded"  # likewise, only in runs that somebody else's loop writes
+BESIDE = (IMPORTED, RECORDED)
 _TOML_CAP = 1 << 20
 _MOST_DOTS = 40
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"' + r"|'[^']*'")
@@ -34,7 +36,7 @@ _UNSET = "unset"  # TOML has no null: the settings that are None are listed by n
 def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return `config` as run.toml gives it back.
 
-    `recipe`, the tables task, model and training, and `imported` where the checkpoints were.
+    `recipe`, the tables task, model and training, and `imported` or `recorded` where the checkpoints were.
 
     A table `local`, of where things were on the machine that trained, is kept beside them when there is one;
     like the recipe's name it is no part of what identifies the run.
@@ -50,8 +52,9 @@ def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
                 f"a run's configuration must have the tables {', '.join(TABLES)}; {table} is missing"
             )
         plain[table] = _plain(config[table], table)
-    if isinstance(config.get(IMPORTED), Mapping):
-        plain[IMPORTED] = _plain(config[IMPORTED], IMPORTED)
+    for table in BESIDE:
+        if isinstance(config.get(table), Mapping):
+            plain[table] = _plain(config[table], table)
     return plain
 
 
@@ -226,7 +229,7 @@ def _short(value: Any) -> str:
 
 
 def _tables(config: Mapping[str, Any]) -> tuple[str, ...]:
-    return (*TABLES, IMPORTED) if IMPORTED in config else TABLES
+    return (*TABLES, *(table for table in BESIDE if table in config))
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 MEMORISED_AT, GROKKED_AT = 0.99, 0.95  # train and test accuracy that count as memorised and grokked
@@ -52,6 +56,19 @@ def joined(pieces: Iterable[Iterable[Point]]) -> list[Point]:
         for point in piece:
             by_step.setdefault(point[0], point)
     return [by_step[step] for step in sorted(by_step)]
+
+
+def curve_of(curve: Mapping[str, np.ndarray], metric: str, *, partly: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps and values of a metric.
+
+    Of a curve whose points may tell some metrics alone, `partly`, those points that tell this one. Elsewhere
+    NaN is what was found.
+    """
+    import numpy as np
+
+    steps, values = curve["step"], np.asarray(curve[metric], float)
+    kept = ~np.isnan(values) if partly else slice(None)
+    return steps[kept], values[kept]
 
 
 IN_A_ROW = 3  # evaluations: later dips, as AdamW's loss spikes make them, undo no transition

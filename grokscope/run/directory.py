@@ -12,7 +12,9 @@ from grokscope.run import checkpoint, examples, imported, index
 from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
 from grokscope.run.checkpoints import Checkpoints, file_of
 from grokscope.run.config import (
+    BESIDE,
     IMPORTED,
+    RECORDED,
     RUN_FILE,
     checked_config,
     config_hash,
@@ -30,6 +32,7 @@ from grokscope.run.curves import (
     LAST_STEP,
     MEMORISED_AT,
     METRICS,
+    curve_of,
     curve_text,
     first_step_staying_above,
     joined,
@@ -69,7 +72,7 @@ class Run:
     Attributes:
         path: the directory.
         config: `recipe`, the tables `task`, `model` and `training`, `local` (where data was) if any, and
-            `imported` where the checkpoints were not trained here.
+            `imported` or `recorded` where the checkpoints were not trained here.
         seed: the training seed.
         config_hash: sha256 of the tables without the training seed.
         id: the same for the same tables and seed, wherever the run lies.
@@ -107,11 +110,12 @@ class Run:
             make_folder(path)
             atomic_write(path / RUN_FILE, to_toml(config))
         run = cls.open(path)
-        if run.is_imported and IMPORTED not in config:
-            raise RunError(
-                f"{path} holds imported checkpoints, which cannot be trained on; "
-                "choose another directory with `out`"
-            )
+        for table in BESIDE:
+            if table in run.config and table not in config:
+                raise RunError(
+                    f"{path} holds {table} checkpoints, which cannot be trained on; "
+                    "choose another directory with `out`"
+                )
         difference = first_difference(run.config, config)
         if difference:
             raise RunError(f"{path} holds another run: {difference}; choose another directory with `out`")
@@ -143,6 +147,11 @@ class Run:
     def is_imported(self) -> bool:
         """True when the checkpoints were trained by something else; such a run is finished."""
         return IMPORTED in self.config
+
+    @property
+    def is_recorded(self) -> bool:
+        """True when somebody else's loop writes the checkpoints; it may go on at any time."""
+        return RECORDED in self.config
 
     @property
     def problems(self) -> list[str]:
@@ -278,13 +287,18 @@ class Run:
 
     def memorisation_step(self, threshold: float = MEMORISED_AT) -> int | None:
         """Return the first step from which train accuracy is >= `threshold` three times in a row."""
-        curves = self.curves
-        return first_step_staying_above(curves["step"], curves["train_accuracy"], threshold)
+        return first_step_staying_above(*self.curve_of("train_accuracy"), threshold)
 
     def grokking_step(self, threshold: float = GROKKED_AT) -> int | None:
         """Return the first step from which test accuracy is >= `threshold` three times in a row."""
-        curves = self.curves
-        return first_step_staying_above(curves["step"], curves["test_accuracy"], threshold)
+        return first_step_staying_above(*self.curve_of("test_accuracy"), threshold)
+
+    def curve_of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the steps and values of a metric on the finer curve.
+
+        Points that do not tell it, as the curve of a recorded loop may have them, are left out.
+        """
+        return curve_of(self.curves, metric, partly=self.is_recorded)
 
     def cells(self) -> dict[CellKey, Cell]:
         """Return every stored result by its key; of differing results for one key always the same one."""

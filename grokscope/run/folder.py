@@ -57,7 +57,8 @@ def summary(run: Run) -> dict[str, Any]:
     last = run.checkpoints[-1] if run.checkpoints else None
     steps = run.config["training"].get("steps")
     reached = last.step if last else None
-    state = "imported" if run.is_imported else "finished" if reached == steps else "unfinished"
+    state = "imported" if run.is_imported else "recorded" if run.is_recorded else ""
+    state = state or ("finished" if reached == steps else "unfinished")
     return {
         "run": str(run.path),
         "task": run.config["task"]["name"],

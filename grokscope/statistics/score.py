@@ -254,7 +254,8 @@ class _Window:
         """The evaluations of the curve between which the run groks."""
         if self.grokked is None:
             return None
-        earlier = [int(step) for step in self.results.curve.get("step", ()) if step < self.grokked]
+        evaluated = self.results.curve_of(ACCURACY)[0] if self.results.curve else ()
+        earlier = [int(step) for step in evaluated if step < self.grokked]
         return Between(max(earlier, default=self.grokked), self.grokked)
 
     def course(self, name: str) -> np.ndarray | None:

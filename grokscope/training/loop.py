@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from grokscope import objective
 from grokscope.errors import DamagedFile, StorageError, TrainingError, UnknownName
+from grokscope.evaluation import evaluate
 from grokscope.models.network import Network
 from grokscope.run import Run
+from grokscope.run.curves import METRICS
 from grokscope.run.kinds import kinds_of
 from grokscope.tasks.task import Task
 from grokscope.training.interventions import Interventions
@@ -32,10 +33,7 @@ from grokscope.training.resuming import (
 )
 from grokscope.training.schedule import checkpoint_steps
 
-METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 READ_AT_ONCE = ("cpu",)  # devices whose loss costs nothing to read; others would be waited for at every step
-CHUNK = 4096  # examples per forward pass when evaluating: what still fits the cache
-CHUNK_INPUTS = 1 << 17  # numbers in them: an LSTM keeps a state for every token
 
 
 class Loop:
@@ -138,16 +136,9 @@ class Loop:
 
     def _evaluate(self) -> dict[str, float]:
         self._network.eval()
-        found = {}
-        for split in ("train", "test"):
-            inputs, labels = self._task.examples(split)
-            with torch.no_grad():
-                size = min(CHUNK, max(1, CHUNK_INPUTS // inputs[0].numel()))
-                logits = torch.cat([self._network(chunk) for chunk in inputs.split(size)])
-            found[f"{split}_loss"] = objective.loss(self._settings["loss"], logits.double(), labels).item()
-            found[f"{split}_accuracy"] = objective.accuracy(logits, labels)
+        found = evaluate(self._network, self._task, self._settings["loss"])
         self._network.train()
-        return {name: found[name] for name in METRICS}
+        return found
 
     def _check_losses(self) -> None:
         pending, self._losses = self._losses, []

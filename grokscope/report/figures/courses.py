@@ -261,8 +261,8 @@ def _course_of(results: Results, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The steps and values of a column, or of a metric on the finer curve; nothing where the run has none."""
     steps = _steps_of(results, name)
     if name in METRICS and results.curve:
-        kept = np.isin(results.curve["step"], steps)
-        return steps, np.asarray(results.curve[name], float)[kept]
+        finer, values = results.curve_of(name)
+        return steps, values[np.isin(finer, steps)]
     try:
         return steps, results.course(name)
     except UnknownName:
@@ -274,7 +274,7 @@ def _steps_of(results: Results, name: str) -> np.ndarray:
     steps = np.asarray(results.steps, float)
     if name not in METRICS or not results.curve:
         return steps
-    finer = np.asarray(results.curve["step"], float)
+    finer = results.curve_of(name)[0].astype(float)
     if len(steps) < 2:
         return finer
     return finer[(finer >= steps[0]) & (finer <= steps[-1])]

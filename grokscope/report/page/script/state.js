@@ -52,8 +52,16 @@ function linesOf(panel, run) {
   }
   if (!run.curve) return [];
   return panel.metrics
-    .map((metric, at) => ({ run, name: metric.split("_")[0], steps: run.curve.steps, values: run.curve.courses[METRICS.indexOf(metric)], dash: at === 1 }))
+    .map((metric, at) => ({ run, name: metric.split("_")[0], ...courseOf(run.curve, METRICS.indexOf(metric)), dash: at === 1 }))
     .filter((line) => line.values);
+}
+
+// The points of a recorded loop may tell some metrics alone: a line goes from one that tells it to the next.
+function courseOf({ steps, courses, partly }, metric) {
+  const values = courses[metric];
+  if (!partly || !values) return { steps, values };
+  const told = steps.map((_, at) => at).filter((at) => Number.isFinite(values[at]));
+  return { steps: told.map((at) => steps[at]), values: told.map((at) => values[at]) };
 }
 
 // Colours are the style sheet's; a probe element says what a custom property comes to in this theme.

@@ -1,0 +1,54 @@
+"""What a network's losses and accuracies on its task are, wherever they are asked for at a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from grokscope import objective
+from grokscope.tasks.task import IGNORED
+
+if TYPE_CHECKING:
+    from grokscope.models.network import Network
+    from grokscope.tasks.task import Task
+
+CHUNK = 4096  # examples per forward pass: what still fits the cache
+CHUNK_INPUTS = 1 << 17  # numbers in them: an LSTM keeps a state for every token
+
+
+def evaluate(network: Network, task: Task, loss: str) -> dict[str, float]:
+    """Return train_loss, test_loss, train_accuracy and test_accuracy.
+
+    The forward passes run in the network's type and mode as they are, in chunks; the loss is computed in
+    float64. Rows without a label do not count. NaN on a split without examples.
+    """
+    found: dict[str, float] = {}
+    for split in ("train", "test"):
+        inputs, labels = task.examples(split)
+        if not len(inputs):
+            found |= {f"{split}_loss": math.nan, f"{split}_accuracy": math.nan}
+            continue
+        logits, rows = _counted(_logits(network, inputs), network.row_labels(labels))
+        found[f"{split}_loss"] = objective.loss(loss, logits.double(), rows).item()
+        found[f"{split}_accuracy"] = objective.accuracy(logits, rows)
+    return {
+        f"{split}_{name}": found[f"{split}_{name}"]
+        for name in ("loss", "accuracy")
+        for split in ("train", "test")
+    }
+
+
+def _logits(network: Network, inputs: torch.Tensor) -> torch.Tensor:
+    size = min(CHUNK, max(1, CHUNK_INPUTS // inputs[0].numel()))
+    with torch.no_grad():
+        return torch.cat([network(chunk) for chunk in inputs.split(size)])
+
+
+def _counted(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the rows that have a label, and their labels."""
+    if labels.is_floating_point():
+        return logits, labels
+    counted = labels != IGNORED
+    return (logits, labels) if counted.all() else (logits[counted], labels[counted])
