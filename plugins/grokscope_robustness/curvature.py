@@ -275,7 +275,10 @@ def _nearest(probe: Probe) -> torch.Tensor:
     return probe.shared(
         ("robustness", "nearest"),
         lambda: functional.nearest_same_label(
-            probe.encoded("train"), probe.labels("train"), probe.encoded("test"), probe.labels("test")
+            probe.encoded("train").flatten(1),
+            probe.labels("train"),
+            probe.encoded("test").flatten(1),
+            probe.labels("test"),
         ),
     )
 

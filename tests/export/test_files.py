@@ -221,7 +221,7 @@ def test_losses_and_accuracies_of_training_are_there(measured_runs):
 
 def test_a_run_without_results_is_said_and_still_has_its_losses(trained):
     collected = collect([trained])
-    assert collected.notes == ["run: no measures are stored; --measure, or grokscope analyze, computes them"]
+    assert collected.notes == ["run: no measures are stored; `measures`, or grokscope analyze, computes them"]
     assert set(long_table(collected).columns["measure"]) == {"curve"}
     assert len(wide_table(collected).columns["step"]) == 7
 
