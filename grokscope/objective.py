@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from grokscope.errors import SettingError, UnknownName
 
+__all__ = ["LOSSES", "accuracy", "class_logits", "log_stable", "loss", "predictions", "targets"]
+
 LOSSES = ("cross_entropy", "mse", "stablemax_cross_entropy")
 
 
@@ -64,8 +66,11 @@ def log_stable(logits: torch.Tensor) -> torch.Tensor:
     >>> log_stable(torch.tensor([3.0, 0.0, -1.0])).exp()
     tensor([4.0000, 1.0000, 0.5000])
     """
-    # Each branch is clamped to its own side: log1p of the other would put NaN into the gradient.
-    return torch.where(logits >= 0, logits.clamp(min=0).log1p(), -(-logits).clamp(min=0).log1p())
+    # Each branch sees its own side only: log1p of the other would put NaN into the gradient. Not by clamp,
+    # whose gradient at its bound is 1 before torch 2.14 and 0 from there on.
+    positive = logits >= 0
+    above, below = torch.where(positive, logits, 0.0), torch.where(positive, 0.0, -logits)
+    return torch.where(positive, above.log1p(), -below.log1p())
 
 
 def targets(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

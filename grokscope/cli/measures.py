@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grokscope.cli import completing
 from grokscope.cli.options import Data, Json, Model, Quiet, Trust
 from grokscope.cli.progress import display
 from grokscope.cli.terminal import print_data, print_json, say, stdout_to_stderr
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 def measures(
     name: Annotated[
-        str | None, typer.Argument(help="A measure, family or glob; shown in full.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="A measure, family or glob; shown in full.",
+            show_default=False,
+            autocompletion=completing.measures,
+        ),
     ] = None,
     *,
     run: Annotated[

@@ -10,7 +10,7 @@ from typing import Any
 
 from grokscope.errors import UsageError
 from grokscope.export.collected import CURVE, Collected, Share, finite_points
-from grokscope.results import Comparison, Results
+from grokscope.results import ColumnName, Comparison, Results
 from grokscope.run.curves import METRICS
 from grokscope.run.tidy import LONG, Value
 
@@ -132,7 +132,7 @@ def _wide_names(collected: Collected) -> dict[tuple[Any, ...], str]:
     order = {variant: place for place, variant in enumerate(titles)}
     places = dict.fromkeys(map(_place, collected.values()))
     return {
-        place: f"{titles[place[:3]]}.{place[3]}" + (f":{place[4]}" if place[4] else "")
+        place: ColumnName(titles[place[:3]], place[3], place[4])
         for place in sorted(places, key=lambda place: (order[place[:3]], place[4] != ""))
     }
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import grokscope
 from grokscope import hookspecs, testing
 from grokscope.reference.markdown import page, prose
 
-MODULES = ("figure", "courses")  # exported whole, for claims and figures of papers
 PRINTED = 100  # characters of a signature on one line
+LONGEST = 40  # characters of a default that is shown
 
 
 def python_page() -> str:
@@ -28,21 +29,20 @@ def python_page() -> str:
         *_group("Functions", functions),
         *_group("Classes", {name: thing for name, thing in classes.items() if name not in errors}),
         *_group("Errors", errors),
-        *(part for name in MODULES for part in _module(name)),
+        *(part for name, thing in names.items() if inspect.ismodule(thing) for part in _module(name, thing)),
         *_group("Hooks", hooks),
         *_group("For a plugin's tests", tests),
     )
 
 
-def _module(name: str) -> Iterable[str]:
+def _module(name: str, module: ModuleType) -> Iterable[str]:
     """The page's part on a module that is exported whole."""
-    module = getattr(grokscope, name)
-    yield f"## grokscope.{name}"
+    yield f"## {name}"
     yield prose(inspect.getdoc(module) or "")
     for each in module.__all__:
         thing = getattr(module, each)
         if inspect.isclass(thing) or inspect.isfunction(thing):
-            yield f"### grokscope.{name}.{each}"
+            yield f"### {name}.{each}"
             yield f"```python\n{signature_of(thing, each)}\n```"
             yield prose(inspect.getdoc(thing) or "")
 
@@ -95,7 +95,8 @@ def signature_of(thing: Any, name: str, indent: bool = True) -> str:
 
 
 def _bared(argument: inspect.Parameter) -> inspect.Parameter:
-    default = _Bare("...") if inspect.isfunction(argument.default) else argument.default
+    told = not inspect.isfunction(argument.default) and len(repr(argument.default)) <= LONGEST
+    default = argument.default if told else _Bare("...")
     return argument.replace(annotation=_as_written(argument.annotation), default=default)
 
 

@@ -42,6 +42,11 @@ def row_names(shown: Sequence[ColumnName]) -> dict[ColumnName, str]:
     return {name: f"  {name.own}" if name.measure in headed else name.alone for name in shown}
 
 
+def without_beginning(name: str, room: int) -> str:
+    """Return a run's name that is not too long: it is the end that tells runs apart."""
+    return name if len(name) <= room else "…" + name[len(name) + 1 - room :]
+
+
 def transition_line(memorised: int | None, grokked: int | None) -> Text:
     """Return one line that says when the network memorised and when it grokked."""
     line = Text()

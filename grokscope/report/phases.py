@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.report.kit import foreign, plain_table
+from grokscope.report.kit import foreign, plain_table, without_beginning
 from grokscope.report.text import number, printable
 from grokscope.results import ColumnName, Comparison
 from grokscope.statistics.phases import (
@@ -71,8 +71,7 @@ def _strips(comparison: Comparison, shown: Mapping[str, Sequence[Phase]], width:
     last = max(len(str(phases[-1].end)) for phases in shown.values()) + 1
     room = max(LEAST_NAME, width - strip - GAP)
     for run, phases in shown.items():
-        name = printable(run)
-        name = name if len(name) <= room else "…" + name[1 - room :]
+        name = without_beginning(printable(run), room)
         line = _strip(comparison.runs[run].steps, phases, strip - last)
         table.add_row(foreign(name), line + Text(f" {phases[-1].end}", "dim"))
     return table

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.report.kit import foreign, plain_table
+from grokscope.report.kit import foreign, plain_table, without_beginning
 from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.results import ColumnName, Comparison, Results
 from grokscope.results.columns import noted, shown_columns
@@ -88,7 +88,7 @@ def _summary(
     widest = width - max(sum(taken[header] for header in part) for part in parts)
     while widest > short and _split_headers(taken, width - widest) != parts:
         widest -= 1
-    names = _shortened(map(printable, labels), max(short, widest))
+    names = [without_beginning(printable(label), max(short, widest)) for label in labels]
     blocks = [_summary_block(names, {header: cells[header] for header in part}) for part in parts]
     return Group(*[part for block in blocks for part in (Text(), block)][1:])
 
@@ -135,11 +135,6 @@ def _taken(columns: Mapping[str, Sequence[str]]) -> int:
     return sum(max(map(len, [header, *cells])) + GAP for header, cells in columns.items())
 
 
-def _shortened(names: Iterable[str], width: int) -> list[str]:
-    """Names without their beginning where they are too long: it is the end that tells runs apart."""
-    return [name if len(name) <= width else "…" + name[1 - width :] for name in names]
-
-
 def _step(step: int | None, style: str) -> Text:
     return Text("–", style="dim") if step is None else Text(str(step), style=style)
 
@@ -167,7 +162,8 @@ def _identities(comparison: Comparison, width: int) -> dict[str, list[str]]:
     different = len(set(zip(*settings.values(), strict=True))) == len(comparison.runs) if settings else False
     if different and _taken(settings) <= width // 2:
         return settings
-    return {"run": _shortened(map(printable, comparison.runs), max(MOST_SHORTENED, width // 3))}
+    room = max(MOST_SHORTENED, width // 3)
+    return {"run": [without_beginning(printable(run), room) for run in comparison.runs]}
 
 
 def _split(

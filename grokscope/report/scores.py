@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -13,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.report.kit import GROKKED, MARKS, MEMORISED, foreign, plain_table
+from grokscope.report.kit import GROKKED, MARKS, MEMORISED, foreign, plain_table, row_names, without_beginning
 from grokscope.report.ranked import answer, in_order
 from grokscope.report.text import csv_of, printable
 from grokscope.results import ColumnName, Comparison
@@ -106,11 +105,6 @@ def _without_end(name: str, room: int) -> str:
     return name if len(name) <= room else name[: room - 1] + "…"
 
 
-def _without_beginning(name: str, room: int) -> str:
-    """A run's name that is not too long: it is the end that tells runs apart."""
-    return name if len(name) <= room else "…" + name[len(name) + 1 - room :]
-
-
 def _fitting(rows: Sequence[Any], fields: Sequence[_Field], width: int) -> list[_Field]:
     """The fields that fit into the width, in their order."""
     room = width
@@ -127,8 +121,7 @@ def _names(columns: Sequence[ColumnName], grouped: bool) -> list[str]:
     """What the first column shows: `column:label` under its measure's heading; alone, the measure's name."""
     if not grouped:
         return [printable(str(name)) for name in columns]
-    rows = Counter(column.measure for column in columns)
-    return [printable(f"  {name.own}" if rows[name.measure] > 1 else name.alone) for name in columns]
+    return [printable(name) for name in row_names(columns).values()]
 
 
 def _table(rows: Sequence[Any], fields: Sequence[_Field], room: int, grouped: bool) -> Table:
@@ -162,7 +155,7 @@ def _steps(scores: Scores, width: int) -> Table:
     for run, changed in scores.reference.items():
         memorised, grokked = seen.get(run, (None, None))
         shown = ["–" if step is None else str(step) for step in (memorised, changed, grokked)]
-        table.add_row(foreign(_without_beginning(printable(run), room)), *shown)
+        table.add_row(foreign(without_beginning(printable(run), room)), *shown)
     return table
 
 

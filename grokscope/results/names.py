@@ -62,6 +62,11 @@ class ColumnName(str):
         return cls(measure, column, label)
 
     @property
+    def total(self) -> ColumnName:
+        """The name without its label."""
+        return ColumnName(self.measure, self.column)
+
+    @property
     def own(self) -> str:
         """The name under its measure's heading: `column`, or `column:label`."""
         return f"{self.column}:{self.label}" if self.label else self.column

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import UnknownName
+from grokscope.results import ColumnName
 from grokscope.run.curves import GROKKED_AT, first_step_staying_above
 from grokscope.statistics.correlation import spearman
 
@@ -70,12 +71,13 @@ def reread(results: Results, columns: Mapping[str, str]) -> Results:
     """
 
     def read(named: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {name: value for name, value in named.items() if name.partition(":")[0] not in columns}
-        for name, other in columns.items():
-            for known, value in named.items():
-                base, colon, label = known.partition(":")
-                if base == other:
-                    kept[name + colon + label] = value
+        names = {name: ColumnName.read(name) for name in named}
+        kept = {name: value for name, value in named.items() if names[name].total not in columns}
+        for instead, other in columns.items():
+            own = ColumnName.read(instead)
+            for name, value in named.items():
+                if names[name].total == other:
+                    kept[ColumnName(own.measure, own.column, names[name].label)] = value
         return kept
 
     return replace(results, columns=read(results.columns), declared=read(results.declared))

@@ -12,7 +12,7 @@ import scipy.stats
 
 from grokscope.hypothesis import GROKKING, GROUPS, PAIRS, Hypothesis
 from grokscope.measure import Column
-from grokscope.results import Comparison, Results
+from grokscope.results import ColumnName, Comparison, Results
 from grokscope.statistics.judging import ask
 from grokscope.statistics.verdicts import verdicts
 
@@ -184,7 +184,7 @@ def _results(
             "step": steps.tolist(),
             **{name: values[: len(steps)].tolist() for name, values in columns.items()},
         },
-        declared={name: Column(name.partition(".")[2].partition(":")[0], "an example") for name in columns},
+        declared={name: Column(ColumnName.read(name).column, "an example") for name in columns},
         memorisation_step=memorised,
         grokking_step=grokked,
         curve={"step": steps, **accuracies, **losses},

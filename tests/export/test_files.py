@@ -221,7 +221,7 @@ def test_losses_and_accuracies_of_training_are_there(measured_runs):
 
 def test_a_run_without_results_is_said_and_still_has_its_losses(trained):
     collected = collect([trained])
-    assert collected.notes == ["run: no measures are stored; --measure, or grokscope analyze, computes them"]
+    assert collected.notes == ["run: no measures are stored; `measures`, or grokscope analyze, computes them"]
     assert set(long_table(collected).columns["measure"]) == {"curve"}
     assert len(wide_table(collected).columns["step"]) == 7
 
@@ -238,7 +238,7 @@ def test_settings_of_mixed_types_become_one_type(measured_runs):
 
 def test_a_table_is_no_formula(runs, tmp_path):
     run = Run.open(runs[0])
-    key = next(iter(run.cells()))
+    key = next(key for key, cell in run.cells().items() if cell.step == 0)
     row = Row(("=cmd()",), {"words": "@SUM(A1)", "number": -1.5})
     run.store([Cell(CellKey(**{**vars(key), "measure": "evil:evil"}), 0, (row,))])
     write_table(runs[:1], tmp_path / "out.csv")
@@ -258,7 +258,7 @@ def test_a_table_is_no_formula(runs, tmp_path):
 
 def test_half_a_surrogate_pair_does_not_stop_a_file(runs, tmp_path):
     run = Run.open(runs[0])
-    key = next(iter(run.cells()))
+    key = next(key for key, cell in run.cells().items() if cell.step == 0)
     row = Row((), {"words": "a\ud800b"})
     run.store([Cell(CellKey(**{**vars(key), "measure": "evil:evil"}), 0, (row,))])
     for ending in ("csv", "json", "parquet"):

@@ -1,12 +1,14 @@
 """A reading is laid over a figure's groups as data; courses are reread and smoothed without a trace."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
-from grokscope import PluginError, Results, hypothesis
+from grokscope import Comparison, PluginError, Results, hookimpl, hypothesis, load_plugins
 from grokscope.figure import Figure, Group, Panel, Paper, Reading, Subnetwork, Trained, asked
 from grokscope.measure import Column
+from grokscope.reproduce.checking import check
 from grokscope.statistics.courses import reread, smoothed
 
 ADDITION = Group(
@@ -91,6 +93,36 @@ def results(**columns):
         name: Column(name.partition(".")[2].partition(":")[0], "h") for name in named if name != "step"
     }
     return Results("r", named, declared)
+
+
+@hypothesis(claim="c.", source="s")
+def broken(results):
+    """It fails."""
+    raise RuntimeError("no idea")
+
+
+def test_a_strangers_claim_that_raises_is_named_and_the_others_go_on():
+    runs = Comparison({"r": results(step=[0])}, {}, {})
+    failed, held = check(
+        figure(asks=(asked(broken, "addition"), asked(true, "addition"))), {"addition": runs}
+    )
+    assert (failed.outcomes, failed.verdict) == ((None,), "undecided")
+    assert failed.failures == ("r: hypothesis broken: RuntimeError: no idea",)
+    assert (held.verdict, held.failures) == ("held", ())
+
+
+def plugin(name, *figures):
+    return SimpleNamespace(__name__=name, grokscope_figures=hookimpl(lambda: list(figures)))
+
+
+def test_figures_come_by_hook_and_their_names_are_taken_once():
+    one, other = plugin("one", figure("one")), plugin("other", figure("other"), figure("one"))
+    found = load_plugins([one, other])
+    assert found.figures["one-1"].paper.key == "one"
+    assert "other-1" not in found.figures
+    assert "its figure 'one-1' is also brought by plugin one" in found.broken[0].problem
+    (wrong,) = load_plugins([plugin("mine", true)]).broken
+    assert "must return a list of what figure.Figure makes, got Hypothesis in it" in wrong.problem
 
 
 def test_a_reading_is_laid_over_what_a_group_has():

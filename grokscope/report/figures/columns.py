@@ -26,8 +26,8 @@ def _measures_of(name: str, plugins: Plugins) -> list[str]:
     read = ColumnName.read(name)
     if read.column:
         chosen = plugins.select([read.measure])
-        known = {f"{r.title}.{each.name}": r.id for r in chosen for each in r.measure.columns}
-        if not is_glob(name) and not any(full.endswith(f".{read.column}") for full in known):
+        known = [ColumnName(r.title, each.name) for r in chosen for each in r.measure.columns]
+        if not is_glob(name) and not any(each.column == read.column for each in known):
             raise UnknownName("column", name, known)
         return [registered.id for registered in chosen]
     try:
@@ -36,13 +36,14 @@ def _measures_of(name: str, plugins: Plugins) -> list[str]:
         if is_glob(name):
             raise
     having = {
-        f"{registered.title}.{column.name}": registered.id
+        ColumnName(registered.title, column.name): registered.id
         for registered in plugins.registered
         for column in registered.measure.columns
     }
     bare = name.partition(":")[0]
-    meant = [full for full in having if ColumnName.read(full).column == bare]
+    meant = [full for full in having if full.column == bare]
     if not meant:
-        words = {word for full in having for word in full.split(".")}
+        words = {word for full in having for word in (full.measure, full.column)}
         raise UnknownName("measure or column", name, words | {plugin.name for plugin in plugins.plugins})
-    return [having[single(name, meant, having)]]
+    single(name, meant, having)
+    return [having[meant[0]]]

@@ -75,7 +75,7 @@ def metadata(path, **changes):
 
 def hdf5(fill):
     """The bytes of an HDF5 file that `fill(file)` writes, made without grokscope's own writer."""
-    with h5py.File("x", "w", driver="core", backing_store=False, libver=("earliest", "v110")) as file:
+    with h5py.File("x", "w", driver="core", backing_store=False, libver=("earliest", "v108")) as file:
         file.attrs["format"] = 1
         fill(file)
         file.flush()
