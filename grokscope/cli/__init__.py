@@ -54,7 +54,11 @@ class Commands(Group):
         """Return the command that the words begin with, and the other words."""
         name, command, words = super().resolve_command(ctx, args)
         if name in SETTABLE:
-            command = for_words(command, partial(_settable, name), ctx, words)
+            try:
+                command = for_words(command, partial(_settable, name), ctx, words)
+            except GrokscopeError:
+                if not ctx.resilient_parsing:  # a shell that completes shows no errors
+                    raise
         return name, command, words
 
 

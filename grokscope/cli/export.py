@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grokscope.cli import completing
 from grokscope.cli.measuring import end, measured
 from grokscope.cli.options import Measuring, Runs, shared
 from grokscope.cli.terminal import print_data, ready_for, say, stdout_to_stderr
@@ -46,6 +47,7 @@ def export(
             metavar="NAMES",
             help="Measures, families, globs or `all`, separated by commas; what is missing is computed. "
             "Default: what is stored, and nothing is computed.",
+            autocompletion=completing.measure_names,
         ),
     ] = None,
     wide: Annotated[

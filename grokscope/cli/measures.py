@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
+from grokscope.cli import completing
 from grokscope.cli.options import Json
 from grokscope.cli.terminal import print_data, print_json, say, stdout_to_stderr
 
 
 def measures(
     name: Annotated[
-        str | None, typer.Argument(help="A measure, family or glob; shown in full.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="A measure, family or glob; shown in full.",
+            show_default=False,
+            autocompletion=completing.measures,
+        ),
     ] = None,
     *,
     json: Json = False,

@@ -13,12 +13,21 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from grokscope.cli import completing
 from grokscope.errors import SettingError, UnknownName
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 
 CODE = "Code that no plugin brings"
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN...",
+        help="Run directories.",
+        show_default=False,
+        autocompletion=completing.runs,
+    ),
+]
 Names = Annotated[
     str | None,
     typer.Option(
@@ -27,6 +36,7 @@ Names = Annotated[
         metavar="NAMES",
         help="Measures, families, globs or `all`, separated by commas. "
         "Default: every measure that is not expensive.",
+        autocompletion=completing.measure_names,
     ),
 ]
 PerLayer = Annotated[bool, typer.Option("--per-layer", help="The columns by layer of the measures too.")]
@@ -57,6 +67,7 @@ NoPlugins = Annotated[
         "--no-plugins",
         metavar="NAME",
         help="Leave a plugin out, as $GROKSCOPE_DISABLE_PLUGINS does; may be repeated.",
+        autocompletion=completing.plugin_names,
     ),
 ]
 
@@ -77,7 +88,10 @@ class Measuring:
     ] = None
     baseline: Annotated[
         str | None,
-        typer.Option(help="first, last, previous or a step, for measures that compare two checkpoints."),
+        typer.Option(
+            help="first, last, previous or a step, for measures that compare two checkpoints.",
+            autocompletion=lambda: ["first", "last", "previous"],
+        ),
     ] = None
     results: Annotated[
         Path | None,

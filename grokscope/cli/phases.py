@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grokscope.cli import completing
 from grokscope.cli.measuring import end, measured
 from grokscope.cli.options import Json, Measuring, Runs, shared
 from grokscope.cli.terminal import data_width, print_data, print_json
@@ -21,10 +22,19 @@ def phases(
     *,
     synergy: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Of synergy. Default: the column that a measure declares so."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Of synergy. Default: the column that a measure declares so.",
+            autocompletion=completing.column,
+        ),
     ] = None,
     redundancy: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of redundancy. Default: likewise.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Of redundancy. Default: likewise.",
+            autocompletion=completing.column,
+        ),
     ] = None,
     json: Json = False,
     asked: Measuring,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grokscope.cli import completing
 from grokscope.cli.measuring import end, measured
 from grokscope.cli.options import Measuring, PerLayer, Runs, shared
 from grokscope.cli.terminal import print_data, ready_for, say
@@ -36,6 +37,7 @@ def plot(
             metavar="NAMES",
             help="Measures, families, globs, or columns (`MEASURE.COLUMN`, or `COLUMN` where that is clear), "
             "separated by commas. Default: the losses.",
+            autocompletion=completing.measure_names,
         ),
     ] = None,
     file: Annotated[
@@ -51,7 +53,11 @@ def plot(
     ] = False,
     pareto: Annotated[
         str | None,
-        typer.Option(metavar="X,Y", help="One column over another instead, coloured by step."),
+        typer.Option(
+            metavar="X,Y",
+            help="One column over another instead, coloured by step.",
+            autocompletion=completing.columns,
+        ),
     ] = None,
     per_layer: PerLayer = False,
     phases: Annotated[

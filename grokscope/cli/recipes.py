@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
+from grokscope.cli import completing
 from grokscope.cli.options import Json
 from grokscope.cli.terminal import print_data, print_json
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="A recipe, shown in full.", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A recipe, shown in full.", show_default=False, autocompletion=completing.recipes
+        ),
+    ] = None,
     *,
     json: Json = False,
 ) -> None:

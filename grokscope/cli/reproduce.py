@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grokscope.cli import completing
 from grokscope.cli.options import DataDir, Device, Json, Quiet, RunsFolder, Timeout, Workers
 from grokscope.cli.progress import Display, display
 from grokscope.cli.terminal import (
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 def reproduce(
     figure: Annotated[
         str | None,
-        typer.Argument(metavar="FIGURE", help="For example clauw-2; see --list.", show_default=False),
+        typer.Argument(
+            metavar="FIGURE",
+            help="For example clauw-2; see --list.",
+            show_default=False,
+            autocompletion=completing.figures,
+        ),
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the figures and stop.")] = False,
     quick: Annotated[

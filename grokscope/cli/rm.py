@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
+from grokscope.cli.options import Runs
 from grokscope.cli.terminal import say
 from grokscope.errors import GrokscopeError, UsageError
 
 
 def rm(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)
-    ],
+    runs: Runs,
+    *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove runs, after asking: checkpoints, results and all.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grokscope.cli import completing
 from grokscope.cli.measuring import end, measured, titles, with_measure_of
 from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, Thresholds, shared
 from grokscope.cli.terminal import data_width, deliver, print_data, print_json, ready_for
@@ -55,6 +56,7 @@ def score(
         str | None,
         typer.Option(
             metavar="COLUMN",
+            autocompletion=completing.column,
             help="What the partial correlation controls for. Default: the column that a measure declares so.",
         ),
     ] = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grokscope.cli import completing
 from grokscope.cli.options import key_values, keyword, left_out, with_parameters
 from grokscope.cli.terminal import stdout_to_stderr
 from grokscope.declare import Parameter, spelled
@@ -21,14 +22,28 @@ if TYPE_CHECKING:
 Declared = Mapping[str, Mapping[str, Parameter]]  # by table: training, task, model
 WRITTEN = "Run"
 TaskName = Annotated[
-    str, typer.Argument(metavar="TASK", help="The task, for example modadd.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="TASK",
+        help="The task, for example modadd.",
+        show_default=False,
+        autocompletion=completing.tasks,
+    ),
 ]
 RecipeName = Annotated[
-    str | None, typer.Option(help="A named configuration, or a TOML file; see `grokscope recipes`.")
+    str | None,
+    typer.Option(
+        help="A named configuration, or a TOML file; see `grokscope recipes`.",
+        autocompletion=completing.recipes,
+    ),
 ]
 ModelName = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="mlp, transformer, ... instead of the recipe's network."),
+    typer.Option(
+        metavar="NAME",
+        help="mlp, transformer, ... instead of the recipe's network.",
+        autocompletion=completing.models,
+    ),
 ]
 SetAnother = Annotated[
     list[str] | None,
@@ -163,7 +178,8 @@ def for_words(command: Any, made_with: Callable[[Sequence[SettingOption]], Any],
         from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
-    start = _start(_values(made_with(options_of(_of_all(plugins), taken)), ctx, words), plugins)
+    read = _values(made_with(options_of(_of_all(plugins), taken)), ctx, words)
+    start = _start(first if read.get("task") is None else read, plugins)  # an option may lack its value yet
     options = options_of({"training": TRAINING, **start.declared}, taken, start.tables)
     return made_with(sorted(options, key=lambda option: list(start.declared).index(option.table)))
 
