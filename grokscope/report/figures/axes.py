@@ -32,7 +32,8 @@ LABEL = 0.6  # the same with room, of letters in a legend
 HEADING, NOTE = 10.5, 7.5  # points
 TITLE_PAD = 5.0  # points between a panel and its title
 LEFT = 0.012  # of the width: where headings and notes begin
-CHARACTER = 9 * LABEL / 72  # inches that a letter of a label takes
+POINTS = 9  # of a label
+CHARACTER = POINTS * LABEL / 72  # inches that a letter of a label takes
 
 
 class Drawing(Figure):
@@ -86,15 +87,18 @@ def across_panel(axis: Any, step: float) -> float:
     return float(axis.transAxes.inverted().transform(axis.transData.transform((step, 0)))[0])
 
 
-def fitting(labels: Sequence[str], width: float) -> int:
+def fitting(labels: Sequence[str], width: float, points: float = POINTS) -> int:
     """How many labels stand side by side in `width` inches."""
-    return max(1, min(len(labels), int(width / CHARACTER / (max(map(len, labels)) + 6))))
+    letter = points * LABEL / 72
+    return max(1, min(len(labels), int(width / letter / (max(map(len, labels)) + 6))))
 
 
-def legend_above(axis: Any, labels: Sequence[str], looks: Sequence[Look], pad: float) -> float:
+def legend_above(
+    axis: Any, labels: Sequence[str], looks: Sequence[Look], pad: float, points: float = POINTS
+) -> float:
     """Name the lines above the panel, `pad` points away; return how many points that takes."""
     handles = [Line2D([], [], color=each.colour, linestyle=each.dashes, linewidth=2) for each in looks]
-    columns = fitting(labels, width_of(axis))
+    columns = fitting(labels, width_of(axis), points)
     axis.legend(
         handles,
         labels,
@@ -106,8 +110,9 @@ def legend_above(axis: Any, labels: Sequence[str], looks: Sequence[Look], pad: f
         columnspacing=1.4,
         borderpad=0,
         borderaxespad=0,
+        **({} if points == POINTS else {"fontsize": points}),
     )
-    return 13.0 * math.ceil(len(labels) / columns) + 3
+    return 13.0 * points / POINTS * math.ceil(len(labels) / columns) + 3
 
 
 def draw_line(axis: Any, course: Course, each: Look, label: str, width: float, scale: str = "linear") -> None:

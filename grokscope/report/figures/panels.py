@@ -35,7 +35,8 @@ GREY = {"train_accuracy": TRAIN, "test_accuracy": INK}
 PANEL = (4.4, 2.9)  # inches
 NARROWEST = 6.0  # inches, for heading and notes
 BESIDE = 4  # panels stand in one row, up to it
-HEADING = 9.5  # points
+HEADING, LEGEND = 9.5, 7.5  # points
+CROWDED = 300  # points of a panel, from which they are small
 MARKS = ((memorised, (0, (1, 1.5))), (grokked, (0, (5, 2))))  # dotted, dashed
 
 Found = Mapping[str, Comparison]
@@ -95,7 +96,9 @@ def _draw_courses(axis: Any, panel: Panel, found: Found) -> None:
         other.spines["right"].set_visible(True)
     pad = TITLE_PAD
     if len(lines) > 1:
-        pad += legend_above(axis, [plain(line.label) for line in lines], [line.look for line in lines], pad)
+        pad += legend_above(
+            axis, [plain(line.label) for line in lines], [line.look for line in lines], pad, LEGEND
+        )
     axis.set_title(plain(panel.title), loc="left", pad=pad)
 
 
@@ -216,8 +219,9 @@ def _draw_pareto(axis: Any, panel: Panel, found: Found) -> None:
     steps = Steps.of(np.asarray(results.steps, float) for results in runs)
     colours = step_colours(steps)
     shown = None
+    crowded = sum(len(results.steps) for results in runs) > CROWDED
     for results in runs:
-        shown = trajectory(axis, results, (across, up), colours) or shown
+        shown = trajectory(axis, results, (across, up), colours, crowded) or shown
     number_axes(axis, 5)
     axis.set_xlabel(plain(_with_unit(across, panel, found)))
     axis.set_ylabel(plain(_with_unit(up, panel, found)))

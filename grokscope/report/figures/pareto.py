@@ -91,9 +91,16 @@ def step_colours(steps: Steps) -> tuple[Normalize, ListedColormap]:
 
 
 def trajectory(
-    axis: Any, results: Results, names: tuple[str, str], colours: tuple[Normalize, ListedColormap]
+    axis: Any,
+    results: Results,
+    names: tuple[str, str],
+    colours: tuple[Normalize, ListedColormap],
+    crowded: bool = False,
 ) -> Any:
-    """Draw a run's checkpoints, joined; return what a bar of colours is made from, None where it has none."""
+    """Draw a run's checkpoints, joined; return what a bar of colours is made from, None where it has none.
+
+    They are small where they are `crowded`, and have an edge where not.
+    """
     across, up = _points(results, names)
     there = np.isfinite(across) & np.isfinite(up)
     if not there.any():
@@ -105,8 +112,8 @@ def trajectory(
         c=np.asarray(results.steps, float)[there],
         norm=colours[0],
         cmap=colours[1],
-        s=22 if panels_across(axis) == 1 else 14,
-        linewidths=0.3,
+        s=9 if crowded else 22 if panels_across(axis) == 1 else 14,
+        linewidths=0 if crowded else 0.3,
         edgecolors="white",
         zorder=2,
     )
