@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import tomllib
@@ -51,10 +52,10 @@ def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
             raise SettingError(
                 f"a run's configuration must have the tables {', '.join(TABLES)}; {table} is missing"
             )
-        plain[table] = _plain(config[table], table)
+        plain[table] = _toml_value(config[table], table)
     for table in BESIDE:
         if isinstance(config.get(table), Mapping):
-            plain[table] = _plain(config[table], table)
+            plain[table] = _toml_value(config[table], table)
     return plain
 
 
@@ -144,7 +145,18 @@ def read_config(run: Path) -> dict[str, Any]:
         what = "it is no directory" if path.parent.exists() else "there is no such directory"
         raise RunError(f"{run} is no run: {what}; `grokscope train` makes one")
     try:
-        text = read_bytes(path, _TOML_CAP).decode()
+        return _config_in(read_bytes(path, _TOML_CAP), run)
+    except FileNotFoundError:
+        raise RunError(f"{run} is no run: it has no {RUN_FILE}; `grokscope train` makes one") from None
+    except DamagedFile as error:
+        raise _unreadable(path, error) from error
+
+
+def _config_in(data: bytes, run: Path) -> dict[str, Any]:
+    """Return the configuration in `data`, the run.toml of directory `run`. Raises RunError."""
+    path = run / RUN_FILE
+    try:
+        text = data.decode()
         _refuse_deep_keys(text)
         found = tomllib.loads(text)
         if type(found["format"]) is not int or found["format"] < 1:
@@ -155,22 +167,8 @@ def read_config(run: Path) -> dict[str, Any]:
         config = checked_config(_with_none(found))
         _check_kinds(config)
         recorded, own = found["run"], run_id(config)
-    except FileNotFoundError:
-        raise RunError(f"{run} is no run: it has no {RUN_FILE}; `grokscope train` makes one") from None
-    except (
-        DamagedFile,
-        SettingError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        reason = reason_of(error).replace(f"{path} must", "it must")
-        raise RunError(
-            f"{path} cannot be read as a run's configuration: {reason}; "
-            "put the file back as grokscope wrote it"
-        ) from error
+    except (SettingError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _unreadable(path, error) from error
     if recorded != own:
         raise RunError(
             f"{path} was changed: its settings are not those that run {_short(recorded)} was trained with; "
@@ -179,12 +177,24 @@ def read_config(run: Path) -> dict[str, Any]:
     return config
 
 
+def _unreadable(path: Path, error: Exception) -> RunError:
+    reason = reason_of(error).replace(f"{path} must", "it must")
+    return RunError(
+        f"{path} cannot be read as a run's configuration: {reason}; put the file back as grokscope wrote it"
+    )
+
+
 def holds_run(path: Path, run: str) -> bool:
     """Whether directory `path` is, now, the run of that id."""
     try:
-        return run_id(read_config(path)) == run
-    except (RunError, StorageError):
+        return _id_in(read_bytes(path / RUN_FILE, _TOML_CAP), path) == run
+    except (FileNotFoundError, DamagedFile, RunError, StorageError):
         return False
+
+
+@functools.lru_cache(maxsize=64)  # it is asked before each write, and its answer hangs on the bytes alone
+def _id_in(data: bytes, path: Path) -> str:
+    return run_id(_config_in(data, path))
 
 
 def _check_kinds(config: Mapping[str, Any]) -> None:
@@ -241,13 +251,13 @@ def _settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{name}", value
 
 
-def _plain(value: Any, where: str) -> Any:
+def _toml_value(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
-        return {str(name): _plain(item, f"{where}.{name}") for name, item in value.items()}
+        return {str(name): _toml_value(item, f"{where}.{name}") for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         if None in value:
             raise SettingError(f"{where} must not hold None in a list")
-        return [_plain(item, where) for item in value]
+        return [_toml_value(item, where) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(f"{where} must be finite, got {value}")
     if value is None or isinstance(value, (str, bool, int, float)):

@@ -35,7 +35,7 @@ def points(curve: Mapping[str, Sequence[float]]) -> tuple[Point, ...]:
 
 def curve_text(found: Iterable[Point]) -> str:
     """Return points as JSON; NaN and the infinities are words, because JSON has no such numbers."""
-    return json.dumps([[_plain(value) for value in point] for point in found], separators=(",", ":"))
+    return json.dumps([[_json_number(value) for value in point] for point in found], separators=(",", ":"))
 
 
 def read_curve(text: str) -> tuple[Point, ...]:
@@ -90,7 +90,7 @@ def first_step_staying_above(steps: Iterable[int], values: Iterable[float], thre
     return None
 
 
-def _plain(value: float) -> float | str:
+def _json_number(value: float) -> float | str:
     return value if math.isfinite(value) else repr(float(value))
 
 

@@ -267,7 +267,7 @@ class _Inspection:
             return ""
         except GrokscopeError as error:
             return _without(error, path)
-        if _plain(found.listed.values()) != _plain(self.listed.values()):
+        if _in_text(found.listed.values()) != _in_text(self.listed.values()):
             return "it lists other checkpoints than there are"
         if found.segments != self.names:
             return "it lists other segments than there are"
@@ -289,7 +289,7 @@ _ELSEWHERE = (
 )
 
 
-def _plain(listed: Iterable[Listed]) -> list[str]:
+def _in_text(listed: Iterable[Listed]) -> list[str]:
     """Entries as text, in which NaN equals NaN; times do not count: copies have others."""
     return sorted(repr(dataclasses.replace(entry, mtime_ns=0)) for entry in listed)
 

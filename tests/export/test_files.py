@@ -238,7 +238,7 @@ def test_settings_of_mixed_types_become_one_type(measured_runs):
 
 def test_a_table_is_no_formula(runs, tmp_path):
     run = Run.open(runs[0])
-    key = next(iter(run.cells()))
+    key = next(key for key, cell in run.cells().items() if cell.step == 0)
     row = Row(("=cmd()",), {"words": "@SUM(A1)", "number": -1.5})
     run.store([Cell(CellKey(**{**vars(key), "measure": "evil:evil"}), 0, (row,))])
     write_table(runs[:1], tmp_path / "out.csv")
@@ -258,7 +258,7 @@ def test_a_table_is_no_formula(runs, tmp_path):
 
 def test_half_a_surrogate_pair_does_not_stop_a_file(runs, tmp_path):
     run = Run.open(runs[0])
-    key = next(iter(run.cells()))
+    key = next(key for key, cell in run.cells().items() if cell.step == 0)
     row = Row((), {"words": "a\ud800b"})
     run.store([Cell(CellKey(**{**vars(key), "measure": "evil:evil"}), 0, (row,))])
     for ending in ("csv", "json", "parquet"):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import grokscope
 from grokscope import Run, RunError, UnknownName, UsageError
 
 
@@ -240,3 +241,41 @@ def test_lazy_layers_are_refused(training, tmp_path):
     with pytest.raises(UsageError, match="lazy layers"):
         training.record(tmp_path / "run", model=nn.LazyLinear(3))
     assert not (tmp_path / "run").exists()
+
+
+def test_the_loops_autocast_does_not_reach_the_evaluation(training, again, tmp_path):
+    with training.record(tmp_path / "run", checkpoint_every="2") as recorder:
+        training.go(recorder, 1, 2)
+    cast = again()
+    with cast.record(tmp_path / "cast", checkpoint_every="2") as other:
+        cast.update(1)
+        other.step(1)
+        cast.update(2)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            other.step(2)
+    assert other.run.checkpoints[-1].train_loss == recorder.run.checkpoints[-1].train_loss
+
+
+def test_numbers_to_be_predicted_take_the_mean_square_and_have_no_accuracy(tmp_path):
+    torch.manual_seed(0)
+    inputs = torch.randn(12, 4, 3)
+    head = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 2))
+    data = inputs, torch.randn(12, 2)
+    with grokscope.record(tmp_path / "run", model=head, train=data, test=data) as recorder:
+        recorder.step(0)
+    (info,) = recorder.run.checkpoints
+    with torch.no_grad():
+        expected = F.mse_loss(head(inputs).double(), data[1].double()).item()
+    assert info.train_loss == pytest.approx(expected, rel=1e-12)
+    assert math.isnan(info.train_accuracy)
+    assert recorder.run.config["training"]["loss"] == "mse"
+
+
+def test_a_loader_of_batches_is_read_without_disturbing_it(training, tmp_path):
+    pairs = torch.utils.data.TensorDataset(*training.examples("train"))
+    loader = torch.utils.data.DataLoader(pairs, batch_size=8, shuffle=True)
+    before = torch.get_rng_state()
+    with training.record(tmp_path / "run", train=loader, examples=20) as recorder:
+        assert torch.equal(torch.get_rng_state(), before)
+        recorder.step(0)
+    assert recorder.measure("weight_norm").steps == [0]

@@ -19,7 +19,7 @@ SAID = {
     "checkpoint_sparse": r"\d{8}\.safetensors declares \d+ bytes and only \d+ are stored",
     "resume_sparse": r"resume\.safetensors declares \d+ bytes and only \d+ are stored",
     "index_sparse": r"index\.h5 was damaged; it was rebuilt",
-    "config_sparse": r"run\.toml must be at most 1048576 bytes",
+    "config_sparse": r"it must be at most 1048576 bytes",
     "checkpoint_of_many_dimensions": r"a tensor must have at most 64 dimensions, got 100000",
     "checkpoint_step_beyond_numbers": r"\d{8}\.safetensors is damaged: its losses and acc",
     "config_deep_names": r"as a run's configuration: line \d+ has a name of more",

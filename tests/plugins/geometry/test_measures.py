@@ -9,28 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from grokscope.declare import Parameter
 from grokscope.errors import MeasureError, NotApplicable
-from grokscope.measure import Measure
 from grokscope.models import MODELS
 from grokscope.probe import Probe, generator_for
-from grokscope.testing import check_measure, example_pair, example_probe, example_task, probe_of
+from grokscope.testing import example_pair, example_probe, example_task, probe_of
 from grokscope_geometry import grokscope_measures
 from grokscope_geometry.landscape import llc, ntk_distance
 from grokscope_geometry.regions import local_complexity
 
 MEASURES = list(grokscope_measures())
 BY_NAME = {measure.name: measure for measure in MEASURES}
-QUICK = {"draws": 8, "burn_in": 0, "chains": 2, "samples": 12}
-
-
-def quick(measure: Measure) -> Measure:
-    """The same measure with smaller defaults: the contract is called with them a few hundred times."""
-    smaller: dict[str, Parameter] = {
-        name: replace(parameter, default=QUICK.get(name, parameter.default))
-        for name, parameter in measure.parameters.items()
-    }
-    return replace(measure, parameters=smaller)
 
 
 def measured(name: str, probe: Probe, baseline: Probe | None = None, **parameters: Any) -> dict[Any, dict]:
@@ -43,11 +31,6 @@ def measured(name: str, probe: Probe, baseline: Probe | None = None, **parameter
     }
     outcome = measure(*(given[word] for word in measure.inputs), **parameters)
     return {row.labels[0] if row.labels else None: dict(row.values) for row in measure.collect(outcome)}
-
-
-@pytest.mark.parametrize("measure", list(map(quick, MEASURES)), ids=lambda measure: measure.name)
-def test_contract(measure: Measure) -> None:
-    check_measure(measure)
 
 
 def test_what_is_registered() -> None:
