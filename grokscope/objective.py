@@ -9,8 +9,6 @@ from torch.nn import functional as F
 
 from grokscope.errors import SettingError, UnknownName
 
-__all__ = ["LOSSES", "accuracy", "class_logits", "log_stable", "loss", "predictions", "targets"]
-
 LOSSES = ("cross_entropy", "mse", "stablemax_cross_entropy")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,16 @@ from grokscope.errors import SettingError
 
 if TYPE_CHECKING:
     from grokscope.run import Run
+
+
+class Positions(StrEnum):
+    """What the positions of a plain module's layers are."""
+
+    auto = "auto"
+    flatten = "flatten"
+    rows = "rows"
+    last = "last"
+    mean = "mean"
 
 
 def import_(
@@ -67,13 +78,13 @@ def import_(
         ),
     ] = None,
     positions: Annotated[
-        Literal["auto", "flatten", "rows", "last", "mean"],
+        Positions,
         typer.Option(
             metavar="NAME",
             help="Positions in a plain module's layers: auto, flatten (all are units), rows (each is a row), "
             "last, mean.",
         ),
-    ] = "auto",
+    ] = Positions.auto,
     examples: Annotated[
         int, typer.Option(min=1, help="Examples of each split of one's own data that the run keeps, at most.")
     ] = 4000,
@@ -105,7 +116,7 @@ def import_(
         "rename": rename or (),
         "link": link,
         "layers": layers or (),
-        "positions": positions,
+        "positions": positions.value,
         "examples": examples,
     }
     with stdout_to_stderr():

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from grokscope.cli import completing
-from grokscope.cli.options import Json
+from grokscope.cli.options import Data, Json, Model, Quiet, Trust
+from grokscope.cli.progress import display
 from grokscope.cli.terminal import print_data, print_json, say, stdout_to_stderr
+from grokscope.errors import SettingError
+
+if TYPE_CHECKING:
+    from grokscope.registry import Plugins
 
 
 def measures(
@@ -21,19 +27,36 @@ def measures(
         ),
     ] = None,
     *,
+    run: Annotated[
+        Path | None,
+        typer.Option("--for", metavar="RUN", help="Say of each measure whether it applies to this run."),
+    ] = None,
+    model: Model = None,
+    data: Data = None,
+    trust: Trust = False,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """List the measures, or show NAME in full: formula, source, parameters, columns.
+
+    With --for every measure is tried on the run's last checkpoint, half a minute at most, and what keeps it
+    from being computed there is said.
 
     Examples:
         grokscope measures
         grokscope measures pmi
         grokscope measures oinfo --json
+        grokscope measures --for runs/mine --model mine:net
     """
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
+    if run is not None:
+        if name is not None:
+            raise SettingError("measures takes either NAME or --for RUN")
+        _print_answers(_applicable(run, plugins, quiet, model=model, data=data, trust=trust), json)
+        return
     if json:
         from grokscope.report.described import measure_as_dict
 
@@ -51,3 +74,28 @@ def measures(
         return
     pages = [measure_page(registered) for registered in plugins.select([name])]
     print_data(Group(pages[0], *(part for page in pages[1:] for part in (Rule(style="dim"), page))))
+
+
+def _applicable(run: Path, plugins: Plugins, quiet: bool, **code: Any) -> dict[str, str]:
+    from grokscope.analysis.applicability import applicability
+
+    shown = display("cell", quiet)
+    try:
+        with stdout_to_stderr():
+            return applicability(
+                run,
+                plugins=plugins,
+                progress=lambda done, total, measure, step: shown.show(done, total, measure),
+                **code,
+            )
+    finally:
+        shown.stop()
+
+
+def _print_answers(answers: dict[str, str], json: bool) -> None:
+    if json:
+        print_json([{"measure": name, "applies": not why, "why_not": why} for name, why in answers.items()])
+        return
+    from grokscope.report.registry import applicability_table
+
+    print_data(applicability_table(answers))

@@ -72,6 +72,27 @@ NoPlugins = Annotated[
 ]
 
 
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PACKAGE.MODULE:FACTORY",
+        help="Repeat the network that the run names, to have it imported.",
+        rich_help_panel=CODE,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PACKAGE.MODULE:FACTORY",
+        help="Repeat the task that the run names, to have it imported.",
+        rich_help_panel=CODE,
+    ),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Import whatever code the run names.", rich_help_panel=CODE)
+]
+
+
 @dataclass(frozen=True)
 class Measuring:
     """How runs are measured: the options of every command that measures."""
@@ -102,25 +123,9 @@ class Measuring:
     workers: Workers = None
     timeout: Timeout = None
     quiet: Quiet = False
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PACKAGE.MODULE:FACTORY",
-            help="Repeat the network that the run names, to have it imported.",
-            rich_help_panel=CODE,
-        ),
-    ] = None
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PACKAGE.MODULE:FACTORY",
-            help="Repeat the task that the run names, to have it imported.",
-            rich_help_panel=CODE,
-        ),
-    ] = None
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Import whatever code the run names.", rich_help_panel=CODE)
-    ] = False
+    model: Model = None
+    data: Data = None
+    trust: Trust = False
 
     def given(self) -> list[str]:
         """Return the flags of the options that are not at their default."""

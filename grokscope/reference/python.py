@@ -39,9 +39,9 @@ def _module(name: str, module: ModuleType) -> Iterable[str]:
     """The page's part on a module that is exported whole."""
     yield f"## {name}"
     yield prose(inspect.getdoc(module) or "")
-    for each in module.__all__:
-        thing = getattr(module, each)
-        if inspect.isclass(thing) or inspect.isfunction(thing):
+    for each, thing in vars(module).items():
+        own = getattr(thing, "__module__", "") == module.__name__ and not each.startswith("_")
+        if own and (inspect.isclass(thing) or inspect.isfunction(thing)):
             yield f"### {name}.{each}"
             yield f"```python\n{signature_of(thing, each)}\n```"
             yield prose(inspect.getdoc(thing) or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -37,6 +37,17 @@ def measures_table(registered: Sequence[Registered]) -> RenderableType:
         "* expensive: computed only when named    grokscope measures NAME shows one in full", style="dim"
     )
     return Group(table, Text(), legend)
+
+
+def applicability_table(answers: Mapping[str, str]) -> RenderableType:
+    """Return every measure with whether it applies and, where it does not, why not."""
+    table = plain_table(show_header=False)
+    table.add_column("measure", no_wrap=True)
+    table.add_column("why not", overflow="fold")
+    for name, why in answers.items():
+        said = foreign(why, "dim") if why else Text("applies", style="green")
+        table.add_row(foreign(name, "dim" if why else "bold"), said)
+    return table
 
 
 def measure_page(registered: Registered) -> RenderableType:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from grokscope.declare import Parameter, resolve
 from grokscope.errors import MeasureError, ResultError, SettingError, described
@@ -22,6 +23,8 @@ from grokscope.testing.bench import (
     where_of,
 )
 from grokscope.testing.examples import example_probes
+
+T = TypeVar("T")
 
 
 def check_measure(
@@ -50,12 +53,21 @@ def check_measure(
         parameters: defaults to check a costly measure with instead of its own: it is called a hundred times.
 
     Raises:
-        AssertionError: a sentence that says which part of the contract is broken, and by what.
+        AssertionError: for each part of the contract that is broken a line that says which, and by what.
     """
     assert isinstance(measure, Measure), f"{measure!r} must be made by @measure"
     measure = with_defaults(measure, parameters or {})
-    _check_documented(measure)
-    _check_refusals(measure)
+    broken: list[str] = [*_undocumented(measure), *_not_refused(measure)]
+    returned = _returned(measure, probes, broken)
+    declared = {column.name for column in measure.columns} | set(measure.arrays)
+    if declared - returned and not broken:
+        broken.append(f"{measure.name} declares {sorted(declared - returned)} and never returned it")
+    if broken:
+        raise AssertionError("\n".join(dict.fromkeys(broken)))
+
+
+def _returned(measure: Measure, probes: Iterable[Probe] | None, broken: list[str]) -> set[str]:
+    """Return the columns and arrays that the measure gave; what is broken is added to `broken`."""
     declared = {column.name for column in measure.columns} | set(measure.arrays)
     returned: set[str] = set()
     asked = answered = 0
@@ -63,17 +75,28 @@ def check_measure(
         if probes is None and probe.model.kind == "plain" and declared <= returned:
             break
         asked += 1
-        rows = _check_on(measure, probe)
-        answered += bool(rows)
+        rows = _kept(broken, partial(_check_on, measure, probe))
+        answered += rows is None or bool(rows)
         if rows:
             returned |= _keys(rows)
-            returned |= _check_edges(measure, probe)
-        for broken in broken_twins(probe):
-            returned |= _keys(_run(measure, {}, Bench(broken)))
-    assert answered, f"{measure.name} must answer one of the {asked} probes at least; hand it others: probes="
-    assert declared <= returned, (
-        f"{measure.name} declares {sorted(declared - returned)} and never returned it"
-    )
+            returned |= _kept(broken, partial(_check_edges, measure, probe)) or set()
+        for twin in broken_twins(probe):
+            found = _kept(broken, partial(_run, measure, {}, Bench(twin)))
+            returned |= _keys(found or [])
+    if not answered:
+        broken.append(
+            f"{measure.name} must answer one of the {asked} probes at least; hand it others: probes="
+        )
+    return returned
+
+
+def _kept(broken: list[str], check: Callable[[], T]) -> T | None:
+    """Return what a check gives, or None after adding what it finds broken."""
+    try:
+        return check()
+    except AssertionError as error:
+        broken.append(str(error))
+        return None
 
 
 def with_defaults(measure: Measure, parameters: Mapping[str, Any]) -> Measure:
@@ -83,33 +106,33 @@ def with_defaults(measure: Measure, parameters: Mapping[str, Any]) -> Measure:
     return replace(measure, parameters=declared)
 
 
-def _check_documented(measure: Measure) -> None:
+def _undocumented(measure: Measure) -> Iterator[str]:
     name = measure.name
-    assert measure.summary, (
-        f"{name} must have a docstring: its first paragraph is what `grokscope measures` shows"
-    )
-    assert measure.summary.endswith("."), (
-        f"the docstring of {name} must begin with a sentence that ends in a period"
-    )
-    assert measure.source, f"{name} must name its source: @measure(source='paper, equation' or 'own')"
+    if not measure.summary:
+        yield f"{name} must have a docstring: its first paragraph is what `grokscope measures` shows"
+    elif not measure.summary.endswith("."):
+        yield f"the docstring of {name} must begin with a sentence that ends in a period"
+    if not measure.source:
+        yield f"{name} must name its source: @measure(source='paper, equation' or 'own')"
     for column in measure.columns:
-        assert column.help, f"{name}.{column.name} must have help: Column({column.name!r}, 'what it is')"
+        if not column.help:
+            yield f"{name}.{column.name} must have help: Column({column.name!r}, 'what it is')"
     for parameter in measure.parameters.values():
-        assert parameter.param.help, (
-            f"{name}.{parameter.name} must have help: Annotated[..., Param('what it is')]"
-        )
+        if not parameter.param.help:
+            yield f"{name}.{parameter.name} must have help: Annotated[..., Param('what it is')]"
     for array, what in measure.arrays.items():
-        assert what, f"the array {array} of {name} must have help"
+        if not what:
+            yield f"the array {array} of {name} must have help"
 
 
-def _check_refusals(measure: Measure) -> None:
+def _not_refused(measure: Measure) -> Iterator[str]:
     for parameter in measure.parameters.values():
         for value in _outside(parameter):
             try:
                 resolve(measure.parameters, {parameter.name: value}, measure.name)
             except SettingError:
                 continue
-            raise AssertionError(f"{measure.name}.{parameter.name} must refuse {value!r}")
+            yield f"{measure.name}.{parameter.name} must refuse {value!r}"
 
 
 def _outside(parameter: Parameter) -> Iterator[Any]:

@@ -1,6 +1,7 @@
 """The options of `train` and `sweep` are what is declared: by training, the task, the network, a plugin."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -140,8 +141,8 @@ def test_words_stand_in_any_order_and_the_task_is_found(cli, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("modadd", "--pp", "3"), "No such option: --pp"),
-        (("digits", "--p", "3"), "No such option: --p"),
+        (("modadd", "--pp", "3"), "o such option.*--pp"),
+        (("digits", "--p", "3"), "o such option.*--p"),
         (("modadd", "--lr", "0.1", "--set", "lr=1"), "training.lr must be given once, got it as lr too"),
         (("modadd", "--steps", "many"), "steps must be int"),
     ],
@@ -149,7 +150,7 @@ def test_words_stand_in_any_order_and_the_task_is_found(cli, tmp_path):
 def test_what_is_no_setting_of_the_task_is_refused(cli, tmp_path, words, sentence):
     ended = cli("train", *words, "--out", tmp_path / "run")
     assert ended.code == 2
-    assert sentence in ended.err
+    assert re.search(sentence, ended.err), ended.err
     assert not (tmp_path / "run").exists()
 
 

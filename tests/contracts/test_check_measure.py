@@ -299,3 +299,37 @@ def test_the_example_weights_are_these_on_every_machine() -> None:
 
 
 PINNED = [-0.343157232, 0.067205153, 0.226128921]  # RandomState(100).standard_normal() / sqrt(26)
+
+
+def test_all_that_is_broken_is_said_at_once():
+    def both(probe, *, share: Annotated[float, Param("", min=0)] = 0.5):
+        """No period"""  # noqa: D415
+        return {"value": 2.0}
+
+    declared = measure(columns=[Column("value", "", max=1)], source="own")(both)
+    with pytest.raises(AssertionError) as caught:
+        check_measure(declared, probes=[example_probe("mlp"), example_probe("transformer")])
+    lines = str(caught.value).splitlines()
+    assert "the docstring of both must begin with a sentence that ends in a period" in lines
+    assert "both.value must have help: Column('value', 'what it is')" in lines
+    assert "both.share must have help: Annotated[..., Param('what it is')]" in lines
+    assert sum("must be within [None, 1], got 2.0" in line for line in lines) >= 2
+    assert len(lines) == len(set(lines))
+
+
+def test_rounding_at_a_bound_is_forgiven_and_no_more():
+    def shares(probe, *, beyond: Annotated[float, Param("what is added to 1", min=0, max=1e-7)] = 1e-7):
+        """The sum of some shares."""
+        return {"value": 1.0 + beyond}
+
+    def more(probe):
+        """The sum of some shares, and a little more."""
+        return {"value": 1.00001}
+
+    for function in (shares, more):
+        declared = measure(columns=[Column("value", "their sum", max=1)], source="own")(function)
+        if function is shares:
+            check_measure(declared, probes=[example_probe("mlp")])
+        else:
+            with pytest.raises(AssertionError, match=r"must be within \[None, 1\], got 1.00001"):
+                check_measure(declared, probes=[example_probe("mlp")])

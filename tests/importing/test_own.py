@@ -202,3 +202,16 @@ def test_removed_whole(folder):
 
     remove_run(bring().path)
     assert not (folder / "run").exists()
+
+
+def test_what_applies_to_a_run_is_said_measure_by_measure(folder, monkeypatch):
+    from grokscope import load_plugins
+    from grokscope.analysis.applicability import applicability
+
+    plugins = load_plugins()
+    some = [each for each in plugins.registered if each.measure.name in ("fit", "abelian", "pe")]
+    monkeypatch.setattr(type(plugins), "select", lambda self, names: some)
+    answers = applicability(bring(), model=MODEL, plugins=plugins)
+    assert answers["fit"] == ""
+    assert "does not declare its operation symmetric" in answers["abelian"]
+    assert "batch_size must be at most the 40 examples" in answers["pe"]

@@ -84,6 +84,14 @@ def test_golechhas_claims_are_judged_under_both_losses(name):
     assert losses == {"MSE": "mse", "cross-entropy": "cross_entropy"}
 
 
+def test_the_papers_come_as_plugins_by_the_door_that_a_strangers_does():
+    brings = {plugin.name: plugin for plugin in load_plugins().plugins if plugin.figures}
+    assert set(brings) == {"clauw", "golechha", "tan"}
+    for name, plugin in brings.items():
+        assert plugin.hypotheses
+        assert all(figure.paper.key == name for figure in plugin.figures)
+
+
 @pytest.mark.parametrize("name", COURSES)
 def test_a_claim_that_is_borne_out_holds(name):
     good, _ = COURSES[name]
