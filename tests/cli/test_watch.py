@@ -52,11 +52,12 @@ def measured_steps(path):
     return sorted(steps[key.checkpoint] for key in Run.open(path).cells())
 
 
+@pytest.mark.slow  # four processes that load torch
 def test_what_comes_is_measured_until_the_recording_ends(trainer, tmp_path):
     command = [sys.executable, "-m", "grokscope", "analyze", tmp_path / "run", "-m", "weight_norm", "--watch"]
     watchers = [
         subprocess.Popen(
-            [*command, "--csv", tmp_path / f"{n}.csv"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*command, "--csv", tmp_path / f"{n}.csv"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         for n in (1, 2)
     ]
@@ -73,9 +74,10 @@ def test_what_comes_is_measured_until_the_recording_ends(trainer, tmp_path):
     assert len((tmp_path / "1.csv").read_text().splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_measured(trainer, tmp_path):
     command = [sys.executable, "-m", "grokscope", "analyze", tmp_path / "run", "-m", "weight_norm", "--watch"]
-    watcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    watcher = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until(lambda: measured_steps(tmp_path / "run") == [0, 1])
     watcher.send_signal(signal.SIGINT)
     assert watcher.wait(60) == 130
