@@ -10,6 +10,8 @@ from grokscope.errors import MeasureError
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["gini", "require_finite"]
+
 
 def require_finite(what: str, *numbers: torch.Tensor | float) -> None:
     """Raise MeasureError with the sentence that `what` must be finite, unless all numbers are.

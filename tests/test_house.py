@@ -218,12 +218,14 @@ WORDS = {
 
 
 def code_strings(path):
-    """The texts in a file's code, without docstrings, with their lines."""
+    """The texts in a file's code, without docstrings and what `__all__` lists, with their lines."""
     tree = ast.parse(path.read_text())
     said = {
-        id(node.value)
+        id(part)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+        for part in ast.walk(node.value)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import end, measured
+from grokscope.cli.measuring import end, measured, watched
 from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, shared
 from grokscope.cli.terminal import data_width, deliver, print_data, print_json, ready_for, stdout_to_stderr
 from grokscope.errors import UnknownName
@@ -28,9 +28,16 @@ def analyze(
     long: Annotated[bool, typer.Option("--long", help="CSV and JSON as tidy rows, one per number.")] = False,
     per_layer: PerLayer = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute again what is stored.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with checkpoints as they come, until the runs end.")
+    ] = False,
     asked: Measuring,
 ) -> None:
     """Measure the checkpoints of a run, or of several. What is stored already is not computed again.
+
+    With --watch another process may still write them: what is new is measured as it comes, until every run
+    has ended. Ctrl-C ends the watching before; all that was computed is stored. Several such commands on one
+    run work by turns, and none computes what another has.
 
     Of several runs, tables, CSV and JSON tell the run and the settings in which the runs differ.
 
@@ -45,7 +52,8 @@ def analyze(
 
         plugins = load_plugins()
     measures, columns = _wanted(measure, plugins)
-    found = measured(runs, measures, asked, refresh=refresh, plugins=plugins)
+    measure_all = watched if watch else measured
+    found = measure_all(runs, measures, asked, refresh=refresh, plugins=plugins)
     if found.runs:
         if columns:
             from grokscope.results.columns import chosen_columns

@@ -77,6 +77,27 @@ def measured(
     return found
 
 
+def watched(
+    paths: Iterable[Path],
+    measures: str | Iterable[str] | None,
+    asked: Measuring,
+    *,
+    refresh: bool = False,
+    plugins: Plugins | None = None,
+) -> Comparison:
+    """Return what `measured` does, once the runs have ended; until then it is done with what comes."""
+    from grokscope.analysis.watching import Watch
+    from grokscope.run.holding import by_turns
+
+    paths = list(paths)
+    watch, found = Watch(paths), None
+    with on_signal(stop_by_exception):
+        while watch.look():
+            with by_turns(paths):
+                found = measured(paths, measures, asked, refresh=refresh and found is None, plugins=plugins)
+    return found or measured(paths, measures, asked, refresh=refresh, plugins=plugins)
+
+
 def say_slow(plugins: Plugins, quiet: bool) -> None:
     """Name the plugins that hold every command up."""
     for sentence in plugins.slow:

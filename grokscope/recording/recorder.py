@@ -17,6 +17,7 @@ from grokscope.recording.schedule import Schedule
 from grokscope.recording.twin import Twin
 from grokscope.results import Results
 from grokscope.run import Run
+from grokscope.run.holding import WRITING, hold
 from grokscope.training.loop import digest
 
 NEVER = sys.maxsize  # a step that no loop reaches
@@ -46,6 +47,7 @@ class Recorder:
         notify: Callable[[str], None],
     ) -> None:
         self.run = run
+        self._hold = hold(run.path / WRITING, alone=False) if run else None
         self._last_step = last_step
         self._live, self._schedule, self._notify = live, schedule, notify
         self._twin, self._evaluates, self._factory = twin, evaluates, factory
@@ -119,8 +121,7 @@ class Recorder:
         """End the recording: the step reached is recorded if it is not yet, and the index is written."""
         if self._at > self._saved:
             self.save(self._at)
-        if self.run is not None:
-            self.run.refresh_index()
+        self._end()
 
     def __enter__(self) -> Recorder:
         return self
@@ -130,8 +131,14 @@ class Recorder:
     ) -> None:
         if kind is None:
             self.close()
-        elif self.run is not None:  # in the middle of a step the weights are of no step
+        else:  # in the middle of a step the weights are of no step
+            self._end()
+
+    def _end(self) -> None:
+        if self.run is not None:
             self.run.refresh_index()
+        if self._hold:
+            self._hold.release()
 
     def _begin(self, step: int) -> None:
         """A loop begins, or goes back: what it was before the first step is step 0, if that is step 1."""

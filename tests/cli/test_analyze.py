@@ -113,7 +113,7 @@ def test_a_second_call_says_the_same(cli, run_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("-m", "oinf"), "unknown measure or family 'oinf': did you mean oinfo"),
+        (("-m", "oinf"), "unknown measure or column 'oinf': did you mean oinfo"),
         (("-m", "fit,nonsense"), "unknown measure or family 'nonsense'"),
         (("-m", "pe", "--set", "pe.alpa=1"), "unknown parameter of pe 'alpa': did you mean alpha"),
         (("-m", "pe", "--set", "pe.alpha=0"), "pe.alpha must be"),

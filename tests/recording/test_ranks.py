@@ -12,6 +12,7 @@ from grokscope import Run
 SCRIPT = Path(__file__).parent / "several.py"
 
 
+@pytest.mark.slow  # two processes each that load torch
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_the_first_process_writes_the_whole_network_under_its_own_names(kind, tmp_path):
     started = [
