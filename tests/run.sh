@@ -2,16 +2,21 @@
 # Makes a virtual environment, installs grokscope with what its tests need, checks style and types, and runs
 # the tests. Arguments go to pytest: `sh tests/run.sh -m slow` runs the slow reproductions, `-m crash` the
 # harness that kills, fills disks and damages. With --lowest as the first argument it installs the lowest
-# versions that pyproject.toml admits, into another environment, and leaves style and types out.
+# versions that pyproject.toml admits, into another environment, and leaves style and types out. With --coverage
+# it says which branches the tests go through, and fails below the floor in pyproject.toml.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 venv=${GROKSCOPE_TEST_VENV:-.venv/tests}
 lowest=
+coverage=
 if [ "${1:-}" = --lowest ]; then
     shift
     lowest=yes
     venv=${GROKSCOPE_TEST_VENV:-.venv/lowest}
+elif [ "${1:-}" = --coverage ]; then
+    shift
+    coverage=yes
 fi
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -30,5 +35,9 @@ else
     "$venv/bin/ruff" check .
     "$venv/bin/ruff" format --check .
     "$venv/bin/mypy"
+fi
+if [ "$coverage" ]; then
+    "$venv/bin/python" -m coverage run -m pytest "$@"
+    exec "$venv/bin/python" -m coverage report
 fi
 exec "$venv/bin/python" -m pytest "$@"
