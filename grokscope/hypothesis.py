@@ -67,7 +67,7 @@ class Hypothesis:
     def rule(self) -> str:
         """What exactly is compared, in a phrase: the docstring without its capital and full stop."""
         words = " ".join(self.help.split()).removesuffix(".")
-        return words[:1].lower() + words[1:] if words[1:2].islower() else words
+        return words[:1].lower() + words[1:] if words[1:2].islower() or words.startswith("A ") else words
 
 
 def hypothesis(

@@ -43,7 +43,6 @@ def measures(
     from being computed there is said.
 
     Examples:
-        grokscope measures
         grokscope measures pmi
         grokscope measures oinfo --json
         grokscope measures --for runs/mine --model mine:net

@@ -114,7 +114,7 @@ def test_a_second_call_says_the_same(cli, run_path):
     ("arguments", "sentence"),
     [
         (("-m", "oinf"), "unknown measure or column 'oinf': did you mean oinfo"),
-        (("-m", "fit,nonsense"), "unknown measure or family 'nonsense'"),
+        (("-m", "fit,nonsense"), "unknown measure or column 'nonsense'"),
         (("-m", "pe", "--set", "pe.alpa=1"), "unknown parameter of pe 'alpa': did you mean alpha"),
         (("-m", "pe", "--set", "pe.alpha=0"), "pe.alpha must be"),
         (("-m", "pe", "--set", "pe.alpha"), "--set must be NAME=VALUE"),

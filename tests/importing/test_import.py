@@ -186,9 +186,8 @@ def test_what_does_not_fit_is_named_with_shapes(states, bring, tmp_path):
         bring()
     assert str(caught.value) == (
         f"{tmp_path / '60.pt'} does not fit the network (layout own): missing: pos_embed (3, 8); unknown: "
-        "extra (5,); embed.weight must be (12, 8), got (9, 8); change the network's settings with --set, "
-        "or rename "
-        "with --rename OLD=NEW (OLD= leaves a tensor out)"
+        "extra (5,); embed.weight must be (12, 8), got (9, 8); change the network's settings with "
+        "`settings`, or names with `rename` (OLD= leaves a tensor out)"
     )
     assert not (tmp_path / "imported").exists()
 
@@ -243,7 +242,7 @@ def test_a_step_is_there_once(states, bring, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"step_from": None}, r"60\.pt does not say its step: give --step-from"),
+        ({"step_from": None}, r"60\.pt does not say its step: give `step_from`"),
         ({"step_from": "("}, "`step_from` must be a regular expression"),
         ({"step_from": r"epoch=(\d+)"}, r"must find a whole number in '60\.pt', found nothing"),
         ({"step_from": r"(p)t"}, "found 'p'"),

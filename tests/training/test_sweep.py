@@ -128,10 +128,10 @@ def test_models_are_swept_with_settings_that_each_has(tmp_path):
         (
             {"grid": {"lr": [1]}, "settings": {"training.lr": 1}},
             SettingError,
-            "training.lr must be given once",
+            "lr must be swept or fixed",
         ),
         ({"grid": {"model": ["mlp"]}, "settings": {"model.name": "mlp"}}, SettingError, "given once"),
-        ({"grid": {"seed": [1]}, "seeds": 2}, SettingError, "--seeds and a grid"),
+        ({"grid": {"seed": [1]}, "seeds": 2}, SettingError, "`seeds` must be given once"),
         ({"seeds": 0}, SettingError, "at least 1"),
         ({"seeds": []}, SettingError, "empty list"),
         ({"seeds": "0,x"}, SettingError, "a list like 0,3,7"),

@@ -28,7 +28,8 @@ def load():
     import grokscope
 
     rooms = pkgutil.walk_packages(grokscope.__path__, "grokscope.")
-    names = [room.name for room in rooms if room.name != "grokscope.__main__"]
+    apart = ("grokscope.__main__", "grokscope.integrations")  # the one runs; the other needs what is not installed
+    names = [room.name for room in rooms if not room.name.startswith(apart)]
     # What making an optimiser imports, in every fork anew.
     names += ["torch._dynamo", "h5py", "safetensors.torch"]
     multiprocessing.get_context("forkserver").set_forkserver_preload(names)

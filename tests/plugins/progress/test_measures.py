@@ -125,7 +125,7 @@ class TestWeightEntropy:
     def test_refuses_networks_without_matrices_and_weights_without_value(self):
         with pytest.raises(NotApplicable, match="two or more dimensions"):
             list(progress.weight_entropy({"b": torch.ones(3)}))
-        with pytest.raises(MeasureError, match="infinity in w"):
+        with pytest.raises(MeasureError, match="weights of w must be finite"):
             list(progress.weight_entropy({"w": torch.tensor([[1.0, math.inf]])}))
 
 
