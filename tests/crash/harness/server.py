@@ -28,7 +28,7 @@ def load():
     import grokscope
 
     rooms = pkgutil.walk_packages(grokscope.__path__, "grokscope.")
-    apart = ("grokscope.__main__", "grokscope.integrations")  # the one runs; the other needs what is not installed
+    apart = ("grokscope.__main__", "grokscope.integrations")  # runs; needs what may not be installed
     names = [room.name for room in rooms if not room.name.startswith(apart)]
     # What making an optimiser imports, in every fork anew.
     names += ["torch._dynamo", "h5py", "safetensors.torch"]
