@@ -20,7 +20,9 @@ def here(tmp_path, monkeypatch):
     """A copy of the folder, and a user who is in it."""
     shutil.copytree(EXAMPLE, tmp_path / "own", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(tmp_path / "own")
-    monkeypatch.setattr(sys, "path", [str(tmp_path / "own"), *sys.path])
+    elsewhere = [place for place in sys.path if not Path(place, "mine.py").exists()]  # of other tests
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "own"), *elsewhere])
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     yield tmp_path / "own"
     sys.modules.pop("mine", None)
 
