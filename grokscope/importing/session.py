@@ -24,7 +24,6 @@ from grokscope.run.curves import METRICS
 from grokscope.run.imported import Record, contents
 from grokscope.run.kinds import Kinds, kinds_of
 from grokscope.run.rename import Rule, arrange, as_type, read_rules
-from grokscope.tasks.task import IGNORED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +51,8 @@ def import_checkpoints(
     layers: Iterable[str] = (),
     positions: str = "auto",
     examples: int = MOST_EXAMPLES,
+    loss: str | Callable[..., Any] | None = None,
+    accuracy: str = "positions",
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
     progress: Watch | None = None,
@@ -86,6 +87,11 @@ def import_checkpoints(
         positions: what becomes of positions in a plain module's layers: `auto`, `flatten`, `rows`, `last` or
             `mean`, see there.
         examples: how many of each split of one's own data are kept in the run, at most.
+        loss: `cross_entropy`, `mse`, `stablemax_cross_entropy`, or one of your own: a function, or its name,
+            `package.module:function`. It is given the logits (rows, outputs) and labels of the rows that have
+            one, and returns their mean. When not given it is cross_entropy, or mse of numbers.
+        accuracy: `positions`, the share of labels that are answered right, or `sequences`: of examples all
+            of whose labels are.
         tasks: the known tasks by name; all that plugins bring when not given.
         models: the known models by name; all that plugins bring when not given.
         progress: called as (done, total, step) after every checkpoint that was checked.
@@ -109,7 +115,9 @@ def import_checkpoints(
         models = plugins.models if models is None else models
     view: dict[str, Any] = {"layers": list(layers)} if layers else {}
     view |= {"positions": positions} if positions != "auto" else {}
-    setup = set_up(task, model, settings or {}, tasks, models, view=view, most=examples)
+    setup = set_up(
+        task, model, settings or {}, tasks, models, view=view, most=examples, loss=loss, accuracy=accuracy
+    )
     reader = Reader(setup, layout, read_rules(rename))
     reader.begin(paths[0])
     with threads(1):
@@ -262,7 +270,7 @@ class Reader:
 
     def metrics(self, weights: Mapping[str, Tensor], where: str) -> dict[str, str]:
         """Return losses and accuracies on both splits as text; none, and a remark, where it cannot be run."""
-        from grokscope import objective
+        from grokscope.evaluation import counted
 
         found = {}
         try:
@@ -270,11 +278,10 @@ class Reader:
             self.setup.network.eval()
             for split in ("train", "test"):
                 inputs, labels = self.setup.task.examples(split)
-                logits, labels = _counted(
-                    _run(self.setup.network, inputs), self.setup.network.row_labels(labels)
-                )
-                found[f"{split}_loss"] = objective.loss(self.setup.loss, logits.double(), labels).item()
-                found[f"{split}_accuracy"] = objective.accuracy(logits, labels)
+                network, judged = self.setup.network, self.setup.judged
+                logits, labels, of = counted(_run(network, inputs), network.row_labels(labels), len(inputs))
+                found[f"{split}_loss"] = judged.mean_loss(logits, labels)
+                found[f"{split}_accuracy"] = judged.share_right(logits, labels, of)
         except Exception as error:  # a network of the user's own may raise anything
             if not self._cannot_run:
                 reason = described(error)
@@ -292,12 +299,6 @@ def _run(network: Network, inputs: Tensor) -> Tensor:
     with torch.no_grad():
         size = PLAIN_CHUNK if network.kind == "plain" else CHUNK
         return torch.cat([network(chunk) for chunk in inputs.split(size)])
-
-
-def _counted(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows that have a label, and their labels."""
-    counted = labels != IGNORED
-    return (logits, labels) if labels.is_floating_point() else (logits[counted], labels[counted])
 
 
 def _torch_type(name: str) -> Any:
