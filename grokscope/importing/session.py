@@ -20,7 +20,7 @@ from grokscope.importing.steps import StepRule
 from grokscope.models.glue import fingerprint
 from grokscope.models.making import MOST_EXAMPLES
 from grokscope.run import Run, glue
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.imported import Record, contents
 from grokscope.run.kinds import Kinds, kinds_of
 from grokscope.run.rename import Rule, arrange, as_type, read_rules
@@ -352,5 +352,5 @@ def _write(run: Run, reader: Reader, found: Sequence[Checked]) -> None:
         if source.sha256 != record.sha256:
             raise DamagedFile(f"{item.path} was changed while it was imported; import it again")
         weights = reader.weights(source.states[max(0, record.position)], str(item.path))
-        metrics = dict(zip(METRICS, record.point, strict=True))
+        metrics = dict(zip(CURVE_COLUMNS, record.point, strict=True))
         run.save_checkpoint(record.step, weights, metrics, kinds=reader.kinds)
