@@ -30,7 +30,7 @@ def evaluate(network: Network, task: Task, judged: Objective) -> dict[str, float
         if not len(inputs):
             found |= {f"{split}_loss": math.nan, f"{split}_accuracy": math.nan}
             continue
-        logits, rows, examples = counted(_logits(network, inputs), network.row_labels(labels), len(inputs))
+        logits, rows, examples = _counted(_logits(network, inputs), network.row_labels(labels), len(inputs))
         found[f"{split}_loss"] = judged.mean_loss(logits, rows)
         found[f"{split}_accuracy"] = judged.share_right(logits, rows, examples)
     return {
@@ -46,7 +46,7 @@ def _logits(network: Network, inputs: torch.Tensor) -> torch.Tensor:
         return torch.cat([network(chunk) for chunk in inputs.split(size)])
 
 
-def counted(
+def _counted(
     logits: torch.Tensor, labels: torch.Tensor, examples: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the rows that have a label, their labels, and which of the `examples` each is of."""

@@ -19,7 +19,7 @@ PLUGINS = ROOT / "plugins"
 
 FLOORS = [
     ["errors", "surroundings", "sections"],
-    ["declare"],
+    ["declare", "extras"],
     ["importable"],
     ["measure", "hypothesis"],
     ["figure"],

@@ -11,6 +11,7 @@ from typing import Any
 
 from grokscope.errors import StorageError, UsageError
 from grokscope.export.collected import CURVE, Collected, Exported, Share, collect, finite_points
+from grokscope.extras import from_extra
 from grokscope.report.text import json_text, printable
 from grokscope.run.files import make_folder
 from grokscope.run.outputs import write_output
@@ -61,10 +62,8 @@ def _refuse_links(*places: Path) -> None:
 
 def check_tensorboard() -> None:
     """Raise UsageError where tensorboard is missing."""
-    try:
+    with from_extra("tensorboard", "an event file"):
         import tensorboard.compat.proto.event_pb2  # noqa: F401
-    except ImportError as error:
-        raise UsageError("event files need tensorboard: pip install 'grokscope[tensorboard]'") from error
 
 
 def _folders(collected: Collected) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.errors import UsageError
 from grokscope.export.collected import Collected, Exported, collect
 from grokscope.export.tables import Table, long_table, wide_table
+from grokscope.extras import from_extra
 from grokscope.report.text import csv_of, json_text
 from grokscope.run.outputs import is_stream, write_output
 
@@ -64,10 +65,8 @@ def table_kind(path: str | Path) -> str:
 
 
 def _pyarrow() -> Any:
-    try:
+    with from_extra("parquet", "a Parquet file"):
         import pyarrow.parquet
-    except ImportError as error:
-        raise UsageError("a Parquet file needs pyarrow: pip install 'grokscope[parquet]'") from error
     return pyarrow
 
 

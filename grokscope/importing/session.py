@@ -20,7 +20,7 @@ from grokscope.importing.steps import StepRule
 from grokscope.models.glue import fingerprint
 from grokscope.models.making import MOST_EXAMPLES
 from grokscope.run import Run, glue
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.imported import Record, contents
 from grokscope.run.kinds import Kinds, kinds_of
 from grokscope.run.rename import Rule, arrange, as_type, read_rules
@@ -28,12 +28,8 @@ from grokscope.run.rename import Rule, arrange, as_type, read_rules
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from grokscope.models.network import Network
-
 log = logging.getLogger("grokscope")
 Watch = Callable[[int, int, int], None]
-CHUNK = 4096  # examples per forward pass
-PLAIN_CHUNK = 256  # of networks of the user's own, which may be wide
 
 
 def import_checkpoints(
@@ -270,18 +266,12 @@ class Reader:
 
     def metrics(self, weights: Mapping[str, Tensor], where: str) -> dict[str, str]:
         """Return losses and accuracies on both splits as text; none, and a remark, where it cannot be run."""
-        from grokscope.evaluation import counted
+        from grokscope.evaluation import evaluate
 
-        found = {}
         try:
             self.setup.network.load_state_dict(dict(weights))
             self.setup.network.eval()
-            for split in ("train", "test"):
-                inputs, labels = self.setup.task.examples(split)
-                network, judged = self.setup.network, self.setup.judged
-                logits, labels, of = counted(_run(network, inputs), network.row_labels(labels), len(inputs))
-                found[f"{split}_loss"] = judged.mean_loss(logits, labels)
-                found[f"{split}_accuracy"] = judged.share_right(logits, labels, of)
+            found = evaluate(self.setup.network, self.setup.task, self.setup.judged)
         except Exception as error:  # a network of the user's own may raise anything
             if not self._cannot_run:
                 reason = described(error)
@@ -290,15 +280,7 @@ class Reader:
                 )
             self._cannot_run = True
             return {}
-        return {name: repr(found[name]) for name in METRICS}
-
-
-def _run(network: Network, inputs: Tensor) -> Tensor:
-    import torch
-
-    with torch.no_grad():
-        size = PLAIN_CHUNK if network.kind == "plain" else CHUNK
-        return torch.cat([network(chunk) for chunk in inputs.split(size)])
+        return {name: repr(value) for name, value in found.items()}
 
 
 def _torch_type(name: str) -> Any:
@@ -379,5 +361,5 @@ def _write(run: Run, reader: Reader, found: Sequence[Checked]) -> None:
         if source.sha256 != record.sha256:
             raise DamagedFile(f"{item.path} was changed while it was imported; import it again")
         weights = reader.weights(source.states[max(0, record.position)], str(item.path))
-        metrics = dict(zip(METRICS, record.point, strict=True))
+        metrics = dict(zip(CURVE_COLUMNS, record.point, strict=True))
         run.save_checkpoint(record.step, weights, metrics, kinds=reader.kinds)

@@ -8,15 +8,12 @@ from typing import Any
 from torch import nn
 
 from grokscope.errors import UsageError
+from grokscope.extras import from_extra
 from grokscope.recording import Recorder as LoopRecorder
 from grokscope.recording import record
 
-try:
+with from_extra("lightning", __name__):
     from lightning.pytorch import Callback
-except ImportError as error:
-    raise UsageError(
-        "grokscope.integrations.lightning needs Lightning: pip install 'grokscope[lightning]'"
-    ) from error
 
 
 class Recorder(Callback):  # type: ignore[misc, unused-ignore]

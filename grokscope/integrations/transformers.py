@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from grokscope.errors import UsageError
+from grokscope.extras import from_extra
 from grokscope.recording import Recorder as LoopRecorder
 from grokscope.recording import record
 
-try:
+with from_extra("hub", __name__):
     from transformers import TrainerCallback
-except ImportError as error:
-    raise UsageError(
-        "grokscope.integrations.transformers needs transformers: pip install 'grokscope[hub]'"
-    ) from error
 
 
 class Recorder(TrainerCallback):  # type: ignore[misc, unused-ignore]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grokscope.declare import canonical_json
-from grokscope.errors import UsageError
+from grokscope.extras import from_extra
 from grokscope.run.glue import NETWORK
 from grokscope.run.results import Cell
 
@@ -80,8 +80,6 @@ def values_frame(values: Iterable[Value]) -> pandas.DataFrame:
 
 def data_frame(columns: Mapping[str, Sequence[Any]]) -> pandas.DataFrame:
     """Return columns as a DataFrame. Raises UsageError where pandas is missing."""
-    try:
+    with from_extra("pandas", "a DataFrame"):
         import pandas
-    except ImportError as error:
-        raise UsageError("a DataFrame needs pandas: pip install 'grokscope[pandas]'") from error
     return pandas.DataFrame(dict(columns))

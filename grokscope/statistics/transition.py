@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from grokscope.errors import UsageError
-from grokscope.statistics.extras import from_extra
+from grokscope.extras import from_extra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,7 +199,7 @@ def _crossing(course: np.ndarray, axis: np.ndarray, split: int) -> int:
 
 def require_ruptures() -> None:
     """Raise UsageError where ruptures is missing, which finds change points."""
-    with from_extra("a change point"):
+    with from_extra("report", "a change point"):
         import ruptures  # noqa: F401
 
 
@@ -215,7 +215,7 @@ def _peak(course: np.ndarray, axis: np.ndarray) -> _Found | None:
 
 def _split(course: np.ndarray, axis: np.ndarray, changes: int) -> tuple[WeightedLevel, list[int]]:
     """Return the cost and the ends of the segments of the best split into levels."""
-    with from_extra("a change point"):
+    with from_extra("report", "a change point"):
         from ruptures import Dynp
 
         from grokscope.statistics.costs import WeightedLevel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from grokscope.errors import DataError, SettingError
+from grokscope.extras import from_extra
 from grokscope.tasks.data import check_digest, digest
 from grokscope.tasks.task import Task
 
@@ -38,11 +39,7 @@ def digits_task(*, train_size: int, split_seed: int, data_sha256: str) -> Task:
 
 def _images() -> tuple[torch.Tensor, torch.Tensor]:
     """Return pixels (1797, 64) uint8 from 0 to 16, and labels."""
-    try:
+    with from_extra("data", "task digits", fault=DataError):
         from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise DataError(
-            "task digits needs scikit-learn, which holds the images: pip install 'grokscope[data]'"
-        ) from error
     pixels, labels = load_digits(return_X_y=True)
     return torch.from_numpy(pixels).to(torch.uint8), torch.from_numpy(labels).long()

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from grokscope.errors import DataError, SettingError
+from grokscope.extras import from_extra
 from grokscope.tasks.data import VARIABLE, check_digest, contents, data_folder, digest
 from grokscope.tasks.task import Task
 
@@ -78,13 +79,9 @@ def _find(folder: Path, name: str) -> Path | None:
 
 def download_mnist(folder: Path) -> None:
     """Fetch the four files into `folder` by torchvision. Raises DataError without it or a network."""
-    try:
+    by_hand = f"put {', '.join(FILES)} (or .gz) into {folder} yourself"
+    with from_extra("data", "`download`", otherwise=by_hand, fault=DataError):
         from torchvision.datasets import MNIST
-    except ImportError as error:
-        raise DataError(
-            "`download` needs torchvision: pip install 'grokscope[data]', "
-            f"or put {', '.join(FILES)} (or .gz) into {folder} yourself"
-        ) from error
     try:
         MNIST(str(folder), download=True)
     except (OSError, RuntimeError) as error:

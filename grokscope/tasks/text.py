@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from grokscope.errors import DataError
+from grokscope.extras import from_extra
 from grokscope.run.files import atomic_write, make_folder
 from grokscope.tasks.data import VARIABLE, check_digest, data_folder, digest
 from grokscope.tasks.task import Task
@@ -262,13 +263,9 @@ def download_imdb(folder: Path) -> Path:
 
     Raises DataError without the library or a network.
     """
-    try:
+    by_hand = f"put {FOLDER}/ or {CSV_NAMES[0]!r} into {folder} yourself"
+    with from_extra("data", "`download`", otherwise=by_hand, fault=DataError):
         from datasets import load_dataset
-    except ImportError as error:
-        raise DataError(
-            "`download` needs the datasets library: pip install 'grokscope[data]', "
-            f"or put {FOLDER}/ or {CSV_NAMES[0]!r} into {folder} yourself"
-        ) from error
     try:
         fetched = load_dataset("stanfordnlp/imdb", split="train")
     except Exception as error:  # the library raises whatever its parts raise

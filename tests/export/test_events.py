@@ -74,5 +74,5 @@ def test_one_scalar_has_one_value_at_a_step(runs, tmp_path):
 
 def test_without_tensorboard_it_says_what_to_install(measured_runs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
-    with pytest.raises(UsageError, match=r"need tensorboard: pip install 'grokscope\[tensorboard\]'"):
+    with pytest.raises(UsageError, match=r"needs tensorboard: pip install 'grokscope\[tensorboard\]'"):
         write_events([Run.open(measured_runs[0])], tmp_path / "tb")

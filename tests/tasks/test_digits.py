@@ -47,7 +47,7 @@ def test_without_scikit_learn_it_says_how_to_get_it(monkeypatch):
 
     def without(name, *rest):
         if name.split(".")[0] == "sklearn":
-            raise ImportError(name)
+            raise ImportError(name, name=name)
         return importing(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)

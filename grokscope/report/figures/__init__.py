@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from grokscope.errors import UsageError
+from grokscope.extras import from_extra
 from grokscope.results import Comparison, Results
 from grokscope.results.columns import LOSS, chosen_columns, one_column
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.run.outputs import is_stream
-from grokscope.statistics.extras import from_extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -211,11 +211,11 @@ def _comparison(found: Comparison | Results) -> Comparison:
 
 def require_plotext() -> None:
     """Raise UsageError where plotext is missing."""
-    with from_extra("a plot in the terminal"):
+    with from_extra("report", "a plot in the terminal"):
         import plotext  # noqa: F401
 
 
 def require_matplotlib() -> None:
     """Raise UsageError where matplotlib is missing."""
-    with from_extra("a figure"):
+    with from_extra("report", "a figure"):
         import matplotlib  # noqa: F401
