@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from grokscope.declare import Factory
 from grokscope.errors import PluginError, UnknownName, UsageError
@@ -12,6 +13,8 @@ from grokscope.figure import Figure
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
 from grokscope.results.names import ColumnName
+from grokscope.run.curves import CURVE_COLUMNS
+from grokscope.run.outcome import outcome_table
 
 LEFT_OUT = "GROKSCOPE_DISABLE_PLUGINS"  # names of plugins that are not loaded, separated by commas
 LONG_IMPORT = 1.0  # seconds that a plugin may add to every command before that is said
@@ -141,6 +144,30 @@ class Plugins:
         for name in names:
             chosen.update((registered.id, registered) for registered in self._resolve(name.strip()))
         return list(chosen.values())
+
+    def measuring(self, column: str) -> Registered:
+        """Return the measure that brings the column `measure.column`; raises as `select` does."""
+        name = ColumnName.read(column)
+        measures = self.select([name.measure])
+        brought = [each for each in measures if name.column in {own.name for own in each.measure.columns}]
+        if not brought:
+            known = [f"{each.title}.{own.name}" for each in measures for own in each.measure.columns]
+            raise UnknownName("column", column, [*known, *CURVE_COLUMNS])
+        return brought[0]
+
+    def outcome(self, column: str | None, above: float | None, below: float | None) -> dict[str, Any]:
+        """Return what says in a run's configuration that it has generalised; empty where nothing is given.
+
+        Raises SettingError for what is no bound, UnknownName for a column that neither the curve nor a
+        measure brings.
+        """
+        table = outcome_table(column, above, below)
+        if not table or table["column"] in CURVE_COLUMNS:
+            return table
+        if "." not in table["column"]:
+            raise UnknownName("column", table["column"], CURVE_COLUMNS, "or a measured one, measure.column")
+        self.measuring(table["column"])
+        return table
 
     def column_of(self, role: str) -> ColumnName:
         """Return the first column that is declared with a role, see `Column`.

@@ -21,8 +21,9 @@ from grokscope.statistics.transition import Between, Scale, Transition, transiti
 if TYPE_CHECKING:
     import numpy as np
 
+    from grokscope.run.outcome import Goal
+
 CONTROL = "control"  # a role of columns
-ACCURACY = "test_accuracy"
 Since = Literal["memorisation", "start"]
 
 
@@ -92,6 +93,7 @@ class Scores:
         control: the column whose ranks are taken out of the partial correlation.
         train, test, confidence, scale, since: as they were given.
         notes: what must be known to read the numbers.
+        outcome: what says that the runs have generalised, where it is not test accuracy.
     """
 
     rows: list[Score]
@@ -105,6 +107,7 @@ class Scores:
     since: Since
     columns_tested: int = 0
     notes: Sequence[str] = ()
+    outcome: str = ""
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the rows as columns, ready for a DataFrame."""
@@ -154,7 +157,8 @@ def score(
     Args:
         comparison: measured runs, from `analyze_many`.
         columns: which; None is every column of numbers but those by layer of a measure that has totals.
-        train, test: accuracies that count as memorised and grokked, for three evaluations in a row.
+        train, test: accuracies that count as memorised and grokked, for three evaluations in a row. Runs with
+            an outcome of their own have their own bounds, and their column stands for test accuracy.
         control: the column to control for; None is the one that a measure declares so, see `Column`.
         scale: the step axis on which changes are looked for, `log` or `linear`.
         since: `start` looks at the whole course, where most columns change most while the network memorises.
@@ -179,8 +183,12 @@ def score(
     varied, settings = by_settings(comparison, grokked)
     groups = {run: at for at, runs in enumerate(settings) for run in runs}
     found, tested = summaries(rows, names, groups, controlled, confidence)
-    notes = [*_notes(rows, reference), *_of_settings(varied, settings)]
-    return Scores(rows, found, reference, controlled, train, test, confidence, scale, since, tested, notes)
+    goals = dict.fromkeys(results.goals[1] for results in comparison.runs.values())
+    own = [goal for goal in goals if not goal.is_usual]
+    notes = [*map(_stands_for, own), *_notes(rows, reference), *_of_settings(varied, settings)]
+    words = " or ".join(goal.words for goal in own)
+    shown = (train, test, confidence, scale, since, tested, notes, words)
+    return Scores(rows, found, reference, controlled, *shown)
 
 
 def _check(**shares: float) -> None:
@@ -237,7 +245,7 @@ class _Window:
 
     @cached_property
     def accuracy(self) -> np.ndarray | None:
-        return self.course(ACCURACY)
+        return self._from_start(self.results.rising())
 
     @cached_property
     def control(self) -> np.ndarray | None:
@@ -254,17 +262,17 @@ class _Window:
         """The evaluations of the curve between which the run groks."""
         if self.grokked is None:
             return None
-        evaluated = self.results.curve_of(ACCURACY)[0] if self.results.curve else ()
-        earlier = [int(step) for step in evaluated if step < self.grokked]
+        earlier = [int(step) for step in self.results.evaluated() if step < self.grokked]
         return Between(max(earlier, default=self.grokked), self.grokked)
 
     def course(self, name: str) -> np.ndarray | None:
         """The course from the start of the window on; None where the run has none."""
-        if name != ACCURACY and name not in self.results.declared:
+        return self._from_start(self.results.course(name) if name in self.results.declared else None)
+
+    def _from_start(self, course: np.ndarray | None) -> np.ndarray | None:
+        if course is None or not self.steps:
             return None
-        if name == ACCURACY and not self.results.curve:
-            return None
-        return self.results.course(name)[self.results.steps.index(self.steps[0]) :] if self.steps else None
+        return course[self.results.steps.index(self.steps[0]) :]
 
     def change(self, course: np.ndarray | None, peak: bool = False) -> Transition | None:
         return (
@@ -317,6 +325,13 @@ def _ahead(later: Between | None, earlier: Between | None) -> tuple[float, float
         math.log10(max(later.after, 1) / max(earlier.until, 1)),
         math.log10(later.middle / earlier.middle),
         math.log10(max(later.until, 1) / max(earlier.after, 1)),
+    )
+
+
+def _stands_for(goal: Goal) -> str:
+    return (
+        f"{goal.words} says that a run has generalised: {'' if goal.above else '-'}{goal.column} stands "
+        "wherever test accuracy is said"
     )
 
 
