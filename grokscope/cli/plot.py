@@ -89,11 +89,11 @@ def plot(
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
     pair = _pair(pareto)
     from grokscope.discovery import load_plugins
-    from grokscope.report.figures.columns import measures_of
     from grokscope.results.columns import not_applying
 
     plugins = load_plugins()
-    found = measured(runs, measures_of(pair or names, plugins), asked, plugins=plugins)
+    giving = [registered.id for registered in plugins.giving(pair or names)]
+    found = measured(runs, giving, asked, plugins=plugins)
     for sentence in not_applying(found):
         say(sentence, asked.quiet)
     if found.runs:
