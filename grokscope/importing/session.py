@@ -47,6 +47,8 @@ def import_checkpoints(
     layers: Iterable[str] = (),
     positions: str = "auto",
     examples: int = MOST_EXAMPLES,
+    loss: str | Callable[..., Any] | None = None,
+    accuracy: str = "positions",
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
     progress: Watch | None = None,
@@ -81,6 +83,11 @@ def import_checkpoints(
         positions: what becomes of positions in a plain module's layers: `auto`, `flatten`, `rows`, `last` or
             `mean`, see there.
         examples: how many of each split of one's own data are kept in the run, at most.
+        loss: `cross_entropy`, `mse`, `stablemax_cross_entropy`, or one of your own: a function, or its name,
+            `package.module:function`. It is given the logits (rows, outputs) and labels of the rows that have
+            one, and returns their mean. When not given it is cross_entropy, or mse of numbers.
+        accuracy: `positions`, the share of labels that are answered right, or `sequences`: of examples all
+            of whose labels are.
         tasks: the known tasks by name; all that plugins bring when not given.
         models: the known models by name; all that plugins bring when not given.
         progress: called as (done, total, step) after every checkpoint that was checked.
@@ -104,7 +111,9 @@ def import_checkpoints(
         models = plugins.models if models is None else models
     view: dict[str, Any] = {"layers": list(layers)} if layers else {}
     view |= {"positions": positions} if positions != "auto" else {}
-    setup = set_up(task, model, settings or {}, tasks, models, view=view, most=examples)
+    setup = set_up(
+        task, model, settings or {}, tasks, models, view=view, most=examples, loss=loss, accuracy=accuracy
+    )
     reader = Reader(setup, layout, read_rules(rename))
     reader.begin(paths[0])
     with threads(1):
@@ -262,7 +271,7 @@ class Reader:
         try:
             self.setup.network.load_state_dict(dict(weights))
             self.setup.network.eval()
-            found = evaluate(self.setup.network, self.setup.task, self.setup.loss)
+            found = evaluate(self.setup.network, self.setup.task, self.setup.judged)
         except Exception as error:  # a network of the user's own may raise anything
             if not self._cannot_run:
                 reason = described(error)
