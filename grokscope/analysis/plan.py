@@ -115,8 +115,8 @@ class Request:
         if column in CURVE_COLUMNS:
             return self
         try:
-            registered = plugins.measuring(column)
-        except GrokscopeError:  # the plugin is not installed here: it shows as never reached
+            (registered,) = plugins.giving([column])
+        except (GrokscopeError, ValueError):  # the plugin is not installed here: it shows as never reached
             return self
         if registered in self.measures:
             return self

@@ -98,7 +98,8 @@ def test_what_is_said_of_runs_follows_the_outcome(said, run_path, cli):
     assert json.loads(cli("score", run_path, "-m", "fit", "--json").out)["outcome"] == "test_loss ≥ 0"
     drawn = cli("plot", run_path, "-m", "weight_norm.l2_all")
     assert (drawn.code, "loss (log scale)" in drawn.out) == (0, True)
-    page = content_of(analyze_many([run], "fit"), scores=None)
+    drawn = {"title": "", "per_layer": False, "pareto": None, "notes": ()}
+    page = content_of(analyze_many([run], "fit"), None, {}, **drawn)
     assert page["thresholds"] == (
         "Memorised: the first step from which train_loss is at least 0 for three evaluations in a row; "
         "grokked: likewise test_loss, 0."
