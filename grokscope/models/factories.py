@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from grokscope.declare import Factory, Param, model
 from grokscope.errors import SettingError
@@ -41,9 +41,23 @@ def transformer(
     heads: Annotated[int, Param("attention heads", min=1)] = 4,
     d_head: Annotated[int, Param("width of a head", min=1)] = 32,
     d_mlp: Annotated[int, Param("units of the MLP", min=1)] = 512,
+    layers: Annotated[int, Param("decoder blocks", min=1, later=True)] = 1,
+    norm: Annotated[
+        Literal["layer", "rms"] | None,
+        Param("before attention, MLP and unembedding; none: no norm", later=True),
+    ] = None,
+    activation: Annotated[Literal["relu", "gelu"], Param("the MLP's non-linearity", later=True)] = "relu",
+    tied: Annotated[
+        bool, Param("the unembedding is the embedding, where classes are the tokens", later=True)
+    ] = False,
 ) -> Network:
-    """One causal decoder block read at `=`, without LayerNorm and attention biases (Nanda et al. 2023)."""
+    """Causal decoder blocks read at `=`, no attention biases; one without norm is Nanda et al. 2023's."""
     _needs_tokens("transformer", task)
+    if tied and task.classes != task.vocabulary:
+        raise SettingError(
+            f"model transformer.tied must be off on task {task.name}, whose {task.classes} classes are not "
+            f"its {task.vocabulary} tokens"
+        )
     from grokscope.models.transformer import Transformer
 
     return Transformer(
@@ -54,6 +68,10 @@ def transformer(
         heads=heads,
         d_head=d_head,
         d_mlp=d_mlp,
+        layers=layers,
+        norm=norm,
+        activation=activation,
+        tied=tied,
     )
 
 
