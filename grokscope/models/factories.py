@@ -26,7 +26,7 @@ def mlp(
     return MLP(
         inputs=task.inputs.shape[1] * max(1, task.vocabulary),
         hidden=hidden,
-        outputs=task.classes,
+        outputs=task.outputs,
         vocabulary=task.vocabulary,
         last_bias=last_bias,
         hidden_bias=hidden_bias,
@@ -63,7 +63,7 @@ def transformer(
     return Transformer(
         vocabulary=task.vocabulary,
         length=task.inputs.shape[1],
-        outputs=task.classes,
+        outputs=task.outputs,
         d_model=d_model,
         heads=heads,
         d_head=d_head,
@@ -89,10 +89,39 @@ def lstm(
 
     return LSTM(
         vocabulary=task.vocabulary,
-        outputs=1 if task.classes == 2 else task.classes,
+        outputs=1 if task.classes == 2 else task.outputs,
         d_embedding=d_embedding,
         d_state=d_state,
         layers=layers,
+    )
+
+
+@model
+def cnn(
+    task: Task,
+    *,
+    channels: Annotated[tuple[int, ...], Param("channels of each convolution, first to last", min=1)] = (
+        8,
+        16,
+    ),
+    kernel: Annotated[int, Param("side of a filter, an odd number", min=1)] = 3,
+    pool: Annotated[Literal["max", "average"], Param("how each convolution's picture is halved")] = "max",
+    hidden: Annotated[tuple[int, ...], Param("units of each hidden Linear layer behind them", min=1)] = (64,),
+) -> Network:
+    """Convolutions of pictures, each pooled by 2, then Linear layers, ReLU between them."""
+    from grokscope.models.cnn import CNN
+
+    picture = task.picture or tuple(task.inputs.shape[1:])
+    if len(picture) != 3 or task.vocabulary:
+        what = "tokens" if task.vocabulary else "vectors"
+        raise SettingError(f"model cnn reads pictures, got task {task.name} of {what}; use model.name=mlp")
+    return CNN(
+        picture=picture,
+        channels=channels,
+        kernel=kernel,
+        pool=pool,
+        hidden=hidden,
+        outputs=task.outputs,
     )
 
 
@@ -101,4 +130,4 @@ def _needs_tokens(name: str, task: Task) -> None:
         raise SettingError(f"model {name} reads tokens, got task {task.name} of vectors; use model.name=mlp")
 
 
-MODELS: dict[str, Factory] = {factory.name: factory for factory in (mlp, transformer, lstm)}
+MODELS: dict[str, Factory] = {factory.name: factory for factory in (mlp, transformer, lstm, cnn)}
