@@ -16,8 +16,9 @@ import torch
 from grokscope.errors import DamagedFile, StorageError, TrainingError, UnknownName
 from grokscope.evaluation import evaluate
 from grokscope.models.network import Network
+from grokscope.objective import Objective
 from grokscope.run import Run
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.kinds import kinds_of
 from grokscope.tasks.task import Task
 from grokscope.training.interventions import Interventions
@@ -71,9 +72,9 @@ class Loop:
         self._schedule = checkpoint_steps(self._settings["checkpoint_every"], self._settings["steps"])
         self._device = labels.device
         self._written = set(run.steps)
-        self._curve: list[tuple[float, ...]] = []  # (step, *METRICS) since the last scheduled checkpoint
+        self._curve: list[tuple[float, ...]] = []  # step, then CURVE_COLUMNS, since the last scheduled one
         self._losses: list[tuple[int, torch.Tensor]] = []  # of steps not yet looked at
-        self._metrics = dict.fromkeys(METRICS, math.nan)
+        self._metrics = dict.fromkeys(CURVE_COLUMNS, math.nan)
 
     def go(self) -> None:
         """Train from where the run stands to its last step, or until `stop` says so.
@@ -128,7 +129,7 @@ class Loop:
 
     def _evaluate(self) -> dict[str, float]:
         self._network.eval()
-        found = evaluate(self._network, self._task, self._settings["loss"])
+        found = evaluate(self._network, self._task, Objective(self._settings["loss"]))
         self._network.train()
         return found
 
@@ -155,7 +156,7 @@ class Loop:
         weights = self._network.state_dict()
         if step in self._written:
             self._tell_replacement(step, weights)
-        columns = dict(zip(("step", *METRICS), zip(*self._curve, strict=True), strict=False))
+        columns = dict(zip(("step", *CURVE_COLUMNS), zip(*self._curve, strict=True), strict=False))
         curve = {name: list(values) for name, values in columns.items()}
         self._run.save_checkpoint(step, weights, self._metrics, curve, kinds_of(self._network))
         if step in self._schedule:
@@ -177,7 +178,7 @@ class Loop:
             for name, own in self._optimizer.state().items()
             for key, value in own.items()
         }
-        curve = torch.tensor(self._curve, dtype=torch.float64).reshape(-1, 1 + len(METRICS))
+        curve = torch.tensor(self._curve, dtype=torch.float64).reshape(-1, 1 + len(CURVE_COLUMNS))
         return {**state, **self._rest(), "curve": curve}
 
     def _rest(self) -> Tensors:
@@ -209,7 +210,7 @@ class Loop:
             raise DamagedFile(f"checkpoint {step} is not the one that it belongs to")
         check_weights(weights, self._network)
         optimizer = optimizer_state(tensors, self._network, self._optimizer.keeps, step)
-        rest = rest_of(tensors, self._rest(), 1 + len(METRICS))
+        rest = rest_of(tensors, self._rest(), 1 + len(CURVE_COLUMNS))
         return Resumable(step, weights, optimizer, rest, dict(metadata))
 
     def _continue(self, state: Resumable) -> int:
@@ -220,7 +221,7 @@ class Loop:
         set_random_states(state.rest, self._device)
         self._curve = [tuple(row) for row in state.rest["curve"].tolist()]
         info = next(info for info in self._run.checkpoints if info.step == state.step)
-        self._metrics = {name: getattr(info, name) for name in METRICS}
+        self._metrics = {name: getattr(info, name) for name in CURVE_COLUMNS}
         self._tell_machine(state.metadata)
         return state.step
 
