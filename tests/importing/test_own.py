@@ -284,5 +284,5 @@ def test_what_applies_to_a_run_is_said_measure_by_measure(folder, monkeypatch):
     monkeypatch.setattr(type(plugins), "select", lambda self, names: some)
     answers = applicability(bring(), model=MODEL, plugins=plugins)
     assert answers["fit"] == ""
-    assert "does not declare its operation symmetric" in answers["abelian"]
+    assert "about pairs of tokens, and the inputs are numbers of shape (n, 1, 4, 4)" in answers["abelian"]
     assert "batch_size must be at most the 40 examples" in answers["pe"]
