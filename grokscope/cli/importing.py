@@ -60,6 +60,20 @@ def import_(
             "may be repeated.",
         ),
     ] = None,
+    strip: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PREFIX",
+            help="Take this off names' beginnings; what wrappers add goes by itself; may be repeated.",
+        ),
+    ] = None,
+    tie: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=OTHER",
+            help="The network's tensor NAME, which files lack, is the one called OTHER; may be repeated.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -114,6 +128,8 @@ def import_(
         "steps": steps,
         "layout": layout,
         "rename": rename or (),
+        "strip": strip or (),
+        "tie": tie or (),
         "link": link,
         "layers": layers or (),
         "positions": positions.value,

@@ -13,7 +13,7 @@ from grokscope.declare import Factory
 from grokscope.device import threads
 from grokscope.discovery import load_plugins
 from grokscope.errors import DamagedFile, UnknownName, UsageError, described
-from grokscope.importing.layouts import Renaming, choose, complaint
+from grokscope.importing.layouts import Naming, Renaming, choose, complaint
 from grokscope.importing.setup import Setup, set_up
 from grokscope.importing.sources import SAFETENSORS, Source, find, read
 from grokscope.importing.steps import StepRule
@@ -23,7 +23,7 @@ from grokscope.run import Run, glue
 from grokscope.run.curves import METRICS
 from grokscope.run.imported import Record, contents
 from grokscope.run.kinds import Kinds, kinds_of
-from grokscope.run.rename import Rule, arrange, as_type, read_rules
+from grokscope.run.rename import as_type, read_rules, read_ties
 from grokscope.tasks.task import IGNORED
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def import_checkpoints(
     steps: str | None = None,
     layout: str = "auto",
     rename: Iterable[str] = (),
+    strip: Iterable[str] = (),
+    tie: Iterable[str] = (),
     link: bool = False,
     layers: Iterable[str] = (),
     positions: str = "auto",
@@ -78,8 +80,12 @@ def import_checkpoints(
         steps: in files that hold a list: `every:N` (the k-th state is of step k N, from 0), or the name of
             the list of steps beside it; `steps` or `epochs` where there is one, when not given.
         layout: `own` (the network's names), `nanda` (Nanda et al.'s published code), `transformer_lens`, or
-            `auto`, the first of them that fits; also under a prefix such as `model.`.
+            `auto`, the first of them that fits. What wrappers add to names (`module.`, `_orig_mod.` and the
+            like, anywhere) and what most names begin with is taken off by itself, of the file's names and of
+            the network's.
         rename: rules `OLD=NEW`, which stand over the layout's; see `grokscope.run.rename.Rule`.
+        strip: beginnings that are taken off names, where what is taken off by itself is not enough.
+        tie: `NAME=OTHER`: the network's tensor NAME, which the files lack, is the one called OTHER.
         link: link safetensors files into the run instead of copying; they are rearranged when they are read.
         layers: globs of the names of a plain module's hidden layers; all non-linearities when not given, see
             `grokscope.models.plain.Plain`.
@@ -110,7 +116,7 @@ def import_checkpoints(
     view: dict[str, Any] = {"layers": list(layers)} if layers else {}
     view |= {"positions": positions} if positions != "auto" else {}
     setup = set_up(task, model, settings or {}, tasks, models, view=view, most=examples)
-    reader = Reader(setup, layout, read_rules(rename))
+    reader = Reader(setup, Naming(layout, read_rules(rename), list(strip), read_ties(tie)))
     reader.begin(paths[0])
     with threads(1):
         found = _distinct(_check(paths, reader, rule, progress or (lambda *_: None)), link, notify)
@@ -125,6 +131,7 @@ def import_checkpoints(
             "layout": reader.renaming.layout,
             "rename": [str(rule) for rule in reader.renaming.rules],
             "link": link,
+            **({"ties": dict(reader.renaming.ties)} if reader.renaming.ties else {}),
             "contents": contents([item.record for item in found]),
             **({"stored": reader.stored} if reader.stored != reader.dtype else {}),
         },
@@ -156,9 +163,9 @@ class Reader:
     The renaming is chosen at the first state dict and holds for all.
     """
 
-    def __init__(self, setup: Setup, layout: str, rename: Sequence[Rule]) -> None:
+    def __init__(self, setup: Setup, naming: Naming) -> None:
         self.setup = setup
-        self._layout, self._rename = layout, rename
+        self._naming = naming
         self._last: Source | None = None
         self._cannot_run = False
         self._numbers: set[str] = set()
@@ -201,7 +208,9 @@ class Reader:
         where = f"{path}, entry 0" if source.is_list else str(path)
         self.setup, self.renaming = self._fitting(state, where)
         self.kinds = kinds_of(self.setup.network)
-        parameters = self.kinds.of(arrange(state, self.renaming.rules))
+        parameters = self.kinds.of(self.renaming.apply(state, self.kinds))
+        if self.renaming.taken:
+            self._remarks.append(f"names are taken without {self.renaming.taken}, as in {where}")
         self.dtype = "float64" if _has_float64(parameters) else "float32"
         self.setup.network.to(_torch_type(self.dtype))
         for rule in self.renaming.rules:
@@ -240,14 +249,14 @@ class Reader:
         return setup, renaming
 
     def _choose(self, setup: Setup, state: Mapping[str, Tensor], where: str) -> Renaming:
-        return choose(state, setup.network, self._layout, self._rename, where)
+        return choose(state, setup.network, self._naming, where)
 
     def weights(self, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
         """Return the state dict. Raises UsageError with names and shapes when it is not the network's."""
-        wrong, words = complaint(state, self.renaming.rules, self.setup.network)
+        wrong, words = complaint(state, self.renaming, self.setup.network)
         if wrong:
             raise UsageError(f"{where} does not fit the network (layout {self.renaming.layout}): {words}")
-        found = self.kinds.whole(arrange(state, self.renaming.rules))
+        found = self.renaming.apply(state, self.kinds)
         parameters = self.kinds.of(found)
         if self.dtype == "float32" and _has_float64(parameters):
             raise UsageError(f"{where} holds float64 numbers, and the checkpoints before it float32")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import FIRST_WORDS, DamagedFile, UsageError, reason_of
 from grokscope.importing import pickles
-from grokscope.run.checkpoint import FILE_CAP, read_header
+from grokscope.run.checkpoint import FILE_CAP, read_header, with_ties
 from grokscope.run.files import read_bytes, sha256_hex
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def _load_safetensors(data: bytes, path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    read_header(data, path)
+    metadata = read_header(data, path)
     try:
-        found = load(data)
+        found = with_ties(load(data), metadata)
         return {name: found[name] for name in sorted(found)}
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise DamagedFile(f"{path} is damaged: {reason_of(error)}") from error

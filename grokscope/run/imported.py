@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from grokscope.declare import canonical_json
 from grokscope.errors import DamagedFile, SettingError, StorageError, reason_of
-from grokscope.run.checkpoint import Checkpoint, read_header
+from grokscope.run.checkpoint import Checkpoint, read_header, with_ties
 from grokscope.run.config import hash_of
 from grokscope.run.curves import LAST_STEP, METRICS
 from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.kinds import Kinds, read_kinds
-from grokscope.run.rename import arrange, as_type, read_rules
+from grokscope.run.rename import arrange, as_type, read_rules, tied
 
 FILE = "imported.json"
 FORMAT = 2  # 1 did not say which tensors are parameters
@@ -116,15 +116,21 @@ def check_link(data: bytes, path: Path, record: Record) -> None:
 
 
 def decode_link(
-    data: bytes, path: Path, rename: Sequence[str], dtype: str, kinds: Kinds | None
+    data: bytes, path: Path, about: Mapping[str, Any], dtype: str, kinds: Kinds | None
 ) -> Checkpoint:
-    """Return the checkpoint in a linked file whose sha256 was checked, under the network's names."""
+    """Return the checkpoint in a linked file whose sha256 was checked, under the network's names.
+
+    `about` is the table `imported` of the run's configuration: its `rename`, and `ties` where there are any.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    read_header(data, path)
+    metadata = read_header(data, path)
     try:
-        found = as_type(arrange(load(data), read_rules(rename)), dtype)
+        rules = read_rules(about.get("rename", ()))
+        known = {*(rule.old for rule in rules), *(kinds.ties if kinds else ())}
+        ties = {name: one for name, one in metadata.items() if name in known}  # runs of before have none
+        found = as_type(tied(arrange(with_ties(load(data), ties), rules), about.get("ties", {})), dtype)
         if kinds:
             found = kinds.whole(found)
             kinds.check(kinds.stored(found))
