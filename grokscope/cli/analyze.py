@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import end, measured, watched
-from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, shared
+from grokscope.cli.measuring import end, rounds
+from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, Watched, shared
 from grokscope.cli.terminal import data_width, deliver, print_data, print_json, ready_for, stdout_to_stderr
 from grokscope.errors import UnknownName
 
@@ -28,9 +29,7 @@ def analyze(
     long: Annotated[bool, typer.Option("--long", help="CSV and JSON as tidy rows, one per number.")] = False,
     per_layer: PerLayer = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute again what is stored.")] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Go on with checkpoints as they come, until the runs end.")
-    ] = False,
+    watch: Watched = False,
     asked: Measuring,
 ) -> None:
     """Measure the checkpoints of a run, or of several. What is stored already is not computed again.
@@ -52,8 +51,8 @@ def analyze(
 
         plugins = load_plugins()
     measures, columns = _wanted(measure, plugins)
-    measure_all = watched if watch else measured
-    found = measure_all(runs, measures, asked, refresh=refresh, plugins=plugins)
+    every = rounds(runs, measures, asked, watch=watch, refresh=refresh, plugins=plugins)
+    found = deque(every, maxlen=1).pop()  # a table is made of the last
     if found.runs:
         if columns:
             from grokscope.results.columns import chosen_columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,25 +77,30 @@ def measured(
     return found
 
 
-def watched(
+def rounds(
     paths: Iterable[Path],
     measures: str | Iterable[str] | None,
     asked: Measuring,
     *,
+    watch: bool,
     refresh: bool = False,
     plugins: Plugins | None = None,
-) -> Comparison:
-    """Return what `measured` does, once the runs have ended; until then it is done with what comes."""
+) -> Iterator[Comparison]:
+    """Yield what `measured` returns: once or, to `watch`, whenever checkpoints came, until the runs end."""
     from grokscope.analysis.watching import Watch
     from grokscope.run.holding import by_turns
 
     paths = list(paths)
-    watch, found = Watch(paths), None
+    if not watch:
+        yield measured(paths, measures, asked, refresh=refresh, plugins=plugins)
+        return
+    looking = Watch(paths)
     with on_signal(stop_by_exception):
-        while watch.look():
+        while looking.look():
             with by_turns(paths):
-                found = measured(paths, measures, asked, refresh=refresh and found is None, plugins=plugins)
-    return found or measured(paths, measures, asked, refresh=refresh, plugins=plugins)
+                found = measured(paths, measures, asked, refresh=refresh, plugins=plugins)
+            refresh = False
+            yield found
 
 
 def say_slow(plugins: Plugins, quiet: bool) -> None:

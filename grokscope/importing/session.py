@@ -20,21 +20,16 @@ from grokscope.importing.steps import StepRule
 from grokscope.models.glue import fingerprint
 from grokscope.models.making import MOST_EXAMPLES
 from grokscope.run import Run, glue
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.imported import Record, contents
 from grokscope.run.kinds import Kinds, kinds_of
 from grokscope.run.rename import as_type, read_rules, read_ties
-from grokscope.tasks.task import IGNORED
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from grokscope.models.network import Network
-
 log = logging.getLogger("grokscope")
 Watch = Callable[[int, int, int], None]
-CHUNK = 4096  # examples per forward pass
-PLAIN_CHUNK = 256  # of networks of the user's own, which may be wide
 
 
 def import_checkpoints(
@@ -271,19 +266,12 @@ class Reader:
 
     def metrics(self, weights: Mapping[str, Tensor], where: str) -> dict[str, str]:
         """Return losses and accuracies on both splits as text; none, and a remark, where it cannot be run."""
-        from grokscope import objective
+        from grokscope.evaluation import evaluate
 
-        found = {}
         try:
             self.setup.network.load_state_dict(dict(weights))
             self.setup.network.eval()
-            for split in ("train", "test"):
-                inputs, labels = self.setup.task.examples(split)
-                logits, labels = _counted(
-                    _run(self.setup.network, inputs), self.setup.network.row_labels(labels)
-                )
-                found[f"{split}_loss"] = objective.loss(self.setup.loss, logits.double(), labels).item()
-                found[f"{split}_accuracy"] = objective.accuracy(logits, labels)
+            found = evaluate(self.setup.network, self.setup.task, self.setup.loss)
         except Exception as error:  # a network of the user's own may raise anything
             if not self._cannot_run:
                 reason = described(error)
@@ -292,21 +280,7 @@ class Reader:
                 )
             self._cannot_run = True
             return {}
-        return {name: repr(found[name]) for name in METRICS}
-
-
-def _run(network: Network, inputs: Tensor) -> Tensor:
-    import torch
-
-    with torch.no_grad():
-        size = PLAIN_CHUNK if network.kind == "plain" else CHUNK
-        return torch.cat([network(chunk) for chunk in inputs.split(size)])
-
-
-def _counted(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows that have a label, and their labels."""
-    counted = labels != IGNORED
-    return (logits, labels) if labels.is_floating_point() else (logits[counted], labels[counted])
+        return {name: repr(value) for name, value in found.items()}
 
 
 def _torch_type(name: str) -> Any:
@@ -387,5 +361,5 @@ def _write(run: Run, reader: Reader, found: Sequence[Checked]) -> None:
         if source.sha256 != record.sha256:
             raise DamagedFile(f"{item.path} was changed while it was imported; import it again")
         weights = reader.weights(source.states[max(0, record.position)], str(item.path))
-        metrics = dict(zip(METRICS, record.point, strict=True))
+        metrics = dict(zip(CURVE_COLUMNS, record.point, strict=True))
         run.save_checkpoint(record.step, weights, metrics, kinds=reader.kinds)

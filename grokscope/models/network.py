@@ -83,6 +83,28 @@ class Network(nn.Module):
         """Return `values`, in training mode with the share `dropout` of them zero and the rest scaled up."""
         return F.dropout(values, self.dropout) if self.training and self.dropout else values
 
+    def last_weights(self) -> tuple[str, ...]:
+        """Return the names of the last layer's parameters.
+
+        Those of the module that was the last to be given any, unless a network says otherwise.
+        """
+        names = [name for name, _ in self.named_parameters()]
+        module = names[-1].rpartition(".")[0]
+        return tuple(name for name in names if name.rpartition(".")[0] == module)
+
+    def hidden_matrices(self) -> tuple[str, ...]:
+        """Return the names of the two-dimensional weights of the hidden layers.
+
+        No embeddings, whose rows are looked up, and not the last layer.
+        """
+        apart = {
+            *self.last_weights(),
+            *(f"{name}.weight" for name, part in self.named_modules() if isinstance(part, nn.Embedding)),
+        }
+        return tuple(
+            name for name, weight in self.named_parameters() if weight.ndim == 2 and name not in apart
+        )
+
     def unit_weights(self, layer: str) -> dict[str, int]:
         """Return the parameters that hold the weights to and from the units of a hidden layer, by name.
 

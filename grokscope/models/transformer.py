@@ -131,6 +131,10 @@ class Transformer(Network):
         past_mlp = F.linear(mixed, unembed @ attn.W_O, unembed @ (equals + mlp.b_out))
         return torch.addmm(past_mlp, self.dropped(post), (unembed @ mlp.W_out).t())
 
+    def hidden_matrices(self) -> tuple[str, ...]:
+        """Return W_O, W_in and W_out: queries, keys and values have three dimensions, a matrix per head."""
+        return tuple(name for name, weight in self.blocks.named_parameters("blocks") if weight.ndim == 2)
+
     def unit_weights(self, layer: str) -> dict[str, int]:
         """Return the rows of W_in and b_in and the columns of W_out."""
         mlp = layer.removesuffix("_post")

@@ -12,7 +12,7 @@ from grokscope.errors import UnknownName
 from grokscope.measure import Column
 from grokscope.results.names import STEP, ColumnName, bare, named
 from grokscope.run.config import RECORDED
-from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS, curve_of, first_step_staying_above
+from grokscope.run.curves import CURVE_COLUMNS, GROKKED_AT, MEMORISED_AT, curve_of, first_step_staying_above
 from grokscope.run.tidy import LONG, Value, data_frame
 
 if TYPE_CHECKING:
@@ -121,12 +121,12 @@ class Results:
         """
         import numpy as np
 
-        if name in METRICS and self.curve:
+        if name in CURVE_COLUMNS and self.curve:
             at = dict(zip(self.curve["step"].tolist(), self.curve[name].tolist(), strict=True))
             return np.array([at.get(step, math.nan) for step in self.steps], np.float64)
         if name not in self.declared or self.declared[name].text:
             numbers = [known for known in self.measured if not self.declared[known].text]
-            raise UnknownName("column", name, [*numbers, *METRICS])
+            raise UnknownName("column", name, [*numbers, *CURVE_COLUMNS])
         return np.array(self.columns[name], np.float64)
 
     def values(self, name: str, start: float = -math.inf, end: float = math.inf) -> np.ndarray:

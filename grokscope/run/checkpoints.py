@@ -11,7 +11,7 @@ from grokscope.errors import DamagedFile, StorageError, UnknownName
 from grokscope.run import checkpoint, imported
 from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
 from grokscope.run.config import IMPORTED, config_hash, run_id, seed_of
-from grokscope.run.curves import METRICS, read_curve
+from grokscope.run.curves import CURVE_COLUMNS, read_curve
 from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.index import Listed
 from grokscope.run.listing import checkpoint_files
@@ -88,7 +88,7 @@ class Checkpoints:
             if words.get(name) != expected:
                 raise DamagedFile(f"{path} is foreign: its {name} must be {expected}, got {words.get(name)}")
         try:
-            metrics = [float(words[name]) for name in METRICS]
+            metrics = [float(words[name]) for name in CURVE_COLUMNS]
             curve = read_curve(words["curve"])
         except (KeyError, ValueError) as error:
             raise DamagedFile(f"{path} is damaged: its losses and accuracies cannot be read") from error

@@ -28,10 +28,10 @@ from grokscope.run.config import (
     to_toml,
 )
 from grokscope.run.curves import (
+    CURVE_COLUMNS,
     GROKKED_AT,
     LAST_STEP,
     MEMORISED_AT,
-    METRICS,
     curve_of,
     curve_text,
     first_step_staying_above,
@@ -216,7 +216,7 @@ class Run:
             raise ValueError(f"a checkpoint's step must be within 0 and {LAST_STEP}, got {step}")
         point = points({"step": [step], **{name: [value] for name, value in metrics.items()}})[0]
         finer = points(curve or {})
-        words = {name: repr(value) for name, value in zip(METRICS, point[1:], strict=True)}
+        words = {name: repr(value) for name, value in zip(CURVE_COLUMNS, point[1:], strict=True)}
         words |= {
             **self._checkpoints.stamp(step),
             "curve": curve_text(finer),
@@ -282,7 +282,7 @@ class Run:
         columns = list(zip(*found, strict=True)) or [()] * 5
         return {
             name: np.array(column, np.int64 if name == "step" else np.float64)
-            for name, column in zip(("step", *METRICS), columns, strict=True)
+            for name, column in zip(("step", *CURVE_COLUMNS), columns, strict=True)
         }
 
     def memorisation_step(self, threshold: float = MEMORISED_AT) -> int | None:

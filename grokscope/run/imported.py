@@ -17,7 +17,7 @@ from grokscope.declare import canonical_json
 from grokscope.errors import DamagedFile, SettingError, StorageError, reason_of
 from grokscope.run.checkpoint import Checkpoint, read_header, with_ties
 from grokscope.run.config import hash_of
-from grokscope.run.curves import LAST_STEP, METRICS
+from grokscope.run.curves import CURVE_COLUMNS, LAST_STEP
 from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.kinds import Kinds, read_kinds
 from grokscope.run.rename import arrange, as_type, read_rules, tied
@@ -49,8 +49,8 @@ class Record:
 
     @property
     def point(self) -> tuple[float, float, float, float]:
-        """The losses and accuracies in the order of METRICS; NaN where there is none."""
-        found = [float(self.metrics.get(name, math.nan)) for name in METRICS]
+        """The losses and accuracies in the order of CURVE_COLUMNS; NaN where there is none."""
+        found = [float(self.metrics.get(name, math.nan)) for name in CURVE_COLUMNS]
         return found[0], found[1], found[2], found[3]
 
 

@@ -13,12 +13,11 @@ from grokscope.errors import (
     UnknownName,
     UsageError,
 )
+from grokscope.run.curves import CURVE_COLUMNS
 
 SIZES = {"model.d_model": 8, "model.heads": 2, "model.d_head": 4, "model.d_mlp": 12}
 
 TASK = {"task.p": 11, "task.train_fraction": 0.3, "task.split": "python"}
-
-METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
 def same_weights(run, ours):
@@ -31,7 +30,7 @@ def same_weights(run, ours):
 
 def same_metrics(run, ours):
     for found, expected in zip(run.checkpoints, ours.checkpoints, strict=True):
-        for name in METRICS:
+        for name in CURVE_COLUMNS:
             assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-6)
 
 

@@ -8,7 +8,7 @@ from grokscope.errors import UnknownName
 from grokscope.registry import Plugins
 from grokscope.results.columns import LOSS, is_glob, single
 from grokscope.results.names import ColumnName
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import CURVE_COLUMNS
 
 
 def measures_of(names: Iterable[str], plugins: Plugins) -> list[str]:
@@ -21,7 +21,7 @@ def measures_of(names: Iterable[str], plugins: Plugins) -> list[str]:
 
 
 def _measures_of(name: str, plugins: Plugins) -> list[str]:
-    if name in (*METRICS, LOSS):
+    if name in (*CURVE_COLUMNS, LOSS):
         return []
     read = ColumnName.read(name)
     if read.column:

@@ -18,7 +18,7 @@ from grokscope.results import ColumnName, Comparison, Results
 from grokscope.results.columns import column_of, shown_columns
 from grokscope.results.names import bare
 from grokscope.run.config import RECORDED, config_hash, hash_of, run_id, seed_of
-from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS
+from grokscope.run.curves import CURVE_COLUMNS, GROKKED_AT, MEMORISED_AT
 
 PARETO = ("synergy", "redundancy")  # roles of columns, x first
 TABLES = ("task", "model", "training", "imported")
@@ -114,10 +114,10 @@ def _curve(results: Results, axes: Axes) -> dict[str, Any] | None:
     at = kept(steps, marks)
     return {
         "axis": axes.of([steps[index] for index in at]),
-        "last": {name: float([math.nan, *results.curve_of(name)[1]][-1]) for name in METRICS},
+        "last": {name: float([math.nan, *results.curve_of(name)[1]][-1]) for name in CURVE_COLUMNS},
         "points": len(steps),
         "partly": RECORDED in results.config,
-        **{name: packed([float(results.curve[name][index]) for index in at]) for name in METRICS},
+        **{name: packed([float(results.curve[name][index]) for index in at]) for name in CURVE_COLUMNS},
     }
 
 
@@ -206,7 +206,7 @@ def _opened(columns: Sequence[ColumnName], usual: Sequence[ColumnName]) -> list[
 
 
 def _repeats_the_curve(name: ColumnName) -> bool:
-    return name.column in METRICS
+    return name.column in CURVE_COLUMNS
 
 
 def _pareto(
