@@ -134,20 +134,23 @@ def _choices(
         for there in own:
             back = {short: name for name, short in there.names.items()}
             for here in theirs:
-                rules = _rules(state, expected, lambda old, h=here: LAYOUTS[layout](h.names[old]), back)  # noqa: B023
-                built_in = [rule for rule in rules if rule not in naming.rename]
+                new = {old: LAYOUTS[layout](short) for old, short in here.names.items()}
+                built_in = [rule for rule in _rules(state, expected, new, back) if rule not in naming.rename]
                 yield Renaming(layout, (*naming.rename, *built_in), naming.ties, here.taken)
 
 
 def _rules(
     state: Mapping[str, Tensor],
     expected: Mapping[str, Tensor],
-    new_name: Callable[[str], str],
+    new: Mapping[str, str],
     back: Mapping[str, str],
 ) -> Iterator[Rule]:
-    """Yield a rule for each tensor that is renamed; `back` has the network's names by their short forms."""
+    """Yield a rule for each tensor that is renamed.
+
+    `new` has what a layout makes of the file's names, `back` the network's names by their short forms.
+    """
     for old, tensor in state.items():
-        rule = read_rule(f"{old}={new_name(old)}")
+        rule = read_rule(f"{old}={new[old]}")
         rule = replace(rule, new=back.get(rule.new, "" if rule.new == COUNTER else rule.new))
         if rule.new == "unembed.weight" and rule.steps == (".T",):
             own = expected.get("unembed.weight")

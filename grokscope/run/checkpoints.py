@@ -82,7 +82,8 @@ class Checkpoints:
         if step in self._links:
             record = self._links[step]
             imported.check_link(data, path, record)
-            return Listed(CheckpointInfo(step, file, len(data), record.sha256, *record.point), mtime_ns, ())
+            info = CheckpointInfo(step, file, len(data), record.sha256, *record.point)
+            return Listed(info, mtime_ns, record.curve)
         words = checkpoint.verify(data, path)
         for name, expected in self.stamp(step).items():
             if words.get(name) != expected:
