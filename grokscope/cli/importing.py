@@ -29,6 +29,13 @@ class Positions(StrEnum):
     mean = "mean"
 
 
+class Right(StrEnum):
+    """What is right or wrong, where an example has several labels."""
+
+    positions = "positions"
+    sequences = "sequences"
+
+
 def import_(
     run: Annotated[Path, typer.Argument(help="The run directory to make.", show_default=False)],
     checkpoints: Annotated[
@@ -132,6 +139,20 @@ def import_(
     examples: Annotated[
         int, typer.Option(min=1, help="Examples of each split of one's own data that the run keeps, at most.")
     ] = 4000,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="cross_entropy, mse, stablemax_cross_entropy, or one's own, package.module:function. "
+            "Default: cross_entropy, or mse of numbers.",
+        ),
+    ] = None,
+    accuracy: Annotated[
+        Right,
+        typer.Option(
+            metavar="OF", help="positions (each label counts), or sequences (all labels of an example)."
+        ),
+    ] = Right.positions,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -174,6 +195,8 @@ def import_(
         layers=layers or (),
         positions=positions.value,
         examples=examples,
+        loss=loss,
+        accuracy=accuracy.value,
     )
     with stdout_to_stderr():
         plan = _plan(run, request, quiet)

@@ -174,7 +174,7 @@ class Reader:
         try:
             self.setup.network.load_state_dict(dict(weights))
             self.setup.network.eval()
-            found = evaluate(self.setup.network, self.setup.task, self.setup.loss)
+            found = evaluate(self.setup.network, self.setup.task, self.setup.judged)
         except Exception as error:  # a network of the user's own may raise anything
             if not self._cannot_run:
                 reason = described(error)

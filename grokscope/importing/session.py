@@ -53,6 +53,8 @@ class Request:
     layers: Sequence[str] = ()
     positions: str = "auto"
     examples: int = MOST_EXAMPLES
+    loss: str | Callable[..., Any] | None = None
+    accuracy: str = "positions"
 
 
 def import_checkpoints(
@@ -78,6 +80,8 @@ def import_checkpoints(
     layers: Iterable[str] = (),
     positions: str = "auto",
     examples: int = MOST_EXAMPLES,
+    loss: str | Callable[..., Any] | None = None,
+    accuracy: str = "positions",
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
     progress: Watch | None = None,
@@ -126,6 +130,11 @@ def import_checkpoints(
         positions: what becomes of positions in a plain module's layers: `auto`, `flatten`, `rows`, `last` or
             `mean`, see there.
         examples: how many of each split of one's own data are kept in the run, at most.
+        loss: `cross_entropy`, `mse`, `stablemax_cross_entropy`, or one of your own: a function, or its name,
+            `package.module:function`. It is given the logits (rows, outputs) and labels of the rows that have
+            one, and returns their mean. When not given it is cross_entropy, or mse of numbers.
+        accuracy: `positions`, the share of labels that are answered right, or `sequences`: of examples all
+            of whose labels are.
         tasks: the known tasks by name; all that plugins bring when not given.
         models: the known models by name; all that plugins bring when not given.
         progress: called as (done, total, step) after every checkpoint that was checked.
@@ -161,6 +170,8 @@ def import_checkpoints(
         layers=list(layers),
         positions=positions,
         examples=examples,
+        loss=loss,
+        accuracy=accuracy,
     )
     plan = plan_import(out, request, tasks=tasks, models=models, progress=progress)
     plan.refuse()
@@ -265,6 +276,8 @@ def plan_import(
         view=view,
         most=request.examples,
         recipe=request.recipe,
+        loss=request.loss,
+        accuracy=request.accuracy,
     )
     reader = Reader(setup, naming, curve, at=request.at, links=request.link)
     known = known_at(Path(out), request.link)
