@@ -51,7 +51,7 @@ class Known:
         if not self.records:
             _check_first(run, found)
         there = set(run.steps)
-        new = [item for item in found if item.record.step not in there]
+        new = [item for item in found if not self.records or item.record.step not in there]
         changed = [item for item in found if self._is_other(item, there)]
         return new, [Problem(_changed(run, changed))] if changed else []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from grokscope.errors import SettingError, UsageError
 from grokscope.importing.inside import numbers_beside
-from grokscope.importing.shards import step_of_folder
+from grokscope.importing.shards import shown_name, step_of_folder
 from grokscope.importing.sources import Source
 
 LAST_STEP = 99_999_999
@@ -113,9 +113,11 @@ def _number(pattern: re.Pattern[str], path: Path) -> int:
 
     Thousands may be set apart: of `step_10,000` it is 10000, whether or not the pattern takes in the comma.
     """
-    match, place = pattern.search(path.name), path.name
+    place = shown_name(path)
+    match = pattern.search(place)
     if not match:
-        match, place = pattern.search(str(path)), str(path)
+        place = str(path)
+        match = pattern.search(place)
     group = 1 if pattern.groups else 0
     text = match[group] if match else None
     if match and text and re.fullmatch(r"\d{1,3}", text, re.ASCII):
@@ -126,6 +128,6 @@ def _number(pattern: re.Pattern[str], path: Path) -> int:
     if text is None or not (text.isascii() and text.isdigit()):
         got = "nothing" if text is None else repr(text)
         raise UsageError(
-            f"`step_from` {pattern.pattern!r} must find a whole number in {path.name!r}, found {got}"
+            f"`step_from` {pattern.pattern!r} must find a whole number in {shown_name(path)!r}, found {got}"
         )
     return int(text)
