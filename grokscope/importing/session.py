@@ -23,6 +23,7 @@ from grokscope.run import Run, glue
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.imported import Record, contents
 from grokscope.run.kinds import Kinds, kinds_of
+from grokscope.run.outcome import OUTCOME
 from grokscope.run.rename import Rule, arrange, as_type, read_rules
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def import_checkpoints(
     examples: int = MOST_EXAMPLES,
     loss: str | Callable[..., Any] | None = None,
     accuracy: str = "positions",
+    outcome: str | None = None,
+    above: float | None = None,
+    below: float | None = None,
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
     progress: Watch | None = None,
@@ -88,6 +92,10 @@ def import_checkpoints(
             one, and returns their mean. When not given it is cross_entropy, or mse of numbers.
         accuracy: `positions`, the share of labels that are answered right, or `sequences`: of examples all
             of whose labels are.
+        outcome: what says that the network has generalised, where it is not test accuracy: `test_loss`,
+            another column of the curve, or one that is measured, `measure.column`. The same call with another
+            one changes it.
+        above, below: the bound of the outcome; one of them.
         tasks: the known tasks by name; all that plugins bring when not given.
         models: the known models by name; all that plugins bring when not given.
         progress: called as (done, total, step) after every checkpoint that was checked.
@@ -105,8 +113,10 @@ def import_checkpoints(
     notify = notify or log.warning
     rule = StepRule(step_from, steps)
     paths = find([checkpoints] if isinstance(checkpoints, (str, Path)) else checkpoints)
-    if tasks is None or models is None:
+    said: dict[str, Any] = {}
+    if tasks is None or models is None or (outcome, above, below) != (None, None, None):
         plugins = load_plugins()
+        said = plugins.outcome(outcome, above, below)
         tasks = plugins.tasks if tasks is None else tasks
         models = plugins.models if models is None else models
     view: dict[str, Any] = {"layers": list(layers)} if layers else {}
@@ -123,6 +133,7 @@ def import_checkpoints(
     settled = reader.setup.config
     config = {
         "recipe": "imported",
+        OUTCOME: said,
         **settled,
         "training": {**settled["training"], "dtype": reader.dtype, "steps": found[-1].record.step},
         "imported": {
