@@ -145,7 +145,9 @@ def analyze_many(
             opened = _opened(run, out)
             if opened.path.resolve() not in sessions:
                 code = code_of(opened, plugins, place)
-                sessions[opened.path.resolve()] = Session(opened, request, refresh, code)
+                sessions[opened.path.resolve()] = Session(
+                    opened, request.with_outcome(opened, plugins), refresh, code
+                )
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
     Crew(plugins, place, workers, isolate, timeout).compute(list(sessions.values()), progress)

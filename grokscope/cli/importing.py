@@ -153,6 +153,20 @@ def import_(
             metavar="OF", help="positions (each label counts), or sequences (all labels of an example)."
         ),
     ] = Right.positions,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="What says that it has generalised, with --above or --below: test_loss, or measure.column. "
+            "Default: test accuracy.",
+        ),
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option(metavar="X", help="The outcome is reached from X on.")
+    ] = None,
+    below: Annotated[
+        float | None, typer.Option(metavar="X", help="The outcome is reached at X and below.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -197,6 +211,9 @@ def import_(
         examples=examples,
         loss=loss,
         accuracy=accuracy.value,
+        outcome=outcome,
+        above=above,
+        below=below,
     )
     with stdout_to_stderr():
         plan = _plan(run, request, quiet)

@@ -24,6 +24,7 @@ from grokscope.models.making import MOST_EXAMPLES
 from grokscope.run import Run, glue
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.imported import Record, contents
+from grokscope.run.outcome import OUTCOME
 from grokscope.run.rename import read_rules, read_ties
 
 log = logging.getLogger("grokscope")
@@ -55,6 +56,9 @@ class Request:
     examples: int = MOST_EXAMPLES
     loss: str | Callable[..., Any] | None = None
     accuracy: str = "positions"
+    outcome: str | None = None
+    above: float | None = None
+    below: float | None = None
 
 
 def import_checkpoints(
@@ -82,6 +86,9 @@ def import_checkpoints(
     examples: int = MOST_EXAMPLES,
     loss: str | Callable[..., Any] | None = None,
     accuracy: str = "positions",
+    outcome: str | None = None,
+    above: float | None = None,
+    below: float | None = None,
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
     progress: Watch | None = None,
@@ -135,6 +142,10 @@ def import_checkpoints(
             one, and returns their mean. When not given it is cross_entropy, or mse of numbers.
         accuracy: `positions`, the share of labels that are answered right, or `sequences`: of examples all
             of whose labels are.
+        outcome: what says that the network has generalised, where it is not test accuracy: `test_loss`,
+            another column of the curve, or one that is measured, `measure.column`. The same call with another
+            one changes it.
+        above, below: the bound of the outcome; one of them.
         tasks: the known tasks by name; all that plugins bring when not given.
         models: the known models by name; all that plugins bring when not given.
         progress: called as (done, total, step) after every checkpoint that was checked.
@@ -172,6 +183,9 @@ def import_checkpoints(
         examples=examples,
         loss=loss,
         accuracy=accuracy,
+        outcome=outcome,
+        above=above,
+        below=below,
     )
     plan = plan_import(out, request, tasks=tasks, models=models, progress=progress)
     plan.refuse()
@@ -202,6 +216,7 @@ class Plan:
     _reader: Reader
     _link: bool
     _curve: Curve
+    _outcome: Mapping[str, Any]
 
     def refuse(self) -> None:
         """Raise what is wrong, if anything is."""
@@ -210,7 +225,8 @@ class Plan:
     def write(self) -> Run:
         """Write the run, or what is new in it, and return it."""
         reader = self._reader
-        run = Run.create(self.out, self.known.config or self._config())
+        config = self.known.config or self._config()
+        run = Run.create(self.out, config | ({OUTCOME: self._outcome} if self._outcome else {}))
         if reader.setup.kept:
             run.keep_examples(reader.setup.kept)
         if reader.setup.made_by:
@@ -261,8 +277,11 @@ def plan_import(
     naming = Naming(request.layout, read_rules(request.rename), request.strip, read_ties(request.tie))
     curve = read_curves(Path(request.curves)) if request.curves else Curve()
     paths = find(request.checkpoints, request.leave_out)
-    if tasks is None or models is None:
+    goal = request.outcome, request.above, request.below
+    said: dict[str, Any] = {}
+    if tasks is None or models is None or goal != (None, None, None):
         plugins = load_plugins()
+        said = plugins.outcome(*goal)
         tasks = plugins.tasks if tasks is None else tasks
         models = plugins.models if models is None else models
     view: dict[str, Any] = {"layers": list(request.layers)} if request.layers else {}
@@ -298,7 +317,8 @@ def plan_import(
         *known.remarks(once),
         *curve.remarks([*known.records, *(i.record.step for i in once)]),
     ]
-    return Plan(Path(out), once, known, remarks, [*problems, *more], len(paths), reader, request.link, curve)
+    problems += more
+    return Plan(Path(out), once, known, remarks, problems, len(paths), reader, request.link, curve, said)
 
 
 def _write(run: Run, reader: Reader, new: Sequence[Checked], records: Mapping[int, Record]) -> None:
