@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from grokscope import objective
 from grokscope.errors import MeasureError, NotApplicable
 from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
+from grokscope.objective import Objective
 from grokscope.tasks.task import IGNORED, Task
 
 T = TypeVar("T")
@@ -31,7 +31,8 @@ class Probe:
         step: optimiser updates done.
         task: the task, with its split.
         model: the network, in evaluation mode, holding the checkpoint's weights.
-        loss_name: `cross_entropy` or `mse`.
+        loss_name: `cross_entropy`, `mse`, `stablemax_cross_entropy`, or what a loss of the user's own is
+            called.
         weights: parameters by name.
     """
 
@@ -44,12 +45,14 @@ class Probe:
         weights: Mapping[str, torch.Tensor],
         loss_name: str,
         noise: NoiseSource,
+        judged: Objective | None = None,
     ) -> None:
         self.step = step
         self.task = task
         self.model = model
         self.weights = dict(weights)
         self.loss_name = loss_name
+        self._judged = judged or Objective(loss_name)
         self._noise = noise
         self._memory: dict[Hashable, Any] = {}
 
@@ -198,33 +201,46 @@ class Probe:
         return index // max(1, each), index % max(1, each)
 
     def loss_at(
-        self, weights: Mapping[str, torch.Tensor], split: str, chosen: torch.Tensor | None = None
+        self,
+        weights: Mapping[str, torch.Tensor],
+        split: str,
+        chosen: torch.Tensor | None = None,
+        *,
+        quick: bool = True,
     ) -> torch.Tensor:
         """Return the run's loss with these weights, by name, in the place of the checkpoint's.
 
         The mean over the examples `chosen` (m,) of `inputs(split)`, or all. It can be differentiated by the
-        weights.
+        weights, twice only if it is not `quick`, see `logits_at`.
         """
         every: torch.Tensor | slice = slice(None) if chosen is None else chosen
         labels = self.task.labels[self.task.indices(split)][every]
         logits, rows = (
-            self.logits_at(weights, self.inputs(split)[every], quick=True),
+            self.logits_at(weights, self.inputs(split)[every], quick=quick),
             self.model.row_labels(labels),
         )
         if self.classifies and labels.ndim > 1:
             logits, rows = logits[rows != IGNORED], rows[rows != IGNORED]
-        return objective.loss(self.loss_name, logits, rows)
+        return self.loss_of(logits, rows)
+
+    def loss_of(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the run's loss of these logits (rows, outputs), the mean over rows; of labels as `labels`.
+
+        Raises PluginError where it is the user's own, and cannot be computed.
+        """
+        return self._judged.loss(logits, labels)
 
     def loss(self, split: str) -> float:
         """Return the mean loss on `split`, accumulated in float64."""
-        return objective.loss(self.loss_name, self.logits(split).double(), self.labels(split)).item()
+        return self._judged.mean_loss(self.logits(split), self.labels(split))
 
     def accuracy(self, split: str) -> float:
         """Return the share of `split` whose largest logit is at its label.
 
-        NaN if a logit is not finite, or numbers are to be predicted.
+        Of labels or, where the run says so, of sequences with all their labels. NaN if a logit is not finite,
+        or numbers are to be predicted.
         """
-        return objective.accuracy(self.logits(split), self.labels(split))
+        return self._judged.share_right(self.logits(split), self.labels(split), self.places(split)[0])
 
     def _row_labels(self, split: str) -> torch.Tensor:
         return self.model.row_labels(self.task.labels[self.task.indices(split)])

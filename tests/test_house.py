@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -119,33 +120,34 @@ def test_a_plugin_imports_only_public_names(path):
             assert root != "grokscope", f"{path}: formulas know nothing of grokscope"
 
 
-def modules_after(code):
-    script = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return {line.split(".")[0] for line in done.stdout.splitlines()}
+def of(names, loaded):
+    """Which of the packages or modules, or parts of them, are loaded."""
+    return {name for name in names if any(f"{each}.".startswith(f"{name}.") for each in loaded)}
 
 
-HEAVY = {"torch", "numpy", "h5py", "scipy", "pandas", "safetensors"}
+HEAVY = {"torch", "numpy", "h5py", "scipy", "pandas", "safetensors", "matplotlib"}
+BUNDLED = {"grokscope_oinfo", "grokscope_robustness", "grokscope.builtin"}
 
 
-def test_help_loads_nothing_heavy_and_no_plugin():
-    loaded = modules_after(
-        "sys.argv = ['grokscope', '--help']\n"
-        "from grokscope.cli import main\n"
-        "try: main()\nexcept SystemExit: pass"
-    )
-    assert not loaded & HEAVY
-    assert not [name for name in loaded if name.startswith("grokscope_")]
+def test_importing_grokscope_and_help_load_nothing_heavy_no_plugin_and_no_run_directory(fresh):
+    (_, imported), (_, helped), (trained, settings) = fresh([], ["--help"], ["train", "--help"])
+    assert not of(HEAVY | {"typer", "rich", "grokscope.run", "grokscope.cli"}, imported)
+    assert not of(HEAVY | BUNDLED | {"grokscope.run.directory", "grokscope.results"}, helped)
+    assert not of(HEAVY | BUNDLED, settings)
+    assert "--weight-decay" in trained
 
 
-def test_importing_grokscope_loads_nothing_heavy():
-    assert not modules_after("import grokscope") & HEAVY
-
-
-def test_loading_the_plugins_imports_no_torch():
-    loaded = modules_after("from grokscope import load_plugins; load_plugins()")
-    assert "grokscope_oinfo" in loaded
-    assert not loaded & {"torch", "scipy"}
+def test_a_command_loads_what_it_is_for_and_no_other_command(fresh, trained, tmp_path):
+    run = str(shutil.copytree(trained, tmp_path / "run"))
+    grokscope.analyze(run, "weight_norm", steps="first")
+    again = ["analyze", run, "-m", "weight_norm", "--steps", "first"]
+    (_, shown), (_, listed), (_, measured) = fresh(["show", run], ["measures"], again)
+    heavy = HEAVY - {"numpy", "h5py"}  # which read results
+    others = {f"grokscope.cli.{name}" for name in ("train", "score", "plot", "reproduce")}
+    assert not of(heavy | BUNDLED | others | {"grokscope.analysis", "grokscope.cli.analyze"}, shown)
+    assert not of(heavy | others | {"grokscope.analysis", "grokscope.cli.analyze"}, listed)
+    assert not of(heavy | others | {"multiprocessing", "grokscope.analysis.engine"}, measured)
+    assert of(BUNDLED, listed) == BUNDLED
 
 
 def test_the_measure_decorator_is_not_shadowed_by_its_module():

@@ -35,6 +35,7 @@ def analyze(
     data_dir: str | Path | None = None,
     model: Any = None,
     data: str | None = None,
+    loss: Any = None,
     trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
@@ -60,6 +61,7 @@ def analyze(
         model: the run's network, `package.module:factory`, where no plugin brings it: named by the run alone
             it is not imported.
         data: the run's task, in the same way.
+        loss: the run's loss where it is the user's own, `package.module:function`, or the function itself.
         trust: import whatever code the run names.
         plugins: from `load_plugins`; loaded when not given.
         progress: called as (done, total, measure, step), first with done 0, then after every computed cell.
@@ -85,6 +87,7 @@ def analyze(
         data_dir=data_dir,
         model=model,
         data=data,
+        loss=loss,
         trust=trust,
         plugins=plugins,
         progress=progress,
@@ -110,6 +113,7 @@ def analyze_many(
     data_dir: str | Path | None = None,
     model: Any = None,
     data: str | None = None,
+    loss: Any = None,
     trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
@@ -123,7 +127,7 @@ def analyze_many(
         runs: runs or their directories; one that comes twice is taken once.
         out: keep results in this directory instead, for runs given as directories.
         measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, data_dir, model,
-            data, trust, plugins, progress: as for `analyze`.
+            data, loss, trust, plugins, progress: as for `analyze`.
 
     Raises:
         UsageError: an unknown measure, or a parameter out of bounds.
@@ -135,13 +139,15 @@ def analyze_many(
     request = Request.of(plugins, _names(measures), steps=steps, settings=settings, baseline=baseline)
     sessions: dict[Path, Session] = {}
     failed: dict[str, GrokscopeError] = {}
-    place = Place.of(device, data_dir, Trusted.of(model, data, trust))
+    place = Place.of(device, data_dir, Trusted.of(model, data, trust, loss))
     for run in runs:
         try:
             opened = _opened(run, out)
             if opened.path.resolve() not in sessions:
                 code = code_of(opened, plugins, place)
-                sessions[opened.path.resolve()] = Session(opened, request, refresh, code)
+                sessions[opened.path.resolve()] = Session(
+                    opened, request.with_outcome(opened, plugins), refresh, code
+                )
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
     Crew(plugins, place, workers, isolate, timeout).compute(list(sessions.values()), progress)

@@ -38,9 +38,10 @@ from grokscope.measure import call_measure
 from grokscope.models.glue import fingerprint
 from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
+from grokscope.objective import Objective
 from grokscope.probe import NoiseSource, generator_for
 from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run, examples
-from grokscope.run.code import UNNAMED, find_factory, own_code, places_of, settings_of
+from grokscope.run.code import UNNAMED, find_factory, find_loss, own_code, places_of, settings_of
 from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
 from grokscope.surroundings import Surroundings
 from grokscope.tasks.own import task_of
@@ -124,8 +125,16 @@ class Bench:
                 self._places()
                 self._settings("task")
             self._settings("model")
+            _ = self.judged
         except (UnknownName, PluginError):
             return
+
+    @cached_property
+    def judged(self) -> Objective:
+        """The run's loss and accuracy. Raises RunError for a loss that only the run names, PluginError."""
+        training = self.run.config["training"]
+        own = find_loss(self.run.path, training["loss"], self._trusted)
+        return Objective(training["loss"], own, training.get("accuracy", "positions"))
 
     @cached_property
     def _template(self) -> Network:
@@ -141,7 +150,8 @@ class Bench:
         factories = [
             self._factory(kind) for kind in ("task", "model") if self.run.config[kind]["name"] in names
         ]
-        return fingerprint(self._template, [each.source or each.function for each in factories])
+        made_by = [each.source or each.function for each in factories]
+        return fingerprint(self._template, [*made_by, *self.judged.code])
 
     @property
     def expected(self) -> dict[str, torch.Tensor]:
@@ -200,8 +210,9 @@ class Bench:
             task=self.task,
             model=network,
             weights={name: weight.detach() for name, weight in network.named_parameters()},
-            loss_name=self.run.config["training"]["loss"],
+            loss_name=self.judged.name,
             noise=self._noise,
+            judged=self.judged,
         )
 
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:

@@ -231,7 +231,7 @@ def _in_words(key: Hashable) -> str:
 
 
 _METHODS = frozenset(dir(Probe))
-_OWN = ("step", "task", "model", "weights", "loss_name", "_noise", "_memory")
+_OWN = ("step", "task", "model", "weights", "loss_name", "_judged", "_noise", "_memory")
 
 
 def _attributes(probe: Probe) -> list[tuple[str, int]]:

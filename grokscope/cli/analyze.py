@@ -74,9 +74,7 @@ def _wanted(names: str | None, plugins: Plugins) -> tuple[list[str] | None, list
         plugins.select(words)
         return words, None
     except UnknownName:
-        from grokscope.report.figures.columns import measures_of
-
-        measures = measures_of(words, plugins)
+        measures = [registered.id for registered in plugins.giving(words)]
         if not measures:  # accuracies and losses alone, which training has measured
             raise
         return measures, words

@@ -28,6 +28,13 @@ class Positions(StrEnum):
     mean = "mean"
 
 
+class Right(StrEnum):
+    """What is right or wrong, where an example has several labels."""
+
+    positions = "positions"
+    sequences = "sequences"
+
+
 def import_(
     run: Annotated[Path, typer.Argument(help="The run directory to make.", show_default=False)],
     checkpoints: Annotated[
@@ -88,6 +95,34 @@ def import_(
     examples: Annotated[
         int, typer.Option(min=1, help="Examples of each split of one's own data that the run keeps, at most.")
     ] = 4000,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="cross_entropy, mse, stablemax_cross_entropy, or one's own, package.module:function. "
+            "Default: cross_entropy, or mse of numbers.",
+        ),
+    ] = None,
+    accuracy: Annotated[
+        Right,
+        typer.Option(
+            metavar="OF", help="positions (each label counts), or sequences (all labels of an example)."
+        ),
+    ] = Right.positions,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="What says that it has generalised, with --above or --below: test_loss, or measure.column. "
+            "Default: test accuracy.",
+        ),
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option(metavar="X", help="The outcome is reached from X on.")
+    ] = None,
+    below: Annotated[
+        float | None, typer.Option(metavar="X", help="The outcome is reached at X and below.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -118,6 +153,11 @@ def import_(
         "layers": layers or (),
         "positions": positions.value,
         "examples": examples,
+        "loss": loss,
+        "accuracy": accuracy.value,
+        "outcome": outcome,
+        "above": above,
+        "below": below,
     }
     with stdout_to_stderr():
         made = _import(run, given, quiet)

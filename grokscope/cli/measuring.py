@@ -61,6 +61,7 @@ def measured(
                 data_dir=asked.data_dir,
                 model=asked.model,
                 data=asked.data,
+                loss=asked.loss,
                 trust=asked.trust,
                 plugins=plugins,
                 progress=progress.update,

@@ -91,6 +91,14 @@ Data = Annotated[
         rich_help_panel=CODE,
     ),
 ]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="Repeat the loss that the run names, to have it imported.",
+        rich_help_panel=CODE,
+    ),
+]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Import whatever code the run names.", rich_help_panel=CODE)
 ]
@@ -128,6 +136,7 @@ class Measuring:
     quiet: Quiet = False
     model: Model = None
     data: Data = None
+    loss: Loss = None
     trust: Trust = False
 
     def given(self) -> list[str]:

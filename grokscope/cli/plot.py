@@ -91,13 +91,13 @@ def plot(
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
     pair = _pair(pareto)
     from grokscope.discovery import load_plugins
-    from grokscope.report.figures.columns import measures_of
     from grokscope.results.columns import not_applying
 
     plugins = load_plugins()
     options: dict[str, Any] = {"x": x.value}
     options |= {"pareto": pair} if pair else {"normalise": normalise, "per_layer": per_layer}
-    for found in rounds(runs, measures_of(pair or names, plugins), asked, watch=watch, plugins=plugins):
+    giving = [registered.id for registered in plugins.giving(pair or names)]
+    for found in rounds(runs, giving, asked, watch=watch, plugins=plugins):
         if found.runs and file:
             told = _phases(found) if phases and not pair else {}
             _write(found, names, {**options, "phases": told}, file, kind)

@@ -23,6 +23,7 @@ from grokscope.run import Run, glue
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.imported import Record, contents
 from grokscope.run.kinds import Kinds, kinds_of
+from grokscope.run.outcome import OUTCOME
 from grokscope.run.rename import Rule, arrange, as_type, read_rules
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ def import_checkpoints(
     layers: Iterable[str] = (),
     positions: str = "auto",
     examples: int = MOST_EXAMPLES,
+    loss: str | Callable[..., Any] | None = None,
+    accuracy: str = "positions",
+    outcome: str | None = None,
+    above: float | None = None,
+    below: float | None = None,
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
     progress: Watch | None = None,
@@ -81,6 +87,15 @@ def import_checkpoints(
         positions: what becomes of positions in a plain module's layers: `auto`, `flatten`, `rows`, `last` or
             `mean`, see there.
         examples: how many of each split of one's own data are kept in the run, at most.
+        loss: `cross_entropy`, `mse`, `stablemax_cross_entropy`, or one of your own: a function, or its name,
+            `package.module:function`. It is given the logits (rows, outputs) and labels of the rows that have
+            one, and returns their mean. When not given it is cross_entropy, or mse of numbers.
+        accuracy: `positions`, the share of labels that are answered right, or `sequences`: of examples all
+            of whose labels are.
+        outcome: what says that the network has generalised, where it is not test accuracy: `test_loss`,
+            another column of the curve, or one that is measured, `measure.column`. The same call with another
+            one changes it.
+        above, below: the bound of the outcome; one of them.
         tasks: the known tasks by name; all that plugins bring when not given.
         models: the known models by name; all that plugins bring when not given.
         progress: called as (done, total, step) after every checkpoint that was checked.
@@ -98,13 +113,17 @@ def import_checkpoints(
     notify = notify or log.warning
     rule = StepRule(step_from, steps)
     paths = find([checkpoints] if isinstance(checkpoints, (str, Path)) else checkpoints)
-    if tasks is None or models is None:
+    said: dict[str, Any] = {}
+    if tasks is None or models is None or (outcome, above, below) != (None, None, None):
         plugins = load_plugins()
+        said = plugins.outcome(outcome, above, below)
         tasks = plugins.tasks if tasks is None else tasks
         models = plugins.models if models is None else models
     view: dict[str, Any] = {"layers": list(layers)} if layers else {}
     view |= {"positions": positions} if positions != "auto" else {}
-    setup = set_up(task, model, settings or {}, tasks, models, view=view, most=examples)
+    setup = set_up(
+        task, model, settings or {}, tasks, models, view=view, most=examples, loss=loss, accuracy=accuracy
+    )
     reader = Reader(setup, layout, read_rules(rename))
     reader.begin(paths[0])
     with threads(1):
@@ -114,6 +133,7 @@ def import_checkpoints(
     settled = reader.setup.config
     config = {
         "recipe": "imported",
+        OUTCOME: said,
         **settled,
         "training": {**settled["training"], "dtype": reader.dtype, "steps": found[-1].record.step},
         "imported": {
@@ -262,7 +282,7 @@ class Reader:
         try:
             self.setup.network.load_state_dict(dict(weights))
             self.setup.network.eval()
-            found = evaluate(self.setup.network, self.setup.task, self.setup.loss)
+            found = evaluate(self.setup.network, self.setup.task, self.setup.judged)
         except Exception as error:  # a network of the user's own may raise anything
             if not self._cannot_run:
                 reason = described(error)

@@ -16,6 +16,7 @@ import torch
 from grokscope.errors import DamagedFile, StorageError, TrainingError, UnknownName
 from grokscope.evaluation import evaluate
 from grokscope.models.network import Network
+from grokscope.objective import Objective
 from grokscope.run import Run
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.kinds import kinds_of
@@ -128,7 +129,7 @@ class Loop:
 
     def _evaluate(self) -> dict[str, float]:
         self._network.eval()
-        found = evaluate(self._network, self._task, self._settings["loss"])
+        found = evaluate(self._network, self._task, Objective(self._settings["loss"]))
         self._network.train()
         return found
 
