@@ -197,6 +197,8 @@ def test_default_noise_is_in_the_scale_of_the_encoding_and_said(own):
         (asked,) = rows(name, probe, sigma=found.values["sigma"])
         assert "sigma" not in asked.values
         assert all(asked.values[column] == found.values[column] for column in asked.values)
+        (drowned,) = rows(name, probe, sigma=20 * scale)
+        assert "is 20 times the standard deviation of the encoded inputs" in drowned.values["note"]
 
 
 def test_a_layer_by_positions_is_not_compared_with_labels_by_example(own):
