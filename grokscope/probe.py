@@ -127,13 +127,18 @@ class Probe:
         """Return the noise that a measure takes, and what its columns `sigma` and `note` say of it.
 
         Args:
-            sigma: what was asked for; taken as it is, with a note where it is many times the `scale`.
+            sigma: what was asked for; taken as it is, and noted where it is many times the `scale`.
             paper: what is taken when nothing was asked for, on tasks that a paper is about.
-            share: what is taken on tasks of one's own then, as a share of the `scale`; `sigma` says it.
+            share: what is taken on tasks of one's own then, as a share of the `scale`; both columns say it.
         """
+        if sigma is None and self.task.kind != "own":
+            return paper, {}
         if sigma is None:
-            own = self.task.kind == "own"
-            return (share * self.scale(), {"sigma": share * self.scale()}) if own else (paper, {})
+            sigma = share * self.scale()
+            return sigma, {
+                "sigma": sigma,
+                "note": f"noise of {share:g} times the standard deviation of the encoded inputs",
+            }
         times = sigma / scale if (scale := self.scale()) > 0 else 0.0
         if times < DROWNING:
             return sigma, {}

@@ -55,7 +55,7 @@ _ZERO_ROWS = Column(
 
 _NOISE = [
     Column("sigma", "the noise's standard deviation, where no paper sets it", min=0),
-    Column("note", "what is to be said of the noise that was asked for", text=True),
+    Column("note", "what is to be said of the noise", text=True),
 ]
 
 
