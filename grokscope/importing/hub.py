@@ -155,8 +155,9 @@ class _Repository:
         try:
             yield
         except Exception as error:  # the client raises its own, and those of what it is made with
+            reason = described(error.__cause__ or error)
             raise DataError(
-                f"{what} cannot be had from {self._name} on {self._api.endpoint}: {described(error)}"
+                f"{what} cannot be had from {self._name} on {self._api.endpoint}: {reason}"
             ) from error
 
 

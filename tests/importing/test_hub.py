@@ -121,8 +121,9 @@ def test_revisions_come_one_at_a_time_and_an_import_that_was_stopped_goes_on(cli
     hub.meanwhile = lambda: on_disk.append(sorted(path.name for path in Path(".run.downloading").glob("*")))
     hub.broken = {"step5"}
     stopped = cli("import", "run", "--hub", "me/net", "--revisions", "step*[05]", *HF)
-    assert stopped.code == 1
-    assert "of step5 cannot be had from me/net on http://127.0.0.1" in stopped.err
+    assert stopped.code == 2
+    assert "model.safetensors of step5 cannot be had from me/net on http://127.0.0.1" in stopped.err
+    assert "403" in stopped.err
     assert Run.open("run").steps == (20,)
     hub.broken = set()
     hub.asked.clear()
