@@ -1,6 +1,7 @@
 """The house stands as drawn: floors, public surface, what import costs, what gets installed."""
 
 import ast
+import functools
 import importlib
 import re
 import shutil
@@ -64,9 +65,15 @@ def floor_of(room):
     return next((height for height, floor in enumerate(FLOORS) if room in floor), len(FLOORS))
 
 
+@functools.cache
+def nodes(path):
+    """Every part of a file's code."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def imports(path):
     """Every module that a file imports, at whatever depth, with names resolved to submodules."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -105,7 +112,7 @@ def test_a_module_imports_only_from_floors_below(path):
 @pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_plugin_imports_only_public_names(path):
     family = path.relative_to(PLUGINS).parts[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "grokscope":
             assert node.module == "grokscope", (
                 f"{path} imports from {node.module}; public names are in grokscope"
@@ -221,15 +228,14 @@ WORDS = {
 
 def code_strings(path):
     """The texts in a file's code, without docstrings and what `__all__` lists, with their lines."""
-    tree = ast.parse(path.read_text())
     said = {
         id(part)
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+        or (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__")
         for part in ast.walk(node.value)
     }
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
             yield node.lineno, node.value
 
@@ -265,7 +271,9 @@ CODE = [
 
 def lines_of(function):
     """The lines of what a function does; its parameters are declarations, its docstring is read as a page."""
-    begin = function.body[1 if ast.get_docstring(function) is not None and len(function.body) > 1 else 0]
+    begin = function.body[
+        1 if ast.get_docstring(function, clean=False) is not None and len(function.body) > 1 else 0
+    ]
     return function.end_lineno - begin.lineno + 1
 
 
@@ -274,7 +282,7 @@ def test_no_file_and_no_function_is_long():
         f"{path}: {count} lines" for path in CODE if (count := len(path.read_text().splitlines())) > LINES
     ]
     for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and lines_of(node) > STATEMENTS:
                 long.append(f"{path}:{node.lineno}: {node.name} has {lines_of(node)} lines")
     assert not long, f"at most {LINES} lines a file and {STATEMENTS} a function, split by subject: {long}"

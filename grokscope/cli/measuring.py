@@ -14,6 +14,7 @@ from grokscope.cli.progress import cells_progress
 from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, stop_by_exception
 
 if TYPE_CHECKING:
+    from grokscope.analysis.clock import Clock
     from grokscope.registry import Plugins
     from grokscope.results import Comparison, Results
 
@@ -27,6 +28,7 @@ def measured(
     *,
     refresh: bool = False,
     plugins: Plugins | None = None,
+    clock: Clock | None = None,
 ) -> Comparison:
     """Return the runs measured, missing cells computed and stored, with progress and messages on stderr.
 
@@ -65,6 +67,7 @@ def measured(
                 trust=asked.trust,
                 plugins=plugins,
                 progress=progress.update,
+                clock=clock,
             )
         except Stopped:
             say("stopped: what was computed is stored, and the same command goes on from there")
@@ -86,6 +89,7 @@ def rounds(
     watch: bool,
     refresh: bool = False,
     plugins: Plugins | None = None,
+    clock: Clock | None = None,
 ) -> Iterator[Comparison]:
     """Yield what `measured` returns: once or, to `watch`, whenever checkpoints came, until the runs end."""
     from grokscope.analysis.watching import Watch
@@ -93,13 +97,13 @@ def rounds(
 
     paths = list(paths)
     if not watch:
-        yield measured(paths, measures, asked, refresh=refresh, plugins=plugins)
+        yield measured(paths, measures, asked, refresh=refresh, plugins=plugins, clock=clock)
         return
     looking = Watch(paths)
     with on_signal(stop_by_exception):
         while looking.look():
             with by_turns(paths):
-                found = measured(paths, measures, asked, refresh=refresh, plugins=plugins)
+                found = measured(paths, measures, asked, refresh=refresh, plugins=plugins, clock=clock)
             refresh = False
             yield found
 

@@ -88,9 +88,9 @@ class Declared:
 
     def refuse_foreign(self, where: Path) -> None:
         """Raise DamagedFile when the file needs more than tensors, numbers and text."""
-        names = {name.rpartition(".")[2] for name in self.foreign} - {"_get_layout"}
-        kinds = [_TENSORS[name] for name in sorted(names) if name in _TENSORS]
-        if kinds and len(kinds) == len(names):
+        makers = {name.rpartition(".")[2] for name in self.foreign} - {"_get_layout"}
+        kinds = [_TENSORS[name] for name in sorted(makers) if name in _TENSORS]
+        if kinds and len(kinds) == len(makers):
             raise DamagedFile(f"{where} holds {kinds[0]}")
         if self.foreign:
             names = ", ".join(sorted(set(self.foreign))[:3])
