@@ -130,7 +130,7 @@ def test_revisions_come_one_at_a_time_and_an_import_that_was_stopped_goes_on(cli
     ended = cli("import", "run", "--hub", "me/net", "--revisions", "step*[05]", *HF)
     assert ended.code == 0, ended.err
     assert {revision for _, revision, _ in hub.asked} == {"step5"}
-    assert {file for _, _, file in hub.asked} == {"config.json", "model.safetensors"}
+    assert {"model.safetensors"} <= {file for _, _, file in hub.asked} <= {"config.json", "model.safetensors"}
     assert all(len(names) == 1 for names in on_disk)
     assert not Path(".run.downloading").exists()
     theirs = import_checkpoints(
