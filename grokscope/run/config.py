@@ -218,6 +218,9 @@ def _check_kinds(config: Mapping[str, Any]) -> None:
     rename = imported.get("rename", [])
     if not isinstance(rename, list) or not all(isinstance(rule, str) for rule in rename):
         raise SettingError(f"imported.rename must be a list of texts, got {_short(rename)}")
+    ties = imported.get("ties", {})
+    if not isinstance(ties, dict) or not all(isinstance(name, str) for name in ties.values()):
+        raise SettingError(f"imported.ties must be names by name, got {_short(ties)}")
 
 
 def _refuse_deep_keys(text: str) -> None:
