@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Hub:
-    """One repository, `me/net`: files by name, by revision.
+    """One repository: files by name, by revision.
 
     Attributes:
         revisions: what it holds.
@@ -17,9 +17,11 @@ class Hub:
         broken: revisions whose weights are not given.
     """
 
-    def __init__(self, revisions):
-        self.revisions, self.asked, self.meanwhile = revisions, [], lambda: None
-        self.broken = set()
+    def __init__(self, revisions=None, name="me/net"):
+        if revisions is not None:
+            self.revisions = revisions
+        self.asked, self.meanwhile = [], lambda: None
+        self.broken, self.name = set(), name
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -54,7 +56,7 @@ class Hub:
             {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit}
             for commit, name in commits.items()
         ]
-        if path == "/api/models/me/net/refs":
+        if path == f"/api/models/{self.name}/refs":
             self._send(request, json.dumps({"branches": refs, "tags": [], "converts": []}).encode(), body)
             return
         *_, kind, commit, file = (
