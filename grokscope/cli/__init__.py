@@ -55,7 +55,7 @@ class Commands(Group):
         name, command, words = super().resolve_command(ctx, args)
         if name in SETTABLE:
             try:
-                command = for_words(command, partial(_settable, name), ctx, words)
+                command = for_words(command, partial(_settable, name), words)
             except GrokscopeError:
                 if not ctx.resilient_parsing:  # a shell that completes shows no errors
                     raise
