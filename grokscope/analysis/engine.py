@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from grokscope.analysis.clock import OWN, Clock, timed
 from grokscope.analysis.guard import GuardedProbe, Kept, watched_doors
 from grokscope.analysis.interrupts import Interrupts, noted_interrupts
 from grokscope.analysis.ledger import Failure, Ledger, failure
@@ -67,8 +68,10 @@ class Bench:
         tasks: Mapping[str, Factory],
         models: Mapping[str, Factory],
         place: Place = HERE,
+        clock: Clock | None = None,
     ) -> None:
         self.run = run
+        self.clock = clock
         self._tasks = tasks
         self._models = models
         self._device = place.device
@@ -82,6 +85,10 @@ class Bench:
     @cached_property
     def task(self) -> Task:
         """The run's task, built from its configuration. Raises DataError when its data is gone or another."""
+        with timed(self.clock, "making the task"):
+            return self._made_task()
+
+    def _made_task(self) -> Task:
         kept = self.run.config["task"].get("kept")
         try:
             if kept:
@@ -168,7 +175,8 @@ class Bench:
         Where the file does not say which of its tensors are parameters, the network is built to know. Raises
         DamagedFile for tensors that are not the network's, or parameters that are no real numbers.
         """
-        stored = self.run.load_checkpoint(checkpoint.step)
+        with timed(self.clock, "reading checkpoints"):
+            stored = self.run.load_checkpoint(checkpoint.step)
         kinds = stored.kinds
         if kinds is None or against_network:
             kinds = self._networks_kinds(checkpoint, stored)
@@ -202,6 +210,10 @@ class Bench:
 
     def probe(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> GuardedProbe:
         """Return a probe of the checkpoint, whose state dict is `weights`. Raises DamagedFile."""
+        with timed(self.clock, "bringing networks to life"):
+            return self._alive(checkpoint, weights)
+
+    def _alive(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> GuardedProbe:
         network = copy.deepcopy(self._template)
         self._check(checkpoint, weights)
         network.load_state_dict(weights)
@@ -213,6 +225,7 @@ class Bench:
             loss_name=self.judged.name,
             noise=self._noise,
             judged=self.judged,
+            clock=self.clock,
         )
 
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
@@ -282,7 +295,9 @@ def compute_checkpoint(
         return
     for cell in cells:
         if begun(cell):
-            yield _compute(cell, source, isolated)
+            with timed(bench.clock, "guarding what is shared"):
+                outcome = _compute(cell, source, isolated)
+            yield outcome
 
 
 class _Inputs:
@@ -348,7 +363,8 @@ class _Inputs:
 
 def _compute(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell | Failure:
     with watched_doors(source.guarded) as doors:
-        outcome = _measured(cell, source, isolated)
+        with timed(source.bench.clock, cell.registered.title, OWN):
+            outcome = _measured(cell, source, isolated)
         isolated.surroundings.put_back()
     isolated.interrupts.raise_any()
     changes = source.changes(doors.written())

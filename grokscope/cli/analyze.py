@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from grokscope.cli.measuring import Wanted, end, rounds
 from grokscope.cli.options import Json, Measuring, Names, Output, PerLayer, Runs, Watched, shared
-from grokscope.cli.terminal import data_width, present, ready_for, stdout_to_stderr
+from grokscope.cli.terminal import data_width, present, ready_for, stderr_console, stdout_to_stderr
+from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from grokscope.analysis.clock import Clock, Spent
     from grokscope.results import Comparison, Results
 
 
@@ -28,6 +30,9 @@ def analyze(
     per_layer: PerLayer = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute again what is stored.")] = False,
     watch: Watched = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also show what the time went to, measure by measure.")
+    ] = False,
     asked: Measuring,
 ) -> None:
     """Measure the checkpoints of a run, or of several. What is stored already is not computed again.
@@ -38,36 +43,67 @@ def analyze(
 
     Of several runs, tables, CSV and JSON tell the run and the settings in which the runs differ.
 
+    With --profile it also shows what the time went to, in all processes together: each measure's own, and
+    what measures share. What is stored already takes none.
+
     Examples:
         grokscope analyze runs/* -m pmi,synergy
         grokscope analyze runs/* -m all --steps every:1000 -o numbers.csv
         grokscope analyze runs/* -m oinfo --set oinfo.variables=mean --results kept
     """
     ready_for(file)
+    if profile and json and long:
+        raise UsageError("--profile must go with --json or with --long: tidy rows have no place for it")
+    clock = _clock() if profile else None
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
     wanted = Wanted.of(measure, plugins)
-    every = rounds(runs, wanted.measures, asked, watch=watch, refresh=refresh, plugins=plugins)
+    every = rounds(runs, wanted.measures, asked, watch=watch, refresh=refresh, plugins=plugins, clock=clock)
     found = deque(every, maxlen=1).pop()  # a table is made of the last
     if found.runs:
-        shown = wanted.only(found)
-        _print(next(iter(shown.runs.values())) if len(runs) == 1 else shown, file, json, long, per_layer)
+        kept = wanted.only(found)
+        shown = next(iter(kept.runs.values())) if len(runs) == 1 else kept
+        _print(shown, file, json, long, per_layer, clock.take() if clock else None)
     end(found)
 
 
-def _print(found: Results | Comparison, file: str | None, json: bool, long: bool, per_layer: bool) -> None:
+def _clock() -> Clock:
+    from grokscope.analysis.clock import Clock
+
+    return Clock()
+
+
+def _print(
+    found: Results | Comparison,
+    file: str | None,
+    json: bool,
+    long: bool,
+    per_layer: bool,
+    spent: list[Spent] | None,
+) -> None:
     from grokscope.export import as_dict, measured_columns
+    from grokscope.report.profile import profile_table
     from grokscope.report.text import csv_of
 
+    profiles = [] if spent is None else [profile_table(spent)]
     present(
         file,
         json,
         csv=lambda: csv_of(measured_columns(found, long)),
-        plain=lambda: list(found.long()) if long else as_dict(found),
-        table=lambda: [_table(found, per_layer)],
+        plain=lambda: list(found.long()) if long else as_dict(found) | _profile(spent),
+        table=lambda: [_table(found, per_layer), *profiles],
     )
+    if file == "-" and not json:
+        for profile in profiles:
+            stderr_console().print(profile)
+
+
+def _profile(spent: list[Spent] | None) -> dict[str, Any]:
+    from grokscope.report.profile import profile_rows
+
+    return {} if spent is None else {"profile": profile_rows(spent)}
 
 
 def _table(found: Results | Comparison, per_layer: bool) -> RenderableType:

@@ -16,6 +16,7 @@ from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, st
 from grokscope.errors import UnknownName
 
 if TYPE_CHECKING:
+    from grokscope.analysis.clock import Clock
     from grokscope.registry import Plugins
     from grokscope.results import Comparison, Results
 
@@ -29,6 +30,7 @@ def measured(
     *,
     refresh: bool = False,
     plugins: Plugins | None = None,
+    clock: Clock | None = None,
 ) -> Comparison:
     """Return the runs measured, missing cells computed and stored, with progress and messages on stderr.
 
@@ -67,6 +69,7 @@ def measured(
                 trust=asked.trust,
                 plugins=plugins,
                 progress=progress.update,
+                clock=clock,
             )
         except Stopped:
             say("stopped: what was computed is stored, and the same command goes on from there")
@@ -88,6 +91,7 @@ def rounds(
     watch: bool,
     refresh: bool = False,
     plugins: Plugins | None = None,
+    clock: Clock | None = None,
 ) -> Iterator[Comparison]:
     """Yield what `measured` returns: once or, to `watch`, whenever checkpoints came, until the runs end."""
     from grokscope.analysis.watching import Watch
@@ -95,13 +99,13 @@ def rounds(
 
     paths = list(paths)
     if not watch:
-        yield measured(paths, measures, asked, refresh=refresh, plugins=plugins)
+        yield measured(paths, measures, asked, refresh=refresh, plugins=plugins, clock=clock)
         return
     looking = Watch(paths)
     with on_signal(stop_by_exception):
         while looking.look():
             with by_turns(paths):
-                found = measured(paths, measures, asked, refresh=refresh, plugins=plugins)
+                found = measured(paths, measures, asked, refresh=refresh, plugins=plugins, clock=clock)
             refresh = False
             yield found
 
@@ -150,8 +154,14 @@ class Wanted:
         return [name for name in chosen_columns(found, self.names, per_layer) if name in found.declared]
 
     def only(self, found: Comparison, *others: str) -> Comparison:
-        """Return what was found without the columns that nobody asked for; `others` stay too."""
-        return found if self.names is None else found.only([*self.columns(found, True), *others])
+        """Return what was found without the columns that nobody asked for.
+
+        `others` stay too, and what says when a run has generalised.
+        """
+        if self.names is None:
+            return found
+        outcomes = {results.goals[1].column for results in found.runs.values()}
+        return found.only([*self.columns(found, True), *others, *outcomes])
 
 
 def end(found: Comparison) -> None:
