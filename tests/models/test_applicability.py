@@ -195,8 +195,11 @@ def test_default_noise_is_in_the_scale_of_the_encoding_and_said(own):
         (found,) = rows(name, probe)
         assert found.values["sigma"] == pytest.approx(share * scale, rel=1e-5)
         (asked,) = rows(name, probe, sigma=found.values["sigma"])
-        assert "sigma" not in asked.values
+        assert not {"sigma", "note"} & set(asked.values)
         assert all(asked.values[column] == found.values[column] for column in asked.values)
+        assert found.values["note"] == f"noise of {share} times the standard deviation of the encoded inputs"
+        (drowned,) = rows(name, probe, sigma=20 * scale)
+        assert "is 20 times the standard deviation of the encoded inputs" in drowned.values["note"]
 
 
 def test_a_layer_by_positions_is_not_compared_with_labels_by_example(own):
