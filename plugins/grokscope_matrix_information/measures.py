@@ -64,7 +64,7 @@ def _noise(probe: Probe, sigma: float | None) -> tuple[float, dict[str, float]]:
     """
     if sigma is not None:
         return sigma, {}
-    if probe.task.kind == "own":
+    if not probe.task.papers_noise:
         return 0.1 * probe.scale(), {"sigma": 0.1 * probe.scale()}
     return 0.4 if probe.task.kind == "modular" else 0.1, {}
 

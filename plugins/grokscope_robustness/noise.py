@@ -129,7 +129,7 @@ def _noise(probe: Probe, sigma: float | None, paper: float) -> tuple[float, dict
     """
     if sigma is not None:
         return sigma, {}
-    if probe.task.kind == "own":
+    if not probe.task.papers_noise:
         return 0.04 * probe.scale(), {"sigma": 0.04 * probe.scale()}
     return paper, {}
 

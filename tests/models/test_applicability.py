@@ -48,6 +48,7 @@ REFUSED = {
     "one block, rms": CHAIN,
     "two blocks, layer, tied": CHAIN,
     "built cnn": CHAIN | PAIRS,
+    "committee": CHAIN | PAIRS | CLASSES | {"pe", "mid", "ed", "pmi"},
 }
 
 
