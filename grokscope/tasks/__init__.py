@@ -185,7 +185,7 @@ def polynomial(
     data_seed: DataSeed = 0,
 ) -> Task:
     """Regression on a power of one direction of Gaussian vectors; the loss is mse (Kumar et al. 2023)."""
-    from grokscope.tasks.polynomial import polynomial_task
+    from grokscope.tasks.regression import polynomial_task
 
     return polynomial_task(
         dimension=dimension,
