@@ -11,7 +11,7 @@ from grokscope.models.factories import committee
 from grokscope.tasks import polynomial, xor
 
 SMALL = {"task.dimension": 6, "task.train_size": 20, "task.test_size": 10, "model.name": "committee"}
-PLAIN = {"optimizer": "sgd", "momentum": 0, "weight_decay": 0, "lr": 3.0, "dtype": "float64", "seed": 4}
+PLAIN = {"optimizer": "sgd", "momentum": 0, "weight_decay": 0, "lr": 0.3, "dtype": "float64", "seed": 4}
 
 
 def test_training_is_gradient_descent_on_the_mean_square(tmp_path):
@@ -24,7 +24,7 @@ def test_training_is_gradient_descent_on_the_mean_square(tmp_path):
         h = x.double() @ weight.T
         risk = (2.0 * (h + 0.15 * h * h).mean(1) - y[:, 0]).square().mean()
         (slope,) = torch.autograd.grad(risk, weight)
-        weight = (weight - 3.0 * slope).detach().requires_grad_()
+        weight = (weight - 0.3 * slope).detach().requires_grad_()
     assert (run.weights(6)["weight"] - weight).abs().max() < 1e-12
     assert run.curves["train_loss"][-1] < run.curves["train_loss"][0]
     assert all(map(math.isnan, run.curves["test_accuracy"]))
@@ -33,7 +33,7 @@ def test_training_is_gradient_descent_on_the_mean_square(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"loss": "cross_entropy"}, "the loss must be mse, got cross_entropy"),
+        ({"loss": "cross_entropy"}, "the loss must be mse"),
         ({"loss": "mse", "perturb": "0.5,0.4"}, "training.perturb must be left out on task polynomial"),
         ({"loss": "mse", "init_zero": "last_layer"}, "its last layer has no weights"),
     ],
