@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from grokscope.declare import Factory
 from grokscope.errors import PluginError, UnknownName, UsageError
@@ -14,6 +15,7 @@ from grokscope.measure import Measure
 from grokscope.results.columns import LOSS, is_glob, single
 from grokscope.results.names import ColumnName
 from grokscope.run.curves import CURVE_COLUMNS
+from grokscope.run.outcome import outcome_table
 
 LEFT_OUT = "GROKSCOPE_DISABLE_PLUGINS"  # names of plugins that are not loaded, separated by commas
 LONG_IMPORT = 1.0  # seconds that a plugin may add to every command before that is said
@@ -153,6 +155,21 @@ class Plugins:
         """
         found = {each.id: each for name in names for each in self._giving(name.strip())}
         return list(found.values())
+
+    def outcome(self, column: str | None, above: float | None, below: float | None) -> dict[str, Any]:
+        """Return what says in a run's configuration that it has generalised; empty where nothing is given.
+
+        Raises SettingError for what is no bound, UnknownName for a column that neither the curve nor a
+        measure brings.
+        """
+        table = outcome_table(column, above, below)
+        if table and table["column"] not in CURVE_COLUMNS:
+            if not ColumnName.read(table["column"]).column or is_glob(table["column"]):
+                raise UnknownName(
+                    "column", table["column"], CURVE_COLUMNS, "or a measured one, measure.column"
+                )
+            self.giving([table["column"]])
+        return table
 
     def column_of(self, role: str) -> ColumnName:
         """Return the first column that is declared with a role, see `Column`.

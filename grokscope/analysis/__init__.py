@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from grokscope.analysis.clock import Clock, timed
 from grokscope.analysis.own_code import code_of
 from grokscope.analysis.plan import Place, Request
 from grokscope.analysis.session import Crew, Progress, Session
@@ -15,7 +16,7 @@ from grokscope.errors import GrokscopeError, SettingError
 from grokscope.registry import Plugins
 from grokscope.results import Comparison, Results
 from grokscope.run import Run
-from grokscope.run.code import Trusted
+from grokscope.run.code import Trusted, check_repeated
 
 __all__ = ["analyze", "analyze_many"]
 
@@ -39,6 +40,7 @@ def analyze(
     trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
+    clock: Clock | None = None,
 ) -> Results:
     """Measure the checkpoints of a run; what is stored already is not computed again.
 
@@ -65,6 +67,7 @@ def analyze(
         trust: import whatever code the run names.
         plugins: from `load_plugins`; loaded when not given.
         progress: called as (done, total, measure, step), first with done 0, then after every computed cell.
+        clock: adds up what the time goes to.
 
     Raises:
         UsageError: an unknown name or step, or a parameter out of bounds.
@@ -91,6 +94,7 @@ def analyze(
         trust=trust,
         plugins=plugins,
         progress=progress,
+        clock=clock,
     )
     for error in found.failed.values():
         raise error
@@ -117,6 +121,7 @@ def analyze_many(
     trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
+    clock: Clock | None = None,
 ) -> Comparison:
     """Measure the checkpoints of several runs, as `analyze` does those of one, and put them side by side.
 
@@ -127,10 +132,11 @@ def analyze_many(
         runs: runs or their directories; one that comes twice is taken once.
         out: keep results in this directory instead, for runs given as directories.
         measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, data_dir, model,
-            data, loss, trust, plugins, progress: as for `analyze`.
+            data, loss, trust, plugins, progress, clock: as for `analyze`.
 
     Raises:
-        UsageError: an unknown measure, or a parameter out of bounds.
+        UsageError: an unknown measure, a parameter out of bounds, or a name for `model`, `data` or `loss`
+            that no run has.
         SettingError: there is no such device, or no such timeout.
     """
     if timeout is not None and not 0 < timeout < math.inf:
@@ -145,14 +151,19 @@ def analyze_many(
             opened = _opened(run, out)
             if opened.path.resolve() not in sessions:
                 code = code_of(opened, plugins, place)
-                sessions[opened.path.resolve()] = Session(opened, request, refresh, code)
+                with timed(clock, "reading what is stored"):
+                    sessions[opened.path.resolve()] = Session(
+                        opened, request.with_outcome(opened, plugins), refresh, code
+                    )
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
-    Crew(plugins, place, workers, isolate, timeout).compute(list(sessions.values()), progress)
+    check_repeated((each.run.config for each in sessions.values()), model=model, data=data, loss=loss)
+    Crew(plugins, place, workers, isolate, timeout, clock).compute(list(sessions.values()), progress)
     sound = []
     for session in sessions.values():
         try:
-            sound.append((session.run, session.results()))
+            with timed(clock, "putting results together"):
+                sound.append((session.run, session.results()))
         except GrokscopeError as error:
             failed[str(session.run.path)] = error
     return Comparison.of(sound, failed)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from grokscope.analysis.clock import OWN, Clock, timed
 from grokscope.analysis.guard import GuardedProbe, Kept, watched_doors
 from grokscope.analysis.interrupts import Interrupts, noted_interrupts
 from grokscope.analysis.ledger import Failure, Ledger, failure
@@ -67,8 +68,10 @@ class Bench:
         tasks: Mapping[str, Factory],
         models: Mapping[str, Factory],
         place: Place = HERE,
+        clock: Clock | None = None,
     ) -> None:
         self.run = run
+        self.clock = clock
         self._tasks = tasks
         self._models = models
         self._device = place.device
@@ -82,6 +85,10 @@ class Bench:
     @cached_property
     def task(self) -> Task:
         """The run's task, built from its configuration. Raises DataError when its data is gone or another."""
+        with timed(self.clock, "making the task"):
+            return self._made_task()
+
+    def _made_task(self) -> Task:
         kept = self.run.config["task"].get("kept")
         try:
             if kept:
@@ -168,7 +175,8 @@ class Bench:
         Where the file does not say which of its tensors are parameters, the network is built to know. Raises
         DamagedFile for tensors that are not the network's, or parameters that are no real numbers.
         """
-        stored = self.run.load_checkpoint(checkpoint.step)
+        with timed(self.clock, "reading checkpoints"):
+            stored = self.run.load_checkpoint(checkpoint.step)
         kinds = stored.kinds
         if kinds is None or against_network:
             kinds = self._networks_kinds(checkpoint, stored)
@@ -202,6 +210,10 @@ class Bench:
 
     def probe(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> GuardedProbe:
         """Return a probe of the checkpoint, whose state dict is `weights`. Raises DamagedFile."""
+        with timed(self.clock, "bringing networks to life"):
+            return self._alive(checkpoint, weights)
+
+    def _alive(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> GuardedProbe:
         network = copy.deepcopy(self._template)
         self._check(checkpoint, weights)
         network.load_state_dict(weights)
@@ -213,6 +225,7 @@ class Bench:
             loss_name=self.judged.name,
             noise=self._noise,
             judged=self.judged,
+            clock=self.clock,
         )
 
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
@@ -239,8 +252,7 @@ def look_for_data(bench: Bench, cells: Sequence[PlannedCell]) -> None:
 
     It is said once, and not for every cell.
     """
-    inputs = {name for cell in cells for name in cell.registered.measure.inputs}
-    if not inputs & {"probe", "baseline"}:
+    if not any(cell.needs_network for cell in cells):
         return
     bench.check()
     if bench.may_lack_data:
@@ -283,7 +295,9 @@ def compute_checkpoint(
         return
     for cell in cells:
         if begun(cell):
-            yield _compute(cell, source, isolated)
+            with timed(bench.clock, "guarding what is shared"):
+                outcome = _compute(cell, source, isolated)
+            yield outcome
 
 
 class _Inputs:
@@ -294,8 +308,7 @@ class _Inputs:
 
     def __init__(self, bench: Bench, cells: Sequence[PlannedCell]) -> None:
         self.bench, self.checkpoint = bench, cells[0].checkpoint
-        wanted = {name for cell in cells for name in cell.registered.measure.inputs}
-        self._needs_network = bool(wanted & {"probe", "baseline"})
+        self._needs_network = any(cell.needs_network for cell in cells)
         self._kept = Kept()
         self._given: dict[str, GuardedProbe] = {}
 
@@ -350,7 +363,8 @@ class _Inputs:
 
 def _compute(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell | Failure:
     with watched_doors(source.guarded) as doors:
-        outcome = _measured(cell, source, isolated)
+        with timed(source.bench.clock, cell.registered.title, OWN):
+            outcome = _measured(cell, source, isolated)
         isolated.surroundings.put_back()
     isolated.interrupts.raise_any()
     changes = source.changes(doors.written())
@@ -392,6 +406,15 @@ def _traceback() -> str:
         return traceback.format_exc()[-MOST_CHARACTERS:].encode("utf-8", "backslashreplace").decode()
     except BaseException:  # whatever the exception does when it is looked at
         return ""
+
+
+def look(bench: Bench, cells: Sequence[PlannedCell], ledger: Ledger) -> None:
+    """Note where the data that cells need is not there: their run is in trouble then."""
+    try:
+        with isolation():
+            look_for_data(bench, cells)
+    except (DataError, RunError) as error:
+        ledger.trouble = error
 
 
 def execute(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from grokscope.declare import canonical_json, resolve
-from grokscope.errors import SettingError, UnknownName, UsageError
+from grokscope.errors import GrokscopeError, SettingError, UnknownName, UsageError
 from grokscope.registry import Plugins, Registered
 from grokscope.run import Cell, CellKey, CheckpointInfo, Run
-from grokscope.run.code import NOTHING, Trusted
+from grokscope.run.code import NOTHING, Trusted, own_code
+from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.glue import NETWORK
 from grokscope.run.tidy import BASELINE
 
@@ -46,6 +47,11 @@ class PlannedCell:
     parameters: Mapping[str, Any]
     baseline: CheckpointInfo | None
     key: CellKey
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether its measure looks at a network and its data, and not at weights alone."""
+        return bool({"probe", "baseline"} & set(self.registered.measure.inputs))
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,33 @@ class Request:
         """
         chosen = tuple(plugins.select(names))
         return cls(chosen, _parameters_of(chosen, plugins, settings or {}), steps, baseline)
+
+    def with_outcome(self, run: Run, plugins: Plugins) -> Request:
+        """Return the request with the measure that says whether the run has generalised, if it is one."""
+        column = run.goals[1].column
+        if column in CURVE_COLUMNS:
+            return self
+        try:
+            (registered,) = plugins.giving([column])
+        except (GrokscopeError, ValueError):  # the plugin is not installed here: it shows as never reached
+            return self
+        if registered in self.measures:
+            return self
+        usual = resolve(registered.measure.parameters, {}, registered.title)
+        parameters = {**self.parameters, registered.id: usual}
+        return replace(self, measures=(*self.measures, registered), parameters=parameters)
+
+
+def needing_data(run: Run, place: Place, missing: Mapping[int, Sequence[PlannedCell]]) -> list[PlannedCell]:
+    """Return of every missing measure that looks at a network one cell, where its data may not be there.
+
+    That is so of data that is read from files, and of what code of the user's own makes.
+    """
+    task = run.config["task"]
+    if not (run.config.get("local") or place.data_dir or "kept" in task or own_code(run.config)):
+        return []
+    cells = (cell for cells in missing.values() for cell in cells)
+    return list({cell.registered.id: cell for cell in cells if cell.needs_network}.values())
 
 
 def make_plan(

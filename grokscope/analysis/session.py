@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from grokscope.analysis.assemble import assemble
+from grokscope.analysis.clock import Clock
 from grokscope.analysis.ledger import Ledger
 from grokscope.analysis.own_code import NO_CODE, Code
-from grokscope.analysis.plan import UNFIT, Place, PlannedCell, Request, make_plan
+from grokscope.analysis.plan import UNFIT, Place, PlannedCell, Request, make_plan, needing_data
 from grokscope.discovery import left_out
 from grokscope.registry import Plugins
 from grokscope.results import Results
@@ -35,9 +36,9 @@ class Session:
         self._plan = make_plan(run, request, self._known, code.fingerprint)
         self.missing = self._plan.missing(self._known)
 
-    def begin(self) -> Ledger:
+    def begin(self, clock: Clock | None = None) -> Ledger:
         """Return the ledger that takes what becomes of the missing cells."""
-        self._ledgers.append(Ledger(self.run, keep=self.run.keeps_results))
+        self._ledgers.append(Ledger(self.run, self.run.keeps_results, clock))
         return self._ledgers[-1]
 
     def end(self) -> None:
@@ -94,6 +95,7 @@ class Crew:
     workers: int = 1
     isolate: bool = False
     timeout: float | None = None
+    clock: Clock | None = None
 
     def compute(self, sessions: Sequence[Session], progress: Progress | None = None) -> None:
         """Compute all that is missing, until nothing is left to be tried.
@@ -111,25 +113,31 @@ class Crew:
 
     def _compute(self, sessions: Sequence[Session], progress: Progress | None) -> None:
         finished = _counted(sessions, progress)
-        ledgers = [session.begin() for session in sessions]
+        ledgers = [session.begin(self.clock) for session in sessions]
         processes = self._processes(sum(len(session.missing) for session in sessions))
         if not processes:
             self._compute_here(sessions, ledgers, finished)
             return
         from grokscope.analysis import workers
 
+        looks = [
+            workers.Chunk(ledger, cells, looking=True)
+            for session, ledger in zip(sessions, ledgers, strict=True)
+            if (cells := needing_data(session.run, self.place, session.missing))
+        ]
         chunks = [
             workers.Chunk(ledger, session.missing[step])
             for session, ledger in zip(sessions, ledgers, strict=True)
             for step in sorted(session.missing)
         ]
         workers.execute(
-            chunks,
+            [*looks, *chunks],
             finished,
             place=self.place,
             workers=processes,
             timeout=self.timeout,
             left_out=left_out(),
+            clock=self.clock,
         )
 
     def _processes(self, checkpoints: int) -> int:
@@ -144,9 +152,17 @@ class Crew:
         from grokscope.device import find_device
 
         find_device(self.place.device, "device")
-        for session, ledger in zip(sessions, ledgers, strict=True):
-            bench = engine.Bench(session.run, self.plugins.tasks, self.plugins.models, self.place)
-            engine.execute(bench, session.missing, ledger, finished)
+
+        def bench(session: Session) -> engine.Bench:
+            plugins = self.plugins
+            return engine.Bench(session.run, plugins.tasks, plugins.models, self.place, self.clock)
+
+        pairs = list(zip(sessions, ledgers, strict=True))
+        for session, ledger in pairs if len(pairs) > 1 else ():  # of one run it is looked for below
+            engine.look(bench(session), needing_data(session.run, self.place, session.missing), ledger)
+        for session, ledger in pairs:
+            if not ledger.trouble:
+                engine.execute(bench(session), session.missing, ledger, finished)
 
 
 def _counted(sessions: Sequence[Session], progress: Progress | None) -> Finished:

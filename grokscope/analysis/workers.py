@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from grokscope.analysis.clock import Clock
 from grokscope.analysis.ledger import Failure, Ledger, failure
 from grokscope.analysis.plan import Place, PlannedCell
 from grokscope.analysis.worker import Order, work
@@ -31,11 +32,16 @@ Finished = Callable[[PlannedCell], None]
 
 @dataclass
 class Chunk:
-    """One checkpoint's missing cells, and the ledger of its run."""
+    """One checkpoint's missing cells, and the ledger of its run.
+
+    Or, `looking`, cells whose data is only looked for; these come first, and before all are done nothing is
+    computed.
+    """
 
     ledger: Ledger
     cells: Sequence[PlannedCell]
     tries: int = 0
+    looking: bool = False
 
 
 def prepare() -> None:
@@ -51,17 +57,20 @@ def execute(
     workers: int,
     timeout: float | None = None,
     left_out: Sequence[str] = (),
+    clock: Clock | None = None,
 ) -> None:
     """Compute all missing cells, of one run or of several, in `workers` processes of one thread each.
 
+    Chunks that look for data come first. A run whose data is not there is in trouble, and not computed.
     The cell during which a process dies, or which takes longer than `timeout` seconds, fails and is named; a
-    new process goes on behind it. A measure to which that happens three times is not tried any more.
+    new process goes on behind it. A measure to which that happens three times is not tried any more. `clock`
+    is told what the processes' time went to.
 
     Raises:
         SettingError: there is no such device.
         GrokscopeError: no process can be started.
     """
-    crew = _Crew(chunks, finished, timeout, lambda: _Worker(place, left_out))
+    crew = _Crew(chunks, finished, timeout, lambda: _Worker(place, left_out, clock is not None), clock)
     try:
         crew.work(workers)
     finally:  # also when the caller was stopped: nobody waits for what is under way
@@ -73,12 +82,12 @@ def execute(
 class _Worker:
     """A process that computes one checkpoint after the other, seen from here."""
 
-    def __init__(self, place: Place, left_out: Sequence[str]) -> None:
+    def __init__(self, place: Place, left_out: Sequence[str], clocked: bool) -> None:
         context = _context()
         self.line, theirs = context.Pipe()
         lifeline, self._held = context.Pipe(duplex=False)
         self.process = context.Process(  # type: ignore[attr-defined]
-            target=work, args=(theirs, lifeline, place, tuple(left_out))
+            target=work, args=(theirs, lifeline, place, tuple(left_out), clocked)
         )
         self.process.start()
         theirs.close()
@@ -92,11 +101,11 @@ class _Worker:
 
     def give(self, chunk: Chunk) -> None:
         """Give the process a checkpoint to compute."""
-        self.chunk, self.left, self.under_way = chunk, dict(enumerate(chunk.cells)), None
+        self.chunk, self.under_way = chunk, None
+        self.left = {} if chunk.looking else dict(enumerate(chunk.cells))
+        word = "look" if chunk.looking else "compute"
         with suppress(OSError):  # it has died, and that will be seen
-            self.line.send(
-                ("compute", (str(chunk.ledger.run.path), [Order.of(cell) for cell in chunk.cells]))
-            )
+            self.line.send((word, (str(chunk.ledger.run.path), [Order.of(cell) for cell in chunk.cells])))
 
     def ban(self, measure: str) -> None:
         """Tell the process not to try a measure any more."""
@@ -134,6 +143,7 @@ class _Crew:
     finished: Finished
     timeout: float | None
     hire: Callable[[], _Worker]
+    clock: Clock | None = None
     crashes: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -166,6 +176,8 @@ class _Crew:
             if not self._worth_trying(self._waiting[0]):
                 self._waiting.popleft()
                 continue
+            if not self._waiting[0].looking and any(w.chunk and w.chunk.looking for w in self._workers):
+                return
             idle = [worker for worker in self._workers if not worker.chunk]
             if not idle and len(self._workers) >= workers:
                 return
@@ -213,6 +225,8 @@ class _Crew:
             elif word == "trouble":
                 self._close(worker, *content)
             else:
+                if self.clock:
+                    self.clock.add(content)
                 self._close(worker)
 
     def _take(self, worker: _Worker, position: int, outcome: Cell | Failure) -> None:

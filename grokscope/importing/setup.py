@@ -14,7 +14,9 @@ from grokscope.models.making import make_network_apart, make_task
 from grokscope.run.code import own_code
 from grokscope.run.examples import encode
 from grokscope.run.files import sha256_hex
+from grokscope.tasks.language import is_language, language
 from grokscope.training.config import known, placed
+from grokscope.training.recipes import load_recipe
 from grokscope.training.settings import TRAINING
 
 if TYPE_CHECKING:
@@ -77,19 +79,23 @@ def set_up(
     *,
     view: Mapping[str, Any],
     most: int,
+    recipe: str | None = None,
     loss: str | Callable[..., Any] | None = None,
     accuracy: str = "positions",
 ) -> Setup:
     """Return the task and network called so, the network seen as `view` says.
 
-    Of a split of the user's own data there are at most `most` examples. Raises UsageError, PluginError,
-    DataError.
+    The settings of a `recipe` count where no others are given, and so do its task and network. Of a split of
+    the user's own data there are at most `most` examples. Raises UsageError, PluginError, DataError.
     """
     from grokscope.objective import own_or_fitting
 
+    task, model, base = _from_recipe(task, model, recipe)
+    if loss is not None:
+        base.get("training", {}).pop("loss", None)
     task_factory, model_factory = _factory("task", task, tasks), _factory("model", model, models)
     declared = {"task": task_factory.parameters, "model": model_factory.parameters, "training": TRAINING}
-    given: dict[str, dict[str, Any]] = {table: {} for table in declared}
+    given: dict[str, dict[str, Any]] = {table: dict(base.get(table, {})) for table in declared}
     for (table, name), value in placed(settings, declared).items():
         given[table][name] = value
     named = given["training"].pop("loss", None)
@@ -111,10 +117,13 @@ def set_up(
     }
     kept = b""
     if task_factory.source is not None and made.kind == "own":
-        kept = encode({split: made.examples(split) for split in ("train", "test")})
+        kept = encode({split: made.parted(split) for split in ("train", "test")})
     config = {
         **({"local": {"data_dir": made.data_dir}} if made.data_dir else {}),
-        "task": {"name": task, **recorded(declared["task"], lasting)},
+        "task": {
+            "name": task_factory.name if is_language(task) else task,
+            **recorded(declared["task"], lasting),
+        },
         "model": _model_table(model, model_factory, model_settings, view),
         "training": training,
     }
@@ -138,6 +147,30 @@ def set_up(
     )
 
 
+def _from_recipe(task: str, model: str, name: str | None) -> tuple[str, str, dict[str, dict[str, Any]]]:
+    """Return the task, the network, and the settings in which a recipe stands for what is not given.
+
+    Its network's settings are of no use to another network, and what the checkpoints decide it cannot say.
+    """
+    recipe = load_recipe(name) if name else None
+    if recipe is None:
+        for kind, value in (("task", task), ("model", model)):
+            if not value:
+                raise SettingError(f"`{kind}` must be given where no `recipe` is")
+        return task, model, {}
+    tables = {table: dict(settings) for table, settings in recipe.settings.items()}
+    names = {table: tables[table].pop("name") for table in ("task", "model")}
+    if task not in ("", names["task"]):
+        raise SettingError(
+            f"recipe {recipe.name} is for task {names['task']}, not for {task}: leave one of them out"
+        )
+    if model not in ("", names["model"]):
+        tables["model"] = {}
+    for decided in DECIDED:
+        tables["training"].pop(decided, None)
+    return names["task"], model or names["model"], tables
+
+
 def _model_table(
     name: str, factory: Factory, settings: Mapping[str, Any], view: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -145,6 +178,8 @@ def _model_table(
 
 
 def _factory(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:
+    if kind == "task" and name not in factories and is_language(name):
+        return language(name)
     return factory_at(kind, name) if ":" in name and name not in factories else known(kind, name, factories)
 
 

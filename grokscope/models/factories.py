@@ -8,6 +8,8 @@ from grokscope.declare import Factory, Param, model
 from grokscope.errors import SettingError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from grokscope.models.network import Network
     from grokscope.tasks.task import Task
 
@@ -97,6 +99,18 @@ def lstm(
 
 
 @model
+def hf(
+    task: Task,
+    *,
+    config: Annotated[str, Param("the text of a config.json; import takes that beside the checkpoints")] = "",
+) -> nn.Module:
+    """What transformers makes of a config.json: a causal language model or a classifier; no remote code."""
+    from grokscope.models.hf import network_of
+
+    return network_of(config, task)
+
+
+@model
 def cnn(
     task: Task,
     *,
@@ -149,4 +163,6 @@ def _needs_tokens(name: str, task: Task) -> None:
         raise SettingError(f"model {name} reads tokens, got task {task.name} of vectors; use model.name=mlp")
 
 
-MODELS: dict[str, Factory] = {factory.name: factory for factory in (mlp, transformer, lstm, cnn, committee)}
+MODELS: dict[str, Factory] = {
+    factory.name: factory for factory in (mlp, transformer, lstm, cnn, committee, hf)
+}

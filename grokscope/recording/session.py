@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from grokscope.discovery import load_plugins
 from grokscope.errors import RunError, SettingError, UsageError
 from grokscope.importable import factory_at, plain_factory
 from grokscope.models.making import MOST_EXAMPLES, make_network_apart
@@ -25,6 +26,7 @@ from grokscope.run.config import RECORDED
 from grokscope.run.examples import encode
 from grokscope.run.files import sha256_hex
 from grokscope.run.kinds import differences
+from grokscope.run.outcome import OUTCOME
 from grokscope.surroundings import kept
 from grokscope.tasks.own import own_task
 from grokscope.tasks.task import Task
@@ -42,6 +44,9 @@ def record(
     test: Any,
     loss: str | Callable[..., Any] | None = None,
     accuracy: str = "positions",
+    outcome: str | None = None,
+    above: float | None = None,
+    below: float | None = None,
     checkpoint_every: str | int = "log:60",
     steps: int | None = None,
     evaluate: bool = True,
@@ -67,6 +72,7 @@ def record(
         train, test: the examples that are evaluated and measured on: each a pair of tensors (inputs, labels),
             a Dataset of such pairs, or an iterable of batches of them. They are kept in the run.
         loss, accuracy: what is computed of the network, see `grokscope.import_checkpoints`.
+        outcome, above, below: what says that the network has generalised, see there.
         checkpoint_every: N (every N steps), log:N (N steps evenly spaced on a logarithmic axis) or N,M,...;
             step 0 and the last are always recorded.
         steps: the loop's last step, if it is known. Without it log:N is that of 100 000 steps, and goes on.
@@ -89,6 +95,8 @@ def record(
         StorageError: a file cannot be written.
     """
     notify = notify or log.warning
+    given = (outcome, above, below)
+    said = load_plugins().outcome(*given) if given != (None, None, None) else {}
     live, schedule = Live(model), Schedule(str(checkpoint_every), steps)
     view: dict[str, Any] = {"layers": named} if (named := list(layers)) else {}
     view |= {"positions": positions} if positions != "auto" else {}
@@ -99,12 +107,13 @@ def record(
         judged = own_or_fitting(loss, task.labels, accuracy)
         training = _training(settings or {}, judged, live.dtype)
         twin = _twin(live, task, view, judged, factory)
-        file = encode({split: task.examples(split) for split in ("train", "test")})
+        file = encode({split: task.parted(split) for split in ("train", "test")})
         config = {
             "recipe": RECORDED,
             "task": {"name": DATA, "kept": {"sha256": sha256_hex(file)}},
             "model": {"name": factory or UNNAMED, **({"view": view} if view else {})},
             "training": training,
+            OUTCOME: said,
             RECORDED: {"by": by, **({"stored": live.stored} if live.stored != live.dtype else {})},
         }
         run = _found_or_made(out, config, file, live)

@@ -82,7 +82,8 @@ class Checkpoints:
         if step in self._links:
             record = self._links[step]
             imported.check_link(data, path, record)
-            return Listed(CheckpointInfo(step, file, len(data), record.sha256, *record.point), mtime_ns, ())
+            info = CheckpointInfo(step, file, len(data), record.sha256, *record.point)
+            return Listed(info, mtime_ns, record.curve)
         words = checkpoint.verify(data, path)
         for name, expected in self.stamp(step).items():
             if words.get(name) != expected:
@@ -115,9 +116,8 @@ class Checkpoints:
         if sha256_hex(data) != entry.info.sha256:
             raise DamagedFile(f"{path} is damaged, or was replaced: its sha256 is not the recorded one")
         if entry.info.step in self._links:
-            rename = self._config[IMPORTED].get("rename", ())
             dtype = str(self._config["training"].get("dtype", "float32"))
-            return imported.decode_link(data, path, rename, dtype, self._imported.kinds)
+            return imported.decode_link(data, path, self._config[IMPORTED], dtype, self._imported.kinds)
         return checkpoint.decode(data, path)
 
     def stamp(self, step: int) -> dict[str, str]:

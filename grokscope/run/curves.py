@@ -74,7 +74,9 @@ def curve_of(curve: Mapping[str, np.ndarray], metric: str, *, partly: bool) -> t
 IN_A_ROW = 3  # evaluations: later dips, as AdamW's loss spikes make them, undo no transition
 
 
-def first_step_staying_above(steps: Iterable[int], values: Iterable[float], threshold: float) -> int | None:
+def first_step_staying_above(
+    steps: Iterable[int], values: Iterable[float], threshold: float, in_a_row: int = IN_A_ROW
+) -> int | None:
     """Return the first step from which values are >= `threshold` for three evaluations in a row, or None.
 
     NaN is not above anything.
@@ -85,7 +87,7 @@ def first_step_staying_above(steps: Iterable[int], values: Iterable[float], thre
     row: list[int] = []
     for step, value in zip(steps, values, strict=True):
         row = [*row, int(step)] if value >= threshold else []
-        if len(row) == IN_A_ROW:
+        if len(row) == in_a_row:
             return row[0]
     return None
 

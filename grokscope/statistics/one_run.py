@@ -14,7 +14,6 @@ from grokscope.statistics.transition import Between, Scale, Transition, transiti
 if TYPE_CHECKING:
     import numpy as np
 
-ACCURACY = "test_accuracy"
 TWIN, SISTER = 0.999, 0.95  # rank correlations with the control; the second for columns of its own measure
 EDGE = 2  # checkpoints from where the search begins
 Since = Literal["memorisation", "start"]
@@ -118,8 +117,8 @@ class Window:
 
     @cached_property
     def accuracy(self) -> np.ndarray | None:
-        """The course of test accuracy."""
-        return self.course(ACCURACY)
+        """The course of test accuracy, or of what stands for it."""
+        return self._from_start(self.results.rising())
 
     @cached_property
     def control(self) -> np.ndarray | None:
@@ -137,17 +136,17 @@ class Window:
         """The evaluations of the curve between which the run groks."""
         if self.grokked is None:
             return None
-        evaluated = self.results.curve_of(ACCURACY)[0] if self.results.curve else ()
-        earlier = [int(step) for step in evaluated if step < self.grokked]
+        earlier = [int(step) for step in self.results.evaluated() if step < self.grokked]
         return Between(max(earlier, default=self.grokked), self.grokked)
 
     def course(self, name: str) -> np.ndarray | None:
         """The course from the start of the window on; None where the run has none."""
-        if name != ACCURACY and name not in self.results.declared:
+        return self._from_start(self.results.course(name) if name in self.results.declared else None)
+
+    def _from_start(self, course: np.ndarray | None) -> np.ndarray | None:
+        if course is None or not self.steps:
             return None
-        if name == ACCURACY and not self.results.curve:
-            return None
-        return self.results.course(name)[self.results.steps.index(self.steps[0]) :] if self.steps else None
+        return course[self.results.steps.index(self.steps[0]) :]
 
     def change(self, course: np.ndarray | None, peak: bool = False) -> Transition | None:
         """Return the transition of a course, or its peak; None where it has none."""

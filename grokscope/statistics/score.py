@@ -10,6 +10,7 @@ from grokscope.errors import SettingError, UnknownName, UsageError
 from grokscope.results import ColumnName, Comparison
 from grokscope.results.columns import column_of, named_columns, number_columns, shown_columns
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
+from grokscope.run.outcome import Goal
 from grokscope.statistics.evidence import FEWEST_RUNS, RULES, Summary, summaries
 from grokscope.statistics.one_run import Score, Since, Window
 from grokscope.statistics.over_runs import CONFIDENCE
@@ -31,6 +32,7 @@ class Scores:
         control: the column whose ranks are taken out of the partial correlation.
         train, test, confidence, scale, since: as they were given.
         notes: what must be known to read the numbers.
+        outcome: what says that the runs have generalised, where it is not test accuracy.
     """
 
     rows: list[Score]
@@ -44,6 +46,7 @@ class Scores:
     since: Since
     columns_tested: int = 0
     notes: Sequence[str] = ()
+    outcome: str = ""
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the rows as columns, ready for a DataFrame."""
@@ -93,7 +96,8 @@ def score(
     Args:
         comparison: measured runs, from `analyze_many`.
         columns: which; None is every column of numbers but those by layer of a measure that has totals.
-        train, test: accuracies that count as memorised and grokked, for three evaluations in a row.
+        train, test: accuracies that count as memorised and grokked, for three evaluations in a row. Runs with
+            an outcome of their own have their own bounds, and their column stands for test accuracy.
         control: the column to control for; None is the one that a measure declares so, see `Column`.
         scale: the step axis on which changes are looked for, `log` or `linear`.
         since: `start` looks at the whole course, where most columns change most while the network memorises.
@@ -118,8 +122,12 @@ def score(
     varied, settings = by_settings(comparison, grokked)
     groups = {run: at for at, runs in enumerate(settings) for run in runs}
     found, tested = summaries(rows, names, groups, controlled, confidence)
-    notes = [*_notes(rows, reference), *_of_settings(varied, settings)]
-    return Scores(rows, found, reference, controlled, train, test, confidence, scale, since, tested, notes)
+    goals = dict.fromkeys(results.goals[1] for results in comparison.runs.values())
+    own = [goal for goal in goals if not goal.is_usual]
+    notes = [*map(_stands_for, own), *_notes(rows, reference), *_of_settings(varied, settings)]
+    asked = (train, test, confidence, scale, since)
+    words = " or ".join(goal.words for goal in own)
+    return Scores(rows, found, reference, controlled, *asked, tested, notes, words)
 
 
 def _check(**shares: float) -> None:
@@ -141,6 +149,13 @@ def _control(comparison: Comparison, wanted: str | None) -> ColumnName:
     if control not in numbers:
         raise UnknownName("column", control, numbers, "the control must be a measured column of numbers")
     return numbers[control]
+
+
+def _stands_for(goal: Goal) -> str:
+    return (
+        f"{goal.words} says that a run has generalised: {'' if goal.above else '-'}{goal.column} stands "
+        "wherever test accuracy is said"
+    )
 
 
 def _notes(rows: Sequence[Score], reference: Mapping[str, int | None]) -> list[str]:

@@ -20,9 +20,7 @@ def permutation_task(*, n: int, train_fraction: float, split_seed: int) -> Task:
     pairs = torch.cartesian_prod(torch.arange(count), torch.arange(count))
     composed = elements[pairs[:, 0]].gather(1, elements[pairs[:, 1]])
     place = n ** torch.arange(n).flip(0)  # reads a permutation as a number; they are listed in that order
-    train, test = random_split(
-        len(pairs), train_fraction, torch.Generator().manual_seed(split_seed), task="permutation"
-    )
+    train, test = random_split(len(pairs), train_fraction, torch.Generator().manual_seed(split_seed))
     return Task(
         name="permutation",
         kind="permutation",

@@ -63,14 +63,14 @@ def modular_task(
 
 
 def random_split(
-    examples: int, train_fraction: float, generator: torch.Generator, task: str = "modadd"
+    examples: int, train_fraction: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return train and test indices of a task: floor(`train_fraction` * `examples`) random examples train.
+    """Return train and test indices: floor(`train_fraction` * `examples`) random examples train.
 
     The fraction is taken as the decimal that it is written as: 0.29 of 100 is 29 and not 28.
     """
     count = int(Fraction(str(train_fraction)) * examples)
-    _check_count(count, examples, train_fraction, task)
+    _check_count(count, examples, train_fraction)
     order = torch.randperm(examples, generator=generator)
     return order[:count], order[count:]
 
@@ -82,17 +82,17 @@ def python_split(examples: int, train_fraction: float, seed: int) -> tuple[torch
     of 100 is 28.
     """
     count = int(train_fraction * examples)
-    _check_count(count, examples, train_fraction, "modadd")
+    _check_count(count, examples, train_fraction)
     order = list(range(examples))
     random.Random(seed).shuffle(order)
     return torch.tensor(order[:count]), torch.tensor(order[count:])
 
 
-def _check_count(count: int, examples: int, train_fraction: float, task: str) -> None:
+def _check_count(count: int, examples: int, train_fraction: float) -> None:
     if not 0 < count < examples:
         raise SettingError(
-            f"task {task}.train_fraction must be above 0, below 1 and leave examples to train and to test "
-            f"on, got {train_fraction}: {count} of {examples} would train"
+            "task.train_fraction must be above 0, below 1 and leave examples to train and to test on, "
+            f"got {train_fraction}: {count} of {examples} would train"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,6 +65,15 @@ class Optimizer:
                     }
 
 
+def _bare(kind: Any) -> Any:
+    """Return torch's optimiser with its methods as they are written.
+
+    torch wraps them for torch.compile, and the wrappers load torch._dynamo, which takes as long as torch.
+    """
+    bare = {name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad")}
+    return type(kind.__name__, (kind,), {**bare, "step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
 def _adamw(network: Network, settings: Mapping[str, Any]) -> list[Part]:
     return [_adam_of(torch.optim.AdamW, dict(network.named_parameters()), settings)]
 
@@ -73,7 +83,7 @@ def _adam(network: Network, settings: Mapping[str, Any]) -> list[Part]:
 
 
 def _adam_of(kind: type[torch.optim.Adam], named: Parameters, settings: Mapping[str, Any]) -> Part:
-    made = kind(
+    made = _bare(kind)(
         named.values(),
         lr=settings["lr"],
         betas=tuple(settings["betas"]),
@@ -86,7 +96,7 @@ def _adam_of(kind: type[torch.optim.Adam], named: Parameters, settings: Mapping[
 
 def _sgd(network: Network, settings: Mapping[str, Any]) -> list[Part]:
     named, momentum = dict(network.named_parameters()), settings.get("momentum", 0.9)
-    made = torch.optim.SGD(
+    made = _bare(torch.optim.SGD)(
         named.values(),
         lr=settings["lr"],
         momentum=momentum,
@@ -105,7 +115,7 @@ def _muon(network: Network, settings: Mapping[str, Any]) -> list[Part]:
             "between hidden layers: Muon updates these alone"
         )
     rate = settings.get("muon_lr")
-    made = torch.optim.Muon(
+    made = _bare(torch.optim.Muon)(
         [every[name] for name in hidden],
         lr=settings["lr"] if rate is None else rate,
         weight_decay=settings["weight_decay"],

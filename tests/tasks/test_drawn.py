@@ -18,7 +18,7 @@ def test_permutations_are_composed():
     assert not table.equal(table.T)
     assert not task.symmetric
     assert (task.vocabulary, task.classes, len(task.train), len(task.test)) == (6, 6, 25, 11)
-    with pytest.raises(SettingError, match=r"task permutation\.train_fraction must be above 0, below 1 and"):
+    with pytest.raises(SettingError, match=r"task\.train_fraction must be above 0, below 1 and"):
         permutation.build(n=3, train_fraction=0.01)
 
 

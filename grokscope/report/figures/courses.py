@@ -16,6 +16,7 @@ from grokscope.measure import Column
 from grokscope.report.text import number
 from grokscope.results import ColumnName, Comparison, Results
 from grokscope.run.curves import CURVE_COLUMNS, GROKKED_AT, MEMORISED_AT
+from grokscope.run.outcome import Goal, goals_of
 
 SEED = ("seed", "training.seed")  # runs that differ in it alone are repetitions
 SCALES = ("log", "linear")
@@ -71,6 +72,11 @@ class Group:
         if self.normalise and name not in CURVE_COLUMNS:
             found = [(steps, normalised(values)) for steps, values in found]
         return averaged(found)
+
+    @property
+    def goals(self) -> tuple[Goal | None, Goal]:
+        """What counts as memorised and as grokked in the first of the runs."""
+        return goals_of(next(iter(self.runs.values())).config, self.train, self.test)
 
     @cached_property
     def memorised(self) -> Mark:
@@ -168,6 +174,7 @@ class Picture:
             raise UsageError(f"the step axis must be {' or '.join(SCALES)}, got {scale!r}")
         if not comparison.runs:
             raise UsageError("a figure needs at least one measured run, got none")
+        columns = [*_outcomes(comparison, columns), *columns]
         told_by, also, sets = _groups(comparison)
         groups = tuple(
             Group(label, value, {run: comparison.runs[run] for run in runs}, normalise, train, test)
@@ -210,6 +217,12 @@ class Picture:
         """Return a column's name with its unit."""
         unit = self.declared[column].unit if column in self.declared else ""
         return f"{column} ({unit})" if unit else column
+
+
+def _outcomes(comparison: Comparison, columns: Sequence[str]) -> list[str]:
+    """Return the columns by which runs have generalised, where these are no accuracies and not drawn yet."""
+    goals = dict.fromkeys(results.goals[1] for results in comparison.runs.values())
+    return [goal.column for goal in goals if not goal.is_usual and goal.column not in columns]
 
 
 def _shared(values: Iterable[Any]) -> str:
