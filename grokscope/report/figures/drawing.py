@@ -98,8 +98,11 @@ def _draw_group(picture: Picture, axes: Sequence[Any], room: bool) -> None:
     group = picture.groups[0]
     columns = panels_across(axes[0])
     for at, axis in enumerate(axes):
-        _draw_accuracies(axis, group, quiet=len(axes) > 1)
-        _accuracy_axis(axis, named=at % columns == 0, room=room)
+        if group.has_accuracies:
+            _draw_accuracies(axis, group, quiet=len(axes) > 1)
+            _accuracy_axis(axis, named=at % columns == 0, room=room)
+        else:
+            axis.set_yticks([])
         _mark(axis, group, named=at < columns)
         top = axis
         if picture.panels:
