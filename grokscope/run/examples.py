@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Pair = tuple[dict[str, Tensor], Tensor]
 
+KINDS = ("torch.float32", "torch.int64", "torch.bool")
 FILE = "examples.safetensors"
 
 
@@ -49,9 +50,19 @@ def read(run: Path, sha256: str) -> dict[str, Pair]:
     try:
         read_header(data, path)
         found = load(data)
-        return {split: (_inputs(found, split), found[f"{split}.labels"]) for split in ("train", "test")}
-    except (SafetensorError, DamagedFile, KeyError, ValueError, RuntimeError) as error:
+        return {
+            split: _checked(_inputs(found, split), found[f"{split}.labels"]) for split in ("train", "test")
+        }
+    except (SafetensorError, DamagedFile, LookupError, ValueError, RuntimeError) as error:
         raise DataError(f"{path} is damaged: {error}") from error
+
+
+def _checked(inputs: dict[str, Tensor], labels: Tensor) -> Pair:
+    """Return them. Raises ValueError for what `encode` is never given: the file may be anybody's."""
+    for tensor in (*inputs.values(), labels):
+        if str(tensor.dtype) not in KINDS or not tensor.ndim or len(tensor) != len(labels):
+            raise ValueError(f"it holds {tuple(tensor.shape)} {tensor.dtype}, which no example is")
+    return inputs, labels
 
 
 def _inputs(found: Mapping[str, Tensor], split: str) -> dict[str, Tensor]:
