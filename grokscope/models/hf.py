@@ -124,7 +124,8 @@ def _tell_padding(network: nn.Module, config: Any) -> None:
         return
 
     def with_mask(module: nn.Module, inputs: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return inputs, {"attention_mask": (inputs[0] != padding).long(), **named}
+        mask = {"attention_mask": (inputs[0] != padding).long()} if inputs else {}
+        return inputs, {**mask, **named}
 
     network.register_forward_pre_hook(with_mask, with_kwargs=True)
 
