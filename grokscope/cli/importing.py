@@ -39,6 +39,15 @@ class Right(StrEnum):
 
 def import_(
     run: Annotated[Path, typer.Argument(help="The run directory to make.", show_default=False)],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILES",
+            show_default=False,
+            help="Further checkpoints, as a shell makes them of a pattern without quotes.",
+        ),
+    ] = None,
+    *,
     checkpoints: Annotated[
         list[str] | None,
         typer.Option(
@@ -222,7 +231,7 @@ def import_(
             f"--data must be package.module:factory, text:FILE, FILE.npy or FILE.bin, got {data!r}"
         )
     request = Request(
-        checkpoints=checkpoints or (),
+        checkpoints=[*(checkpoints or ()), *(files or ())],
         task=task or data or "",
         model=model,
         recipe=recipe,

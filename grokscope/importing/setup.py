@@ -117,7 +117,7 @@ def set_up(
     }
     kept = b""
     if task_factory.source is not None and made.kind == "own":
-        kept = encode({split: made.examples(split) for split in ("train", "test")})
+        kept = encode({split: made.parted(split) for split in ("train", "test")})
     config = {
         **({"local": {"data_dir": made.data_dir}} if made.data_dir else {}),
         "task": {
