@@ -16,6 +16,7 @@ import torch
 from grokscope.declare import canonical_json
 from grokscope.errors import DamagedFile, PluginError, SettingError, UsageError, described
 from grokscope.extras import from_extra
+from grokscope.tasks.packing import unpacked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -111,7 +112,7 @@ def _check_fits(config: Any, task: Task) -> None:
             f"token ids must be below {known}, the network's vocabulary, got {task.vocabulary - 1}: "
             "these are tokens of another tokenizer"
         )
-    length = task.inputs.shape[1]
+    length = next(iter(unpacked(task.inputs[:1], task.parts).values())).shape[1]
     if task.vocabulary and isinstance(places, int) and length > places:
         raise SettingError(f"sequences must have at most {places} tokens, as the network does, got {length}")
 
@@ -124,7 +125,10 @@ def _tell_padding(network: nn.Module, config: Any) -> None:
         return
 
     def with_mask(module: nn.Module, inputs: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return inputs, {"attention_mask": (inputs[0] != padding).long(), **named}
+        tokens = inputs[0] if inputs else named.get("input_ids")
+        if tokens is None or len(inputs) > 1 or "attention_mask" in named:
+            return inputs, named
+        return inputs, {**named, "attention_mask": (tokens != padding).long()}
 
     network.register_forward_pre_hook(with_mask, with_kwargs=True)
 
