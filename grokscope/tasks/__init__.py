@@ -156,7 +156,7 @@ def permutation(
 def xor(
     *,
     dimension: Annotated[int, Param("of a point", min=2, max=100_000)] = 1000,
-    distance: Annotated[float, Param("of a cluster's centre from 0; noise has deviation 1", min=0)] = 8.0,
+    distance: Annotated[float, Param("of the four centres from 0; noise has deviation 1", min=0)] = 8.0,
     flipped: Annotated[float, Param("share of training labels that are wrong", min=0, max=0.5)] = 0.1,
     train_size: Annotated[int, Param("points that train", min=1, max=1_000_000)] = 200,
     test_size: Annotated[int, Param("points that test, all labels right", min=1, max=1_000_000)] = 1000,
