@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from grokscope import Column, MeasureError, NotApplicable, Param, UnfitBaseline, measure, numbers
+from grokscope_mechanistic.addition import addition_modulus
 
 if TYPE_CHECKING:
     import torch
@@ -132,7 +133,11 @@ def fourier(
     from grokscope import objective
     from grokscope_mechanistic import functional
 
-    p = _modulus(probe)
+    p = addition_modulus(probe)
+    if probe.model.outputs != p:
+        raise NotApplicable(
+            f"fourier needs a network with one logit per class, {p}, not {probe.model.outputs}"
+        )
     frequencies, gap, note = _keys(baseline, p, keys, threshold)
     numbers.require_finite(f"fourier: the logits at step {probe.step}", probe.logits("all"))
     folded, logits, results = _folded(probe), probe.logits("all"), probe.labels("all")
@@ -162,22 +167,6 @@ def fourier(
     }
     for k in frequencies:
         yield {"frequency": k, "excluded_loss": excluded([k]), "key_share": _sum_of(shares, [k])}
-
-
-def _modulus(probe: Probe) -> int:
-    task, p = probe.task, probe.task.classes
-    if task.kind != "modular" or tuple(task.inputs.shape) != (p * p, 2):
-        raise NotApplicable(f"fourier needs modular arithmetic on all pairs (a, b); this task is {task.name}")
-    a, b = task.inputs[:, 0], task.inputs[:, 1]
-    if len((a * p + b).unique()) < p * p or int(a.max()) >= p or int(b.max()) >= p:
-        raise NotApplicable("fourier needs every pair (a, b) exactly once")
-    if not (task.labels == (a + b) % p).all() and not (task.labels == (a - b) % p).all():
-        raise NotApplicable("fourier needs a + b or a - b mod p: other operations are not sums of such waves")
-    if probe.model.outputs != p:
-        raise NotApplicable(
-            f"fourier needs a network with one logit per class, {p}, not {probe.model.outputs}"
-        )
-    return p
 
 
 def _folded(probe: Probe) -> torch.Tensor:
