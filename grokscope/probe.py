@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
@@ -198,22 +199,31 @@ class Probe:
         return index // max(1, each), index % max(1, each)
 
     def loss_at(
-        self, weights: Mapping[str, torch.Tensor], split: str, chosen: torch.Tensor | None = None
+        self,
+        weights: Mapping[str, torch.Tensor],
+        split: str,
+        chosen: torch.Tensor | None = None,
+        *,
+        quick: bool = True,
     ) -> torch.Tensor:
         """Return the run's loss with these weights, by name, in the place of the checkpoint's.
 
         The mean over the examples `chosen` (m,) of `inputs(split)`, or all. It can be differentiated by the
-        weights.
+        weights, and twice where it is not `quick`.
         """
         every: torch.Tensor | slice = slice(None) if chosen is None else chosen
         labels = self.task.labels[self.task.indices(split)][every]
         logits, rows = (
-            self.logits_at(weights, self.inputs(split)[every], quick=True),
+            self.logits_at(weights, self.inputs(split)[every], quick=quick),
             self.model.row_labels(labels),
         )
         if self.classifies and labels.ndim > 1:
             logits, rows = logits[rows != IGNORED], rows[rows != IGNORED]
         return objective.loss(self.loss_name, logits, rows)
+
+    def doubled(self) -> Probe:
+        """Return this checkpoint with a copy of its network in float64, for what cancels in float32."""
+        return self.shared(("doubled",), self._double)
 
     def loss(self, split: str) -> float:
         """Return the mean loss on `split`, accumulated in float64."""
@@ -225,6 +235,17 @@ class Probe:
         NaN if a logit is not finite, or numbers are to be predicted.
         """
         return objective.accuracy(self.logits(split), self.labels(split))
+
+    def _double(self) -> Probe:
+        model = copy.deepcopy(self.model).double()
+        return Probe(
+            step=self.step,
+            task=self.task,
+            model=model,
+            weights={name: weight.detach() for name, weight in model.named_parameters()},
+            loss_name=self.loss_name,
+            noise=self._noise,
+        )
 
     def _row_labels(self, split: str) -> torch.Tensor:
         return self.model.row_labels(self.task.labels[self.task.indices(split)])

@@ -27,12 +27,16 @@ QUICK = {
     "repeats": 2,
     "per_matrix": False,
     "directions": 3,
+    "steps": 3,
+    "starts": 2,
+    "pairs": 2,
 }
 CHAIN = {"local_complexity", "effective_sparsity", "input_gradient"}
-PAIRS = {"abelian", "fourier"}
+PAIRS = {"abelian", "fourier", "embedding_ipr"}
 CLASSES = {
     *("circuit_complexity", "linear_probe", "neural_collapse", "pc", "cd", "pmi_label", "softmax_collapse"),
     "predicted_accuracy",
+    "margin",
 }
 REFUSED = {
     "cnn": CHAIN | PAIRS,
