@@ -36,3 +36,8 @@ class LSTM(Network):
         _, (states, _) = self.lstm(encoded)
         named = dict(zip(self.hidden, states, strict=True))
         return {"first": encoded.mean(dim=1), **named, "logits": self.head(self.dropped(states[-1]))}
+
+    def outgoing(self, layer: str) -> tuple[str, ...]:
+        """Return what the next layer reads of it at every step, or the head."""
+        after = self.hidden.index(layer) + 1
+        return ("head.weight",) if after == len(self.hidden) else (f"lstm.weight_ih_l{after}",)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from grokscope.errors import SettingError
+from grokscope.errors import NotApplicable, SettingError
 from grokscope.models.watching import plain_arithmetic
 
 
@@ -70,6 +70,39 @@ class Network(nn.Module):
             named = {f"network.{name}": tensor for name, tensor in parameters.items()}
             traced: torch.Tensor = torch.func.functional_call(_Traced(self), named, (inputs,))
             return traced
+
+    def logits_with(self, factors: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+        """Return the logits of raw inputs with every unit of some hidden layers times a factor of its own.
+
+        Args:
+            factors: (units,) by layer; layers that are not named stay as they are.
+            inputs: (n, ...).
+
+        Raises:
+            NotApplicable: the network does not say what reads a layer: `outgoing`.
+        """
+        parameters = dict(self.named_parameters())
+        for layer, factor in factors.items():
+            for name in self.outgoing(layer):
+                parameters[name] = parameters[name] * factor
+        return self.logits_at(parameters, inputs, quick=True)
+
+    def attention(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return how much each position reads of each, (n, heads, readers, positions) by name.
+
+        Sums to 1 over positions. Empty where the network has no attention.
+        """
+        return {}
+
+    def outgoing(self, layer: str) -> tuple[str, ...]:
+        """Return the matrices whose columns read the units of a hidden layer, and nothing else does.
+
+        Raises NotApplicable where it is not so, as it is unless a network says otherwise.
+        """
+        raise NotApplicable(
+            f"its hidden units cannot be scaled: model {self.kind} does not say which weights read them "
+            "(Network.outgoing)"
+        )
 
     def every_hidden(self) -> tuple[str, ...]:
         """Return the names of all hidden layers, also where `hidden` is a choice among them."""

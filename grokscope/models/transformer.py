@@ -98,11 +98,8 @@ class Transformer(Network):
         """
         attn, mlp = self._block.attn, self._block.mlp
         residual = encoded + self.pos_embed
-        query = torch.einsum("hed,nd->nhe", attn.W_Q, residual[:, -1])
-        keys = torch.einsum("hed,ntd->nthe", attn.W_K, residual)
         values = torch.einsum("hed,ntd->nthe", attn.W_V, residual)
-        scores = torch.einsum("nhe,nthe->nth", query, keys) / math.sqrt(attn.W_Q.shape[1])
-        mixed = torch.einsum("nth,nthe->nhe", scores.softmax(dim=1), values).flatten(1)
+        mixed = torch.einsum("nth,nthe->nhe", self._read(residual), values).flatten(1)
         attn_out = F.linear(mixed, attn.W_O)
         middle = residual[:, -1] + attn_out
         pre = F.linear(middle, mlp.W_in, mlp.b_in)
@@ -116,6 +113,10 @@ class Transformer(Network):
             "blocks.0.resid_post": final,
             "logits": F.linear(final, self.unembed.weight),
         }
+
+    def attention(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what `=` reads of each position, (n, heads, 1, length + 1)."""
+        return {"blocks.0.attn": self._read(encoded + self.pos_embed).transpose(1, 2)[:, :, None]}
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the logits, by two shortcuts to the same function.
@@ -134,7 +135,19 @@ class Transformer(Network):
     def unit_weights(self, layer: str) -> dict[str, int]:
         """Return the rows of W_in and b_in and the columns of W_out."""
         mlp = layer.removesuffix("_post")
-        return {f"{mlp}.W_in": 0, f"{mlp}.b_in": 0, f"{mlp}.W_out": 1}
+        return {f"{mlp}.W_in": 0, f"{mlp}.b_in": 0, **dict.fromkeys(self.outgoing(layer), 1)}
+
+    def outgoing(self, layer: str) -> tuple[str, ...]:
+        """Return W_out."""
+        return (f"{layer.removesuffix('_post')}.W_out",)
+
+    def _read(self, residual: torch.Tensor) -> torch.Tensor:
+        """Return how much `=` reads of each position in each head, (n, positions, heads)."""
+        attn = self._block.attn
+        query = torch.einsum("hed,nd->nhe", attn.W_Q, residual[:, -1])
+        keys = torch.einsum("hed,ntd->nthe", attn.W_K, residual)
+        scores = torch.einsum("nhe,nthe->nth", query, keys) / math.sqrt(attn.W_Q.shape[1])
+        return scores.softmax(dim=1)
 
     def _mixed(self, inputs: torch.Tensor, equals: torch.Tensor) -> torch.Tensor:
         """Return the heads' mixtures of values at `=`, (n, heads * d_head)."""
