@@ -81,7 +81,7 @@ class Network(nn.Module):
         Raises:
             NotApplicable: the network does not say what reads a layer: `outgoing`.
         """
-        parameters = dict(self.named_parameters())
+        parameters: dict[str, torch.Tensor] = dict(self.named_parameters())
         for layer, factor in factors.items():
             for name in self.outgoing(layer):
                 parameters[name] = parameters[name] * factor

@@ -16,6 +16,7 @@ QUICK = {
     "geometry:llc": {"draws": 8, "burn_in": 0, "chains": 2},
     "geometry:ntk_distance": {"samples": 12},
     "robustness:sharpness": {"accuracy": 0.3, "max_probes": 16},
+    "progress:dropout_robustness": {"repeats": 2},
     "landscape:hessian_spectrum": {"steps": 3, "starts": 2, "points": 5},
     "landscape:commutator_defect": {"pairs": 2, "batch_size": 10},
     "landscape:jacobian_alignment": {"samples": 6},
