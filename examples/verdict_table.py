@@ -1,4 +1,4 @@
-"""Makes the table of verdicts in guides/papers.md: `python examples/verdict_table.py ACCOUNT.json ...`.
+"""Makes the table of verdicts in guides/papers-clauw.md: `python examples/verdict_table.py ACCOUNT.json ...`.
 
 Each account is what `grokscope reproduce FIGURE --json` printed. Of several of one figure the last counts for
 each reading.

@@ -98,11 +98,15 @@ def _precedence(found: _Found) -> tuple[bool, bool, str, str]:
 
 def _entry_points(distribution: importlib.metadata.Distribution) -> Iterator[_Found]:
     try:
+        if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
+            return  # most have nothing to do with us
+    except Exception:  # nor does what cannot be read
+        return
+    try:
         entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
-    except Exception as error:  # its metadata is damaged; most such distributions have nothing to do with us
-        if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
-            name, version = _identity(distribution)
-            yield _Found(Plugin(name or "unknown", name, version, "entry_points.txt"), _raising(error))
+    except Exception as error:  # its metadata is damaged
+        name, version = _identity(distribution)
+        yield _Found(Plugin(name or "unknown", name, version, "entry_points.txt"), _raising(error))
         return
     if entries:
         name, version = _identity(distribution)
@@ -112,7 +116,8 @@ def _entry_points(distribution: importlib.metadata.Distribution) -> Iterator[_Fo
 
 def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     try:
-        return distribution.metadata["Name"] or "", distribution.version or ""
+        about = distribution.metadata
+        return about["Name"] or "", about["Version"] or ""
     except Exception:  # no or damaged METADATA
         return "", ""
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from grokscope import objective
 from grokscope.tasks.task import IGNORED
 
 if TYPE_CHECKING:
     from grokscope.models.network import Network
+    from grokscope.objective import Objective
     from grokscope.tasks.task import Task
 
 CHUNK = 4096  # examples per forward pass: what still fits the cache
 CHUNK_INPUTS = 1 << 17  # numbers in them: an LSTM keeps a state for every token
 
 
-def evaluate(network: Network, task: Task, loss: str) -> dict[str, float]:
+def evaluate(network: Network, task: Task, judged: Objective) -> dict[str, float]:
     """Return train_loss, test_loss, train_accuracy and test_accuracy.
 
     The forward passes run in the network's type and mode as they are, in chunks; the loss is computed in
@@ -30,9 +30,9 @@ def evaluate(network: Network, task: Task, loss: str) -> dict[str, float]:
         if not len(inputs):
             found |= {f"{split}_loss": math.nan, f"{split}_accuracy": math.nan}
             continue
-        logits, rows = _counted(_logits(network, inputs), network.row_labels(labels))
-        found[f"{split}_loss"] = objective.loss(loss, logits.double(), rows).item()
-        found[f"{split}_accuracy"] = objective.accuracy(logits, rows)
+        logits, rows, examples = _counted(_logits(network, inputs), network.row_labels(labels), len(inputs))
+        found[f"{split}_loss"] = judged.mean_loss(logits, rows)
+        found[f"{split}_accuracy"] = judged.share_right(logits, rows, examples)
     return {
         f"{split}_{name}": found[f"{split}_{name}"]
         for name in ("loss", "accuracy")
@@ -46,9 +46,12 @@ def _logits(network: Network, inputs: torch.Tensor) -> torch.Tensor:
         return torch.cat([network(chunk) for chunk in inputs.split(size)])
 
 
-def _counted(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the rows that have a label, and their labels."""
-    if labels.is_floating_point():
-        return logits, labels
-    counted = labels != IGNORED
-    return (logits, labels) if counted.all() else (logits[counted], labels[counted])
+def _counted(
+    logits: torch.Tensor, labels: torch.Tensor, examples: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the rows that have a label, their labels, and which of the `examples` each is of."""
+    of = torch.arange(len(labels), device=labels.device) // max(1, len(labels) // max(1, examples))
+    if labels.is_floating_point() or (labels != IGNORED).all():
+        return logits, labels, of
+    kept = labels != IGNORED
+    return logits[kept], labels[kept], of[kept]

@@ -9,7 +9,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from grokscope.declare import Factory, Param, Parameter
@@ -28,9 +28,7 @@ def factory_at(kind: str, path: str) -> Factory:
 
     Raises SettingError when `path` is no such text, PluginError when it cannot be imported or is no such.
     """
-    if not _PATH.fullmatch(path):
-        raise SettingError(f"{kind} must be a name, or package.module:factory, got {path!r}")
-    found = _imported(kind, path)
+    found = named(kind, path)
     if isinstance(found, Factory) and found.kind != kind:
         raise PluginError(
             f"{kind} {path} is declared as a {found.kind}: it must be made by @grokscope.{kind}"
@@ -38,7 +36,34 @@ def factory_at(kind: str, path: str) -> Factory:
     return found if isinstance(found, Factory) else plain_factory(kind, path, found)
 
 
-def _imported(kind: str, path: str) -> Any:
+def function_at(kind: str, path: str) -> Callable[..., Any]:
+    """Return the function that `package.module:function` names; of a class, what it makes without arguments.
+
+    Raises as `factory_at` does.
+    """
+    found = named(kind, path)
+    if isinstance(found, type):
+        try:
+            found = found()
+        except Exception as error:  # a class of somebody's own may raise anything
+            raise PluginError(f"{kind} {path} cannot be made: {described(error)}") from error
+    if not callable(found):
+        raise PluginError(f"{kind} {path} must be a function, got {type(found).__name__}")
+    return found
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the `package.module:function` under which anybody finds the function; "" where there is none."""
+    module, name = getattr(function, "__module__", None) or "", getattr(function, "__qualname__", "")
+    path = f"{module}:{name}"
+    there = module != "__main__" and getattr(sys.modules.get(module), name, None) is function
+    return path if there and _PATH.fullmatch(path) else ""
+
+
+def named(kind: str, path: str) -> Any:
+    """Return what `package.module:name` names; raises as `factory_at` does."""
+    if not _PATH.fullmatch(path):
+        raise SettingError(f"{kind} must be a name, or package.module:factory, got {path!r}")
     module, _, name = path.partition(":")
     try:
         with_current_folder(module)

@@ -3,13 +3,85 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from grokscope.errors import SettingError, UnknownName
+from grokscope.errors import PluginError, SettingError, UnknownName, described
+from grokscope.importable import function_at, name_of
+from grokscope.run.code import UNNAMED_LOSS
 
 LOSSES = ("cross_entropy", "mse", "stablemax_cross_entropy")
+ACCURACIES = ("positions", "sequences")  # what is right or wrong where an example has several labels
+OwnLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a network is trained on and judged by.
+
+    Attributes:
+        name: one of LOSSES, or what the user's own loss is called.
+        own: the user's own loss: the mean over rows, a tensor of one number, of the logits (rows, outputs)
+            in the network's type and their labels (rows,), or numbers (rows, k); rows without a label are
+            left out. None for one of LOSSES.
+        accuracy: `positions`: the share of labels that are answered right; `sequences`: of examples all of
+            whose labels are.
+    """
+
+    name: str
+    own: OwnLoss | None = None
+    accuracy: str = "positions"
+
+    def __post_init__(self) -> None:
+        if self.accuracy not in ACCURACIES:
+            raise SettingError(f"accuracy must be of {' or '.join(ACCURACIES)}, got {self.accuracy!r}")
+
+    @property
+    def code(self) -> tuple[Any, ...]:
+        """The user's own code in it: nothing, or the loss."""
+        return () if self.own is None else (self.own,)
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss. Raises UnknownName, and PluginError where the user's own gives none."""
+        if self.own is None:
+            return loss(self.name, logits, labels)
+        try:
+            found = self.own(logits, labels.to(logits.dtype) if labels.is_floating_point() else labels)
+        except Exception as error:  # a function of somebody's own may raise anything
+            raise PluginError(
+                f"loss {self.name} cannot be computed of logits {tuple(logits.shape)} and labels "
+                f"{tuple(labels.shape)}: {described(error)}"
+            ) from error
+        if not isinstance(found, torch.Tensor) or found.numel() != 1:
+            shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            raise PluginError(
+                f"loss {self.name} must return a tensor of one number, the mean over rows, got {shape}"
+            )
+        return found.reshape(())
+
+    def mean_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> float:
+        """Return the loss as a number, in float64; the user's own sees the network's own type."""
+        return self.loss(logits if self.own else logits.double(), labels).item()
+
+    def share_right(
+        self, logits: torch.Tensor, labels: torch.Tensor, examples: torch.Tensor | None = None
+    ) -> float:
+        """Return the accuracy; `examples` (rows,) says which example each row is of, by whole numbers.
+
+        NaN where it is not known, see `accuracy`.
+        """
+        if self.accuracy == "positions" or examples is None or not len(labels):
+            return accuracy(logits, labels)
+        if labels.is_floating_point() or not logits.isfinite().all():
+            return math.nan
+        _, place = examples.unique(return_inverse=True)
+        wrong = torch.zeros(int(place.max()) + 1, dtype=torch.float64, device=labels.device)
+        wrong.index_add_(0, place.to(labels.device), (predictions(logits) != labels).double())
+        return (wrong == 0).double().mean().item()
 
 
 def class_logits(logits: torch.Tensor) -> torch.Tensor:
@@ -49,10 +121,27 @@ def fitting_loss(name: str | None, labels: torch.Tensor) -> str:
     if name is None:
         return "mse" if numbers else "cross_entropy"
     if name not in LOSSES:
-        raise UnknownName("loss", str(name), LOSSES)
+        raise UnknownName("loss", str(name), LOSSES, "or `package.module:function`, a loss of your own")
     if numbers and name != "mse":
-        raise SettingError(f"the labels are numbers to be predicted: the loss must be mse, got {name}")
+        raise SettingError(
+            f"the labels are numbers to be predicted: the loss must be mse or of your own, got {name}"
+        )
     return name
+
+
+def own_or_fitting(
+    wanted: str | OwnLoss | None, labels: torch.Tensor, accuracy: str = "positions"
+) -> Objective:
+    """Return the objective with the loss asked for.
+
+    One of LOSSES, a loss of the user's own, by name or itself, or none: the one that goes with the labels.
+    Raises as `fitting_loss` does, PluginError where a loss of the user's own cannot be imported.
+    """
+    if callable(wanted):
+        return Objective(name_of(wanted) or UNNAMED_LOSS, wanted, accuracy)
+    if wanted is not None and ":" in wanted:
+        return Objective(wanted, function_at("loss", wanted), accuracy)
+    return Objective(fitting_loss(wanted, labels), None, accuracy)
 
 
 def log_stable(logits: torch.Tensor) -> torch.Tensor:

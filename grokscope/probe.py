@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from grokscope import objective
 from grokscope.errors import MeasureError, NotApplicable
 from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
+from grokscope.objective import Objective
 from grokscope.tasks.task import IGNORED, Task
 
 T = TypeVar("T")
@@ -32,7 +32,8 @@ class Probe:
         step: optimiser updates done.
         task: the task, with its split.
         model: the network, in evaluation mode, holding the checkpoint's weights.
-        loss_name: `cross_entropy` or `mse`.
+        loss_name: `cross_entropy`, `mse`, `stablemax_cross_entropy`, or what a loss of the user's own is
+            called.
         weights: parameters by name.
     """
 
@@ -45,12 +46,14 @@ class Probe:
         weights: Mapping[str, torch.Tensor],
         loss_name: str,
         noise: NoiseSource,
+        judged: Objective | None = None,
     ) -> None:
         self.step = step
         self.task = task
         self.model = model
         self.weights = dict(weights)
         self.loss_name = loss_name
+        self._judged = judged or Objective(loss_name)
         self._noise = noise
         self._memory: dict[Hashable, Any] = {}
 
@@ -209,7 +212,7 @@ class Probe:
         """Return the run's loss with these weights, by name, in the place of the checkpoint's.
 
         The mean over the examples `chosen` (m,) of `inputs(split)`, or all. It can be differentiated by the
-        weights, and twice where it is not `quick`.
+        weights, twice only if it is not `quick`, see `logits_at`.
         """
         every: torch.Tensor | slice = slice(None) if chosen is None else chosen
         labels = self.task.labels[self.task.indices(split)][every]
@@ -219,7 +222,14 @@ class Probe:
         )
         if self.classifies and labels.ndim > 1:
             logits, rows = logits[rows != IGNORED], rows[rows != IGNORED]
-        return objective.loss(self.loss_name, logits, rows)
+        return self.loss_of(logits, rows)
+
+    def loss_of(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the run's loss of these logits (rows, outputs), the mean over rows; of labels as `labels`.
+
+        Raises PluginError where it is the user's own, and cannot be computed.
+        """
+        return self._judged.loss(logits, labels)
 
     def doubled(self) -> Probe:
         """Return this checkpoint with a copy of its network in float64, for what cancels in float32."""
@@ -227,14 +237,19 @@ class Probe:
 
     def loss(self, split: str) -> float:
         """Return the mean loss on `split`, accumulated in float64."""
-        return objective.loss(self.loss_name, self.logits(split).double(), self.labels(split)).item()
+        return self._judged.mean_loss(self.logits(split), self.labels(split))
 
     def accuracy(self, split: str) -> float:
         """Return the share of `split` whose largest logit is at its label.
 
-        NaN if a logit is not finite, or numbers are to be predicted.
+        Of labels or, where the run says so, of sequences with all their labels. NaN if a logit is not finite,
+        or numbers are to be predicted.
         """
-        return objective.accuracy(self.logits(split), self.labels(split))
+        return self.accuracy_of(self.logits(split), split)
+
+    def accuracy_of(self, logits: torch.Tensor, split: str) -> float:
+        """Return what `accuracy` is of other logits, (n, outputs), in the place of the network's own."""
+        return self._judged.share_right(logits, self.labels(split), self.places(split)[0])
 
     def _double(self) -> Probe:
         model = copy.deepcopy(self.model).double()
@@ -245,6 +260,7 @@ class Probe:
             weights={name: weight.detach() for name, weight in model.named_parameters()},
             loss_name=self.loss_name,
             noise=self._noise,
+            judged=self._judged,
         )
 
     def _row_labels(self, split: str) -> torch.Tensor:

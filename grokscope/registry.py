@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from grokscope.declare import Factory
 from grokscope.errors import PluginError, UnknownName, UsageError
 from grokscope.figure import Figure
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
+from grokscope.results.columns import LOSS, is_glob, single
 from grokscope.results.names import ColumnName
+from grokscope.run.curves import CURVE_COLUMNS
+from grokscope.run.outcome import outcome_table
 
 LEFT_OUT = "GROKSCOPE_DISABLE_PLUGINS"  # names of plugins that are not loaded, separated by commas
 LONG_IMPORT = 1.0  # seconds that a plugin may add to every command before that is said
@@ -142,6 +146,31 @@ class Plugins:
             chosen.update((registered.id, registered) for registered in self._resolve(name.strip()))
         return list(chosen.values())
 
+    def giving(self, names: Iterable[str]) -> list[Registered]:
+        """Return the measures that have to be computed so that `names` are there as columns, each once.
+
+        A name is as `select` and `chosen_columns` take it. What training has measured needs no measure.
+
+        Raises UnknownName, UsageError and PluginError as these do.
+        """
+        found = {each.id: each for name in names for each in self._giving(name.strip())}
+        return list(found.values())
+
+    def outcome(self, column: str | None, above: float | None, below: float | None) -> dict[str, Any]:
+        """Return what says in a run's configuration that it has generalised; empty where nothing is given.
+
+        Raises SettingError for what is no bound, UnknownName for a column that neither the curve nor a
+        measure brings.
+        """
+        table = outcome_table(column, above, below)
+        if table and table["column"] not in CURVE_COLUMNS:
+            if not ColumnName.read(table["column"]).column or is_glob(table["column"]):
+                raise UnknownName(
+                    "column", table["column"], CURVE_COLUMNS, "or a measured one, measure.column"
+                )
+            self.giving([table["column"]])
+        return table
+
     def column_of(self, role: str) -> ColumnName:
         """Return the first column that is declared with a role, see `Column`.
 
@@ -157,10 +186,40 @@ class Plugins:
         """Return the measures that store an array of each of these roles."""
         return [found for found in self.registered if found.measure.array_roles.keys() >= set(roles)]
 
+    def _giving(self, name: str) -> list[Registered]:
+        if name in (*CURVE_COLUMNS, LOSS):
+            return []
+        read = ColumnName.read(name)
+        if read.column:
+            chosen = self.select([read.measure])
+            known = [
+                ColumnName(each.title, column.name) for each in chosen for column in each.measure.columns
+            ]
+            if not is_glob(name) and not any(full.column == read.column for full in known):
+                raise UnknownName("column", name, known)
+            return chosen
+        try:
+            return self.select([name])
+        except UnknownName:
+            if is_glob(name):
+                raise
+        return [self._having(name)]
+
+    def _having(self, column: str) -> Registered:
+        """The one measure that has a column of this name."""
+        having = _columns_of(self.registered)
+        own = column.partition(":")[0]
+        meant = [full for full in having if full.column == own]
+        if not meant:
+            words = {word for full in having for word in (full.measure, full.column)}
+            raise UnknownName("measure or column", column, words | {plugin.name for plugin in self.plugins})
+        single(column, meant, having)
+        return having[meant[0]]
+
     def _resolve(self, name: str) -> list[Registered]:
         if name == "all":
             return list(self.registered)
-        if any(character in name for character in "*?["):
+        if is_glob(name):
             found = [
                 r for r in self.registered if fnmatchcase(r.measure.name, name) or fnmatchcase(r.id, name)
             ]
@@ -200,6 +259,10 @@ class Plugins:
         if self.left_out:
             hint = f"{', '.join(self.left_out)} may have it, and is left out by `without` or {LEFT_OUT}"
         return UnknownName("measure or family", name, names, hint)
+
+
+def _columns_of(measures: Iterable[Registered]) -> dict[ColumnName, Registered]:
+    return {ColumnName(each.title, column.name): each for each in measures for column in each.measure.columns}
 
 
 def _registered(plugins: Sequence[Plugin]) -> Iterator[Registered]:

@@ -1,7 +1,10 @@
 """What many tests stand on: a small trained run, and the command line called in this process."""
 
+import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 import types
 from dataclasses import dataclass
@@ -61,6 +64,40 @@ def cli(capfd, monkeypatch):
     return call
 
 
+FRESH = """
+import json, os, sys
+import grokscope
+for command, variables in json.loads(sys.argv[1]):
+    os.environ |= variables
+    sys.argv = ["grokscope", *command]
+    if command:
+        from grokscope.cli import main
+        try:
+            main()
+        except SystemExit as ended:
+            assert not ended.code, (command, ended.code)
+    print("\\nloaded:", *sys.modules, flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def fresh():
+    """Call commands one after the other in a new process: what each printed, and what is loaded by then.
+
+    `fresh([], ["show", path])`: the empty command is `import grokscope`. `variables` are a dict for each.
+    """
+
+    def call(*commands, variables=None):
+        words = [list(map(str, command)) for command in commands]
+        jobs = json.dumps(list(zip(words, variables or [{}] * len(words), strict=True)))
+        done = subprocess.run([sys.executable, "-c", FRESH, jobs], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        *parts, _ = re.split(r"^loaded: (.*)\n", done.stdout, flags=re.MULTILINE)
+        return [(out, set(modules.split())) for out, modules in zip(parts[::2], parts[1::2], strict=True)]
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def plugin_in():
     """Make a plugin of one file in a folder: `plugin_in(site, "noisy", source)`."""
@@ -84,6 +121,21 @@ def stranger(tmp_path, plugin_in):
         return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
 
     return install
+
+
+@pytest.fixture
+def stranger_here(tmp_path, plugin_in, monkeypatch):
+    """Make a plugin of one file that this process finds: `stranger_here("noisy", source)`."""
+    made = []
+
+    def install(name, source):
+        plugin_in(tmp_path / "site", name, source)
+        monkeypatch.syspath_prepend(tmp_path / "site")
+        made.append(name)
+
+    yield install
+    for name in made:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture

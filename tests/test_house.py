@@ -1,8 +1,10 @@
 """The house stands as drawn: floors, public surface, what import costs, what gets installed."""
 
 import ast
+import functools
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -63,9 +65,15 @@ def floor_of(room):
     return next((height for height, floor in enumerate(FLOORS) if room in floor), len(FLOORS))
 
 
+@functools.cache
+def nodes(path):
+    """Every part of a file's code."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def imports(path):
     """Every module that a file imports, at whatever depth, with names resolved to submodules."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -104,7 +112,7 @@ def test_a_module_imports_only_from_floors_below(path):
 @pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_plugin_imports_only_public_names(path):
     family = path.relative_to(PLUGINS).parts[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "grokscope":
             assert node.module == "grokscope", (
                 f"{path} imports from {node.module}; public names are in grokscope"
@@ -119,33 +127,34 @@ def test_a_plugin_imports_only_public_names(path):
             assert root != "grokscope", f"{path}: formulas know nothing of grokscope"
 
 
-def modules_after(code):
-    script = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return {line.split(".")[0] for line in done.stdout.splitlines()}
+def of(names, loaded):
+    """Which of the packages or modules, or parts of them, are loaded."""
+    return {name for name in names if any(f"{each}.".startswith(f"{name}.") for each in loaded)}
 
 
-HEAVY = {"torch", "numpy", "h5py", "scipy", "pandas", "safetensors"}
+HEAVY = {"torch", "numpy", "h5py", "scipy", "pandas", "safetensors", "matplotlib"}
+BUNDLED = {"grokscope_oinfo", "grokscope_robustness", "grokscope.builtin"}
 
 
-def test_help_loads_nothing_heavy_and_no_plugin():
-    loaded = modules_after(
-        "sys.argv = ['grokscope', '--help']\n"
-        "from grokscope.cli import main\n"
-        "try: main()\nexcept SystemExit: pass"
-    )
-    assert not loaded & HEAVY
-    assert not [name for name in loaded if name.startswith("grokscope_")]
+def test_importing_grokscope_and_help_load_nothing_heavy_no_plugin_and_no_run_directory(fresh):
+    (_, imported), (_, helped), (trained, settings) = fresh([], ["--help"], ["train", "--help"])
+    assert not of(HEAVY | {"typer", "rich", "grokscope.run", "grokscope.cli"}, imported)
+    assert not of(HEAVY | BUNDLED | {"grokscope.run.directory", "grokscope.results"}, helped)
+    assert not of(HEAVY | BUNDLED, settings)
+    assert "--weight-decay" in trained
 
 
-def test_importing_grokscope_loads_nothing_heavy():
-    assert not modules_after("import grokscope") & HEAVY
-
-
-def test_loading_the_plugins_imports_no_torch():
-    loaded = modules_after("from grokscope import load_plugins; load_plugins()")
-    assert "grokscope_oinfo" in loaded
-    assert not loaded & {"torch", "scipy"}
+def test_a_command_loads_what_it_is_for_and_no_other_command(fresh, trained, tmp_path):
+    run = str(shutil.copytree(trained, tmp_path / "run"))
+    grokscope.analyze(run, "weight_norm", steps="first")
+    again = ["analyze", run, "-m", "weight_norm", "--steps", "first"]
+    (_, shown), (_, listed), (_, measured) = fresh(["show", run], ["measures"], again)
+    heavy = HEAVY - {"numpy", "h5py"}  # which read results
+    others = {f"grokscope.cli.{name}" for name in ("train", "score", "plot", "reproduce")}
+    assert not of(heavy | BUNDLED | others | {"grokscope.analysis", "grokscope.cli.analyze"}, shown)
+    assert not of(heavy | others | {"grokscope.analysis", "grokscope.cli.analyze"}, listed)
+    assert not of(heavy | others | {"multiprocessing", "grokscope.analysis.engine"}, measured)
+    assert of(BUNDLED, listed) == BUNDLED
 
 
 def test_the_measure_decorator_is_not_shadowed_by_its_module():
@@ -220,15 +229,14 @@ WORDS = {
 
 def code_strings(path):
     """The texts in a file's code, without docstrings and what `__all__` lists, with their lines."""
-    tree = ast.parse(path.read_text())
     said = {
         id(part)
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+        or (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__")
         for part in ast.walk(node.value)
     }
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
             yield node.lineno, node.value
 
@@ -264,7 +272,9 @@ CODE = [
 
 def lines_of(function):
     """The lines of what a function does; its parameters are declarations, its docstring is read as a page."""
-    begin = function.body[1 if ast.get_docstring(function) is not None and len(function.body) > 1 else 0]
+    begin = function.body[
+        1 if ast.get_docstring(function, clean=False) is not None and len(function.body) > 1 else 0
+    ]
     return function.end_lineno - begin.lineno + 1
 
 
@@ -273,7 +283,7 @@ def test_no_file_and_no_function_is_long():
         f"{path}: {count} lines" for path in CODE if (count := len(path.read_text().splitlines())) > LINES
     ]
     for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and lines_of(node) > STATEMENTS:
                 long.append(f"{path}:{node.lineno}: {node.name} has {lines_of(node)} lines")
     assert not long, f"at most {LINES} lines a file and {STATEMENTS} a function, split by subject: {long}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from grokscope.analysis.clock import Clock, timed
 from grokscope.analysis.own_code import code_of
 from grokscope.analysis.plan import Place, Request
 from grokscope.analysis.session import Crew, Progress, Session
@@ -35,9 +36,11 @@ def analyze(
     data_dir: str | Path | None = None,
     model: Any = None,
     data: str | None = None,
+    loss: Any = None,
     trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
+    clock: Clock | None = None,
 ) -> Results:
     """Measure the checkpoints of a run; what is stored already is not computed again.
 
@@ -60,9 +63,11 @@ def analyze(
         model: the run's network, `package.module:factory`, where no plugin brings it: named by the run alone
             it is not imported.
         data: the run's task, in the same way.
+        loss: the run's loss where it is the user's own, `package.module:function`, or the function itself.
         trust: import whatever code the run names.
         plugins: from `load_plugins`; loaded when not given.
         progress: called as (done, total, measure, step), first with done 0, then after every computed cell.
+        clock: adds up what the time goes to.
 
     Raises:
         UsageError: an unknown name or step, or a parameter out of bounds.
@@ -85,9 +90,11 @@ def analyze(
         data_dir=data_dir,
         model=model,
         data=data,
+        loss=loss,
         trust=trust,
         plugins=plugins,
         progress=progress,
+        clock=clock,
     )
     for error in found.failed.values():
         raise error
@@ -110,9 +117,11 @@ def analyze_many(
     data_dir: str | Path | None = None,
     model: Any = None,
     data: str | None = None,
+    loss: Any = None,
     trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
+    clock: Clock | None = None,
 ) -> Comparison:
     """Measure the checkpoints of several runs, as `analyze` does those of one, and put them side by side.
 
@@ -123,7 +132,7 @@ def analyze_many(
         runs: runs or their directories; one that comes twice is taken once.
         out: keep results in this directory instead, for runs given as directories.
         measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, data_dir, model,
-            data, trust, plugins, progress: as for `analyze`.
+            data, loss, trust, plugins, progress, clock: as for `analyze`.
 
     Raises:
         UsageError: an unknown measure, or a parameter out of bounds.
@@ -135,20 +144,24 @@ def analyze_many(
     request = Request.of(plugins, _names(measures), steps=steps, settings=settings, baseline=baseline)
     sessions: dict[Path, Session] = {}
     failed: dict[str, GrokscopeError] = {}
-    place = Place.of(device, data_dir, Trusted.of(model, data, trust))
+    place = Place.of(device, data_dir, Trusted.of(model, data, trust, loss))
     for run in runs:
         try:
             opened = _opened(run, out)
             if opened.path.resolve() not in sessions:
                 code = code_of(opened, plugins, place)
-                sessions[opened.path.resolve()] = Session(opened, request, refresh, code)
+                with timed(clock, "reading what is stored"):
+                    sessions[opened.path.resolve()] = Session(
+                        opened, request.with_outcome(opened, plugins), refresh, code
+                    )
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
-    Crew(plugins, place, workers, isolate, timeout).compute(list(sessions.values()), progress)
+    Crew(plugins, place, workers, isolate, timeout, clock).compute(list(sessions.values()), progress)
     sound = []
     for session in sessions.values():
         try:
-            sound.append((session.run, session.results()))
+            with timed(clock, "putting results together"):
+                sound.append((session.run, session.results()))
         except GrokscopeError as error:
             failed[str(session.run.path)] = error
     return Comparison.of(sound, failed)

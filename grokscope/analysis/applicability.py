@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from grokscope.analysis import Progress, analyze
 from grokscope.discovery import load_plugins
@@ -20,6 +21,7 @@ def applicability(
     data_dir: str | Path | None = None,
     model: str | None = None,
     data: str | None = None,
+    loss: Any = None,
     trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
@@ -32,7 +34,7 @@ def applicability(
     Args:
         run: a run or its directory.
         seconds: how long a measure is tried.
-        device, data_dir, model, data, trust, plugins, progress: as for `analyze`.
+        device, data_dir, model, data, loss, trust, plugins, progress: as for `analyze`.
 
     Raises:
         GrokscopeError: as `analyze`.
@@ -47,6 +49,7 @@ def applicability(
         data_dir=data_dir,
         model=model,
         data=data,
+        loss=loss,
         trust=trust,
         plugins=plugins,
         progress=progress,

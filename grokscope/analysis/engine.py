@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from grokscope.analysis.clock import OWN, Clock, timed
 from grokscope.analysis.guard import GuardedProbe, Kept, watched_doors
 from grokscope.analysis.interrupts import Interrupts, noted_interrupts
 from grokscope.analysis.ledger import Failure, Ledger, failure
@@ -38,9 +39,10 @@ from grokscope.measure import call_measure
 from grokscope.models.glue import fingerprint
 from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
+from grokscope.objective import Objective
 from grokscope.probe import NoiseSource, generator_for
 from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run, examples
-from grokscope.run.code import UNNAMED, find_factory, own_code, places_of, settings_of
+from grokscope.run.code import UNNAMED, find_factory, find_loss, own_code, places_of, settings_of
 from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
 from grokscope.surroundings import Surroundings
 from grokscope.tasks.own import task_of
@@ -66,8 +68,10 @@ class Bench:
         tasks: Mapping[str, Factory],
         models: Mapping[str, Factory],
         place: Place = HERE,
+        clock: Clock | None = None,
     ) -> None:
         self.run = run
+        self.clock = clock
         self._tasks = tasks
         self._models = models
         self._device = place.device
@@ -81,6 +85,10 @@ class Bench:
     @cached_property
     def task(self) -> Task:
         """The run's task, built from its configuration. Raises DataError when its data is gone or another."""
+        with timed(self.clock, "making the task"):
+            return self._made_task()
+
+    def _made_task(self) -> Task:
         kept = self.run.config["task"].get("kept")
         try:
             if kept:
@@ -124,8 +132,16 @@ class Bench:
                 self._places()
                 self._settings("task")
             self._settings("model")
+            _ = self.judged
         except (UnknownName, PluginError):
             return
+
+    @cached_property
+    def judged(self) -> Objective:
+        """The run's loss and accuracy. Raises RunError for a loss that only the run names, PluginError."""
+        training = self.run.config["training"]
+        own = find_loss(self.run.path, training["loss"], self._trusted)
+        return Objective(training["loss"], own, training.get("accuracy", "positions"))
 
     @cached_property
     def _template(self) -> Network:
@@ -141,7 +157,8 @@ class Bench:
         factories = [
             self._factory(kind) for kind in ("task", "model") if self.run.config[kind]["name"] in names
         ]
-        return fingerprint(self._template, [each.source or each.function for each in factories])
+        made_by = [each.source or each.function for each in factories]
+        return fingerprint(self._template, [*made_by, *self.judged.code])
 
     @property
     def expected(self) -> dict[str, torch.Tensor]:
@@ -158,7 +175,8 @@ class Bench:
         Where the file does not say which of its tensors are parameters, the network is built to know. Raises
         DamagedFile for tensors that are not the network's, or parameters that are no real numbers.
         """
-        stored = self.run.load_checkpoint(checkpoint.step)
+        with timed(self.clock, "reading checkpoints"):
+            stored = self.run.load_checkpoint(checkpoint.step)
         kinds = stored.kinds
         if kinds is None or against_network:
             kinds = self._networks_kinds(checkpoint, stored)
@@ -192,6 +210,10 @@ class Bench:
 
     def probe(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> GuardedProbe:
         """Return a probe of the checkpoint, whose state dict is `weights`. Raises DamagedFile."""
+        with timed(self.clock, "bringing networks to life"):
+            return self._alive(checkpoint, weights)
+
+    def _alive(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> GuardedProbe:
         network = copy.deepcopy(self._template)
         self._check(checkpoint, weights)
         network.load_state_dict(weights)
@@ -200,8 +222,10 @@ class Bench:
             task=self.task,
             model=network,
             weights={name: weight.detach() for name, weight in network.named_parameters()},
-            loss_name=self.run.config["training"]["loss"],
+            loss_name=self.judged.name,
             noise=self._noise,
+            judged=self.judged,
+            clock=self.clock,
         )
 
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
@@ -272,7 +296,9 @@ def compute_checkpoint(
         return
     for cell in cells:
         if begun(cell):
-            yield _compute(cell, source, isolated)
+            with timed(bench.clock, "guarding what is shared"):
+                outcome = _compute(cell, source, isolated)
+            yield outcome
 
 
 class _Inputs:
@@ -339,7 +365,8 @@ class _Inputs:
 
 def _compute(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell | Failure:
     with watched_doors(source.guarded) as doors:
-        outcome = _measured(cell, source, isolated)
+        with timed(source.bench.clock, cell.registered.title, OWN):
+            outcome = _measured(cell, source, isolated)
         isolated.surroundings.put_back()
     isolated.interrupts.raise_any()
     changes = source.changes(doors.written())

@@ -12,12 +12,14 @@ import zlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from grokscope.analysis.clock import Clock, timed
 from grokscope.models.network import Network
 from grokscope.probe import Probe
 
@@ -175,8 +177,9 @@ def _noted_data(doors: Doors) -> property:
 class GuardedProbe(Probe):
     """A probe that knows what it was when it was made, and what is shared was when it was computed."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, clock: Clock | None = None, **options: Any) -> None:
         self.kept = Kept()
+        self._clock = clock
         self._asked: set[Hashable] = set()
         super().__init__(**options)
         self._about = _attributes(self)
@@ -186,10 +189,14 @@ class GuardedProbe(Probe):
 
     def shared(self, key: Hashable, compute: Callable[[], Any]) -> Any:
         """As a probe's; what is remembered is watched."""
-        value = super().shared(key, compute)
+        value = super().shared(key, partial(self._timed, key, compute) if self._clock else compute)
         self.kept.take(key, value)
         self._asked.add(key)
         return value
+
+    def _timed(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        with timed(self._clock, _subject(key)):
+            return compute()
 
     def changes(self, written: set[int]) -> list[str]:
         """Return in words what a measure has changed since the last time; `written` is as for `Kept`."""
@@ -230,8 +237,14 @@ def _in_words(key: Hashable) -> str:
     return f"the shared value {key!r}"
 
 
+def _subject(key: Hashable) -> str:
+    """Return what a shared value is about, whichever split or noise it is of."""
+    first = str(key[0] if isinstance(key, tuple) and key else key)
+    return _SHARED.get(first, first)
+
+
 _METHODS = frozenset(dir(Probe))
-_OWN = ("step", "task", "model", "weights", "loss_name", "_noise", "_memory")
+_OWN = ("step", "task", "model", "weights", "loss_name", "_judged", "_noise", "_memory")
 
 
 def _attributes(probe: Probe) -> list[tuple[str, int]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from grokscope.analysis.clock import Clock, timed
 from grokscope.analysis.plan import PlannedCell
 from grokscope.errors import GrokscopeError, StorageError
 from grokscope.results import Failure
@@ -38,8 +39,9 @@ class Ledger:
         trouble: why nothing can be computed or stored, None while it can.
     """
 
-    def __init__(self, run: Run, keep: bool = True) -> None:
+    def __init__(self, run: Run, keep: bool = True, clock: Clock | None = None) -> None:
         self.run = run
+        self._clock = clock
         self.cells: list[Cell] = []
         self.failures: list[Failure] = []
         self.trouble: GrokscopeError | None = None
@@ -64,7 +66,8 @@ class Ledger:
         """Store everything not stored yet."""
         if self._unstored and self._keep and self.trouble is None:
             try:
-                self.run.store(self._unstored)
+                with timed(self._clock, "storing results"):
+                    self.run.store(self._unstored)
             except StorageError as error:
                 self.trouble = error
         self._unstored = []

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from grokscope.declare import canonical_json, resolve
-from grokscope.errors import SettingError, UnknownName, UsageError
+from grokscope.errors import GrokscopeError, SettingError, UnknownName, UsageError
 from grokscope.registry import Plugins, Registered
 from grokscope.run import Cell, CellKey, CheckpointInfo, Run
 from grokscope.run.code import NOTHING, Trusted
+from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.glue import NETWORK
 from grokscope.run.tidy import BASELINE
 
@@ -107,6 +108,21 @@ class Request:
         """
         chosen = tuple(plugins.select(names))
         return cls(chosen, _parameters_of(chosen, plugins, settings or {}), steps, baseline)
+
+    def with_outcome(self, run: Run, plugins: Plugins) -> Request:
+        """Return the request with the measure that says whether the run has generalised, if it is one."""
+        column = run.goals[1].column
+        if column in CURVE_COLUMNS:
+            return self
+        try:
+            (registered,) = plugins.giving([column])
+        except (GrokscopeError, ValueError):  # the plugin is not installed here: it shows as never reached
+            return self
+        if registered in self.measures:
+            return self
+        usual = resolve(registered.measure.parameters, {}, registered.title)
+        parameters = {**self.parameters, registered.id: usual}
+        return replace(self, measures=(*self.measures, registered), parameters=parameters)
 
 
 def make_plan(

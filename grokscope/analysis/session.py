@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from grokscope.analysis.assemble import assemble
+from grokscope.analysis.clock import Clock
 from grokscope.analysis.ledger import Ledger
 from grokscope.analysis.own_code import NO_CODE, Code
 from grokscope.analysis.plan import UNFIT, Place, PlannedCell, Request, make_plan
@@ -35,9 +36,9 @@ class Session:
         self._plan = make_plan(run, request, self._known, code.fingerprint)
         self.missing = self._plan.missing(self._known)
 
-    def begin(self) -> Ledger:
+    def begin(self, clock: Clock | None = None) -> Ledger:
         """Return the ledger that takes what becomes of the missing cells."""
-        self._ledgers.append(Ledger(self.run, keep=self.run.keeps_results))
+        self._ledgers.append(Ledger(self.run, self.run.keeps_results, clock))
         return self._ledgers[-1]
 
     def end(self) -> None:
@@ -94,6 +95,7 @@ class Crew:
     workers: int = 1
     isolate: bool = False
     timeout: float | None = None
+    clock: Clock | None = None
 
     def compute(self, sessions: Sequence[Session], progress: Progress | None = None) -> None:
         """Compute all that is missing, until nothing is left to be tried.
@@ -111,7 +113,7 @@ class Crew:
 
     def _compute(self, sessions: Sequence[Session], progress: Progress | None) -> None:
         finished = _counted(sessions, progress)
-        ledgers = [session.begin() for session in sessions]
+        ledgers = [session.begin(self.clock) for session in sessions]
         processes = self._processes(sum(len(session.missing) for session in sessions))
         if not processes:
             self._compute_here(sessions, ledgers, finished)
@@ -130,6 +132,7 @@ class Crew:
             workers=processes,
             timeout=self.timeout,
             left_out=left_out(),
+            clock=self.clock,
         )
 
     def _processes(self, checkpoints: int) -> int:
@@ -145,7 +148,7 @@ class Crew:
 
         find_device(self.place.device, "device")
         for session, ledger in zip(sessions, ledgers, strict=True):
-            bench = engine.Bench(session.run, self.plugins.tasks, self.plugins.models, self.place)
+            bench = engine.Bench(session.run, self.plugins.tasks, self.plugins.models, self.place, self.clock)
             engine.execute(bench, session.missing, ledger, finished)
 
 

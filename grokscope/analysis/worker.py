@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from grokscope.analysis.clock import Clock
 from grokscope.analysis.plan import Place, PlannedCell
 from grokscope.discovery import load_plugins
 from grokscope.errors import DataError, GrokscopeError, PluginError, RunError, SettingError, told
@@ -44,8 +45,13 @@ class Order:
         return cls(cell.registered.id, cell.checkpoint.step, dict(cell.parameters), baseline, cell.key)
 
 
-def work(line: Connection, lifeline: Connection, place: Place, left_out: Sequence[str]) -> None:
-    """Compute what comes along `line` until it closes; end at once when `lifeline` does."""
+def work(
+    line: Connection, lifeline: Connection, place: Place, left_out: Sequence[str], clocked: bool = False
+) -> None:
+    """Compute what comes along `line` until it closes; end at once when `lifeline` does.
+
+    With `clocked` it tells after every checkpoint what its time went to.
+    """
     leave_signals_to_the_parent()
     die_with(lifeline)
     os.dup2(2, 1)  # what plugins print is no data
@@ -57,7 +63,7 @@ def work(line: Connection, lifeline: Connection, place: Place, left_out: Sequenc
     except SettingError as error:
         line.send(("refused", told(error)))
         return
-    desk = _Desk(line, place, left_out)
+    desk = _Desk(line, place, left_out, Clock() if clocked else None)
     line.send(("ready", None))
     with guarded_streams(data=False), isolation() as isolated, suppress(EOFError, OSError):
         while True:
@@ -103,9 +109,9 @@ def _wait_for_the_end(lifeline: Connection) -> None:
 class _Desk:
     """What one process keeps between checkpoints: the plugins, and the run that it was at last."""
 
-    def __init__(self, line: Connection, place: Place, left_out: Sequence[str]) -> None:
+    def __init__(self, line: Connection, place: Place, left_out: Sequence[str], clock: Clock | None) -> None:
         self.banned: set[str] = set()
-        self._line, self._place = line, place
+        self._line, self._place, self._clock = line, place, clock
         self._plugins = load_plugins(without=left_out)
         self._registered: dict[str, Registered] = {r.id: r for r in self._plugins.registered}
         self._path = ""
@@ -138,7 +144,7 @@ class _Desk:
             self._line.send(("ended", (under_way, outcome)))
         with suppress(OSError, ValueError):
             sys.stdout.flush()
-        self._line.send(("done", None))
+        self._line.send(("done", self._clock.take() if self._clock else None))
 
     def _at(self, path: str) -> Bench:
         """Return the bench of the run at `path`; work comes run by run, so one is kept."""
@@ -146,7 +152,7 @@ class _Desk:
 
         if path != self._path:
             run = Run.open(path)
-            self._bench = Bench(run, self._plugins.tasks, self._plugins.models, self._place)
+            self._bench = Bench(run, self._plugins.tasks, self._plugins.models, self._place, self._clock)
             self._checkpoints = {checkpoint.step: checkpoint for checkpoint in run.checkpoints}
             self._path = path
         return self._bench

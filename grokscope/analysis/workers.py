@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from grokscope.analysis.clock import Clock
 from grokscope.analysis.ledger import Failure, Ledger, failure
 from grokscope.analysis.plan import Place, PlannedCell
 from grokscope.analysis.worker import Order, work
@@ -51,17 +52,19 @@ def execute(
     workers: int,
     timeout: float | None = None,
     left_out: Sequence[str] = (),
+    clock: Clock | None = None,
 ) -> None:
     """Compute all missing cells, of one run or of several, in `workers` processes of one thread each.
 
     The cell during which a process dies, or which takes longer than `timeout` seconds, fails and is named; a
-    new process goes on behind it. A measure to which that happens three times is not tried any more.
+    new process goes on behind it. A measure to which that happens three times is not tried any more. `clock`
+    is told what the processes' time went to.
 
     Raises:
         SettingError: there is no such device.
         GrokscopeError: no process can be started.
     """
-    crew = _Crew(chunks, finished, timeout, lambda: _Worker(place, left_out))
+    crew = _Crew(chunks, finished, timeout, lambda: _Worker(place, left_out, clock is not None), clock)
     try:
         crew.work(workers)
     finally:  # also when the caller was stopped: nobody waits for what is under way
@@ -73,12 +76,12 @@ def execute(
 class _Worker:
     """A process that computes one checkpoint after the other, seen from here."""
 
-    def __init__(self, place: Place, left_out: Sequence[str]) -> None:
+    def __init__(self, place: Place, left_out: Sequence[str], clocked: bool) -> None:
         context = _context()
         self.line, theirs = context.Pipe()
         lifeline, self._held = context.Pipe(duplex=False)
         self.process = context.Process(  # type: ignore[attr-defined]
-            target=work, args=(theirs, lifeline, place, tuple(left_out))
+            target=work, args=(theirs, lifeline, place, tuple(left_out), clocked)
         )
         self.process.start()
         theirs.close()
@@ -134,6 +137,7 @@ class _Crew:
     finished: Finished
     timeout: float | None
     hire: Callable[[], _Worker]
+    clock: Clock | None = None
     crashes: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -213,6 +217,8 @@ class _Crew:
             elif word == "trouble":
                 self._close(worker, *content)
             else:
+                if self.clock:
+                    self.clock.add(content)
                 self._close(worker)
 
     def _take(self, worker: _Worker, position: int, outcome: Cell | Failure) -> None:

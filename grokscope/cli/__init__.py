@@ -5,77 +5,116 @@ Nothing heavy is imported here: `grokscope --help` loads neither torch nor numpy
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.analyze import analyze
 from grokscope.cli.command import Command, Group, help_and_examples
-from grokscope.cli.doctor import doctor
-from grokscope.cli.export import export
-from grokscope.cli.importing import import_
-from grokscope.cli.list import list_
-from grokscope.cli.measures import measures
-from grokscope.cli.new_plugin import new_plugin
 from grokscope.cli.options import with_plugins
-from grokscope.cli.phases import phases
-from grokscope.cli.plot import plot
-from grokscope.cli.plugins import plugins
-from grokscope.cli.predict import predict
-from grokscope.cli.recipes import recipes
-from grokscope.cli.report import report
-from grokscope.cli.reproduce import reproduce
-from grokscope.cli.rm import rm
-from grokscope.cli.score import score
-from grokscope.cli.settings import SettingOption, for_words, with_settings
-from grokscope.cli.show import show
-from grokscope.cli.sweep import sweep
 from grokscope.cli.terminal import Stopped, say
-from grokscope.cli.train import train
-from grokscope.cli.verify import verify
 from grokscope.errors import GrokscopeError, ReaderGone
 from grokscope.report.text import printable
 from grokscope.streams import guarded_streams
 
-SETTABLE: dict[str, Callable[..., None]] = {"train": train, "sweep": sweep}
+if TYPE_CHECKING:
+    from grokscope.cli.settings import SettingOption
+
+# By panel of the help: each command's file and, where it has another name, its function.
+PANELS = {
+    "Make runs": {
+        "train": "train",
+        "sweep": "sweep",
+        "import": "importing:import_",
+        "list": "list:list_",
+        "rm": "rm",
+    },
+    "Measure": {"analyze": "analyze", "show": "show", "export": "export", "verify": "verify"},
+    "See and decide": {
+        "plot": "plot",
+        "score": "score",
+        "phases": "phases",
+        "predict": "predict",
+        "report": "report",
+        "reproduce": "reproduce",
+    },
+    "What there is": {
+        "measures": "measures",
+        "plugins": "plugins",
+        "recipes": "recipes",
+        "doctor": "doctor",
+        "new-plugin": "new_plugin",
+    },
+}
+SETTABLE = ("train", "sweep")
 LOAD_NO_PLUGINS = ("show", "recipes", "list", "rm", "new-plugin")
+HELP = {"help_option_names": ["-h", "--help"]}
+_PLACES = {name: (panel, place) for panel, places in PANELS.items() for name, place in places.items()}
+
+
+class _Known(Mapping[str, Any]):
+    """The commands by name, each made when it is asked for: most run quicker than all are made."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _PLACES:
+            raise KeyError(name)
+        return _command(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+@functools.cache
+def _command(name: str) -> Any:
+    return _made(name, ())
+
+
+def _made(name: str, options: Sequence[SettingOption]) -> Any:
+    """Import a command's file and make the command, with what every command has."""
+    panel, place = _PLACES[name]
+    file, _, function = place.partition(":")
+    own = getattr(import_module(f"grokscope.cli.{file}"), function or file)
+    words, examples = help_and_examples(inspect.getdoc(own) or "")
+    if name in SETTABLE:
+        from grokscope.cli.settings import with_settings
+
+        own = with_settings(own, options)
+    alone = typer.Typer(rich_markup_mode="rich", add_completion=False, context_settings=HELP)
+    added = alone.command(name, cls=Command, help=words, epilog=examples, rich_help_panel=panel)
+    added(own if name in LOAD_NO_PLUGINS else with_plugins(own))
+    return typer.main.get_command(alone)
 
 
 class Commands(Group):
     """All commands; `train` and `sweep` take the settings of the task that they are called with."""
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given | {"commands": _Known()})
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the words begin with, and the other words."""
         name, command, words = super().resolve_command(ctx, args)
         if name in SETTABLE:
+            from grokscope.cli.settings import for_words
+
             try:
-                command = for_words(command, partial(_settable, name), ctx, words)
+                command = for_words(command, partial(_made, name), ctx, words)
             except GrokscopeError:
                 if not ctx.resilient_parsing:  # a shell that completes shows no errors
                     raise
         return name, command, words
 
 
-def _settable(name: str, options: Sequence[SettingOption]) -> Any:
-    alone = typer.Typer(rich_markup_mode="rich", add_completion=False, context_settings=HELP)
-    _add(alone, name, with_settings(SETTABLE[name], options))
-    return typer.main.get_command(alone)
-
-
-def _add(to: typer.Typer, name: str, command: Callable[..., None], panel: str | None = None) -> None:
-    """Add a command, with what every command has."""
-    whole = command if name in LOAD_NO_PLUGINS else with_plugins(command)
-    words, examples = help_and_examples(inspect.getdoc(command) or "")
-    to.command(name, cls=Command, help=words, epilog=examples, rich_help_panel=panel)(whole)
-
-
-HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="grokscope",
     cls=Commands,
@@ -93,28 +132,6 @@ app = typer.Typer(
     ),
     context_settings=HELP,
 )
-PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    "Make runs": {"train": train, "sweep": sweep, "import": import_, "list": list_, "rm": rm},
-    "Measure": {"analyze": analyze, "show": show, "export": export, "verify": verify},
-    "See and decide": {
-        "plot": plot,
-        "score": score,
-        "phases": phases,
-        "predict": predict,
-        "report": report,
-        "reproduce": reproduce,
-    },
-    "What there is": {
-        "measures": measures,
-        "plugins": plugins,
-        "recipes": recipes,
-        "doctor": doctor,
-        "new-plugin": new_plugin,
-    },
-}
-for panel, commands in PANELS.items():
-    for name, command in commands.items():
-        _add(app, name, with_settings(command) if name in SETTABLE else command, panel)
 
 
 def _version(wanted: bool) -> None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections import deque
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.measuring import end, measured, watched
-from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, shared
-from grokscope.cli.terminal import data_width, deliver, print_data, print_json, ready_for, stdout_to_stderr
-from grokscope.errors import UnknownName
+from grokscope.cli.measuring import end, rounds
+from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, Watched, shared
+from grokscope.cli.terminal import (
+    data_width,
+    deliver,
+    print_data,
+    print_json,
+    ready_for,
+    stderr_console,
+    stdout_to_stderr,
+)
+from grokscope.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from grokscope.analysis.clock import Clock, Spent
     from grokscope.registry import Plugins
     from grokscope.results import Comparison, Results
 
@@ -28,8 +38,9 @@ def analyze(
     long: Annotated[bool, typer.Option("--long", help="CSV and JSON as tidy rows, one per number.")] = False,
     per_layer: PerLayer = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Compute again what is stored.")] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Go on with checkpoints as they come, until the runs end.")
+    watch: Watched = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also show what the time went to, measure by measure.")
     ] = False,
     asked: Measuring,
 ) -> None:
@@ -41,26 +52,39 @@ def analyze(
 
     Of several runs, tables, CSV and JSON tell the run and the settings in which the runs differ.
 
+    With --profile it also shows what the time went to, in all processes together: each measure's own, and
+    what measures share. What is stored already takes none.
+
     Examples:
         grokscope analyze runs/* -m pmi,synergy
         grokscope analyze runs/* -m all --steps every:1000 --csv numbers.csv
         grokscope analyze runs/* -m oinfo --set oinfo.variables=mean --results kept
     """
     ready_for(csv_file)
+    if profile and json and long:
+        raise UsageError("--profile must go with --json or with --long: tidy rows have no place for it")
+    clock = _clock() if profile else None
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
     measures, columns = _wanted(measure, plugins)
-    measure_all = watched if watch else measured
-    found = measure_all(runs, measures, asked, refresh=refresh, plugins=plugins)
+    every = rounds(runs, measures, asked, watch=watch, refresh=refresh, plugins=plugins, clock=clock)
+    found = deque(every, maxlen=1).pop()  # a table is made of the last
     if found.runs:
         if columns:
             from grokscope.results.columns import chosen_columns
 
             found = found.only(chosen_columns(found, columns, per_layer=True))
-        _print(next(iter(found.runs.values())) if len(runs) == 1 else found, csv_file, json, long, per_layer)
+        shown = next(iter(found.runs.values())) if len(runs) == 1 else found
+        _print(shown, csv_file, json, long, per_layer, clock.take() if clock else None)
     end(found)
+
+
+def _clock() -> Clock:
+    from grokscope.analysis.clock import Clock
+
+    return Clock()
 
 
 def _wanted(names: str | None, plugins: Plugins) -> tuple[list[str] | None, list[str] | None]:
@@ -75,16 +99,19 @@ def _wanted(names: str | None, plugins: Plugins) -> tuple[list[str] | None, list
         plugins.select(words)
         return words, None
     except UnknownName:
-        from grokscope.report.figures.columns import measures_of
-
-        measures = measures_of(words, plugins)
+        measures = [registered.id for registered in plugins.giving(words)]
         if not measures:  # accuracies and losses alone, which training has measured
             raise
         return measures, words
 
 
 def _print(
-    found: Results | Comparison, csv_file: str | None, json: bool, long: bool, per_layer: bool
+    found: Results | Comparison,
+    csv_file: str | None,
+    json: bool,
+    long: bool,
+    per_layer: bool,
+    spent: list[Spent] | None,
 ) -> None:
     from grokscope.export import as_dict, measured_columns
     from grokscope.report.text import csv_of
@@ -92,9 +119,24 @@ def _print(
     if csv_file is not None:
         deliver(csv_of(measured_columns(found, long)), csv_file)
     if json:
-        print_json(list(found.long()) if long else as_dict(found))
-    elif csv_file != "-":
+        print_json(list(found.long()) if long else as_dict(found) | _profile(spent))
+        return
+    if csv_file != "-":
         print_data(_table(found, per_layer))
+    if spent is not None:
+        from grokscope.report.profile import profile_table
+
+        table = profile_table(spent)
+        if csv_file == "-":
+            stderr_console().print(table)
+        else:
+            print_data(table)
+
+
+def _profile(spent: list[Spent] | None) -> dict[str, Any]:
+    from grokscope.report.profile import profile_rows
+
+    return {} if spent is None else {"profile": profile_rows(spent)}
 
 
 def _table(found: Results | Comparison, per_layer: bool) -> RenderableType:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from grokscope.cli.measuring import say_slow
 from grokscope.cli.options import Json, Quiet, key_values
 from grokscope.cli.progress import display
-from grokscope.cli.terminal import print_json, print_path, say, stdout_to_stderr
+from grokscope.cli.settings import RecipeName
+from grokscope.cli.terminal import print_data, print_json, print_path, say, stdout_to_stderr
 from grokscope.errors import SettingError
 
 if TYPE_CHECKING:
-    from grokscope.run import Run
+    from grokscope.importing.session import Plan, Request
 
 
 class Positions(StrEnum):
@@ -28,6 +29,13 @@ class Positions(StrEnum):
     mean = "mean"
 
 
+class Right(StrEnum):
+    """What is right or wrong, where an example has several labels."""
+
+    positions = "positions"
+    sequences = "sequences"
+
+
 def import_(
     run: Annotated[Path, typer.Argument(help="The run directory to make.", show_default=False)],
     checkpoints: Annotated[
@@ -36,11 +44,12 @@ def import_(
     ],
     model: Annotated[
         str, typer.Option(help="The network: a name, or package.module:factory.", show_default=False)
-    ],
+    ] = "",
     task: Annotated[str | None, typer.Option(help="The task's name, for example modadd.")] = None,
     data: Annotated[
         str | None, typer.Option(metavar="PACKAGE.MODULE:FACTORY", help="One's own data or task instead.")
     ] = None,
+    recipe: RecipeName = None,
     step_from: Annotated[
         str | None,
         typer.Option(metavar="REGEX", help=r"Finds the step in a file's name, for example 'step_(\d+)'."),
@@ -49,6 +58,13 @@ def import_(
         str | None,
         typer.Option(help="For files that hold a list: every:N, or the name of the list of steps beside it."),
     ] = None,
+    step: Annotated[
+        int | None, typer.Option(min=0, help="The step of the one state dict that there is.")
+    ] = None,
+    at: Annotated[
+        str,
+        typer.Option(metavar="KEY", help="The key in each file that holds its states, as in outer.inner."),
+    ] = "",
     layout: Annotated[
         str, typer.Option("--layout", help="Names of parameters: auto, own, nanda or transformer_lens.")
     ] = "auto",
@@ -60,6 +76,20 @@ def import_(
             "may be repeated.",
         ),
     ] = None,
+    strip: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PREFIX",
+            help="Take this off names' beginnings; what wrappers add goes by itself; may be repeated.",
+        ),
+    ] = None,
+    tie: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=OTHER",
+            help="The network's tensor NAME, which files lack, is the one called OTHER; may be repeated.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,6 +98,27 @@ def import_(
     ] = None,
     link: Annotated[
         bool, typer.Option("--link", help="Link safetensors files into the run instead of copying.")
+    ] = False,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="A glob of files that do not count; may be repeated."),
+    ] = None,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option(
+            "--skip-damaged",
+            help="Leave out files that cannot be read or do not say their step; each is said.",
+        ),
+    ] = False,
+    curves: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The training's own losses and accuracies: CSV, JSON Lines or TensorBoard's event files.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be imported, and every problem; write nothing.")
     ] = False,
     layers: Annotated[
         list[str] | None,
@@ -88,40 +139,92 @@ def import_(
     examples: Annotated[
         int, typer.Option(min=1, help="Examples of each split of one's own data that the run keeps, at most.")
     ] = 4000,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="cross_entropy, mse, stablemax_cross_entropy, or one's own, package.module:function. "
+            "Default: cross_entropy, or mse of numbers.",
+        ),
+    ] = None,
+    accuracy: Annotated[
+        Right,
+        typer.Option(
+            metavar="OF", help="positions (each label counts), or sequences (all labels of an example)."
+        ),
+    ] = Right.positions,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="What says that it has generalised, with --above or --below: test_loss, or measure.column. "
+            "Default: test accuracy.",
+        ),
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option(metavar="X", help="The outcome is reached from X on.")
+    ] = None,
+    below: Annotated[
+        float | None, typer.Option(metavar="X", help="The outcome is reached at X and below.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a run directory of existing checkpoints; prints the directory.
+    """Make a run directory of existing checkpoints, or add to it; prints the directory.
 
     MODEL and DATA may be functions of one's own, looked for in the current folder too: the one returns any
     nn.Module, the other (train, test), each a pair of tensors, a Dataset or an iterable of batches. Nothing
-    is written unless every file can be read and fits the network; the files stay as they are.
+    is written unless every file can be read and fits the network; the files stay as they are. Importing a
+    folder again that has more checkpoints adds them.
 
     Examples:
         grokscope import runs/theirs --checkpoints "theirs/*.pt" --model transformer --task modadd
         grokscope import runs/mine --checkpoints "mine/*.pt" --model mine.nets:cnn --data mine.data:digits
+        grokscope import runs/mine --checkpoints "mine/*.pt" --recipe nanda --dry-run
     """
-    if (task is None) == (data is None):
+    if (task is not None and data is not None) or not (task or data or recipe):
         raise SettingError("import must have either --task NAME or --data package.module:factory")
     if data is not None and ":" not in data:
         raise SettingError(f"--data must be package.module:factory, got {data!r}")
-    given = {
-        "checkpoints": checkpoints,
-        "task": task or data,
-        "model": model,
-        "settings": key_values(settings or [], "--set"),
-        "step_from": step_from,
-        "steps": steps,
-        "layout": layout,
-        "rename": rename or (),
-        "link": link,
-        "layers": layers or (),
-        "positions": positions.value,
-        "examples": examples,
-    }
+    from grokscope.importing.session import Request
+
+    request = Request(
+        checkpoints=checkpoints,
+        task=task or data or "",
+        model=model,
+        recipe=recipe,
+        settings=key_values(settings or [], "--set"),
+        step_from=step_from,
+        steps=steps,
+        step=step,
+        at=at,
+        layout=layout,
+        rename=rename or (),
+        strip=strip or (),
+        tie=tie or (),
+        link=link,
+        leave_out=leave_out or (),
+        skip_damaged=skip_damaged,
+        curves=curves,
+        layers=layers or (),
+        positions=positions.value,
+        examples=examples,
+        loss=loss,
+        accuracy=accuracy.value,
+        outcome=outcome,
+        above=above,
+        below=below,
+    )
     with stdout_to_stderr():
-        made = _import(run, given, quiet)
-    if json:
+        plan = _plan(run, request, quiet)
+        if not dry_run:
+            plan.refuse()
+        for remark in plan.remarks:
+            say(remark, quiet)
+        made = None if dry_run else plan.write()
+    if made is None:
+        _show(plan, json)
+    elif json:
         from grokscope.run.folder import summary
 
         print_json(summary(made))
@@ -129,21 +232,35 @@ def import_(
         print_path(made.path)
 
 
-def _import(out: Path, given: dict[str, Any], quiet: bool) -> Run:
+def _plan(out: Path, request: Request, quiet: bool) -> Plan:
     from grokscope.discovery import load_plugins
-    from grokscope.importing import import_checkpoints
+    from grokscope.importing.session import plan_import
 
     plugins = load_plugins()
     say_slow(plugins, quiet)
     shown = display("file", quiet)
     try:
-        return import_checkpoints(
+        return plan_import(
             out,
-            **given,
+            request,
             tasks=plugins.tasks,
             models=plugins.models,
             progress=lambda done, total, step: shown.show(done, total, f"step {step}"),
-            notify=lambda message: say(message, quiet),
         )
     finally:
         shown.stop()
+
+
+def _show(plan: Plan, json: bool) -> None:
+    """Print what would be imported; ends with the code of the first problem, if there is one."""
+    from grokscope.report.imports import plan_rows, plan_view
+
+    if json:
+        problems = [str(problem.error) for problem in plan.problems]
+        print_json({"checkpoints": plan_rows(plan), "remarks": plan.remarks, "problems": problems})
+    else:
+        print_data(plan_view(plan))
+    for problem in plan.problems:
+        say(f"problem: {problem.error}")
+    if plan.problems:
+        raise typer.Exit(plan.problems[0].error.exit_code)

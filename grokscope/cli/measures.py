@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grokscope.cli import completing
-from grokscope.cli.options import Data, Json, Model, Quiet, Trust
+from grokscope.cli.options import Data, Json, Loss, Model, Quiet, Trust
 from grokscope.cli.progress import display
 from grokscope.cli.terminal import print_data, print_json, say, stdout_to_stderr
 from grokscope.errors import SettingError
@@ -33,6 +33,7 @@ def measures(
     ] = None,
     model: Model = None,
     data: Data = None,
+    loss: Loss = None,
     trust: Trust = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -54,7 +55,8 @@ def measures(
     if run is not None:
         if name is not None:
             raise SettingError("measures takes either NAME or --for RUN")
-        _print_answers(_applicable(run, plugins, quiet, model=model, data=data, trust=trust), json)
+        code = {"model": model, "data": data, "loss": loss, "trust": trust}
+        _print_answers(_applicable(run, plugins, quiet, **code), json)
         return
     if json:
         from grokscope.report.described import measure_as_dict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from grokscope.cli.progress import cells_progress
 from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, stop_by_exception
 
 if TYPE_CHECKING:
+    from grokscope.analysis.clock import Clock
     from grokscope.registry import Plugins
     from grokscope.results import Comparison, Results
 
@@ -27,6 +28,7 @@ def measured(
     *,
     refresh: bool = False,
     plugins: Plugins | None = None,
+    clock: Clock | None = None,
 ) -> Comparison:
     """Return the runs measured, missing cells computed and stored, with progress and messages on stderr.
 
@@ -61,9 +63,11 @@ def measured(
                 data_dir=asked.data_dir,
                 model=asked.model,
                 data=asked.data,
+                loss=asked.loss,
                 trust=asked.trust,
                 plugins=plugins,
                 progress=progress.update,
+                clock=clock,
             )
         except Stopped:
             say("stopped: what was computed is stored, and the same command goes on from there")
@@ -77,25 +81,31 @@ def measured(
     return found
 
 
-def watched(
+def rounds(
     paths: Iterable[Path],
     measures: str | Iterable[str] | None,
     asked: Measuring,
     *,
+    watch: bool,
     refresh: bool = False,
     plugins: Plugins | None = None,
-) -> Comparison:
-    """Return what `measured` does, once the runs have ended; until then it is done with what comes."""
+    clock: Clock | None = None,
+) -> Iterator[Comparison]:
+    """Yield what `measured` returns: once or, to `watch`, whenever checkpoints came, until the runs end."""
     from grokscope.analysis.watching import Watch
     from grokscope.run.holding import by_turns
 
     paths = list(paths)
-    watch, found = Watch(paths), None
+    if not watch:
+        yield measured(paths, measures, asked, refresh=refresh, plugins=plugins, clock=clock)
+        return
+    looking = Watch(paths)
     with on_signal(stop_by_exception):
-        while watch.look():
+        while looking.look():
             with by_turns(paths):
-                found = measured(paths, measures, asked, refresh=refresh and found is None, plugins=plugins)
-    return found or measured(paths, measures, asked, refresh=refresh, plugins=plugins)
+                found = measured(paths, measures, asked, refresh=refresh, plugins=plugins, clock=clock)
+            refresh = False
+            yield found
 
 
 def say_slow(plugins: Plugins, quiet: bool) -> None:

@@ -41,6 +41,9 @@ Names = Annotated[
 ]
 PerLayer = Annotated[bool, typer.Option("--per-layer", help="The columns by layer of the measures too.")]
 Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write CSV; - is stdout.")]
+Watched = Annotated[
+    bool, typer.Option("--watch", help="Go on with checkpoints as they come, until the runs end.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages but errors.")]
 RunsFolder = Annotated[Path, typer.Option("--out", help="The directory that run directories are made in.")]
@@ -88,6 +91,14 @@ Data = Annotated[
         rich_help_panel=CODE,
     ),
 ]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="Repeat the loss that the run names, to have it imported.",
+        rich_help_panel=CODE,
+    ),
+]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Import whatever code the run names.", rich_help_panel=CODE)
 ]
@@ -125,6 +136,7 @@ class Measuring:
     quiet: Quiet = False
     model: Model = None
     data: Data = None
+    loss: Loss = None
     trust: Trust = False
 
     def given(self) -> list[str]:

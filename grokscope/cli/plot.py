@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grokscope.cli import completing
-from grokscope.cli.measuring import end, measured
-from grokscope.cli.options import Measuring, PerLayer, Runs, shared
+from grokscope.cli.measuring import end, rounds
+from grokscope.cli.options import Measuring, PerLayer, Runs, Watched, shared
 from grokscope.cli.terminal import print_data, ready_for, say
 from grokscope.errors import UsageError
 
@@ -63,6 +63,7 @@ def plot(
     phases: Annotated[
         bool, typer.Option("--phases/--no-phases", help="Shade the phases of a single run, where known.")
     ] = True,
+    watch: Watched = False,
     asked: Measuring,
 ) -> None:
     """Draw accuracies and measures of a run, or of several, over the steps.
@@ -71,7 +72,8 @@ def plot(
 
     Runs that differ in the seed alone are their mean in a band, others a line for each setting.
 
-    Without -o the figure is drawn in the terminal. What is not measured yet is computed and stored.
+    Without -o the figure is drawn in the terminal. What is not measured yet is computed and stored. With
+    --watch it is drawn anew whenever there is something new, as for `analyze`.
 
     Examples:
         grokscope plot runs/* -m synergy,weight_norm
@@ -89,24 +91,20 @@ def plot(
     names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
     pair = _pair(pareto)
     from grokscope.discovery import load_plugins
-    from grokscope.report.figures.columns import measures_of
     from grokscope.results.columns import not_applying
 
     plugins = load_plugins()
-    found = measured(runs, measures_of(pair or names, plugins), asked, plugins=plugins)
-    for sentence in not_applying(found):
-        say(sentence, asked.quiet)
-    if found.runs:
-        options: dict[str, Any] = {"x": x.value}
-        if pair:
-            options |= {"pareto": pair}
-        else:
-            options |= {"normalise": normalise, "per_layer": per_layer}
-        if file is None:
-            _show(found, names, options)
-        else:
+    options: dict[str, Any] = {"x": x.value}
+    options |= {"pareto": pair} if pair else {"normalise": normalise, "per_layer": per_layer}
+    giving = [registered.id for registered in plugins.giving(pair or names)]
+    for found in rounds(runs, giving, asked, watch=watch, plugins=plugins):
+        if found.runs and file:
             told = _phases(found) if phases and not pair else {}
             _write(found, names, {**options, "phases": told}, file, kind)
+        elif found.runs:
+            _show(found, names, options, anew=watch)
+    for sentence in not_applying(found):
+        say(sentence, asked.quiet)
     end(found)
 
 
@@ -117,13 +115,15 @@ def _pair(names: str | None) -> list[str] | None:
     return pair
 
 
-def _show(found: Comparison, names: list[str], options: dict[str, Any]) -> None:
+def _show(found: Comparison, names: list[str], options: dict[str, Any], anew: bool) -> None:
     from rich.console import Console
 
     from grokscope.report.figures import plot_text
 
     console = Console()
     colour = console.color_system is not None and not console.no_color
+    if anew:
+        console.clear()  # where it is no terminal, nothing happens
     print_data(plot_text(found, names, width=console.width, height=console.height, colour=colour, **options))
 
 

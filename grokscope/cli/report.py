@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from grokscope.cli.measuring import end, measured, titles, with_measure_of
-from grokscope.cli.options import Measuring, Names, PerLayer, Runs, shared
+from grokscope.cli.measuring import end, rounds, titles, with_measure_of
+from grokscope.cli.options import Measuring, Names, PerLayer, Runs, Watched, shared
 from grokscope.cli.terminal import ready_for, say
 
 
@@ -29,11 +29,13 @@ def report(
         ),
     ] = None,
     per_layer: PerLayer = False,
+    watch: Watched = False,
     asked: Measuring,
 ) -> None:
     """Write a report of runs as one HTML file, which opens in any browser, offline and without a server.
 
-    It shows the runs, their curves, scores, phases and settings, and where every number comes from.
+    It shows the runs, their curves, scores, phases and settings, and where every number comes from. With
+    --watch it is written anew whenever there is something new, as for `analyze`.
 
     Examples:
         grokscope report runs/*
@@ -49,15 +51,10 @@ def report(
     ready_for(file)
     plugins = load_plugins()
     chosen = with_measure_of(plugins.column_of(CONTROL), titles(plugins, measure))
-    found = measured(runs, chosen, asked, plugins=plugins)
-    if found.runs:
-        written = write_report(
-            found,
-            file,
-            title=title,
-            per_layer=per_layer,
-            pareto=[name.strip() for name in pareto.split(",")] if pareto else None,
-        )
-        if written.is_file():
-            say(f"{written}: {written.stat().st_size / 1e6:.2f} MB", asked.quiet)
+    axes = [name.strip() for name in pareto.split(",")] if pareto else None
+    for found in rounds(runs, chosen, asked, watch=watch, plugins=plugins):
+        if found.runs:
+            written = write_report(found, file, title=title, per_layer=per_layer, pareto=axes)
+            if written.is_file():
+                say(f"{written}: {written.stat().st_size / 1e6:.2f} MB", asked.quiet)
     end(found)

@@ -14,7 +14,6 @@ from grokscope.cli.options import Json, Quiet, RunsFolder, Workers, key_values
 from grokscope.cli.progress import display, sweep_words
 from grokscope.cli.settings import ModelName, RecipeName, SetAnother, TaskName, asked_settings
 from grokscope.cli.terminal import on_signal, print_json, print_path, say, stdout_to_stderr
-from grokscope.run.folder import summary
 
 if TYPE_CHECKING:
     from grokscope.training.sweep import Sweep, SweepProgress
@@ -103,6 +102,7 @@ def _sweep(task: str, signals: list[int], quiet: bool, **options: Any) -> Sweep:
 
 def _as_dict(done: Sweep) -> dict[str, Any]:
     from grokscope.run import Run
+    from grokscope.run.folder import summary
 
     return {
         "runs": [summary(Run.open(path)) for path in done.finished],

@@ -20,7 +20,6 @@ from grokscope.cli.settings import (
     asked_settings,
 )
 from grokscope.cli.terminal import on_signal, print_json, print_path, say, stdout_to_stderr
-from grokscope.run.folder import summary
 
 if TYPE_CHECKING:
     from grokscope.run import Run
@@ -64,6 +63,8 @@ def train(
     with stdout_to_stderr(), on_signal(signals.append):
         run, finished = _train(task, recipe, asked, out, threads, signals, quiet)
     if json:
+        from grokscope.run.folder import summary
+
         print_json(summary(run))
     else:
         print_path(run.path)

@@ -11,7 +11,7 @@ from typing import Any
 from grokscope.errors import UsageError
 from grokscope.export.collected import CURVE, Collected, Share, finite_points
 from grokscope.results import ColumnName, Comparison, Results
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.tidy import LONG, Value
 
 _WHOLE = ("step", "version", "baseline")
@@ -86,7 +86,7 @@ def wide_table(collected: Collected, curve: bool = True) -> Table:
     Raises UsageError where a result is stored for several baselines.
     """
     names = _wide_names(collected)
-    metrics = METRICS if curve else ()
+    metrics = CURVE_COLUMNS if curve else ()
     columns: dict[str, list[Any]] = {
         name: [] for name in ("run", *collected.settings, "step", *metrics, *names.values())
     }

@@ -8,6 +8,7 @@ and the storages that it declares are held against those that are stored.
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import struct
 import zipfile
@@ -29,8 +30,9 @@ _WORK = 5_000_000  # values that dicts, sets and calls may be made of, counted i
 _TORCH = "torch"
 _ELEMENT = {
     **dict.fromkeys(("UntypedStorage", "BoolStorage", "ByteStorage", "CharStorage"), 1),
+    **dict.fromkeys(("QInt8Storage", "QUInt8Storage"), 1),
     **dict.fromkeys(("HalfStorage", "BFloat16Storage", "ShortStorage"), 2),
-    **dict.fromkeys(("FloatStorage", "IntStorage"), 4),
+    **dict.fromkeys(("FloatStorage", "IntStorage", "QInt32Storage"), 4),
     **dict.fromkeys(("DoubleStorage", "LongStorage", "ComplexFloatStorage"), 8),
     "ComplexDoubleStorage": 16,
 }
@@ -48,7 +50,11 @@ _PLAIN = {
     ("torch._utils", "_rebuild_tensor_v3"),
     ("torch._utils", "_rebuild_parameter"),
     ("torch._utils", "_rebuild_parameter_with_state"),
+    ("torch._utils", "_rebuild_qtensor"),
+    ("torch._tensor", "_rebuild_from_type_v2"),
+    ("_codecs", "encode"),
 }
+_ONLY_NAMED = {(_TORCH, "Tensor"), ("torch.nn.parameter", "Parameter")}  # called, they allocate what is asked
 _REFUSED = {
     pickle.BYTEARRAY8,
     pickle.NEXT_BUFFER,
@@ -58,7 +64,19 @@ _REFUSED = {
     pickle.EXT4,
     pickle.PERSID,
 }
-_TYPES = {"float16", "float32", "float64", "bfloat16", "uint8", "int8", "int16", "int32", "int64", "bool"}
+_TYPES = {
+    *("float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2"),
+    *("float8_e5m2fnuz", "float8_e8m0fnu", "complex32", "complex64", "complex128", "bool"),
+    *("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "qint8", "quint8", "qint32"),
+    *("per_tensor_affine", "per_tensor_symmetric", "per_channel_affine", "per_channel_symmetric"),
+    "per_channel_affine_float_qparams",
+}
+_TENSORS = {  # of other kinds, by what makes them
+    "_rebuild_sparse_tensor": "sparse tensors, which networks here do not take: save them with .to_dense()",
+    "_rebuild_nested_tensor": "nested tensors, which networks here do not take",
+    "_rebuild_meta_tensor_no_storage": "tensors on the meta device, which have no values",
+    "_rebuild_wrapper_subclass": "tensors of a subclass, such as DTensor: save whole, plain tensors",
+}
 
 
 @dataclass
@@ -70,6 +88,10 @@ class Declared:
 
     def refuse_foreign(self, where: Path) -> None:
         """Raise DamagedFile when the file needs more than tensors, numbers and text."""
+        makers = {name.rpartition(".")[2] for name in self.foreign} - {"_get_layout"}
+        kinds = [_TENSORS[name] for name in sorted(makers) if name in _TENSORS]
+        if kinds and len(kinds) == len(makers):
+            raise DamagedFile(f"{where} holds {kinds[0]}")
         if self.foreign:
             names = ", ".join(sorted(set(self.foreign))[:3])
             raise DamagedFile(
@@ -205,6 +227,9 @@ class _Reader(_Unpickler):
         super().__init__(stream, encoding="latin1")
         self._declared, self._dummy = declared, dummy
         self._shaped = type("Shaped", (dummy,), {})
+        self._quantised = type("Quantised", (self._shaped,), {})
+        self._encode, self._only_named = type("Encode", (dummy,), {}), type("Named", (dummy,), {})
+        self._typed = type("Typed", (dummy,), {})
         self._tuples: dict[int, tuple[Any, int]] = {}  # by id: the tuple, kept alive, and its values
         self._work = 0
 
@@ -233,8 +258,21 @@ class _Reader(_Unpickler):
             return self._named(_ELEMENT[name])
         if (module, name) == ("torch.storage", "UntypedStorage"):
             return self._named(1)
-        if (module, name) not in _PLAIN and not (module == _TORCH and name in _TYPES):
+        known = _PLAIN | _ONLY_NAMED
+        if (module, name) not in known and not (module == _TORCH and name in _TYPES):
             self._declared.foreign.append(f"{module}.{name}"[:200])
+        return self._stand_in(module, name)
+
+    def _stand_in(self, module: str, name: str) -> type:
+        """Return the dummy for a name: of its own where what it is called with must be looked at."""
+        if (module, name) in _ONLY_NAMED:
+            return self._only_named
+        if (module, name) == ("_codecs", "encode"):
+            return self._encode
+        if name == "_rebuild_qtensor":
+            return self._quantised
+        if name == "_rebuild_from_type_v2":
+            return self._typed
         shaped = name.startswith("_rebuild_tensor") or (module, name) == (_TORCH, "Size")
         return self._shaped if shaped else self._dummy
 
@@ -243,12 +281,24 @@ class _Reader(_Unpickler):
 
     def load_reduce(self) -> None:
         function, arguments = self.stack[-2:]
+        self._check_call(function, arguments)
+        super().load_reduce()
+
+    def _check_call(self, function: Any, arguments: Any) -> None:
+        """Refuse a call that would take more memory or work than the file has bytes."""
         for argument in arguments:
             if isinstance(argument, (tuple, list, set, dict)):
                 self._spend(argument)
-                if function is self._shaped and len(argument) > _MOST_DIMENSIONS:
+                if function in (self._shaped, self._quantised) and len(argument) > _MOST_DIMENSIONS:
                     raise ValueError(f"a tensor must have at most {_MOST_DIMENSIONS} dimensions")
-        super().load_reduce()
+        if function is self._only_named:
+            raise ValueError("it makes tensors of no stored values")
+        if function is self._encode and arguments[1:] not in (("latin1",), ("utf-8",), ("ascii",)):
+            raise ValueError("it encodes text in a way that no file of torch.save does")
+        if function is self._quantised:
+            _check_quantised(arguments)
+        if function is self._typed:  # it calls the first of its arguments with the third
+            self._check_call(arguments[0], arguments[2])
 
     def load_setitem(self) -> None:
         self._check_keys(self.stack[-2:-1])
@@ -315,4 +365,14 @@ class _Reader(_Unpickler):
             raise ValueError("it refers to something that is no storage")
         known = self._declared.storages
         known[key] = max(known.get(key, 0), size * count) if count >= 0 else -1
-        return self._dummy()
+        made = self._dummy()
+        made.__dict__["nbytes"] = known[key]
+        return made
+
+
+def _check_quantised(arguments: Sequence[Any]) -> None:
+    """Refuse a quantised tensor of more values than are stored: torch allocates it by its shape."""
+    storage, _, shape = arguments[:3]
+    whole = isinstance(shape, tuple) and all(type(length) is int and length >= 0 for length in shape)
+    if not whole or math.prod(shape) > getattr(storage, "nbytes", 0):
+        raise ValueError("a quantised tensor must have as many values as are stored")

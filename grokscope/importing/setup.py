@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,12 @@ from grokscope.run.code import own_code
 from grokscope.run.examples import encode
 from grokscope.run.files import sha256_hex
 from grokscope.training.config import known, placed
+from grokscope.training.recipes import load_recipe
 from grokscope.training.settings import TRAINING
 
 if TYPE_CHECKING:
     from grokscope.models.network import Network
+    from grokscope.objective import Objective
     from grokscope.tasks.task import Task
 
 MOST_OPEN = 4  # settings that are tried both ways: 15 networks beside the first
@@ -32,6 +34,7 @@ class Setup:
     Attributes:
         task: the task with its split.
         network: the network, with any weights.
+        judged: the loss and accuracy that are computed.
         config: the tables task, model and training, and `local` where the task was read from files.
         factory: what made the network.
         settings: what it was made with.
@@ -43,6 +46,7 @@ class Setup:
 
     task: Task
     network: Network
+    judged: Objective
     config: dict[str, Any]
     factory: Factory
     settings: Mapping[str, Any]
@@ -50,11 +54,6 @@ class Setup:
     made_by: tuple[Any, ...] = ()
     kept: bytes = b""
     open: tuple[str, ...] = ()
-
-    @property
-    def loss(self) -> str:
-        """The loss that is computed."""
-        return str(self.config["training"]["loss"])
 
     def others(self) -> Iterator[tuple[str, Setup]]:
         """Yield what else it may be by its open settings, with what each sets; fewest changes first."""
@@ -79,24 +78,36 @@ def set_up(
     *,
     view: Mapping[str, Any],
     most: int,
+    recipe: str | None = None,
+    loss: str | Callable[..., Any] | None = None,
+    accuracy: str = "positions",
 ) -> Setup:
     """Return the task and network called so, the network seen as `view` says.
 
-    Of a split of the user's own data there are at most `most` examples. Raises UsageError, PluginError,
-    DataError.
+    The settings of a `recipe` count where no others are given, and so do its task and network. Of a split of
+    the user's own data there are at most `most` examples. Raises UsageError, PluginError, DataError.
     """
-    from grokscope.objective import fitting_loss
+    from grokscope.objective import own_or_fitting
 
+    task, model, base = _from_recipe(task, model, recipe)
+    if loss is not None:
+        base.get("training", {}).pop("loss", None)
     task_factory, model_factory = _factory("task", task, tasks), _factory("model", model, models)
     declared = {"task": task_factory.parameters, "model": model_factory.parameters, "training": TRAINING}
-    given: dict[str, dict[str, Any]] = {table: {} for table in declared}
+    given: dict[str, dict[str, Any]] = {table: dict(base.get(table, {})) for table in declared}
     for (table, name), value in placed(settings, declared).items():
         given[table][name] = value
+    named = given["training"].pop("loss", None)
+    if loss is not None and named is not None:
+        raise SettingError("the loss must be given once: by `loss`, or as the setting training.loss")
     training = _training(given["training"])
     task_settings = task_factory.settings(given["task"])
     model_settings = model_factory.settings(given["model"])
     made = make_task(task_factory, task_settings, most)
-    training["loss"] = fitting_loss(given["training"].get("loss"), made.labels)
+    judged = own_or_fitting(named if loss is None else loss, made.labels, accuracy)
+    training["loss"] = judged.name
+    if accuracy != "positions":
+        training["accuracy"] = accuracy
     network = make_network_apart(model_factory, made, model_settings, view)
     if "data_sha256" in task_settings:
         task_settings["data_sha256"] = made.data_sha256
@@ -121,14 +132,39 @@ def set_up(
     return Setup(
         made,
         network,
+        judged,
         config,
         model_factory,
         model_settings,
         view,
-        tuple(each.source or each.function for each in made_by),
+        (*(each.source or each.function for each in made_by), *judged.code),
         kept,
         free[:MOST_OPEN],
     )
+
+
+def _from_recipe(task: str, model: str, name: str | None) -> tuple[str, str, dict[str, dict[str, Any]]]:
+    """Return the task, the network, and the settings in which a recipe stands for what is not given.
+
+    Its network's settings are of no use to another network, and what the checkpoints decide it cannot say.
+    """
+    recipe = load_recipe(name) if name else None
+    if recipe is None:
+        for kind, value in (("task", task), ("model", model)):
+            if not value:
+                raise SettingError(f"`{kind}` must be given where no `recipe` is")
+        return task, model, {}
+    tables = {table: dict(settings) for table, settings in recipe.settings.items()}
+    names = {table: tables[table].pop("name") for table in ("task", "model")}
+    if task not in ("", names["task"]):
+        raise SettingError(
+            f"recipe {recipe.name} is for task {names['task']}, not for {task}: leave one of them out"
+        )
+    if model not in ("", names["model"]):
+        tables["model"] = {}
+    for decided in DECIDED:
+        tables["training"].pop(decided, None)
+    return names["task"], model or names["model"], tables
 
 
 def _model_table(

@@ -1,16 +1,21 @@
-"""Which step each state dict is of: said by its file's name, by a list beside it, or by a rule."""
+"""Which step each state is of: said by its file's name, inside it, by a list beside it, or by a rule."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from grokscope.errors import SettingError, UsageError
+from grokscope.importing.inside import numbers_beside
+from grokscope.importing.shards import shown_name, step_of_folder
 from grokscope.importing.sources import Source
 
 LAST_STEP = 99_999_999
-USUAL = ("steps", "epochs", "step", "epoch")
+USUAL = ("steps", "global_steps", "iterations", "iters", "its", "epochs", "step", "epoch")
+_THOUSANDS = re.compile(r"\d{1,3}(?:[,_.'\u2019\u202f ]\d{3})+")
+_MORE = re.compile(r"(?:,\d{3})+(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -20,10 +25,12 @@ class StepRule:
     Attributes:
         step_from: a regular expression over file names; its first group is the step, or all that it finds.
         steps: for lists: `every:N`, or the name of the list of steps beside the state dicts.
+        step: the step of the one state that there is.
     """
 
-    step_from: str | None
-    steps: str | None
+    step_from: str | None = None
+    steps: str | None = None
+    step: int | None = None
     _pattern: re.Pattern[str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -37,46 +44,90 @@ class StepRule:
                 f"`steps` must be every:N or the name of a list in the file, got {self.steps!r}"
             )
 
-    def of(self, source: Source) -> list[int]:
-        """Return the step of each state dict in `source`. Raises UsageError when it is not to be found."""
-        found = self._of_list(source) if source.is_list else [self._of_file(source)]
+    def of(self, source: Source) -> tuple[list[int], str]:
+        """Return the step of each state dict in `source`, and in words what says so, if it is a guess.
+
+        Raises UsageError when they are not to be found.
+        """
+        if self.step is not None:
+            if len(source.found.entries) > 1:
+                count = len(source.found.entries)
+                raise UsageError(
+                    f"`step` is for one state dict, and {source.path} holds {count}: give `steps`"
+                )
+            found, said = [self.step], ""
+        else:
+            found, said = self._of_list(source) if source.is_list else self._of_file(source)
         for step in found:
             if not 0 <= step <= LAST_STEP:
                 raise UsageError(f"{source.path}: a step must be within 0 and {LAST_STEP}, got {step}")
-        return found
+        return found, said
 
-    def _of_file(self, source: Source) -> int:
-        if self._pattern is None:
-            if source.global_step is None:
-                raise UsageError(
-                    f"{source.path} does not say its step: give `step_from` with a regular expression for "
-                    r"its name, for example 'step_(\d+)'"
-                )
-            return source.global_step
-        return _number(self._pattern, source.path)
+    def _of_file(self, source: Source) -> tuple[list[int], str]:
+        if self._pattern is not None:
+            return [_number(self._pattern, source.path)], ""
+        entry, of_folder = source.found.entries[0], step_of_folder(source.path)
+        if of_folder is not None:
+            return [of_folder], ""
+        if entry.step is None:
+            raise UsageError(
+                f"{source.path} does not say its step: give `step_from` with a regular expression for "
+                r"its name, for example 'step_(\d+)', or `step` where it is the only one"
+            )
+        return [entry.step], entry.said_by if entry.said_by == "epoch" else ""
 
-    def _of_list(self, source: Source) -> list[int]:
-        count = len(source.states)
+    def _of_list(self, source: Source) -> tuple[list[int], str]:
+        count, beside = (
+            len(source.found.entries),
+            numbers_beside(source.found.beside, len(source.found.entries)),
+        )
         if self.steps and self.steps.startswith("every:"):
             every = int(self.steps.removeprefix("every:"))
-            return [place * every for place in range(count)]
-        for name in [self.steps] if self.steps else USUAL:
-            if name in source.beside:
-                return list(source.beside[name])
-        there = f"; it has {', '.join(source.beside)}" if source.beside else ""
+            return [place * every for place in range(count)], ""
+        own = [entry.step for entry in source.found.entries if entry.step is not None]
+        if not self.steps and len(own) == count:
+            return own, ""
+        named = [self.steps] if self.steps else USUAL
+        for name in named:
+            if name in beside:
+                return beside[name], ""
+        guess = "" if self.steps else _guessed(beside, source.found.key)
+        if guess:
+            return beside[guess], guess
+        there = f"; it has {', '.join(beside)}" if beside else ""
         raise UsageError(
             f"{source.path} holds {count} state dicts: give `steps` every:N, or the name of the list of "
             f"{count} whole numbers beside them that are their steps{there}"
         )
 
 
+def _guessed(beside: dict[str, list[int]], key: str) -> str:
+    """Return the list that must be the steps: the one called after the states, or the only one that rises."""
+    rising = [name for name, steps in beside.items() if all(a < b for a, b in pairwise(steps))]
+    called = [name for name in rising if key and name.startswith(f"{key}_")]
+    return next((names[0] for names in (called, rising) if len(names) == 1), "")
+
+
 def _number(pattern: re.Pattern[str], path: Path) -> int:
-    """Return the number that `pattern` finds in the file's name or, where it finds none, in its path."""
-    match = pattern.search(path.name) or pattern.search(str(path))
-    text = (match[1] if pattern.groups else match[0]) if match else None
+    """Return the number that `pattern` finds in the file's name or, where it finds none, in its path.
+
+    Thousands may be set apart: of `step_10,000` it is 10000, whether or not the pattern takes in the comma.
+    """
+    place = shown_name(path)
+    match = pattern.search(place)
+    if not match:
+        place = str(path)
+        match = pattern.search(place)
+    group = 1 if pattern.groups else 0
+    text = match[group] if match else None
+    if match and text and re.fullmatch(r"\d{1,3}", text, re.ASCII):
+        more = _MORE.match(place, match.end(group))
+        text += more[0] if more else ""
+    if text and _THOUSANDS.fullmatch(text):
+        text = re.sub(r"\D", "", text)
     if text is None or not (text.isascii() and text.isdigit()):
         got = "nothing" if text is None else repr(text)
         raise UsageError(
-            f"`step_from` {pattern.pattern!r} must find a whole number in {path.name!r}, found {got}"
+            f"`step_from` {pattern.pattern!r} must find a whole number in {shown_name(path)!r}, found {got}"
         )
     return int(text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from grokscope.declare import Factory, Param, model
 from grokscope.errors import SettingError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from grokscope.models.network import Network
     from grokscope.tasks.task import Task
 
@@ -26,7 +28,7 @@ def mlp(
     return MLP(
         inputs=task.inputs.shape[1] * max(1, task.vocabulary),
         hidden=hidden,
-        outputs=task.classes,
+        outputs=task.outputs,
         vocabulary=task.vocabulary,
         last_bias=last_bias,
         hidden_bias=hidden_bias,
@@ -41,19 +43,37 @@ def transformer(
     heads: Annotated[int, Param("attention heads", min=1)] = 4,
     d_head: Annotated[int, Param("width of a head", min=1)] = 32,
     d_mlp: Annotated[int, Param("units of the MLP", min=1)] = 512,
+    layers: Annotated[int, Param("decoder blocks", min=1, later=True)] = 1,
+    norm: Annotated[
+        Literal["layer", "rms"] | None,
+        Param("before attention, MLP and unembedding; none: no norm", later=True),
+    ] = None,
+    activation: Annotated[Literal["relu", "gelu"], Param("the MLP's non-linearity", later=True)] = "relu",
+    tied: Annotated[
+        bool, Param("the unembedding is the embedding, where classes are the tokens", later=True)
+    ] = False,
 ) -> Network:
-    """One causal decoder block read at `=`, without LayerNorm and attention biases (Nanda et al. 2023)."""
+    """Causal decoder blocks read at `=`, no attention biases; one without norm is Nanda et al. 2023's."""
     _needs_tokens("transformer", task)
+    if tied and task.classes != task.vocabulary:
+        raise SettingError(
+            f"model transformer.tied must be off on task {task.name}, whose {task.classes} classes are not "
+            f"its {task.vocabulary} tokens"
+        )
     from grokscope.models.transformer import Transformer
 
     return Transformer(
         vocabulary=task.vocabulary,
         length=task.inputs.shape[1],
-        outputs=task.classes,
+        outputs=task.outputs,
         d_model=d_model,
         heads=heads,
         d_head=d_head,
         d_mlp=d_mlp,
+        layers=layers,
+        norm=norm,
+        activation=activation,
+        tied=tied,
     )
 
 
@@ -71,10 +91,51 @@ def lstm(
 
     return LSTM(
         vocabulary=task.vocabulary,
-        outputs=1 if task.classes == 2 else task.classes,
+        outputs=1 if task.classes == 2 else task.outputs,
         d_embedding=d_embedding,
         d_state=d_state,
         layers=layers,
+    )
+
+
+@model
+def hf(
+    task: Task,
+    *,
+    config: Annotated[str, Param("the text of a config.json; import takes that beside the checkpoints")] = "",
+) -> nn.Module:
+    """What transformers makes of a config.json: a causal language model or a classifier; no remote code."""
+    from grokscope.models.hf import network_of
+
+    return network_of(config, task)
+
+
+@model
+def cnn(
+    task: Task,
+    *,
+    channels: Annotated[tuple[int, ...], Param("channels of each convolution, first to last", min=1)] = (
+        8,
+        16,
+    ),
+    kernel: Annotated[int, Param("side of a filter, an odd number", min=1)] = 3,
+    pool: Annotated[Literal["max", "average"], Param("how each convolution's picture is halved")] = "max",
+    hidden: Annotated[tuple[int, ...], Param("units of each hidden Linear layer behind them", min=1)] = (64,),
+) -> Network:
+    """Convolutions of pictures, each pooled by 2, then Linear layers, ReLU between them."""
+    from grokscope.models.cnn import CNN
+
+    picture = task.picture or tuple(task.inputs.shape[1:])
+    if len(picture) != 3 or task.vocabulary:
+        what = "tokens" if task.vocabulary else "vectors"
+        raise SettingError(f"model cnn reads pictures, got task {task.name} of {what}; use model.name=mlp")
+    return CNN(
+        picture=picture,
+        channels=channels,
+        kernel=kernel,
+        pool=pool,
+        hidden=hidden,
+        outputs=task.outputs,
     )
 
 
@@ -83,4 +144,4 @@ def _needs_tokens(name: str, task: Task) -> None:
         raise SettingError(f"model {name} reads tokens, got task {task.name} of vectors; use model.name=mlp")
 
 
-MODELS: dict[str, Factory] = {factory.name: factory for factory in (mlp, transformer, lstm)}
+MODELS: dict[str, Factory] = {factory.name: factory for factory in (mlp, transformer, lstm, cnn, hf)}

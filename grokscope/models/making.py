@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory
-from grokscope.errors import PluginError, SettingError, described
+from grokscope.errors import GrokscopeError, PluginError, SettingError, described
 
 if TYPE_CHECKING:
     from grokscope.models.network import Network
@@ -72,6 +72,8 @@ def _built(factory: Factory, *task: Task, **settings: Any) -> Any:
         return factory.build(*task, **settings)
     try:
         return factory.build(*task, **settings)
+    except GrokscopeError:
+        raise
     except Exception as error:
         raise PluginError(f"{factory.kind} {factory.name} cannot be made: {described(error)}") from error
 

@@ -87,11 +87,7 @@ class MLP(Network):
         rows = {f"layers.{index}.weight": 0, f"layers.{index}.bias": 0}
         if self._linears[index].bias is None:
             del rows[f"layers.{index}.bias"]
-        return {**rows, **dict.fromkeys(self.outgoing(layer), 1)}
-
-    def outgoing(self, layer: str) -> tuple[str, ...]:
-        """Return the next layer's weight."""
-        return (f"layers.{self.hidden.index(layer) + 1}.weight",)
+        return {**rows, f"layers.{index + 1}.weight": 1}
 
     def _picked(self, tokens: torch.Tensor) -> torch.Tensor:
         first = self._linears[0]

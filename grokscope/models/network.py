@@ -79,13 +79,24 @@ class Network(nn.Module):
             inputs: (n, ...).
 
         Raises:
-            NotApplicable: the network does not say what reads a layer: `outgoing`.
+            NotApplicable: not every hidden activation goes through `dropped`, where they are multiplied.
         """
-        parameters: dict[str, torch.Tensor] = dict(self.named_parameters())
-        for layer, factor in factors.items():
-            for name in self.outgoing(layer):
-                parameters[name] = parameters[name] * factor
-        return self.logits_at(parameters, inputs, quick=True)
+        if not self.drops:
+            raise NotApplicable(f"the hidden units of model {self.kind} cannot be scaled: Network.drops")
+        pending = iter(self.every_hidden())
+
+        def scaled(values: torch.Tensor) -> torch.Tensor:
+            factor = factors.get(next(pending))
+            if factor is None:
+                return values
+            return values * (factor.view(values.shape[1:]) if factor.numel() == values[0].numel() else factor)
+
+        object.__setattr__(self, "dropped", scaled)
+        try:
+            logits: torch.Tensor = self(inputs)
+            return logits
+        finally:
+            object.__delattr__(self, "dropped")
 
     def attention(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return how much each position reads of each, (n, heads, readers, positions) by name.
@@ -93,16 +104,6 @@ class Network(nn.Module):
         Sums to 1 over positions. Empty where the network has no attention.
         """
         return {}
-
-    def outgoing(self, layer: str) -> tuple[str, ...]:
-        """Return the matrices whose columns read the units of a hidden layer, and nothing else does.
-
-        Raises NotApplicable where it is not so, as it is unless a network says otherwise.
-        """
-        raise NotApplicable(
-            f"its hidden units cannot be scaled: model {self.kind} does not say which weights read them "
-            "(Network.outgoing)"
-        )
 
     def every_hidden(self) -> tuple[str, ...]:
         """Return the names of all hidden layers, also where `hidden` is a choice among them."""
@@ -115,6 +116,28 @@ class Network(nn.Module):
     def dropped(self, values: torch.Tensor) -> torch.Tensor:
         """Return `values`, in training mode with the share `dropout` of them zero and the rest scaled up."""
         return F.dropout(values, self.dropout) if self.training and self.dropout else values
+
+    def last_weights(self) -> tuple[str, ...]:
+        """Return the names of the last layer's parameters.
+
+        Those of the module that was the last to be given any, unless a network says otherwise.
+        """
+        names = [name for name, _ in self.named_parameters()]
+        module = names[-1].rpartition(".")[0]
+        return tuple(name for name in names if name.rpartition(".")[0] == module)
+
+    def hidden_matrices(self) -> tuple[str, ...]:
+        """Return the names of the two-dimensional weights of the hidden layers.
+
+        No embeddings, whose rows are looked up, and not the last layer.
+        """
+        apart = {
+            *self.last_weights(),
+            *(f"{name}.weight" for name, part in self.named_modules() if isinstance(part, nn.Embedding)),
+        }
+        return tuple(
+            name for name, weight in self.named_parameters() if weight.ndim == 2 and name not in apart
+        )
 
     def unit_weights(self, layer: str) -> dict[str, int]:
         """Return the parameters that hold the weights to and from the units of a hidden layer, by name.

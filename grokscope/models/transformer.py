@@ -1,15 +1,20 @@
-"""The one-layer transformer of Nanda et al. 2023, and how to compute only what is used of it."""
+"""The transformer, by default the one layer of Nanda et al. 2023, and how to compute only what is used."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from grokscope.errors import SettingError
 from grokscope.models.network import Network
+
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"relu": F.relu, "gelu": F.gelu}
+RMS_EPS = 1e-5  # as layer_norm's own default
 
 
 def normal(*shape: int, fan: int) -> nn.Parameter:
@@ -47,44 +52,98 @@ class FeedForward(nn.Module):
         self.b_out = nn.Parameter(torch.zeros(d_model))
 
 
-class Block(nn.Module):
-    """Holds `attn` and `mlp`."""
+class Norm(nn.Module):
+    """LayerNorm with `weight` and `bias` (d_model,), or RMSNorm, which has no mean and no bias."""
 
-    def __init__(self, d_model: int, heads: int, d_head: int, d_mlp: int) -> None:
+    def __init__(self, d_model: int, kind: str) -> None:
         super().__init__()
+        self.kind = kind
+        self.weight = nn.Parameter(torch.ones(d_model))
+        if kind == "layer":
+            self.bias = nn.Parameter(torch.zeros(d_model))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the values, normalised."""
+        shape = values.shape[-1:]
+        if self.kind == "layer":
+            return F.layer_norm(values, shape, self.weight, self.bias)
+        return F.rms_norm(values, shape, self.weight, eps=RMS_EPS)
+
+
+class Block(nn.Module):
+    """Holds `attn` and `mlp`, and where there is a norm `norm1` and `norm2`, before the one and the other."""
+
+    def __init__(self, d_model: int, heads: int, d_head: int, d_mlp: int, norm: str | None = None) -> None:
+        super().__init__()
+        self.norm1 = _norm(d_model, norm)
         self.attn = Attention(d_model, heads, d_head)
+        self.norm2 = _norm(d_model, norm)
         self.mlp = FeedForward(d_model, d_mlp)
 
 
-class Transformer(Network):
-    """One causal decoder block without LayerNorm (Nanda et al. 2023, section 3), read at the appended `=`.
+def _norm(d_model: int, norm: str | None) -> nn.Module:
+    return nn.Identity() if norm is None else Norm(d_model, norm)
 
-    Input tokens are (n, length); the network appends the token `=` (number `vocabulary`). Only what the `=`
-    position sees is computed: its query, its MLP, its logits. Weights start standard normal / sqrt(d_model),
-    those of the unembedding / sqrt(vocabulary + 1), MLP biases at zero.
+
+class Transformer(Network):
+    """A causal decoder read at the appended `=`; its defaults are the block of Nanda et al. 2023, section 3.
+
+    Input tokens are (n, length); the network appends the token `=` (number `vocabulary`). Of the last block
+    only what the `=` position sees is computed: its query, its MLP, its logits. Weights start standard normal
+    / sqrt(d_model), those of the unembedding / sqrt(vocabulary + 1), MLP biases at zero, norms at one.
 
     `forward` and `trace` compute the same function (property tested to 1e-12 in float64, gradients too).
     `forward` needs the embeddings as they are; `trace` also takes noised ones.
+
+    Args:
+        vocabulary: tokens, `=` aside.
+        length: tokens of an input.
+        outputs: logits.
+        d_model, heads, d_head, d_mlp: the widths of the residual stream, and of a head; how many heads; the
+            MLP's units.
+        layers: blocks.
+        norm: `layer` or `rms`, before attention, MLP and unembedding; None is no norm.
+        activation: `relu` or `gelu`, the MLP's.
+        tied: the unembedding is the embedding of the first `outputs` tokens.
     """
 
     kind = "transformer"
     drops = True
-    hidden = ("blocks.0.mlp_post",)
 
     def __init__(
-        self, *, vocabulary: int, length: int, outputs: int, d_model: int, heads: int, d_head: int, d_mlp: int
+        self,
+        *,
+        vocabulary: int,
+        length: int,
+        outputs: int,
+        d_model: int,
+        heads: int,
+        d_head: int,
+        d_mlp: int,
+        layers: int = 1,
+        norm: str | None = None,
+        activation: str = "relu",
+        tied: bool = False,
     ) -> None:
         super().__init__()
         self.outputs = outputs
         self.vocabulary = vocabulary
+        self.hidden = tuple(f"blocks.{layer}.mlp_post" for layer in range(layers))
+        self._activation = ACTIVATIONS[activation]
+        self._has_norm = norm is not None
         self.embed = Embedding(vocabulary + 1, d_model, fan=d_model)
         self.pos_embed = normal(length + 1, d_model, fan=d_model)
-        self.blocks = nn.ModuleList([Block(d_model, heads, d_head, d_mlp)])
-        self.unembed = Embedding(outputs, d_model, fan=vocabulary + 1)
+        self.blocks = nn.ModuleList([Block(d_model, heads, d_head, d_mlp, norm) for _ in range(layers)])
+        self.norm = _norm(d_model, norm)
+        self.unembed = None if tied else Embedding(outputs, d_model, fan=vocabulary + 1)
 
     @property
-    def _block(self) -> Block:
-        return cast(Block, self.blocks[0])
+    def _blocks(self) -> list[Block]:
+        return cast("list[Block]", list(self.blocks))
+
+    @property
+    def _unembedding(self) -> torch.Tensor:
+        return self.embed.weight[: self.outputs] if self.unembed is None else self.unembed.weight
 
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the embeddings of the tokens and `=` before positions, (n, length + 1, d_model)."""
@@ -96,64 +155,83 @@ class Transformer(Network):
 
         `first` is the operands' embeddings in a row, (n, length * d_model).
         """
-        attn, mlp = self._block.attn, self._block.mlp
-        residual = encoded + self.pos_embed
-        values = torch.einsum("hed,ntd->nthe", attn.W_V, residual)
-        mixed = torch.einsum("nth,nthe->nhe", self._read(residual), values).flatten(1)
-        attn_out = F.linear(mixed, attn.W_O)
-        middle = residual[:, -1] + attn_out
-        pre = F.linear(middle, mlp.W_in, mlp.b_in)
-        post = F.relu(pre)
-        final = middle + F.linear(self.dropped(post), mlp.W_out, mlp.b_out)
-        return {
-            "first": encoded[:, :-1].flatten(1),
-            "blocks.0.attn_out": attn_out,
-            "blocks.0.mlp_pre": pre,
-            "blocks.0.mlp_post": post,
-            "blocks.0.resid_post": final,
-            "logits": F.linear(final, self.unembed.weight),
-        }
+        residual, named = encoded + self.pos_embed, {"first": encoded[:, :-1].flatten(1)}
+        for layer, block in enumerate(self._blocks):
+            last = layer == len(self.blocks) - 1
+            mixed = _mixtures(block.attn, block.norm1(residual), only_last=last)
+            attn_out = F.linear(mixed, block.attn.W_O)
+            residual, inside = self._after(block, (residual[:, -1] if last else residual) + attn_out)
+            seen = {"attn_out": attn_out, **inside, "resid_post": residual}
+            # Of the last block these are on the way to the logits themselves, so that a slope can be taken.
+            named |= {f"blocks.{layer}.{name}": v if last else v[:, -1] for name, v in seen.items()}
+        return {**named, "logits": F.linear(self.norm(residual), self._unembedding)}
+
+    def _after(self, block: Block, middle: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the residual stream after the block's MLP, from that before it, and the MLP's inside."""
+        pre = F.linear(block.norm2(middle), block.mlp.W_in, block.mlp.b_in)
+        post = self._activation(pre)
+        out = F.linear(self.dropped(post), block.mlp.W_out, block.mlp.b_out)
+        return middle + out, {"mlp_pre": pre, "mlp_post": post}
 
     def attention(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return what `=` reads of each position, (n, heads, 1, length + 1)."""
-        return {"blocks.0.attn": self._read(encoded + self.pos_embed).transpose(1, 2)[:, :, None]}
+        """Return what each place reads of each, 0 of those after it; of the last block what `=` reads."""
+        residual, found = encoded + self.pos_embed, {}
+        for layer, block in enumerate(self._blocks):
+            seen, reads = block.norm1(residual), _reads(block.attn, block.norm1(residual))
+            length, last = residual.shape[1], layer == len(self.blocks) - 1
+            rows = [
+                F.pad(reads(place).movedim(1, 2), (0, length - 1 - place))
+                for place in range(length - 1 if last else 0, length)
+            ]
+            found[f"blocks.{layer}.attn"] = torch.stack(rows, dim=2)
+            mixed = _mixtures(block.attn, seen, only_last=False)
+            residual, _ = self._after(block, residual + F.linear(mixed, block.attn.W_O))
+        return found
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the logits, by two shortcuts to the same function.
+        """Return the logits, by shortcuts to the same function where there is one block.
 
         `=` is one and the same query, so scores and values depend on (token, position) only: each is computed
-        once, and the examples pick theirs. And nothing non-linear stands between W_O and W_in, nor
-        between W_out and the unembedding, so their products are taken before the examples pass.
+        once, and the examples pick theirs. And where there is no norm nothing non-linear stands between W_O
+        and W_in, nor between W_out and the unembedding, so their products are taken before the examples pass.
         """
-        attn, mlp, unembed = self._block.attn, self._block.mlp, self.unembed.weight
+        if len(self.blocks) > 1:
+            return super().forward(inputs)
+        block, unembed = self._blocks[0], self._unembedding
+        attn, mlp = block.attn, block.mlp
         equals = self.embed.weight[self.vocabulary] + self.pos_embed[-1]
         mixed = self._mixed(inputs, equals)
-        post = F.relu(F.linear(mixed, mlp.W_in @ attn.W_O, mlp.W_in @ equals + mlp.b_in))
+        if self._has_norm:
+            residual, _ = self._after(block, equals + F.linear(mixed, attn.W_O))
+            return F.linear(self.norm(residual), unembed)
+        post = self._activation(F.linear(mixed, mlp.W_in @ attn.W_O, mlp.W_in @ equals + mlp.b_in))
         past_mlp = F.linear(mixed, unembed @ attn.W_O, unembed @ (equals + mlp.b_out))
         return torch.addmm(past_mlp, self.dropped(post), (unembed @ mlp.W_out).t())
+
+    def last_weights(self) -> tuple[str, ...]:
+        """Return the unembedding's name. Raises SettingError where it is the embedding."""
+        if self.unembed is None:
+            raise SettingError(
+                "training.init_zero must be left out with model.tied: its last layer is its embedding"
+            )
+        return ("unembed.weight",)
+
+    def hidden_matrices(self) -> tuple[str, ...]:
+        """Return W_O, W_in and W_out: queries, keys and values have three dimensions, a matrix per head."""
+        return tuple(name for name, weight in self.blocks.named_parameters("blocks") if weight.ndim == 2)
 
     def unit_weights(self, layer: str) -> dict[str, int]:
         """Return the rows of W_in and b_in and the columns of W_out."""
         mlp = layer.removesuffix("_post")
-        return {f"{mlp}.W_in": 0, f"{mlp}.b_in": 0, **dict.fromkeys(self.outgoing(layer), 1)}
-
-    def outgoing(self, layer: str) -> tuple[str, ...]:
-        """Return W_out."""
-        return (f"{layer.removesuffix('_post')}.W_out",)
-
-    def _read(self, residual: torch.Tensor) -> torch.Tensor:
-        """Return how much `=` reads of each position in each head, (n, positions, heads)."""
-        attn = self._block.attn
-        query = torch.einsum("hed,nd->nhe", attn.W_Q, residual[:, -1])
-        keys = torch.einsum("hed,ntd->nthe", attn.W_K, residual)
-        scores = torch.einsum("nhe,nthe->nth", query, keys) / math.sqrt(attn.W_Q.shape[1])
-        return scores.softmax(dim=1)
+        return {f"{mlp}.W_in": 0, f"{mlp}.b_in": 0, f"{mlp}.W_out": 1}
 
     def _mixed(self, inputs: torch.Tensor, equals: torch.Tensor) -> torch.Tensor:
         """Return the heads' mixtures of values at `=`, (n, heads * d_head)."""
-        attn = self._block.attn
+        block = self._blocks[0]
+        attn = block.attn
         heads, d_head, _ = attn.W_V.shape
-        operands = self.embed.weight[: self.vocabulary] + self.pos_embed[:-1, None]
+        operands = block.norm1(self.embed.weight[: self.vocabulary] + self.pos_embed[:-1, None])
+        equals = block.norm1(equals)
         table = torch.cat([operands.flatten(0, 1), equals[None]])  # position by position, `=` last
         query = torch.einsum("hed,d->he", attn.W_Q, equals)
         seen = torch.einsum("he,hed->hd", query, attn.W_K) / math.sqrt(d_head)
@@ -165,3 +243,29 @@ class Transformer(Network):
             picked = F.embedding(row, values).view(-1, heads, d_head)
             mixed = torch.addcmul(mixed, weights[:, position, :, None], picked)
         return mixed.flatten(1)
+
+
+def _reads(attn: Attention, residual: torch.Tensor) -> Callable[[int], torch.Tensor]:
+    """Return what a place reads of itself and those before it, (n, place + 1, heads), as a function of it."""
+    keys = torch.einsum("hed,ntd->nthe", attn.W_K, residual)
+
+    def at(place: int) -> torch.Tensor:
+        query = torch.einsum("hed,nd->nhe", attn.W_Q, residual[:, place])
+        scores = torch.einsum("nhe,nthe->nth", query, keys[:, : place + 1]) / math.sqrt(attn.W_Q.shape[1])
+        return scores.softmax(dim=1)
+
+    return at
+
+
+def _mixtures(attn: Attention, residual: torch.Tensor, *, only_last: bool) -> torch.Tensor:
+    """Return the heads' mixtures of values, each place seeing itself and those before it, plainly.
+
+    At the last place, (n, heads * d_head), or at every one, (n, places, heads * d_head).
+    """
+    reads, values = _reads(attn, residual), torch.einsum("hed,ntd->nthe", attn.W_V, residual)
+
+    def at(place: int) -> torch.Tensor:
+        return torch.einsum("nth,nthe->nhe", reads(place), values[:, : place + 1]).flatten(1)
+
+    places = range(residual.shape[1])
+    return at(places[-1]) if only_last else torch.stack([at(place) for place in places], dim=1)

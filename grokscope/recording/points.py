@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from grokscope.errors import UnknownName, UsageError
-from grokscope.run.curves import LONGEST, METRICS
+from grokscope.run.curves import CURVE_COLUMNS, LONGEST
 
 
 class Points:
@@ -22,8 +22,8 @@ class Points:
         Raises UnknownName for anything but losses and accuracies on train and test, UsageError for no number.
         """
         for name, value in metrics.items():
-            if name not in METRICS:
-                raise UnknownName("metric", name, METRICS, "a run's curve holds these")
+            if name not in CURVE_COLUMNS:
+                raise UnknownName("metric", name, CURVE_COLUMNS, "a run's curve holds these")
             self._next[name] = _number(name, value)
 
     def reach(self, step: int) -> None:
@@ -52,7 +52,7 @@ class Points:
             return {}
         columns = {
             name: [float(told.get(name, math.nan)) for _, told in points]
-            for name in METRICS
+            for name in CURVE_COLUMNS
             if any(name in told for _, told in points)
         }
         return {"step": [known for known, _ in points], **columns}

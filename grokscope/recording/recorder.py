@@ -115,7 +115,13 @@ class Recorder:
             raise UsageError(
                 "measuring a network that is spread over processes takes record(..., factory=...)"
             )
-        return analyze(self.run, measures, model=self._factory or self._twin.module, **options)
+        return analyze(
+            self.run,
+            measures,
+            model=self._factory or self._twin.module,
+            loss=self._twin.judged.own,
+            **options,
+        )
 
     def close(self) -> None:
         """End the recording: the step reached is recorded if it is not yet, and the index is written."""

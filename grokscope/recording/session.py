@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from grokscope.discovery import load_plugins
 from grokscope.errors import RunError, SettingError, UsageError
 from grokscope.importable import factory_at, plain_factory
 from grokscope.models.making import MOST_EXAMPLES, make_network_apart
-from grokscope.objective import fitting_loss
+from grokscope.objective import Objective, own_or_fitting
 from grokscope.recording import ranks
 from grokscope.recording.live import Live
 from grokscope.recording.recorder import Recorder
@@ -25,13 +26,14 @@ from grokscope.run.config import RECORDED
 from grokscope.run.examples import encode
 from grokscope.run.files import sha256_hex
 from grokscope.run.kinds import differences
+from grokscope.run.outcome import OUTCOME
 from grokscope.surroundings import kept
 from grokscope.tasks.own import own_task
 from grokscope.tasks.task import Task
 
 log = logging.getLogger("grokscope")
 DATA = "own data"  # no plugin's task has a space in its name
-DECIDED = ("loss", "dtype", "steps")  # settings that are arguments, or that the network says
+DECIDED = ("loss", "accuracy", "dtype", "steps")  # settings that are arguments, or that the network says
 
 
 def record(
@@ -40,7 +42,11 @@ def record(
     model: nn.Module,
     train: Any,
     test: Any,
-    loss: str | None = None,
+    loss: str | Callable[..., Any] | None = None,
+    accuracy: str = "positions",
+    outcome: str | None = None,
+    above: float | None = None,
+    below: float | None = None,
     checkpoint_every: str | int = "log:60",
     steps: int | None = None,
     evaluate: bool = True,
@@ -65,8 +71,8 @@ def record(
             of several processes writes; all of them must call the recorder's methods.
         train, test: the examples that are evaluated and measured on: each a pair of tensors (inputs, labels),
             a Dataset of such pairs, or an iterable of batches of them. They are kept in the run.
-        loss: `cross_entropy`, `mse` or `stablemax_cross_entropy`; `cross_entropy` when not given, and `mse`,
-            the only one that fits, where labels are numbers to be predicted.
+        loss, accuracy: what is computed of the network, see `grokscope.import_checkpoints`.
+        outcome, above, below: what says that the network has generalised, see there.
         checkpoint_every: N (every N steps), log:N (N steps evenly spaced on a logarithmic axis) or N,M,...;
             step 0 and the last are always recorded.
         steps: the loop's last step, if it is known. Without it log:N is that of 100 000 steps, and goes on.
@@ -89,6 +95,8 @@ def record(
         StorageError: a file cannot be written.
     """
     notify = notify or log.warning
+    given = (outcome, above, below)
+    said = load_plugins().outcome(*given) if given != (None, None, None) else {}
     live, schedule = Live(model), Schedule(str(checkpoint_every), steps)
     view: dict[str, Any] = {"layers": named} if (named := list(layers)) else {}
     view |= {"positions": positions} if positions != "auto" else {}
@@ -96,14 +104,16 @@ def record(
 
     def begin() -> int | None:
         task = own_task(DATA, (train, test), examples)
-        training = _training(settings or {}, fitting_loss(loss, task.labels), live.dtype)
-        twin = _twin(live, task, view, training, factory)
+        judged = own_or_fitting(loss, task.labels, accuracy)
+        training = _training(settings or {}, judged, live.dtype)
+        twin = _twin(live, task, view, judged, factory)
         file = encode({split: task.examples(split) for split in ("train", "test")})
         config = {
             "recipe": RECORDED,
             "task": {"name": DATA, "kept": {"sha256": sha256_hex(file)}},
             "model": {"name": factory or UNNAMED, **({"view": view} if view else {})},
             "training": training,
+            OUTCOME: said,
             RECORDED: {"by": by, **({"stored": live.stored} if live.stored != live.dtype else {})},
         }
         run = _found_or_made(out, config, file, live)
@@ -122,16 +132,17 @@ def record(
     return Recorder(run, last, live, schedule, twin=twin, evaluates=evaluate, factory=factory, notify=notify)
 
 
-def _training(settings: Mapping[str, Any], loss: str, dtype: str) -> dict[str, Any]:
+def _training(settings: Mapping[str, Any], judged: Objective, dtype: str) -> dict[str, Any]:
     """Return the table `training` of the configuration. Raises SettingError."""
     for name in DECIDED:
         if name in settings:
             raise SettingError(f"settings must not have {name}: it is an argument, or the network says it")
-    return {"loss": loss, "seed": 0, **settings, "dtype": dtype}
+    by_sequence = {"accuracy": judged.accuracy} if judged.accuracy != "positions" else {}
+    return {"loss": judged.name, "seed": 0, **settings, **by_sequence, "dtype": dtype}
 
 
 def _twin(
-    live: Live, task: Task, view: Mapping[str, Any], training: Mapping[str, Any], name: str | None
+    live: Live, task: Task, view: Mapping[str, Any], judged: Objective, name: str | None
 ) -> Twin | None:
     """Return a copy of the network to look at, made by the factory where one is named.
 
@@ -147,8 +158,9 @@ def _twin(
         _, words = differences(live.state(), network.state_dict())
         if words:
             raise UsageError(f"factory {name} must make the network that is recorded: {words}")
-    network = network.to(live.device, getattr(torch, training["dtype"])).eval()
-    return Twin(network, task, training["loss"], (factory.source or factory.function,) if name else ())
+    network = network.to(live.device, getattr(torch, live.dtype)).eval()
+    made_by = (factory.source or factory.function,) if name else ()
+    return Twin(network, task, judged, (*made_by, *judged.code))
 
 
 def _found_or_made(out: str | Path, config: Mapping[str, Any], file: bytes, live: Live) -> Run:

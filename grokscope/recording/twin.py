@@ -13,6 +13,7 @@ from grokscope.evaluation import evaluate
 from grokscope.models.glue import fingerprint
 from grokscope.models.network import Network
 from grokscope.models.plain import Plain
+from grokscope.objective import Objective
 from grokscope.surroundings import kept
 from grokscope.tasks.task import Task
 
@@ -24,13 +25,13 @@ class Twin:
     Attributes:
         network: the copy, seen as any network is that is measured, in evaluation mode.
         task: what it is evaluated on, on the same device.
-        loss: the loss that is computed.
+        judged: the loss and the accuracy that are computed.
         made_by: the user's own code that made it, where that is known.
     """
 
     network: Network
     task: Task
-    loss: str
+    judged: Objective
     made_by: tuple[Any, ...] = ()
 
     @property
@@ -51,4 +52,4 @@ class Twin:
         device = self.task.inputs.device
         with kept(), torch.autocast(device.type, enabled=False):
             self.network.load_state_dict(dict(state))
-            return evaluate(self.network, self.task, self.loss)
+            return evaluate(self.network, self.task, self.judged)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from grokscope.report.text import printable
-from grokscope.results import ColumnName
-from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
+from grokscope.results import ColumnName, Results
+from grokscope.run.outcome import Goal, goals_of
+
+if TYPE_CHECKING:
+    from grokscope.run import Run
 
 MEMORISED, GROKKED = "M", "G"
+OFTEN = {1: "", 2: " twice in a row", 3: " three times in a row"}
 MARKS = {MEMORISED: "bold yellow", GROKKED: "bold green"}
 
 
@@ -47,20 +51,26 @@ def without_beginning(name: str, room: int) -> str:
     return name if len(name) <= room else "…" + name[len(name) + 1 - room :]
 
 
-def transition_line(memorised: int | None, grokked: int | None) -> Text:
+def transition_line(of: Run | Results, memorised: int | None, grokked: int | None) -> Text:
     """Return one line that says when the network memorised and when it grokked."""
-    line = Text()
-    if memorised is None:
-        line.append(f"not memorised: train accuracy is not ≥ {100 * MEMORISED_AT:g} % three times in a row")
+    line, (learned, generalised) = Text(), goals_of(of.config)
+    often = OFTEN[of.asked_in_a_row]
+    if learned is None:
+        line.append(f"nothing says when it memorises, by the outcome {printable(generalised.words)}")
     else:
-        line.append(MEMORISED, style=MARKS[MEMORISED])
-        line.append(f" memorised at step {memorised} (train accuracy ≥ {100 * MEMORISED_AT:g} %)")
+        _say(line, MEMORISED, "memorised", learned, memorised, often)
     line.append("   ")
-    if grokked is None:
-        line.append(f"not grokked: test accuracy is not ≥ {100 * GROKKED_AT:g} % three times in a row")
-    else:
-        line.append(GROKKED, style=MARKS[GROKKED])
-        line.append(f" grokked at step {grokked} (test accuracy ≥ {100 * GROKKED_AT:g} %)")
+    _say(line, GROKKED, "grokked", generalised, grokked, often)
     if memorised is not None and grokked is not None:
         line.append(f"   delay {grokked - memorised} steps")
     return line
+
+
+def _say(line: Text, mark: str, word: str, goal: Goal, step: int | None, often: str) -> None:
+    words = printable(goal.words)
+    if step is None:
+        sign = "≥" if goal.above else "≤"
+        line.append(f"not {word}: {words.replace(f' {sign}', f' is not {sign}')}{often}")
+    else:
+        line.append(mark, style=MARKS[mark])
+        line.append(f" {word} at step {step} ({words})")

@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from grokscope.report.text import printable
 from grokscope.statistics.evidence import Summary, Verdict
-from grokscope.statistics.score import Score, Scores
+from grokscope.statistics.one_run import Score
+from grokscope.statistics.score import Scores
 
 NEXT = 2  # columns that are named after the first
 

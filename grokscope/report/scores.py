@@ -162,12 +162,13 @@ def _steps(scores: Scores, width: int) -> Table:
 def _legend(scores: Scores, shown: Sequence[str]) -> Iterable[Text]:
     control = printable(scores.control)
     several = len(scores.reference) > 1
+    reached = scores.outcome or f"test accuracy ≥ {scores.test:.0%}"
     start = "the memorisation step" if scores.since == "memorisation" else "the start"
     words = {
         "change": f"step of its clearest change from {start} on, the middle between two checkpoints"
         + ("; the median" if several else "")
         + f"; ≤: within {EDGE} checkpoints of where the search begins, it may be earlier",
-        "lead": f"before grokking (test accuracy ≥ {scores.test:.0%}), " + ("log10" if several else "steps"),
+        "lead": f"before grokking ({printable(reached)}), " + ("log10" if several else "steps"),
         "log lead": "log10 of the ratio of the two steps",
         "ahead": f"before test accuracy's own change ({CHANGE}), log10",
         "p": f"Student's test of ahead, Holm-corrected over {scores.columns_tested} columns",

@@ -25,6 +25,7 @@ from grokscope.report.text import number, percent, printable, shares, sparkline
 from grokscope.results import ColumnName, Results
 from grokscope.results.columns import noted, shown_columns
 from grokscope.run import Run
+from grokscope.run.outcome import OUTCOME
 
 
 def results_table(results: Results, width: int, per_layer: bool = False) -> RenderableType:
@@ -126,7 +127,7 @@ def _step_header(results: Results, step: int, marks: Mapping[str, int]) -> Text:
 
 
 def _footer(results: Results, shown: Sequence[ColumnName]) -> RenderableType:
-    lines = [transition_line(results.memorisation_step, results.grokking_step)]
+    lines = [transition_line(results, results.memorisation_step, results.grokking_step)]
     lines += [foreign(f"{name}: {words}", "dim") for name, words in _words(results)]
     lines += [foreign(line, "dim") for line in noted(results, shown)]
     return Padding(Group(*lines), (1, 0, 0, 0))
@@ -145,7 +146,7 @@ def run_view(run: Run, stored: Mapping[str, int], width: int) -> RenderableType:
             line = Text(sparkline(values, min(48, max(8, width - 50))), style="cyan")
             course.add_row(name, line, number(values[0]), number(values[-1]))
         parts += [course, Text()]
-    parts.append(transition_line(run.memorisation_step(), run.grokking_step()))
+    parts.append(transition_line(run, run.memorisation_step(), run.grokking_step()))
     parts.append(Text())
     if stored:
         table = plain_table("measure", "checkpoints stored")
@@ -164,6 +165,8 @@ def _facts(run: Run) -> Iterable[tuple[str, str]]:
     for table in ("task", "model", "training"):
         settings = run.config[table]
         yield table, "  ".join(f"{key}={_setting(value)}" for key, value in settings.items())
+    if OUTCOME in run.config:
+        yield "outcome", f"it has generalised where {run.goals[1].words}"
     if run.is_imported:
         table = run.config["imported"]
         words = [f"names: {table.get('layout')}", "linked" if table.get("link") else "copied"]

@@ -12,7 +12,7 @@ from grokscope.errors import UnknownName, UsageError
 from grokscope.results.comparison import Comparison
 from grokscope.results.names import ColumnName, bare
 from grokscope.results.results import Results
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import CURVE_COLUMNS
 
 LOSS = "loss"  # stands for train_loss and test_loss of the curve
 Found = Results | Comparison
@@ -82,7 +82,7 @@ def named_columns(found: Found, names: Iterable[str]) -> list[ColumnName]:
 def one_column(found: Found, name: str) -> str:
     """Return the column that `name` stands for. Raises UnknownName and UsageError."""
     told = told_columns(found)
-    if name in METRICS or name in told:
+    if name in CURVE_COLUMNS or name in told:
         return name
     return single(name, _bare(told, name) or [column for column in told if column.measure == name], told)
 
@@ -123,7 +123,7 @@ def _meant(found: Found, name: str, shown: Sequence[ColumnName]) -> Sequence[str
     told = told_columns(found)
     if name == LOSS:
         return ["train_loss", "test_loss"]
-    if name in METRICS or name in told:
+    if name in CURVE_COLUMNS or name in told:
         return [name]
     if name == "all":
         return shown
@@ -134,7 +134,7 @@ def _meant(found: Found, name: str, shown: Sequence[ColumnName]) -> Sequence[str
         meant = [column for column in shown if name in _owners(found, column.measure)]
     if not meant and _has_no_columns(found, name):
         return []
-    return meant or [single(name, _bare(told, name), [*told, *METRICS])]
+    return meant or [single(name, _bare(told, name), [*told, *CURVE_COLUMNS])]
 
 
 def _has_no_columns(found: Found, name: str) -> bool:

@@ -11,8 +11,9 @@ from grokscope.declare import canonical_json
 from grokscope.errors import UnknownName
 from grokscope.measure import Column
 from grokscope.results.names import STEP, ColumnName, bare, named
-from grokscope.run.config import RECORDED
-from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS, curve_of, first_step_staying_above
+from grokscope.run.config import IMPORTED, RECORDED
+from grokscope.run.curves import CURVE_COLUMNS, GROKKED_AT, MEMORISED_AT, curve_of
+from grokscope.run.outcome import Goal, goals_of, in_a_row
 from grokscope.run.tidy import LONG, Value, data_frame
 
 if TYPE_CHECKING:
@@ -121,12 +122,12 @@ class Results:
         """
         import numpy as np
 
-        if name in METRICS and self.curve:
+        if name in CURVE_COLUMNS and self.curve:
             at = dict(zip(self.curve["step"].tolist(), self.curve[name].tolist(), strict=True))
             return np.array([at.get(step, math.nan) for step in self.steps], np.float64)
         if name not in self.declared or self.declared[name].text:
             numbers = [known for known in self.measured if not self.declared[known].text]
-            raise UnknownName("column", name, [*numbers, *METRICS])
+            raise UnknownName("column", name, [*numbers, *CURVE_COLUMNS])
         return np.array(self.columns[name], np.float64)
 
     def values(self, name: str, start: float = -math.inf, end: float = math.inf) -> np.ndarray:
@@ -143,14 +144,45 @@ class Results:
         """Return memorisation and grokking step, None when never.
 
         The first steps of the curve from which train (test) accuracy is at least `train` (`test`) for three
-        evaluations in a row.
+        evaluations in a row. A run with an outcome of its own has its own bounds, see `goals`.
         """
-        if not self.curve:
-            return self.memorisation_step, self.grokking_step
-        return (
-            first_step_staying_above(*self.curve_of("train_accuracy"), train),
-            first_step_staying_above(*self.curve_of("test_accuracy"), test),
+        memorised, grokked = goals_of(self.config, train, test)
+        return self._first_step(memorised, self.memorisation_step), self._first_step(
+            grokked, self.grokking_step
         )
+
+    @property
+    def asked_in_a_row(self) -> int:
+        """How many evaluations in a row must be beyond a goal, see `in_a_row`."""
+        evaluations = len(self.curve["step"]) if self.curve else len(self.steps)
+        return in_a_row(evaluations, IMPORTED in self.config)
+
+    @property
+    def goals(self) -> tuple[Goal | None, Goal]:
+        """What counts as having memorised, if anything does, and as having generalised, in this run."""
+        return goals_of(self.config)
+
+    def rising(self) -> np.ndarray | None:
+        """Return the course of what says that the network has generalised, at `steps`; None without one.
+
+        Test accuracy or, turned so that it rises, the column of the run's outcome.
+        """
+        goal = self.goals[1]
+        known = goal.column in self.declared or (goal.column in CURVE_COLUMNS and self.curve)
+        return goal.rising(self.course(goal.column)) if known else None
+
+    def evaluated(self) -> Sequence[int]:
+        """Return the steps at which it is known whether the network has generalised."""
+        goal = self.goals[1]
+        if goal.column not in CURVE_COLUMNS:
+            return self.steps
+        return self.curve_of(goal.column)[0].tolist() if self.curve else ()
+
+    def _first_step(self, goal: Goal | None, known: int | None) -> int | None:
+        """Return the first step on the curve; `known`, the run's own, where the goal is no metric of it."""
+        if goal is None or goal.column not in CURVE_COLUMNS or not self.curve:
+            return known
+        return goal.first_step(*self.curve_of(goal.column), self.asked_in_a_row)
 
     def curve_of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the steps and values of a metric on the finer curve.

@@ -1,10 +1,19 @@
-"""The run directory: checkpoints, curves and results, written so that nothing is lost. Imports no torch."""
+"""The run directory: checkpoints, curves and results, written so that nothing is lost. Imports no torch.
 
-from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
-from grokscope.run.config import default_directory, differing_settings
-from grokscope.run.curves import first_step_staying_above
-from grokscope.run.directory import Run
-from grokscope.run.results import Cell, CellKey
+Its rooms are opened when something of theirs is first asked for: help and completion want a file's name only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
+    from grokscope.run.config import default_directory, differing_settings
+    from grokscope.run.curves import first_step_staying_above
+    from grokscope.run.directory import Run
+    from grokscope.run.results import Cell, CellKey
 
 __all__ = [
     "Cell",
@@ -16,3 +25,20 @@ __all__ = [
     "differing_settings",
     "first_step_staying_above",
 ]
+
+_LAZY = {
+    "Cell": "results",
+    "CellKey": "results",
+    "Checkpoint": "checkpoint",
+    "CheckpointInfo": "checkpoint",
+    "Run": "directory",
+    "default_directory": "config",
+    "differing_settings": "config",
+    "first_step_staying_above": "curves",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"grokscope.run.{_LAZY[name]}"), name)

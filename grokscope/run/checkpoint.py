@@ -12,11 +12,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from grokscope.errors import DamagedFile, StorageError, reason_of
 from grokscope.run.files import atomic_write, read_bytes, sha256_hex
 from grokscope.run.kinds import Kinds, read_kinds
+from grokscope.run.rename import tied
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,10 +26,11 @@ FORMAT = "grokscope 1"
 FILE_CAP = 8 << 30
 HEADER_CAP = 1 << 20
 MOST_DIMENSIONS = 64
+T = TypeVar("T")
 _SEAL = "seal"
 _ZEROS = "0" * 64
 _BYTES = {
-    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3"), 1),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E5M2FNUZ", "F8_E4M3", "F8_E4M3FNUZ"), 1),
     **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
     **dict.fromkeys(("U32", "I32", "F32"), 4),
     **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
@@ -106,6 +108,14 @@ def read_header(data: bytes, where: str | Path) -> dict[str, str]:
         reason = f"its safetensors header does not hold: {reason_of(error)}"
         raise DamagedFile(f"{where} is damaged: {reason}") from error
     return metadata
+
+
+def with_ties(tensors: Mapping[str, T], metadata: Mapping[str, str]) -> dict[str, T]:
+    """Return the tensors of a foreign file with those that it keeps once under each of their names.
+
+    safetensors' `save_model` writes a tied tensor once, and its other names into the metadata.
+    """
+    return tied(tensors, {name: one for name, one in metadata.items() if one in tensors})
 
 
 def verify(data: bytes, where: str | Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from grokscope.errors import DamagedFile, StorageError, UnknownName
 from grokscope.run import checkpoint, imported
 from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
 from grokscope.run.config import IMPORTED, config_hash, run_id, seed_of
-from grokscope.run.curves import METRICS, read_curve
+from grokscope.run.curves import CURVE_COLUMNS, read_curve
 from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.index import Listed
 from grokscope.run.listing import checkpoint_files
@@ -82,13 +82,14 @@ class Checkpoints:
         if step in self._links:
             record = self._links[step]
             imported.check_link(data, path, record)
-            return Listed(CheckpointInfo(step, file, len(data), record.sha256, *record.point), mtime_ns, ())
+            info = CheckpointInfo(step, file, len(data), record.sha256, *record.point)
+            return Listed(info, mtime_ns, record.curve)
         words = checkpoint.verify(data, path)
         for name, expected in self.stamp(step).items():
             if words.get(name) != expected:
                 raise DamagedFile(f"{path} is foreign: its {name} must be {expected}, got {words.get(name)}")
         try:
-            metrics = [float(words[name]) for name in METRICS]
+            metrics = [float(words[name]) for name in CURVE_COLUMNS]
             curve = read_curve(words["curve"])
         except (KeyError, ValueError) as error:
             raise DamagedFile(f"{path} is damaged: its losses and accuracies cannot be read") from error
@@ -115,9 +116,8 @@ class Checkpoints:
         if sha256_hex(data) != entry.info.sha256:
             raise DamagedFile(f"{path} is damaged, or was replaced: its sha256 is not the recorded one")
         if entry.info.step in self._links:
-            rename = self._config[IMPORTED].get("rename", ())
             dtype = str(self._config["training"].get("dtype", "float32"))
-            return imported.decode_link(data, path, rename, dtype, self._imported.kinds)
+            return imported.decode_link(data, path, self._config[IMPORTED], dtype, self._imported.kinds)
         return checkpoint.decode(data, path)
 
     def stamp(self, step: int) -> dict[str, str]:

@@ -8,19 +8,20 @@ the run. Of its table `local` only places count that the task declares, and noth
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grokscope.declare import Factory
 from grokscope.errors import RunError, UnknownName
-from grokscope.importable import factory_at, plain_factory
+from grokscope.importable import factory_at, function_at, plain_factory
 from grokscope.run.config import LOCAL
 
 OWN = ("view", "kept")  # tables of a network and of data of the user's own: how seen, and what is in the run
 UNNAMED = "recorded network"  # of a run that was recorded from a living network; no plugin's has a space
-OPTIONS = {"task": "data", "model": "model"}  # what repeats the name of a task or a model, as for `import`
+UNNAMED_LOSS = "own loss"  # of a run whose loss was given as a function that has no name to find it by
+OPTIONS = {"task": "data", "model": "model", "loss": "loss"}  # what repeats a name, as for `import`
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,19 @@ class Trusted:
         names: those that the user repeated, `package.module:factory`.
         everything: whether whatever a run names may be.
         network: what makes the network: such a name or, in Python, a module or a function that makes one.
+        loss: the loss: such a name or, in Python, the function.
     """
 
     names: frozenset[str] = frozenset()
     everything: bool = False
     network: Any = None
+    loss: Any = None
 
     @classmethod
-    def of(cls, model: Any, data: str | None, trust: bool) -> Trusted:
-        """Return what the arguments `model`, `data` and `trust` of an analysis say."""
-        names = (name for name in (model, data) if name and isinstance(name, str))
-        return cls(frozenset(names), trust, model)
+    def of(cls, model: Any, data: str | None, trust: bool, loss: Any = None) -> Trusted:
+        """Return what the arguments `model`, `data`, `trust` and `loss` of an analysis say."""
+        names = (name for name in (model, data, loss) if name and isinstance(name, str))
+        return cls(frozenset(names), trust, model, loss)
 
     @property
     def is_living(self) -> bool:
@@ -52,14 +55,22 @@ class Trusted:
         """Return whether all code of the user's own that a configuration names may be imported."""
         name = config["model"]["name"]
         here = {name} if self.is_living or (name == UNNAMED and self.network) else set()
+        loss = config["training"].get("loss", "")
+        here |= {loss} if callable(self.loss) or (loss == UNNAMED_LOSS and self.loss) else set()
         missing = own_code(config) - self.names - here
-        return not missing or (self.everything and UNNAMED not in missing)
+        return not missing or (self.everything and not missing & {UNNAMED, UNNAMED_LOSS})
 
 
 def own_code(config: Mapping[str, Any]) -> set[str]:
     """Return the names of the code that a configuration names, and that has to be imported to measure it."""
     names = [config["model"]["name"], *([] if "kept" in config["task"] else [config["task"]["name"]])]
-    return {name for name in names if ":" in name or name == UNNAMED}
+    names.append(config["training"].get("loss", ""))
+    return {name for name in names if is_own(name)}
+
+
+def is_own(name: str) -> bool:
+    """Return whether a name in a configuration is of code that no plugin brings."""
+    return ":" in name or name in (UNNAMED, UNNAMED_LOSS)
 
 
 NOTHING = Trusted()
@@ -81,13 +92,38 @@ def find_factory(
         return factory_at(kind, _unnamed(run, trusted))
     if ":" not in name:
         raise UnknownName(kind, name, known, "the run needs the plugin that brings it")
+    _require_trust(run, kind, name, trusted)
+    return factory_at(kind, name)
+
+
+def find_loss(run: Path, name: str, trusted: Trusted = NOTHING) -> Callable[..., Any] | None:
+    """Return the loss of the user's own that the run names, None where it names one that torch computes.
+
+    Raises RunError for code that nobody but the run names, PluginError when that cannot be imported.
+    """
+    if not is_own(name):
+        return None
+    if callable(trusted.loss):
+        found: Callable[..., Any] = trusted.loss
+        return found
+    if name == UNNAMED_LOSS:
+        if trusted.loss is None:
+            raise RunError(
+                f"{run} was made with a loss that has no name: say what it is with `loss`, as "
+                "package.module:function or, in Python, by the function itself"
+            )
+        return function_at("loss", str(trusted.loss))
+    _require_trust(run, "loss", name, trusted)
+    return function_at("loss", name)
+
+
+def _require_trust(run: Path, kind: str, name: str, trusted: Trusted) -> None:
     if not trusted.everything and name not in trusted.names:
         raise RunError(
             f"{run} names the {kind} {name}, code that no plugin brings and that is not imported on the word "
             f"of a run: repeat the name as `{OPTIONS[kind]}` or, where all that the run names is to be "
             "trusted, say so with `trust`"
         )
-    return factory_at(kind, name)
 
 
 def _unnamed(run: Path, trusted: Trusted) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from grokscope.declare import canonical_json
 from grokscope.errors import DamagedFile, RunError, SettingError, StorageError, reason_of
 from grokscope.run.files import read_bytes, sha256_hex
+from grokscope.run.outcome import OUTCOME, checked_outcome
 
 FORMAT = 1
 RUN_FILE = "run.toml"
@@ -39,14 +40,17 @@ def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
     `recipe`, the tables task, model and training, and `imported` or `recorded` where the checkpoints were.
 
-    A table `local`, of where things were on the machine that trained, is kept beside them when there is one;
-    like the recipe's name it is no part of what identifies the run.
+    A table `local`, of where things were on the machine that trained, and `outcome`, what says that the
+    network has generalised, are kept beside them when they are there; like the recipe's name they are no part
+    of what identifies the run.
 
     Raises SettingError for a setting that run.toml cannot hold.
     """
     plain: dict[str, Any] = {"recipe": str(config.get("recipe") or "")}
     if config.get(LOCAL):
         plain[LOCAL] = _places(config[LOCAL])
+    if config.get(OUTCOME):
+        plain[OUTCOME] = checked_outcome(config[OUTCOME])
     for table in TABLES:
         if not isinstance(config.get(table), Mapping):
             raise SettingError(
@@ -134,7 +138,9 @@ def to_toml(config: Mapping[str, Any]) -> bytes:
 
     unset = [name for name, value in _settings(config) if value is None]
     head = {"format": FORMAT, "grokscope": _version(), "run": run_id(config), "config": config_hash(config)}
-    tables = {table: _without_none(config[table]) for table in (*_tables(config), LOCAL) if table in config}
+    tables = {
+        table: _without_none(config[table]) for table in (*_tables(config), LOCAL, OUTCOME) if table in config
+    }
     return tomli_w.dumps({**head, "recipe": config["recipe"], _UNSET: unset, **tables}).encode()
 
 
@@ -212,6 +218,9 @@ def _check_kinds(config: Mapping[str, Any]) -> None:
     rename = imported.get("rename", [])
     if not isinstance(rename, list) or not all(isinstance(rule, str) for rule in rename):
         raise SettingError(f"imported.rename must be a list of texts, got {_short(rename)}")
+    ties = imported.get("ties", {})
+    if not isinstance(ties, dict) or not all(isinstance(name, str) for name in ties.values()):
+        raise SettingError(f"imported.ties must be names by name, got {_short(ties)}")
 
 
 def _refuse_deep_keys(text: str) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+CURVE_COLUMNS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 MEMORISED_AT, GROKKED_AT = 0.99, 0.95  # train and test accuracy that count as memorised and grokked
 LAST_STEP = 99_999_999  # of eight digits, as in checkpoints' names
 LONGEST = 4096  # points per checkpoint: the header that holds them must stay below 1 MiB
 
-Point = tuple[int, float, float, float, float]  # step, then METRICS
+Point = tuple[int, float, float, float, float]  # step, then CURVE_COLUMNS
 
 
 def points(curve: Mapping[str, Sequence[float]]) -> tuple[Point, ...]:
@@ -24,10 +24,10 @@ def points(curve: Mapping[str, Sequence[float]]) -> tuple[Point, ...]:
     Beyond LONGEST points every n-th is kept, and the last.
     """
     steps = [int(step) for step in curve.get("step", ())]
-    unknown = set(curve) - {"step", *METRICS}
+    unknown = set(curve) - {"step", *CURVE_COLUMNS}
     if unknown:
-        raise ValueError(f"a curve has the columns step, {', '.join(METRICS)}; got {sorted(unknown)}")
-    columns = [[float(value) for value in curve.get(name, [math.nan] * len(steps))] for name in METRICS]
+        raise ValueError(f"a curve has the columns step, {', '.join(CURVE_COLUMNS)}; got {sorted(unknown)}")
+    columns = [[float(value) for value in curve.get(name, [math.nan] * len(steps))] for name in CURVE_COLUMNS]
     found = list(zip(steps, *columns, strict=True))
     stride = -(-len(found) // LONGEST) or 1
     return tuple(found[::-stride][::-1])
@@ -74,7 +74,9 @@ def curve_of(curve: Mapping[str, np.ndarray], metric: str, *, partly: bool) -> t
 IN_A_ROW = 3  # evaluations: later dips, as AdamW's loss spikes make them, undo no transition
 
 
-def first_step_staying_above(steps: Iterable[int], values: Iterable[float], threshold: float) -> int | None:
+def first_step_staying_above(
+    steps: Iterable[int], values: Iterable[float], threshold: float, in_a_row: int = IN_A_ROW
+) -> int | None:
     """Return the first step from which values are >= `threshold` for three evaluations in a row, or None.
 
     NaN is not above anything.
@@ -85,7 +87,7 @@ def first_step_staying_above(steps: Iterable[int], values: Iterable[float], thre
     row: list[int] = []
     for step, value in zip(steps, values, strict=True):
         row = [*row, int(step)] if value >= threshold else []
-        if len(row) == IN_A_ROW:
+        if len(row) == in_a_row:
             return row[0]
     return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import DamagedFile, RunError, StorageError
-from grokscope.run import checkpoint, examples, imported, index
+from grokscope.run import checkpoint, examples, glue, imported, index
 from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
 from grokscope.run.checkpoints import Checkpoints, file_of
 from grokscope.run.config import (
@@ -28,13 +28,12 @@ from grokscope.run.config import (
     to_toml,
 )
 from grokscope.run.curves import (
+    CURVE_COLUMNS,
     GROKKED_AT,
     LAST_STEP,
     MEMORISED_AT,
-    METRICS,
     curve_of,
     curve_text,
-    first_step_staying_above,
     joined,
     points,
 )
@@ -49,9 +48,10 @@ from grokscope.run.files import (
 from grokscope.run.index import Index, Listed
 from grokscope.run.kinds import Kinds
 from grokscope.run.listing import FOLDERS, check_folders, refuse_foreign
+from grokscope.run.outcome import OUTCOME, Goal, goals_of, in_a_row
 from grokscope.run.results import Cell, CellKey, in_order, merge
 from grokscope.run.segments import Segments
-from grokscope.run.tidy import Value, tidy_values, values_frame
+from grokscope.run.tidy import Value, stored_course, tidy_values, values_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,6 +119,9 @@ class Run:
         difference = first_difference(run.config, config)
         if difference:
             raise RunError(f"{path} holds another run: {difference}; choose another directory with `out`")
+        if config.get(OUTCOME, run.config.get(OUTCOME)) != run.config.get(OUTCOME):
+            run.config[OUTCOME] = config[OUTCOME]
+            atomic_write(path / RUN_FILE, to_toml(run.config))
         for name in FOLDERS if run.writable else ():
             make_folder(path / name, inside=path)
         if new:
@@ -216,7 +219,7 @@ class Run:
             raise ValueError(f"a checkpoint's step must be within 0 and {LAST_STEP}, got {step}")
         point = points({"step": [step], **{name: [value] for name, value in metrics.items()}})[0]
         finer = points(curve or {})
-        words = {name: repr(value) for name, value in zip(METRICS, point[1:], strict=True)}
+        words = {name: repr(value) for name, value in zip(CURVE_COLUMNS, point[1:], strict=True)}
         words |= {
             **self._checkpoints.stamp(step),
             "curve": curve_text(finer),
@@ -282,16 +285,43 @@ class Run:
         columns = list(zip(*found, strict=True)) or [()] * 5
         return {
             name: np.array(column, np.int64 if name == "step" else np.float64)
-            for name, column in zip(("step", *METRICS), columns, strict=True)
+            for name, column in zip(("step", *CURVE_COLUMNS), columns, strict=True)
         }
 
     def memorisation_step(self, threshold: float = MEMORISED_AT) -> int | None:
-        """Return the first step from which train accuracy is >= `threshold` three times in a row."""
-        return first_step_staying_above(*self.curve_of("train_accuracy"), threshold)
+        """Return the first step from which train accuracy is >= `threshold` three times in a row.
+
+        Where the run has an outcome of its own it is that of `goals_of`, and of imported runs with few
+        checkpoints `in_a_row`; None where it is never reached, or there is no such thing.
+        """
+        return self._first_step(goals_of(self.config, train=threshold)[0])
 
     def grokking_step(self, threshold: float = GROKKED_AT) -> int | None:
-        """Return the first step from which test accuracy is >= `threshold` three times in a row."""
-        return first_step_staying_above(*self.curve_of("test_accuracy"), threshold)
+        """Return the first step from which test accuracy is >= `threshold`, or the outcome is reached.
+
+        As `memorisation_step` does.
+        """
+        return self._first_step(goals_of(self.config, test=threshold)[1])
+
+    def _first_step(self, goal: Goal | None) -> int | None:
+        if goal is None:
+            return None
+        if goal.column in CURVE_COLUMNS:
+            steps, values = self.curve_of(goal.column)
+        else:
+            stored, lie = self._own_cells()
+            steps, values = stored_course(stored, goal.column, lie, glue.remembered(self.path))
+        return goal.first_step(steps, values, self.asked_in_a_row)
+
+    @property
+    def goals(self) -> tuple[Goal | None, Goal]:
+        """What counts as having memorised, if anything does, and as having generalised."""
+        return goals_of(self.config)
+
+    @property
+    def asked_in_a_row(self) -> int:
+        """How many evaluations in a row must be beyond a goal, see `in_a_row`."""
+        return in_a_row(len(self.curves["step"]), self.is_imported)
 
     def curve_of(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the steps and values of a metric on the finer curve.
@@ -320,13 +350,17 @@ class Run:
 
         Of every version, set of parameters and baseline.
         """
+        return tidy_values(self.name, *self._own_cells())
+
+    def _own_cells(self) -> tuple[list[Cell], dict[str, int]]:
+        """Return the results of the checkpoints that are there, in order, and the steps of these."""
         steps = {checkpoint.sha256: checkpoint.step for checkpoint in self.checkpoints}
         own = (self.data_hash, self.noise_seed)
         found = self.cells().items()
         mine = {
             key: [cell] for key, cell in found if key.checkpoint in steps and (key.data, key.noise) == own
         }
-        return tidy_values(self.name, in_order(mine), steps)
+        return list(in_order(mine)), steps
 
     def store(self, cells: Sequence[Cell]) -> None:
         """Store `cells` durably as one immutable segment. Raises StorageError."""

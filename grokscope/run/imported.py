@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from grokscope.declare import canonical_json
 from grokscope.errors import DamagedFile, SettingError, StorageError, reason_of
-from grokscope.run.checkpoint import Checkpoint, read_header
+from grokscope.run.checkpoint import Checkpoint, read_header, with_ties
 from grokscope.run.config import hash_of
-from grokscope.run.curves import LAST_STEP, METRICS
+from grokscope.run.curves import CURVE_COLUMNS, LAST_STEP, Point, curve_text, read_curve
 from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.kinds import Kinds, read_kinds
-from grokscope.run.rename import arrange, as_type, read_rules
+from grokscope.run.rename import arrange, as_type, read_rules, tied
 
 FILE = "imported.json"
 FORMAT = 2  # 1 did not say which tensors are parameters
+_WORDS = ("step", "source", "sha256", "position", "linked", "metrics")
 _CAP = 16 << 20  # parsed it takes ten times as much; a checkpoint has some 300 bytes
 
 
@@ -38,6 +39,8 @@ class Record:
         position: its place in a file that holds several, else -1.
         linked: whether the checkpoint is that file itself.
         metrics: losses and accuracies by name, as text.
+        added: whether it came after the first import.
+        curve: the finer curve since the checkpoint before; kept here where the file itself cannot have it.
     """
 
     step: int
@@ -46,30 +49,60 @@ class Record:
     position: int = -1
     linked: bool = False
     metrics: dict[str, str] = field(default_factory=dict)
+    added: bool = False
+    curve: tuple[Point, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, list[float]]:
+        """The finer curve by column; empty where there is none."""
+        names = ("step", *CURVE_COLUMNS) if self.curve else ()
+        return {name: list(column) for name, column in zip(names, zip(*self.curve, strict=True), strict=True)}
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What the table holds of it; what a first import of before had no word for is left out."""
+        found = {name: getattr(self, name) for name in _WORDS}
+        found |= {"added": True} if self.added else {}
+        return found | ({"curve": curve_text(self.curve)} if self.curve and self.linked else {})
 
     @property
     def point(self) -> tuple[float, float, float, float]:
-        """The losses and accuracies in the order of METRICS; NaN where there is none."""
-        found = [float(self.metrics.get(name, math.nan)) for name in METRICS]
+        """The losses and accuracies in the order of CURVE_COLUMNS; NaN where there is none."""
+        found = [float(self.metrics.get(name, math.nan)) for name in CURVE_COLUMNS]
         return found[0], found[1], found[2], found[3]
 
 
 def contents(records: Sequence[Record]) -> str:
-    """Return the hash of which contents are at which step: what run.toml holds of the table."""
-    return hash_of([[record.step, record.sha256, record.position] for record in records])
+    """Return the hash of which contents the first import has at which step: what run.toml holds of it."""
+    return hash_of([[record.step, record.sha256, record.position] for record in records if not record.added])
+
+
+def as_added(record: Record) -> Record:
+    """Return the record of a checkpoint that comes after the first import."""
+    return replace(record, added=True)
+
+
+def renewed(record: Record, before: Record) -> Record:
+    """Return the record of a checkpoint that is written again, since it was lost."""
+    return replace(record, added=before.added, linked=before.linked)
 
 
 @dataclass(frozen=True)
 class Table:
-    """What imported.json says of linked checkpoints: their records by step, and their tensors' kinds."""
+    """What imported.json says: the checkpoints' records by step, and their tensors' kinds."""
 
-    links: dict[int, Record]
+    records: dict[int, Record]
     kinds: Kinds | None = None
+
+    @property
+    def links(self) -> dict[int, Record]:
+        """The records of linked checkpoints."""
+        return {step: record for step, record in self.records.items() if record.linked}
 
 
 def encode(records: Sequence[Record], kinds: Kinds | None) -> bytes:
     """Return the bytes of imported.json. Raises StorageError for more checkpoints than it may have."""
-    rows, words = [asdict(record) for record in records], kinds.words() if kinds else {}
+    rows, words = [record.row for record in records], kinds.words() if kinds else {}
     seal = sha256_hex(canonical_json([rows, words]).encode())
     table = {"format": FORMAT, "seal": seal, "kinds": words, "checkpoints": rows}
     data = (json.dumps(table, indent=1) + "\n").encode()
@@ -89,14 +122,17 @@ def read(path: Path, expected: str) -> Table:
         records = [_record(**row) for row in rows]
         if contents(records) != expected:
             raise ValueError("it belongs to another run")
-        return Table({record.step: record for record in records if record.linked}, read_kinds(words))
+        return Table({record.step: record for record in records}, read_kinds(words))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise DamagedFile(f"{path} is damaged: {reason_of(error)}") from error
 
 
-def _record(**row: Any) -> Record:
-    record = Record(**row)
-    kinds = (("step", int), ("source", str), ("sha256", str), ("position", int), ("linked", bool))
+def _record(curve: str = "[]", **row: Any) -> Record:
+    record = Record(**row, curve=read_curve(curve))
+    kinds = (
+        *(("step", int), ("source", str), ("sha256", str), ("position", int)),
+        *(("linked", bool), ("added", bool)),
+    )
     if any(type(getattr(record, name)) is not kind for name, kind in kinds):
         raise ValueError("a checkpoint's entry is of other types than grokscope writes")
     if not 0 <= record.step <= LAST_STEP:
@@ -116,15 +152,21 @@ def check_link(data: bytes, path: Path, record: Record) -> None:
 
 
 def decode_link(
-    data: bytes, path: Path, rename: Sequence[str], dtype: str, kinds: Kinds | None
+    data: bytes, path: Path, about: Mapping[str, Any], dtype: str, kinds: Kinds | None
 ) -> Checkpoint:
-    """Return the checkpoint in a linked file whose sha256 was checked, under the network's names."""
+    """Return the checkpoint in a linked file whose sha256 was checked, under the network's names.
+
+    `about` is the table `imported` of the run's configuration: its `rename`, and `ties` where there are any.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    read_header(data, path)
+    metadata = read_header(data, path)
     try:
-        found = as_type(arrange(load(data), read_rules(rename)), dtype)
+        rules = read_rules(about.get("rename", ()))
+        known = {*(rule.old for rule in rules), *(kinds.ties if kinds else ())}
+        ties = {name: one for name, one in metadata.items() if name in known}  # runs of before have none
+        found = as_type(tied(arrange(with_ties(load(data), ties), rules), about.get("ties", {})), dtype)
         if kinds:
             found = kinds.whole(found)
             kinds.check(kinds.stored(found))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from grokscope.errors import DamagedFile
 from grokscope.run.checkpoint import CheckpointInfo
-from grokscope.run.curves import METRICS, Point
+from grokscope.run.curves import CURVE_COLUMNS, Point
 from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.image import build, describe, opened, read_number, read_table, write_table
 from grokscope.run.results import Cell, write_cells
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # 1 had no seal
 INDEX_CAP = 2 << 30
-_CHECKPOINTS = ("step", "file", "size", "sha256", *METRICS, "mtime_ns")
-_CURVES = ("step", *METRICS, "checkpoint")
+_CHECKPOINTS = ("step", "file", "size", "sha256", *CURVE_COLUMNS, "mtime_ns")
+_CURVES = ("step", *CURVE_COLUMNS, "checkpoint")
 _SEGMENTS = ("name",)
 _SEAL = ("sha256",)
 _COLUMNS = {"checkpoints": _CHECKPOINTS, "curves": _CURVES, "segments": _SEGMENTS}
@@ -137,7 +137,7 @@ def _checkpoints(listed: Sequence[Listed]) -> np.ndarray:
 
     kinds = ["<i8", "S64", "<i8", "S64", *["<f8"] * 4, "<i8"]
     records = [
-        (i.step, i.file, i.size, i.sha256, *(getattr(i, name) for name in METRICS), entry.mtime_ns)
+        (i.step, i.file, i.size, i.sha256, *(getattr(i, name) for name in CURVE_COLUMNS), entry.mtime_ns)
         for entry in listed
         for i in [entry.info]
     ]

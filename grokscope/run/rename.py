@@ -9,13 +9,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from grokscope.errors import SettingError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
+_GLOB = re.compile(r"[*?\[]")
 _STEP = re.compile(r"\.T$|\.join$|\.reshape\(\d+(?:,\d+)*\)$|\[:-1\]$")
 FORMS = (
     "OLD=NEW, with NEW followed by any of .T, .join, .reshape(2,3) and [:-1]; OLD= leaves a tensor out, "
@@ -76,8 +78,9 @@ def arrange(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, T
     Raises ValueError with a sentence for a tensor that cannot be rearranged so.
     """
     named: dict[str, Tensor] = {}
+    rule_for = _first_of(rules)
     for old, tensor in tensors.items():
-        rule = next((rule for rule in rules if rule.matches(old)), Rule(old, old))
+        rule = rule_for(old)
         if rule.keeps:
             if rule.new in named:
                 raise ValueError(f"two tensors would become {rule.new}, one of them {old}")
@@ -85,6 +88,46 @@ def arrange(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, T
         elif rule.new == "0" and bool(_whole(tensor, old).count_nonzero()):
             raise ValueError(f"{old} must be zero, because the network has no such parameter, and is not")
     return named
+
+
+def new_names(names: Iterable[str], rules: Sequence[Rule]) -> dict[str, str]:
+    """Return the network's names that `arrange` would give, each with the file's."""
+    rule_for = _first_of(rules)
+    chosen = [rule_for(name) for name in names]
+    return {rule.new: rule.old for rule in chosen if rule.keeps}
+
+
+def _first_of(rules: Sequence[Rule]) -> Callable[[str], Rule]:
+    """Return what finds the first rule about a name; a network has a thousand, and as many rules."""
+    exact: dict[str, int] = {}
+    globs = []
+    for place, rule in enumerate(rules):
+        exact.setdefault(rule.old, place)
+        if not rule.keeps and _GLOB.search(rule.old):
+            globs.append(place)
+
+    def find(name: str) -> Rule:
+        found = [place for place in globs if rules[place].matches(name)]
+        found += [exact[name]] if name in exact else []
+        return rules[min(found)] if found else Rule(name, name)
+
+    return find
+
+
+def tied(named: Mapping[str, T], ties: Mapping[str, str]) -> dict[str, T]:
+    """Return `named` with what stands under one name under each further name that `ties` has for it."""
+    return {**named, **{name: named[one] for name, one in ties.items() if one in named and name not in named}}
+
+
+def read_ties(texts: Iterable[str]) -> dict[str, str]:
+    """Return further names, each with the name of the tensor that it stands for. Raises SettingError."""
+    found = {}
+    for text in texts:
+        name, equals, one = (part.strip() for part in text.partition("="))
+        if not equals or not name or not one or "=" in one or name == one:
+            raise SettingError(f"`tie` must be NAME=OTHER, two names of one tensor; got {text!r}")
+        found[name] = one
+    return found
 
 
 def as_type(tensors: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from grokscope.run.glue import NETWORK
 from grokscope.run.results import Cell
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas
 
 BASELINE = "@baseline"  # in a key's parameters: the sha256 of the checkpoint that was compared with
@@ -68,6 +69,31 @@ def _values(run: str, cell: Cell, steps: Mapping[str, int]) -> Iterator[Value]:
                     yield Value(*start, None, found, *end)
             elif not math.isnan(found):
                 yield Value(*start, found, None, *end)
+
+
+def stored_course(
+    cells: Iterable[Cell], column: str, steps: Mapping[str, int], code: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return steps and numbers of the column `measure.column` or `measure.column:label`, ascending.
+
+    Those of the measure's newest version; where it was measured with several parameters, of those with which
+    most steps were. What was computed by another code of the user's own than `code` is left out.
+    """
+    import numpy as np
+
+    found: dict[tuple[int, str], dict[int, float]] = {}
+    for cell in cells:
+        if json.loads(cell.key.parameters).get(NETWORK, code) != code:
+            continue
+        for each in _values("", cell, steps):
+            name = f"{each.measure}.{each.column}" + (f":{each.layer}" if each.layer else "")
+            if column in (name, f"{each.plugin}:{name}") and each.value is not None:
+                of = cell.key.version, each.parameters or ""
+                found.setdefault(of, {})[each.step] = each.value
+    newest = max((version for version, _ in found), default=0)
+    course = max((c for (version, _), c in found.items() if version == newest), key=len, default={})
+    ordered = sorted(course)
+    return np.array(ordered, np.int64), np.array([course[step] for step in ordered], np.float64)
 
 
 def values_frame(values: Iterable[Value]) -> pandas.DataFrame:

@@ -32,7 +32,11 @@ from grokscope.run.tidy import BASELINE
 if TYPE_CHECKING:
     from torch import Tensor
 
-STATES = ("exp_avg", "exp_avg_sq")  # of the optimiser, shaped as the parameter they belong to
+STATES = (
+    "exp_avg",
+    "exp_avg_sq",
+    "momentum_buffer",
+)  # of the optimiser, shaped as the parameter they belong to
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ __all__ = [
     "course",
     "delay",
     "end_of",
+    "fall",
     "final_accuracy",
     "generalised",
     "grokked",
@@ -125,6 +126,15 @@ def once_memorised(results: Results, column: str) -> float:
     """
     after = [step for step in results.steps if step >= memorised(results)]
     return at(results, column, after[0]) if after else NOWHERE
+
+
+def fall(results: Results, column: str, what: str) -> tuple[float, dict[str, float]]:
+    """Return how far a column ends below its value once memorised, and both values in words for a claim.
+
+    The value once memorised is that of the first checkpoint from memorisation on.
+    """
+    before, after = once_memorised(results, column), last(results, column)
+    return before - after, {f"{what} at memorisation": before, f"{what} at the end": after}
 
 
 def peak(results: Results, column: str, start: float = 0, end: float = math.inf) -> tuple[float, float]:

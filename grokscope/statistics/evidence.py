@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from grokscope.results import ColumnName
+from grokscope.statistics.one_run import EDGE, SISTER, TWIN, Score
 from grokscope.statistics.over_runs import Mean, holm, sign_test, t_test
-
-if TYPE_CHECKING:
-    from grokscope.statistics.score import Score
 
 Verdict = Literal["leads", "lags", "coincides", "confounded", "twin", "unresolved", "undecided"]
 
@@ -19,8 +17,6 @@ FEWEST_RUNS = 5  # that grok, for a verdict about when a column changes
 MARGIN = 0.05  # log10 of steps: closer than 12 % coincides
 STRONG = 0.5  # a rank correlation that asks for an explanation
 MOST = 0.8  # of the runs that grok must have a clear transition, and most of these the same shape
-TWIN, SISTER = 0.999, 0.95  # rank correlations with the control; the second for columns of its own measure
-EDGE = 2  # checkpoints from where the search begins
 
 RULES: Mapping[Verdict, str] = {
     "leads": "its change comes before test accuracy's own: the interval of `ahead` is above 0, and Student's "
@@ -187,15 +183,6 @@ class Summary:
             "why": self.judgement.why,
             "reason": self.judgement.reason,
         }
-
-
-def is_twin(column: ColumnName, control: ColumnName, rho: float) -> bool:
-    """Return whether a column is the control in other words, by their rank correlation.
-
-    The same ranks, or nearly where both are columns of one measure. The control is not its own twin.
-    """
-    least = SISTER if column.measure == control.measure else TWIN
-    return column != control and abs(rho) >= least
 
 
 def summaries(

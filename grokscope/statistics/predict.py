@@ -11,6 +11,7 @@ from grokscope.errors import UsageError
 from grokscope.results import ColumnName, Comparison, Results
 from grokscope.results.columns import named_columns, shown_columns
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
+from grokscope.run.outcome import goals_of
 from grokscope.statistics.grid import alike
 from grokscope.statistics.over_runs import CONFIDENCE, holm
 from grokscope.statistics.settings import by_settings
@@ -113,7 +114,8 @@ def predict(
         budget: a run groks if it does so by this step. None is the largest step for which that is known of
             all runs: the earliest at which a run that does not grok was stopped. `own`: as far as each run
             was trained, whatever a longer training would have shown.
-        train, test: accuracies that count as memorised and grokked.
+        train, test: accuracies that count as memorised and grokked; runs with an outcome of their own have
+            their own bounds.
         columns: which columns; None is every column of numbers.
         per_layer: also the columns by layer of measures that have a total.
         confidence: of the intervals.
@@ -175,7 +177,7 @@ class _Fate:
         steps = results.curve["step"] if results.curve else results.steps
         last = int(max(steps, default=0))
         if until is None and memorised is None:
-            return cls(run, 0, grokked, last, excluded=f"never memorises (train accuracy ≥ {train:.4g})")
+            return cls(run, 0, grokked, last, excluded=_not_memorised(results, train))
         cut = memorised if until is None else until
         assert cut is not None
         when = "memorised" if until is None else "reached the cut"
@@ -195,6 +197,13 @@ class _Fate:
         if self.grokked is None and self.last < limit:
             return replace(self, excluded=f"ends at step {self.last} without grokking: outcome unknown")
         return replace(self, groks=self.grokked is not None and self.grokked <= limit)
+
+
+def _not_memorised(results: Results, train: float) -> str:
+    goal, outcome = goals_of(results.config, train=train)
+    if goal is None:
+        return f"nothing says when it memorises, by the outcome {outcome.words}: give `until`"
+    return f"never memorises (train accuracy ≥ {train:.4g})" if goal.is_usual else f"never has {goal.words}"
 
 
 def _limited(fates: Sequence[_Fate], budget: int | str | None) -> tuple[list[_Fate], int | None]:

@@ -34,6 +34,7 @@ def digits_task(*, train_size: int, split_seed: int, data_sha256: str) -> Task:
         train=order[:train_size],
         test=order[train_size:],
         data_sha256=found,
+        picture=(1, 8, 8),
     )
 
 

@@ -53,6 +53,7 @@ def mnist_task(*, train_size: int, test_size: int, data_dir: str, download: bool
         test=torch.arange(train_size, train_size + test_size),
         data_sha256=found,
         data_dir=str(folder),
+        picture=(1, 28, 28),
     )
 
 

@@ -91,7 +91,7 @@ def python_split(examples: int, train_fraction: float, seed: int) -> tuple[torch
 def _check_count(count: int, examples: int, train_fraction: float) -> None:
     if not 0 < count < examples:
         raise SettingError(
-            "task modadd.train_fraction must be above 0, below 1 and leave examples to train and to test on, "
+            "task.train_fraction must be above 0, below 1 and leave examples to train and to test on, "
             f"got {train_fraction}: {count} of {examples} would train"
         )
 

@@ -33,6 +33,8 @@ class Task:
         symmetric: True when the label of (a, b) is the label of (b, a) by definition.
         data_sha256: digest of the data that the task was read from; empty when it is computed.
         data_dir: the folder that it was read from, if it was.
+        picture: channels, height and width of what an example's vector is a picture of; empty where it is of
+            none, or already has that shape.
     """
 
     name: str
@@ -46,6 +48,12 @@ class Task:
     symmetric: bool = False
     data_sha256: str = ""
     data_dir: str = ""
+    picture: tuple[int, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a network has to give for a label: a logit per class, or what is predicted."""
+        return self.classes or int(self.labels.shape[1])
 
     def indices(self, split: str) -> torch.Tensor | slice:
         """Return what selects `split` (train, test or all) from inputs and labels."""

@@ -13,7 +13,7 @@ from grokscope.errors import UnknownName
 from grokscope.models import MODELS
 from grokscope.models.network import Network
 from grokscope.models.plain import Plain
-from grokscope.objective import targets
+from grokscope.objective import Objective, targets
 from grokscope.probe import NoiseSource, Probe
 from grokscope.tasks.task import Task
 
@@ -91,15 +91,19 @@ def example_probes() -> list[Probe]:
     ]
 
 
-def probe_of(network: Network, task: Task, *, loss: str = "cross_entropy", step: int = 0) -> Probe:
+def probe_of(
+    network: Network, task: Task, *, loss: str | Objective = "cross_entropy", step: int = 0
+) -> Probe:
     """Return a probe of your own network on your own task, as `analyze` would make it."""
+    judged = loss if isinstance(loss, Objective) else Objective(loss)
     return Probe(
         step=step,
         task=task,
         model=network.eval(),
         weights={name: weight.detach() for name, weight in network.named_parameters()},
-        loss_name=loss,
+        loss_name=judged.name,
         noise=NoiseSource("grokscope.testing"),
+        judged=judged,
     )
 
 

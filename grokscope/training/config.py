@@ -13,7 +13,7 @@ from grokscope.run.code import places_of, settings_of
 from grokscope.tasks import TASKS
 from grokscope.training.recipes import Recipe, load_recipe, load_recipes
 from grokscope.training.schedule import checkpoint_steps
-from grokscope.training.settings import TRAINING
+from grokscope.training.settings import OF_OPTIMIZER, TRAINING
 from grokscope.training.subnetwork import Source, find_source
 
 Config = dict[str, Any]
@@ -227,11 +227,22 @@ def _training(given: Mapping[str, Any]) -> dict[str, Any]:
         if values[name] is not None and len(values[name]) != 2:
             raise SettingError(f"training.{name} must be two numbers, got {values[name]}")
     _check_grokfast(values)
+    _check_optimizer(values)
     if values["abelian"] is None:
         values.pop("abelian_reduction", None)
     if values["masked_units"] == []:
         values["masked_units"] = None
     return values
+
+
+def _check_optimizer(values: Mapping[str, Any]) -> None:
+    """Refuse what is set of another optimiser. At its default a setting is left out, see `Param.later`."""
+    given = values["optimizer"]
+    for name, of in OF_OPTIMIZER.items():
+        if name in values and given != of:
+            raise SettingError(f"training.{name} must be left out with optimizer {given}: it is one of {of}")
+    if values.get("nesterov") and not values.get("momentum", TRAINING["momentum"].default):
+        raise SettingError("training.nesterov must be left out where training.momentum is 0")
 
 
 def _check_grokfast(values: Mapping[str, Any]) -> None:

@@ -379,13 +379,10 @@ def scale_parameters(network: nn.Module, scale: float, only: str | None = None) 
 
 
 @torch.no_grad()
-def zero_last_layer(network: nn.Module) -> None:
-    """Set the last layer to zero: the parameters of the module that was the last to be given any."""
-    names = [name for name, _ in network.named_parameters()]
-    last = names[-1].rpartition(".")[0]
-    for name, parameter in network.named_parameters():
-        if name.rpartition(".")[0] == last:
-            parameter.zero_()
+def zero_last_layer(network: Network) -> None:
+    """Set the parameters of the last layer to zero."""
+    for name in network.last_weights():
+        network.get_parameter(name).zero_()
 
 
 def weight_norm(network: nn.Module) -> torch.Tensor:

@@ -16,11 +16,13 @@ import torch
 from grokscope.errors import DamagedFile, StorageError, TrainingError, UnknownName
 from grokscope.evaluation import evaluate
 from grokscope.models.network import Network
+from grokscope.objective import Objective
 from grokscope.run import Run
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.kinds import kinds_of
 from grokscope.tasks.task import Task
 from grokscope.training.interventions import Interventions
+from grokscope.training.optimizers import Optimizer
 from grokscope.training.order import Order
 from grokscope.training.progress import Progress
 from grokscope.training.resuming import (
@@ -64,22 +66,15 @@ class Loop:
         self._run, self._task, self._network = run, task, network
         self._interventions = interventions
         self._progress, self._stop, self._notify = progress, stop, notify
-        self._optimizer = torch.optim.AdamW(
-            network.parameters(),
-            lr=self._settings["lr"],
-            betas=tuple(self._settings["betas"]),
-            eps=self._settings["eps"],
-            weight_decay=self._settings["weight_decay"],
-            fused=True,
-        )
+        self._optimizer = Optimizer(network, self._settings)
         inputs, labels = task.examples("train")
         self._order = Order(inputs, labels, self._settings["batch_size"], self._settings["seed"])
         self._schedule = checkpoint_steps(self._settings["checkpoint_every"], self._settings["steps"])
         self._device = labels.device
         self._written = set(run.steps)
-        self._curve: list[tuple[float, ...]] = []  # (step, *METRICS) since the last scheduled checkpoint
+        self._curve: list[tuple[float, ...]] = []  # step, then CURVE_COLUMNS, since the last scheduled one
         self._losses: list[tuple[int, torch.Tensor]] = []  # of steps not yet looked at
-        self._metrics = dict.fromkeys(METRICS, math.nan)
+        self._metrics = dict.fromkeys(CURVE_COLUMNS, math.nan)
 
     def go(self) -> None:
         """Train from where the run stands to its last step, or until `stop` says so.
@@ -103,7 +98,7 @@ class Loop:
 
     def _update(self, step: int) -> None:
         inputs, labels = self._order.draw()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad()
         loss = self._interventions.objective(inputs, labels)
         self._losses.append((step, loss.detach()))
         if self._device.type in READ_AT_ONCE:
@@ -112,14 +107,12 @@ class Loop:
         self._interventions.change_gradients()
         if self._settings["clip_norm"]:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._settings["clip_norm"])
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._learning_rate(step)
-        self._optimizer.step()
+        self._optimizer.step(self._share_of_rate(step))
         self._interventions.change_weights()
 
-    def _learning_rate(self, step: int) -> float:
+    def _share_of_rate(self, step: int) -> float:
         warmup = self._settings["warmup_steps"]
-        return self._settings["lr"] * (min(1.0, (step - 1) / warmup) if warmup else 1.0)
+        return min(1.0, (step - 1) / warmup) if warmup else 1.0
 
     def _record(self, step: int, *, stopping: bool) -> None:
         log = step % self._settings["log_every"] == 0
@@ -136,7 +129,7 @@ class Loop:
 
     def _evaluate(self) -> dict[str, float]:
         self._network.eval()
-        found = evaluate(self._network, self._task, self._settings["loss"])
+        found = evaluate(self._network, self._task, Objective(self._settings["loss"]))
         self._network.train()
         return found
 
@@ -163,7 +156,7 @@ class Loop:
         weights = self._network.state_dict()
         if step in self._written:
             self._tell_replacement(step, weights)
-        columns = dict(zip(("step", *METRICS), zip(*self._curve, strict=True), strict=False))
+        columns = dict(zip(("step", *CURVE_COLUMNS), zip(*self._curve, strict=True), strict=False))
         curve = {name: list(values) for name, values in columns.items()}
         self._run.save_checkpoint(step, weights, self._metrics, curve, kinds_of(self._network))
         if step in self._schedule:
@@ -182,10 +175,10 @@ class Loop:
     def _state(self) -> Tensors:
         state = {
             f"optimizer.{name}.{key}": value
-            for name, parameter in self._network.named_parameters()
-            for key, value in self._optimizer.state[parameter].items()
+            for name, own in self._optimizer.state().items()
+            for key, value in own.items()
         }
-        curve = torch.tensor(self._curve, dtype=torch.float64).reshape(-1, 1 + len(METRICS))
+        curve = torch.tensor(self._curve, dtype=torch.float64).reshape(-1, 1 + len(CURVE_COLUMNS))
         return {**state, **self._rest(), "curve": curve}
 
     def _rest(self) -> Tensors:
@@ -216,21 +209,19 @@ class Loop:
         if digest(weights) != metadata.get("weights"):
             raise DamagedFile(f"checkpoint {step} is not the one that it belongs to")
         check_weights(weights, self._network)
-        optimizer = optimizer_state(tensors, self._network, step)
-        rest = rest_of(tensors, self._rest(), 1 + len(METRICS))
+        optimizer = optimizer_state(tensors, self._network, self._optimizer.keeps, step)
+        rest = rest_of(tensors, self._rest(), 1 + len(CURVE_COLUMNS))
         return Resumable(step, weights, optimizer, rest, dict(metadata))
 
     def _continue(self, state: Resumable) -> int:
         self._network.load_state_dict(state.weights)
-        for name, parameter in self._network.named_parameters():
-            if own := state.optimizer[name]:
-                self._optimizer.state[parameter] = {key: value.to(self._device) for key, value in own.items()}
+        self._optimizer.restore(state.optimizer)
         self._order.restore(state.rest)
         self._interventions.restore(state.rest)
         set_random_states(state.rest, self._device)
         self._curve = [tuple(row) for row in state.rest["curve"].tolist()]
         info = next(info for info in self._run.checkpoints if info.step == state.step)
-        self._metrics = {name: getattr(info, name) for name in METRICS}
+        self._metrics = {name: getattr(info, name) for name in CURVE_COLUMNS}
         self._tell_machine(state.metadata)
         return state.step
 

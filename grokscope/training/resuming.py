@@ -6,14 +6,13 @@ the process in the optimiser, or change the numbers without a word.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from grokscope.errors import DamagedFile
 
-ADAMW_STATE = ("step", "exp_avg", "exp_avg_sq")
 MOST_POINTS = 1_000_000  # of the curve since the last scheduled checkpoint
 
 Tensors = dict[str, torch.Tensor]
@@ -49,26 +48,29 @@ def check_weights(weights: Mapping[str, torch.Tensor], network: torch.nn.Module)
 
 
 def optimizer_state(
-    tensors: Mapping[str, torch.Tensor], network: torch.nn.Module, step: int
+    tensors: Mapping[str, torch.Tensor],
+    network: torch.nn.Module,
+    keeps: Mapping[str, Sequence[str]],
+    step: int,
 ) -> dict[str, Tensors]:
-    """Return AdamW's state by parameter; a parameter that has had no gradient has none.
+    """Return the optimiser's state by parameter, of the names in `keeps`; none where there was no gradient.
 
     Raises DamagedFile for a name, shape, type or step that is not as it would be after `step` updates.
     """
     found: dict[str, Tensors] = {}
     for name, parameter in network.named_parameters():
-        own = {key: tensors.get(f"optimizer.{name}.{key}") for key in ADAMW_STATE}
+        own = {key: tensors.get(f"optimizer.{name}.{key}") for key in keeps[name]}
         there = {key: value for key, value in own.items() if value is not None}
-        if there and len(there) < len(ADAMW_STATE):
+        if there and len(there) < len(own):
             raise DamagedFile(f"the optimiser's state of {name} is not whole")
         for key, value in there.items():
             _check(
                 f"the optimiser's {key} of {name}", value, parameter if key != "step" else torch.tensor(0.0)
             )
-        if there and not 0 < there["step"].item() <= step:
+        if "step" in there and not 0 < there["step"].item() <= step:
             raise DamagedFile(f"the optimiser's step of {name} must be within 1 and {step}")
         found[name] = there
-    if step and not any(found.values()):
+    if step and any(keeps.values()) and not any(found.values()):
         raise DamagedFile("it holds no state of the optimiser")
     return found
 

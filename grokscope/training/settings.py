@@ -9,6 +9,7 @@ from grokscope.declare import Param, read_parameters
 MOST_STEPS = 99_999_999  # checkpoint files have eight digits
 BESIDE = "Interventions, combined at will; `none` takes away what a recipe has"
 WRITTEN = "Run"
+OTHERS = "Optimisers sgd and muon"
 
 
 def training_settings(
@@ -17,14 +18,23 @@ def training_settings(
         Literal["cross_entropy", "mse", "stablemax_cross_entropy"],
         Param("mse is the mean over examples and outputs, on one-hot labels"),
     ] = "cross_entropy",
-    optimizer: Annotated[Literal["adamw"], Param("decoupled weight decay, on all parameters")] = "adamw",
+    optimizer: Annotated[
+        Literal["adamw", "adam", "sgd", "muon"],
+        Param("muon: matrices between hidden layers, all else by adamw"),
+    ] = "adamw",
     lr: Annotated[float, Param("learning rate", above=0, max=1e6)] = 1e-3,
-    betas: Annotated[tuple[float, ...], Param("AdamW's two betas", min=0, below=1, metavar="B1,B2")] = (
-        0.9,
-        0.98,
-    ),
-    eps: Annotated[float, Param("AdamW's epsilon", min=0, max=1)] = 1e-8,
-    weight_decay: Annotated[float, Param("AdamW's weight decay, times lr per step", min=0, max=1e6)] = 0.01,
+    betas: Annotated[
+        tuple[float, ...], Param("AdamW's and Adam's two betas", min=0, below=1, metavar="B1,B2")
+    ] = (0.9, 0.98),
+    eps: Annotated[float, Param("AdamW's and Adam's epsilon", min=0, max=1)] = 1e-8,
+    weight_decay: Annotated[
+        float,
+        Param(
+            "on all parameters: with adamw and muon times lr per step, with adam and sgd in the gradient",
+            min=0,
+            max=1e6,
+        ),
+    ] = 0.01,
     warmup_steps: Annotated[int, Param("update k has lr * min(1, (k - 1) / warmup_steps)", min=0)] = 0,
     batch_size: Annotated[int, Param("examples per step; 0 is the full batch", min=0)] = 0,
     steps: Annotated[int, Param("optimiser updates", min=1, max=MOST_STEPS)] = 10_000,
@@ -53,6 +63,29 @@ def training_settings(
     device: Annotated[str, Param("cpu, cuda, cuda:1, ...")] = "cpu",
 ) -> None:
     """Declare the settings of optimisation; `declare.resolve` checks them as a measure's parameters."""
+
+
+def optimizer_settings(
+    *,
+    momentum: Annotated[float, Param("of sgd", min=0, below=1, later=True)] = 0.9,
+    nesterov: Annotated[bool, Param("sgd's momentum is Nesterov's", later=True)] = False,
+    muon_lr: Annotated[
+        float | None, Param("learning rate of muon's matrices; none: lr", above=0, max=1e6, later=True)
+    ] = None,
+    muon_momentum: Annotated[float, Param("of muon's matrices", min=0, below=1, later=True)] = 0.95,
+    muon_nesterov: Annotated[bool, Param("muon's momentum is Nesterov's", later=True)] = True,
+    muon_ns_steps: Annotated[
+        int, Param("Newton-Schulz iterations that orthogonalise an update", min=1, max=99, later=True)
+    ] = 5,
+    muon_adjust_lr: Annotated[
+        Literal["original", "match_rms_adamw"],
+        Param(
+            "an (A, B) matrix has lr times sqrt(max(1, A/B)); or 0.2 sqrt(max(A, B)), for AdamW's rates",
+            later=True,
+        ),
+    ] = "original",
+) -> None:
+    """Declare what single optimisers are set by: each belongs to the one that its name or its help says."""
 
 
 def intervention_settings(
@@ -124,5 +157,10 @@ def intervention_settings(
 
 TRAINING = {
     **read_parameters(training_settings, "training", "Training"),
+    **read_parameters(optimizer_settings, "training", OTHERS),
     **read_parameters(intervention_settings, "training", BESIDE),
+}
+OF_OPTIMIZER = {
+    name: "muon" if name.startswith("muon_") else "sgd"
+    for name in read_parameters(optimizer_settings, "training")
 }

@@ -130,7 +130,6 @@ def _loss(probe: Probe, parts: Parts) -> float:
     """Return the training loss with other weights."""
     import torch
 
-    from grokscope import objective
     from grokscope_complexity import functional
 
     weights = {name: functional.product(some, probe.weights[name]) for name, some in parts.items()}
@@ -139,4 +138,4 @@ def _loss(probe: Probe, parts: Parts) -> float:
         chunks = probe.inputs("train").split(CHUNK)
         logits = torch.cat([probe.logits_at(weights, chunk, quick=True) for chunk in chunks])
     logits = logits if counted is None else logits[counted]
-    return objective.loss(probe.loss_name, logits.double(), probe.labels("train")).item()
+    return probe.loss_of(logits.double(), probe.labels("train")).item()

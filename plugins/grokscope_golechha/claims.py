@@ -24,11 +24,6 @@ def against_the_norm(results: Results) -> str | None:
     return "anti-norm" if results.config.get("training", {}).get("anti_norm") else None
 
 
-def _falls(results: Results, column: str, what: str) -> Found:
-    before, after = courses.at(results, column, courses.memorised(results)), courses.last(results, column)
-    return before - after, {f"{what} at memorisation": before, f"{what} at the end": after}
-
-
 @hypothesis(
     claim="The l2 weight norm falls.",
     columns=[NORM],
@@ -38,7 +33,7 @@ def _falls(results: Results, column: str, what: str) -> Found:
 )
 def norm_falls(results: Results) -> Found:
     """The weight norm ends below its value at memorisation."""
-    return _falls(results, NORM, "norm")
+    return courses.fall(results, NORM, "norm")
 
 
 @hypothesis(
@@ -50,7 +45,7 @@ def norm_falls(results: Results) -> Found:
 )
 def norm_rises(results: Results) -> Found:
     """The weight norm ends above its value at memorisation."""
-    fall, found = _falls(results, NORM, "norm")
+    fall, found = courses.fall(results, NORM, "norm")
     return -fall, found
 
 
@@ -165,7 +160,7 @@ def weight_entropy_still_before(results: Results) -> Found:
 )
 def circuit_complexity_falls(results: Results) -> Found:
     """Circuit complexity ends below its value at memorisation."""
-    return _falls(results, COMPLEXITY, "KL (nats)")
+    return courses.fall(results, COMPLEXITY, "KL (nats)")
 
 
 # Appendix C: dropout

@@ -130,7 +130,6 @@ def fourier(
         Nanda et al. 2023, "Progress measures for grokking via mechanistic interpretability", equation 1,
         section 5.1 and appendix C.1.5.
     """
-    from grokscope import objective
     from grokscope_mechanistic import functional
 
     p = addition_modulus(probe)
@@ -145,13 +144,13 @@ def fourier(
 
     def excluded(chosen: Sequence[int]) -> float:
         kept = functional.excluded_logits(logits[train], results[train], folded, chosen)
-        return objective.loss(probe.loss_name, kept, results[train]).item()
+        return probe.loss_of(kept, results[train]).item()
 
     restricted = functional.restricted_logits(results, folded, frequencies)
 
     def restricted_loss(split: str) -> float:
         chosen = probe.task.indices(split)
-        return objective.loss(probe.loss_name, restricted[chosen], results[chosen]).item()
+        return probe.loss_of(restricted[chosen], results[chosen]).item()
 
     shares = _shares(probe)
     yield {

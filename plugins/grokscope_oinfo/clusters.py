@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from grokscope_oinfo.functional import is_constant
+from grokscope_oinfo.functional import gram, is_constant
 
 DROPPED = -1
 
@@ -36,11 +36,10 @@ def ward_clusters(values: torch.Tensor, clusters: int) -> torch.Tensor:
 
 def _distances(values: torch.Tensor) -> torch.Tensor:
     """Return the Euclidean distances between columns, (units (units - 1) / 2,): scipy's condensed order."""
-    rows = values.T.to(torch.float64).contiguous()
-    gram = rows @ rows.T
-    squares = gram.diagonal()
-    i, j = torch.triu_indices(len(rows), len(rows), offset=1)
-    return (squares[i] + squares[j] - 2 * gram[i, j]).clamp(min=0).sqrt()
+    products = gram(values)
+    squares = products.diagonal()
+    i, j = torch.triu_indices(len(products), len(products), offset=1)
+    return (squares[i] + squares[j] - 2 * products[i, j]).clamp(min=0).sqrt()
 
 
 def _by_first_unit(labels: torch.Tensor) -> torch.Tensor:

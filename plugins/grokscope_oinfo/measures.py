@@ -140,7 +140,7 @@ def oinfo(
         leaves out the multiplet of all clusters (`max_size=9`) and ranks by `ties=argsort`.
 
     Cost:
-        3763 x 250 activations take 150 ms, two thirds of them for the ranks of the units; with `mean` 30 ms.
+        3763 x 250 activations take 90 ms, a third of them for the ranks of the units; with `mean` 20 ms.
         Memory and time of the exhaustive search double with each cluster, so more than 20 are refused;
         `search=greedy` looks at all pairs and triples and extends the best 50 of each size, for either
         direction, by every other cluster: its optima are bounds.

@@ -53,8 +53,8 @@ def dropout_robustness(
     How it is computed:
         At inference, the same units for all examples. The masks of one repeat are nested, what is dropped at
         r is dropped at every larger r, and are the same at every checkpoint. `stderr` speaks of the choice of
-        masks only. In grokscope's own networks a unit is dropped from what reads it: an LSTM's from the next
-        layer and the head at every step, and not from its own state.
+        masks only. An LSTM's units are dropped from what the next layer and the head read, and not
+        from their own state.
 
     Cost:
         9 x repeats forward passes over both splits: 1.2 s for `clauw`, hence `expensive`.
@@ -111,10 +111,8 @@ def _accuracy(probe: Probe, split: str, factors: Mapping[str, torch.Tensor]) -> 
     """Return the accuracy with each hidden unit times its factor."""
     import torch
 
-    from grokscope import objective
-
     inputs, counted = probe.inputs(split), probe.counted(split)
     moved = {name: factor.to(probe.logits(split)) for name, factor in factors.items()}
     with torch.no_grad():
         logits = torch.cat([probe.model.logits_with(moved, chunk) for chunk in inputs.split(CHUNK)])
-    return objective.accuracy(logits if counted is None else logits[counted], probe.labels(split))
+    return probe.accuracy_of(logits if counted is None else logits[counted], split)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from grokscope import Column, NotApplicable, Param, measure, numbers
-from grokscope_robustness.splits import Split, finite_logits, require_examples, require_paper_loss
+from grokscope_robustness.splits import PAPER_LOSSES, Split, finite_logits, require_examples
 
 if TYPE_CHECKING:
     import torch
 
     from grokscope import Probe
     from grokscope_robustness.gauss_newton import Layer, SquaredNorms
+    from grokscope_robustness.hessian_estimate import Estimate
 
 
 @measure(
@@ -44,7 +45,8 @@ def sharpness(
     """How sharply the risk curves around the weights: the trace of its Hessian.
 
     S(W) = Tr Hess R(W), over all parameters, of the paper's risk: (1/2n) sum_i ||f(x_i) - onehot(y_i)||^2 for
-    networks trained by MSE (K/2 times the Hessian of torch's MSELoss), the mean cross-entropy for the others.
+    networks trained by MSE (K/2 times the Hessian of torch's MSELoss), the mean cross-entropy for those
+    trained by it; of any other loss it is that of the loss itself, which the paper says nothing of.
 
     Shapes and units:
         W is the vector of all parameters, f(x) (n, K) logits. Nats, or squared logits, per squared weight.
@@ -57,7 +59,8 @@ def sharpness(
         Every other network, `estimate`: Tr H = Tr (Gauss-Newton) + Tr (remainder). The first by squared
         gradient norms of single examples, drawn in proportion to the curvature of their loss (all of them,
         without error, where there are few); the second by Rademacher probes on one parameter tensor at a
-        time. `method` says how many of each and whether `max_probes` came before `accuracy`.
+        time. Of another loss than these two there are only such probes, of the whole. `method` says how many
+        of each and whether `max_probes` came before `accuracy`.
 
     Cost:
         MLP about two gradients of the loss for one hidden layer, else one backward pass per class; `nanda`
@@ -73,8 +76,9 @@ def sharpness(
     """
     from grokscope_robustness import gauss_newton
 
-    require_paper_loss(probe)
     finite_logits(probe, split)
+    if probe.loss_name not in PAPER_LOSSES:
+        return _of_another_loss(probe, rng, accuracy, max_probes, split)
     layers = _relu_layers(probe) if method == "auto" else None
     if layers is None:
         return _estimated(probe, rng, accuracy, max_probes, split)
@@ -300,6 +304,34 @@ def _estimated(
         accuracy=accuracy,
         max_probes=max_probes,
     )
+    return _row(estimate, accuracy)
+
+
+def _of_another_loss(
+    probe: Probe, rng: torch.Generator, accuracy: float, max_probes: int, split: str
+) -> dict[str, float | str]:
+    import torch
+
+    from grokscope_robustness import hessian_estimate
+
+    inputs, example = probe.inputs(split), probe.places(split)[0]
+    size = hessian_estimate.chunk_size(inputs)
+    slices = [slice(start, min(start + size, len(inputs))) for start in range(0, len(inputs), size)]
+    counts = [int(((example >= part.start) & (example < part.stop)).sum()) for part in slices]
+    shares = [(part, count / len(example)) for part, count in zip(slices, counts, strict=True) if count]
+    places = torch.arange(len(inputs), device=inputs.device)
+    estimate = hessian_estimate.trace_of_any_loss(
+        lambda weights, part: probe.loss_at(weights, split, places[part], quick=False),
+        probe.weights,
+        shares,
+        generator=rng,
+        accuracy=accuracy,
+        max_probes=max_probes,
+    )
+    return _row(estimate, accuracy)
+
+
+def _row(estimate: Estimate, accuracy: float) -> dict[str, float | str]:
     words = f"estimate: {estimate.gradients} gradients, {estimate.products} Hessian products"
     if estimate.stderr > accuracy * abs(estimate.value):
         words += "; accuracy not reached"

@@ -40,6 +40,7 @@ class Estimate(NamedTuple):
     products: int
 
 
+Loss = Callable[[Mapping[str, torch.Tensor], slice], torch.Tensor]
 Network = Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor]
 
 
@@ -92,6 +93,45 @@ def hessian_trace(
     while error() > accuracy * abs(value()) and sum(len(part.values) for part in parts) < max_probes:
         max(parts, key=lambda part: part.gain).draw()
     return Estimate(value(), error(), curved.gradients, rest.products)
+
+
+def trace_of_any_loss(
+    loss: Loss,
+    parameters: Mapping[str, torch.Tensor],
+    shares: Sequence[tuple[slice, float]],
+    *,
+    generator: torch.Generator,
+    accuracy: float = 0.01,
+    max_probes: int = 200,
+) -> Estimate:
+    """Return the Hessian trace of a loss of which nothing is known but that it can be differentiated twice.
+
+    Rademacher probes (Hutchinson 1990) on one parameter tensor at a time, see above.
+
+    Args:
+        loss: the mean loss, from parameters by name, of the examples in a slice.
+        shares: slices of examples with the weight of each one's mean in the whole; the weights sum to 1.
+        parameters, generator, accuracy, max_probes: as for `hessian_trace`.
+
+    Tested: within its own standard error of the brute-force trace.
+    """
+    parameters = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
+    products = 0
+
+    def probe() -> float:
+        nonlocal products
+        products += 1
+        signs = {name: _signs(tensor, generator) for name, tensor in parameters.items()}
+        return math.fsum(
+            share * value
+            for chosen, share in shares
+            for value in _quadratic_forms(loss(parameters, chosen), None, parameters, signs).values()
+        )
+
+    sample = _Sample(probe)
+    while len(sample.values) < max_probes and math.sqrt(sample.variance) > accuracy * abs(sample.mean):
+        sample.draw()
+    return Estimate(sample.mean, math.sqrt(sample.variance), 0, products)
 
 
 class _Sample:
@@ -194,10 +234,11 @@ class _Remainder:
         names = [name for name, curved in self.seen.items() if curved or self.products < 2]
         if not names:
             return 0.0
-        signs = {name: self._signs(self.parameters[name]) for name in names}
+        signs = {name: _signs(self.parameters[name], self.generator) for name in names}
         values = dict.fromkeys(names, 0.0)
         for chunk, residual in zip(_chunks(self.inputs), self._chunked_residual(), strict=True):
-            for name, value in self._quadratic_forms(chunk, residual, signs).items():
+            logits = self.network(self.parameters, chunk)
+            for name, value in _quadratic_forms(logits, residual, self.parameters, signs).items():
                 values[name] += value
         for name, value in values.items():
             self.seen[name] |= value != 0
@@ -208,25 +249,34 @@ class _Remainder:
         each = len(self.residual) // len(self.inputs)
         return self.residual.split([each * len(chunk) for chunk in _chunks(self.inputs)])
 
-    def _signs(self, like: torch.Tensor) -> torch.Tensor:
-        return torch.randint(0, 2, like.shape, generator=self.generator).mul(2).sub(1).to(like)
 
-    def _quadratic_forms(
-        self, inputs: torch.Tensor, residual: torch.Tensor, signs: Mapping[str, torch.Tensor]
-    ) -> dict[str, float]:
-        logits = self.network(self.parameters, inputs)
-        tensors = [self.parameters[name] for name in signs]
-        slopes = torch.autograd.grad(
-            logits, tensors, residual.to(logits), create_graph=True, allow_unused=True
-        )
-        values = {}
-        for (name, sign), tensor, slope in zip(signs.items(), tensors, slopes, strict=True):
-            if slope is None or not slope.requires_grad:
-                continue
-            (product,) = torch.autograd.grad(slope, tensor, sign, retain_graph=True, allow_unused=True)
-            if product is not None:
-                values[name] = torch.sum(product.double() * sign).item()
-        return values
+def _signs(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return torch.randint(0, 2, like.shape, generator=generator).mul(2).sub(1).to(like)
+
+
+def _quadratic_forms(
+    outputs: torch.Tensor,
+    weights: torch.Tensor | None,
+    parameters: Mapping[str, torch.Tensor],
+    signs: Mapping[str, torch.Tensor],
+) -> dict[str, float]:
+    """Return v_B^T H_BB v_B of `weights` . outputs, for the signs v_B of each tensor B that it curves in."""
+    tensors = [parameters[name] for name in signs]
+    slopes = torch.autograd.grad(
+        outputs,
+        tensors,
+        None if weights is None else weights.to(outputs),
+        create_graph=True,
+        allow_unused=True,
+    )
+    values = {}
+    for (name, sign), tensor, slope in zip(signs.items(), tensors, slopes, strict=True):
+        if slope is None or not slope.requires_grad:
+            continue
+        (product,) = torch.autograd.grad(slope, tensor, sign, retain_graph=True, allow_unused=True)
+        if product is not None:
+            values[name] = torch.sum(product.double() * sign).item()
+    return values
 
 
 def _residual(logits: torch.Tensor, targets: torch.Tensor, loss: str) -> torch.Tensor:
@@ -237,4 +287,9 @@ def _residual(logits: torch.Tensor, targets: torch.Tensor, loss: str) -> torch.T
 
 
 def _chunks(rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return rows.split(max(1, CHUNK_TOKENS // max(1, rows[0].numel())))
+    return rows.split(chunk_size(rows))
+
+
+def chunk_size(rows: torch.Tensor) -> int:
+    """Return how many examples a differentiated forward pass is of."""
+    return max(1, CHUNK_TOKENS // max(1, rows[0].numel()))

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from grokscope import Probe
 
+PAPER_LOSSES = ("cross_entropy", "mse")
+
 Split = Annotated[Literal["train", "test", "all"], Param("examples to measure on")]
 
 
@@ -30,5 +32,5 @@ def require_examples(probe: Probe, split: str) -> None:
 
 def require_paper_loss(probe: Probe) -> None:
     """Raise NotApplicable for a loss that Tan & Huang 2023 say nothing of."""
-    if probe.loss_name not in ("cross_entropy", "mse"):
+    if probe.loss_name not in PAPER_LOSSES:
         raise NotApplicable(f"it is defined for cross-entropy and MSE; this run's loss is {probe.loss_name}")

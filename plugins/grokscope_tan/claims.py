@@ -47,11 +47,6 @@ def _is_on(setting: object) -> bool:
 # Section 1 and appendix A.1: the weight norm
 
 
-def _ends_lower(results: Results, column: str, what: str) -> Found:
-    before, after = courses.once_memorised(results, column), courses.last(results, column)
-    return before - after, {f"{what} at memorisation": before, "at the end": after}
-
-
 def _begins_first(results: Results, column: str) -> Found:
     fall, rise = _fall_begins(results, column), courses.rise_begins(results)
     tenth = f"{courses.BEGINS:.0%}"
@@ -80,7 +75,7 @@ def _fall_begins(results: Results, column: str) -> float:
 )
 def l2_falls(results: Results) -> Found:
     """The norm ends below its value at memorisation."""
-    return _ends_lower(results, L2, "norm")
+    return courses.fall(results, L2, "norm")
 
 
 @hypothesis(
@@ -104,7 +99,7 @@ def l2_falls_first(results: Results) -> Found:
 )
 def l1_falls(results: Results) -> Found:
     """The norm ends below its value at memorisation."""
-    return _ends_lower(results, L1, "norm")
+    return courses.fall(results, L1, "norm")
 
 
 @hypothesis(
@@ -129,7 +124,7 @@ def l1_falls_first(results: Results) -> Found:
 )
 def perturbation_error_falls(results: Results) -> Found:
     """Perturbation error ends below its value at memorisation."""
-    return _ends_lower(results, ERROR, "error")
+    return courses.fall(results, ERROR, "error")
 
 
 @hypothesis(

@@ -27,7 +27,8 @@ def layer():
     """Return post-ReLU activations of the shape that `train modadd` makes, and their clusters."""
     draw = np.random.RandomState(0)
     mixed = draw.standard_normal((N, 40)) @ draw.standard_normal((40, UNITS))
-    values = torch.from_numpy(np.maximum(mixed + 3 * draw.standard_normal((N, UNITS)), 0.0))
+    drawn = torch.from_numpy(np.maximum(mixed + 3 * draw.standard_normal((N, UNITS)), 0.0))
+    values = drawn.float().double()  # a network computes in float32, and measures in float64
     return values, ward_clusters(values, CLUSTERS)
 
 

@@ -1,47 +1,30 @@
 """A shell that asks gets values: of measures, columns, tasks, recipes, figures, plugins, and runs."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from grokscope.cli import completing
 
-# What main() does when a shell asks, and what it has loaded by then.
-ASK = (
-    "import sys\nsys.argv = ['grokscope']\nfrom grokscope.cli import main\n"
-    "try: main()\nexcept SystemExit: pass\n"
-    "sys.stderr.write(' '.join(sys.modules))"
-)
+ASKED = {
+    ("analyze", "run", "-m", "pmi,weight_n"): "pmi,weight_norm",
+    ("train", "mod"): "modadd",
+    ("train", "modadd", "--oper"): "--operation",
+    ("train", "modadd", "--loss", "m"): "mse",
+}
 
 
-def asked(words, cwd=None):
-    """The values that bash is offered after `words`, and the modules that were loaded."""
-    environment = {
-        **os.environ,
-        "_GROKSCOPE_COMPLETE": "complete_bash",
-        "COMP_WORDS": " ".join(["grokscope", *words]),
-        "COMP_CWORD": str(len(words)),
-    }
-    command = [sys.executable, "-c", ASK]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=cwd)
-    return done.stdout.split(), set(done.stderr.split())
-
-
-@pytest.mark.parametrize(
-    ("words", "has"),
-    [
-        (["analyze", "run", "-m", "pmi,weight_n"], "pmi,weight_norm"),
-        (["train", "mod"], "modadd"),
-        (["train", "modadd", "--oper"], "--operation"),
-        (["train", "modadd", "--loss", "m"], "mse"),
-    ],
-)
-def test_a_shell_is_offered_values_and_torch_is_not_loaded(words, has):
-    offered, loaded = asked(words)
-    assert has in offered
-    assert "torch" not in loaded
+def test_a_shell_is_offered_values_and_torch_is_not_loaded(fresh):
+    variables = [
+        {
+            "_GROKSCOPE_COMPLETE": "complete_bash",
+            "COMP_WORDS": " ".join(["grokscope", *words]),
+            "COMP_CWORD": str(len(words)),
+        }
+        for words in ASKED
+    ]
+    answers = fresh(*ASKED, variables=variables)
+    for (offered, loaded), has in zip(answers, ASKED.values(), strict=True):
+        assert has in offered.split()
+        assert "torch" not in loaded
 
 
 @pytest.mark.parametrize(

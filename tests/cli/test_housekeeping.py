@@ -84,21 +84,18 @@ def test_a_new_plugin_passes_its_own_test(cli, tmp_path):
     assert tested.returncode == 0, tested.stdout
 
 
-def test_a_new_plugin_is_found_and_its_measure_runs(cli, tmp_path, run_path):
+def test_a_new_plugin_is_found_and_its_measure_runs(cli, tmp_path, run_path, monkeypatch):
     assert cli("new-plugin", "tails", "--out", tmp_path).code == 0
     package = tmp_path / "grokscope-tails"
     metadata = package / "grokscope_tails-0.1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: grokscope-tails\nVersion: 0.1.0\n")
     (metadata / "entry_points.txt").write_text("[grokscope]\ntails = grokscope_tails\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "grokscope", "analyze", str(run_path), "-m", "tails", "--csv", "-"],
-        env={**os.environ, "PYTHONPATH": str(package)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "tails.tails:layers.0_post" in done.stdout.splitlines()[0]
+    monkeypatch.syspath_prepend(package)
+    done = cli("analyze", run_path, "-m", "tails", "--csv", "-")
+    del sys.modules["grokscope_tails"]
+    assert done.code == 0, done.err
+    assert "tails.tails:layers.0_post" in done.out.splitlines()[0]
 
 
 @pytest.mark.parametrize("name", ["Tails", "1st", "a-b", "../x", ""])

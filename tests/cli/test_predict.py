@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -98,11 +96,10 @@ def grokscope_hypotheses():
 """
 
 
-def test_a_strangers_hypothesis_that_raises_is_named_and_the_others_go_on(runs, stranger):
-    environment = stranger("strange", HYPOTHESIS)
-    command = [sys.executable, "-m", "grokscope", "predict", *map(str, runs), "-m", "constant"]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert ended.returncode == 3, ended.stderr
-    assert "failed: hypothesis broken: it fails: RuntimeError: no idea" in ended.stderr
-    assert "holds in 2 of 2 runs" in ended.stdout
-    assert "\x1b[31m." not in ended.stdout
+def test_a_strangers_hypothesis_that_raises_is_named_and_the_others_go_on(runs, stranger_here, cli):
+    stranger_here("strange", HYPOTHESIS)
+    ended = cli("predict", *runs, "-m", "constant")
+    assert ended.code == 3, ended.err
+    assert "failed: hypothesis broken: it fails: RuntimeError: no idea" in ended.err
+    assert "holds in 2 of 2 runs" in ended.out
+    assert "\x1b[31m." not in ended.out

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -72,15 +70,8 @@ def test_a_setting_whose_name_is_taken_has_its_table_s_name_before_it():
     assert (flags["model.seed"], flags["model.out"]) == ("--model-seed", "--model-out")
 
 
-def test_a_plugin_s_task_has_its_settings_as_options(stranger, tmp_path):
-    environment = stranger("mine", PLUGGED)
-
-    def grokscope(*words):
-        command = [sys.executable, "-m", "grokscope", *map(str, words)]
-        return subprocess.run(
-            command, env=environment | {"COLUMNS": "150"}, capture_output=True, text=True, check=False
-        )
-
+def test_a_plugin_s_task_has_its_settings_as_options(stranger_here, cli, wide, tmp_path):
+    stranger_here("mine", PLUGGED)
     words = (
         "copying",
         "--letters",
@@ -93,15 +84,15 @@ def test_a_plugin_s_task_has_its_settings_as_options(stranger, tmp_path):
         "--hidden",
         "4",
     )
-    ended = grokscope("train", *words, "--seed", "1", "--out", tmp_path / "run", "--json", "--quiet")
-    assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["seed"] == 1
+    ended = cli("train", *words, "--seed", "1", "--out", tmp_path / "run", "--json", "--quiet")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["seed"] == 1
     text = (tmp_path / "run" / "run.toml").read_text()
     for line in ("letters = 10", "seed = 3", "shuffled = false", "steps = 2"):
         assert line in text
-    refused = grokscope("train", "copying", "--letters", "1")
-    assert refused.returncode == 2
-    assert "letters must be int >= 2, <= 64, got '1'" in refused.stderr
+    refused = cli("train", "copying", "--letters", "1")
+    assert refused.code == 2
+    assert "letters must be int >= 2, <= 64, got '1'" in refused.err
 
 
 def test_sweep_takes_the_options_of_train(cli, tmp_path):
@@ -154,21 +145,9 @@ def test_what_is_no_setting_of_the_task_is_refused(cli, tmp_path, words, sentenc
     assert not (tmp_path / "run").exists()
 
 
-def test_a_plugin_left_out_brings_no_task_and_is_not_loaded(stranger):
-    environment = stranger("mine", PLUGGED.replace("import torch", "import torch; print('loaded')"))
-    command = [sys.executable, "-m", "grokscope", "train", "copying", "--no-plugins", "mine", "--help"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 2
-    assert "loaded" not in ended.stdout + ended.stderr
-    assert "unknown task 'copying'" in ended.stderr
-
-
-def test_help_without_a_task_loads_no_plugin():
-    code = (
-        "import sys\nsys.argv = ['grokscope', 'train', '--help']\nfrom grokscope.cli import main\n"
-        "try: main()\nexcept SystemExit: pass\n"
-        "sys.stderr.write(' '.join(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "--weight-decay" in done.stdout
-    assert not {"torch", "grokscope_oinfo"} & set(done.stderr.split())
+def test_a_plugin_left_out_brings_no_task_and_is_not_loaded(stranger_here, cli):
+    stranger_here("mine", PLUGGED.replace("import torch", "import torch; print('loaded')"))
+    ended = cli("train", "copying", "--no-plugins", "mine", "--help")
+    assert ended.code == 2
+    assert "loaded" not in ended.out + ended.err
+    assert "unknown task 'copying'" in ended.err

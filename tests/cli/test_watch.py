@@ -1,4 +1,4 @@
-"""`analyze --watch` measures what another process writes, as it comes."""
+"""With --watch, analyze, report and plot go on with what another process writes, as it comes."""
 
 import signal
 import subprocess
@@ -52,36 +52,71 @@ def measured_steps(path):
     return sorted(steps[key.checkpoint] for key in Run.open(path).cells())
 
 
-@pytest.mark.slow  # four processes that load torch
+def watching(command, run, *more):
+    words = [sys.executable, "-m", "grokscope", command, run, "-m", "weight_norm", "--watch", *more]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+@pytest.mark.slow  # five processes that load torch
 def test_what_comes_is_measured_until_the_recording_ends(trainer, tmp_path):
-    command = [sys.executable, "-m", "grokscope", "analyze", tmp_path / "run", "-m", "weight_norm", "--watch"]
+    run = tmp_path / "run"
     watchers = [
-        subprocess.Popen(
-            [*command, "--csv", tmp_path / f"{n}.csv"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        for n in (1, 2)
+        watching("analyze", run, "--csv", tmp_path / "1.csv"),
+        watching("report", run, "-o", tmp_path / "2.html"),
+        watching("plot", run),
     ]
-    until(lambda: measured_steps(tmp_path / "run") == [0, 1])
+    until(lambda: measured_steps(run) == [0, 1])
+    until((tmp_path / "2.html").exists)
+    early = (tmp_path / "2.html").read_text()
     assert all(watcher.poll() is None for watcher in watchers)
     (tmp_path / "go1").touch()
-    until(lambda: measured_steps(tmp_path / "run") == [0, 1, 2])
+    until(lambda: measured_steps(run) == [0, 1, 2])
+    until(lambda: (tmp_path / "2.html").read_text() != early)
     (tmp_path / "go2").touch()
     (tmp_path / "go3").touch()
-    for watcher in watchers:
-        assert watcher.wait(120) == 0
-    assert measured_steps(tmp_path / "run") == [0, 1, 2, 3]
-    assert (tmp_path / "1.csv").read_text() == (tmp_path / "2.csv").read_text()
+    outs = [watcher.communicate(timeout=120)[0] for watcher in watchers]
+    assert [watcher.returncode for watcher in watchers] == [0, 0, 0]
+    assert measured_steps(run) == [0, 1, 2, 3]
+    assert len(Run.open(run)._segments.read()[1]) == 4, "something was computed twice"
     assert len((tmp_path / "1.csv").read_text().splitlines()) == 5
+    assert outs[2].count("weight_norm.l2_all") >= 2
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_was_measured(trainer, tmp_path):
-    command = [sys.executable, "-m", "grokscope", "analyze", tmp_path / "run", "-m", "weight_norm", "--watch"]
-    watcher = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@pytest.mark.parametrize("command", ["analyze", "report", "plot"])
+def test_ctrl_c_keeps_what_was_measured(command, trainer, tmp_path):
+    watcher = watching(command, tmp_path / "run", *["-o", tmp_path / "a.html"] * (command == "report"))
     until(lambda: measured_steps(tmp_path / "run") == [0, 1])
+    if command == "report":
+        until((tmp_path / "a.html").exists)
     watcher.send_signal(signal.SIGINT)
-    assert watcher.wait(60) == 130
+    watcher.communicate(timeout=60)
+    assert watcher.returncode == 130
     assert measured_steps(tmp_path / "run") == [0, 1]
+
+
+@pytest.mark.parametrize("command", ["report", "plot"])
+def test_pages_and_figures_are_made_anew_when_a_checkpoint_comes(cli, run_path, monkeypatch, command):
+    """The last checkpoint comes while the command waits for it."""
+    last = run_path / "checkpoints" / "00000060.safetensors"
+    away = last.rename(run_path.parent / "last")
+    page = run_path.parent / "page.html"
+    seen = []
+
+    def meanwhile(seconds):
+        seen.append(page.read_bytes() if command == "report" else b"")
+        away.rename(last)
+
+    monkeypatch.setattr("grokscope.analysis.watching.time.sleep", meanwhile)
+    ended = cli(command, run_path, "-m", "weight_norm", "--watch", *["-o", page] * (command == "report"))
+    assert ended.code == 0, ended.err
+    assert len(seen) == 1
+    assert measured_steps(run_path)[-1] == 60
+    if command == "report":
+        assert page.read_bytes() != seen[0]
+        assert ended.err.count("page.html: ") == 2
+    else:
+        assert ended.out.count("weight_norm.l2_all") == 2
 
 
 def test_a_run_that_has_ended_is_looked_at_once(run_path):

@@ -32,7 +32,7 @@ CONFIG = {
     "model": {"name": "mlp", "hidden": [4]},
     "training": {"seed": 3, "lr": 0.03},
 }
-METRICS = {"train_loss": 0.25, "test_loss": 4.5, "train_accuracy": 1.0, "test_accuracy": 0.125}
+LEARNED = {"train_loss": 0.25, "test_loss": 4.5, "train_accuracy": 1.0, "test_accuracy": 0.125}
 CALLS = ("open", "write", "fsync", "close", "replace", "mkdir", "unlink")
 STEPS = st.integers(0, 9)
 FOREIGN = {"mine.txt": b"mine", "results/mine.h5": b"mine", "checkpoints/1.safetensors": b"mine"}
@@ -81,7 +81,7 @@ class Store(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def save(self, step):
-        self.run.save_checkpoint(step, {"w": torch.full((3,), float(step))}, METRICS)
+        self.run.save_checkpoint(step, {"w": torch.full((3,), float(step))}, LEARNED)
 
     @rule(step=STEPS)
     def save_checkpoint(self, step):

@@ -12,6 +12,8 @@ KILLS = {  # of each command; the last three start processes of their own, which
     "train": 25,
     "train-on": 25,
     "sweep": 25,
+    "record": 25,
+    "record-on": 25,
     "import": 15,
     "analyze": 15,
     "compact": 15,

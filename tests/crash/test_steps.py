@@ -1,6 +1,6 @@
 """Killed, or refused by the system, at every step on the file system: nothing is lost, nothing is torn.
 
-`sh tests/run.sh -m crash` tries every step of every command; the normal run a few of three commands.
+`sh tests/run.sh -m crash` tries every step of every command; the normal run a few of four commands.
 """
 
 import pytest
@@ -14,11 +14,13 @@ HOWS = {  # and at which calls; to be killed after a call is to be killed before
     "full": {"open", "write", "mkdir", "link"},
 }
 NAMES = (
-    *("train", "train-on", "sweep", "sweep-2", "import", "import-link", "analyze", "analyze-2", "compact"),
+    *("train", "train-on", "sweep", "sweep-2", "record", "record-on", "import", "import-link"),
+    *("analyze", "analyze-2", "compact"),
     *("export-csv", "export-parquet", "export-tensorboard"),
 )
 KINDS = SPACE | {"rename", "unlink", "remove", "rmdir", "truncate", "ftruncate", "chmod", "fchmod"}
-FEW = {"train-on": 2, "analyze": 2, "export-csv": 2}  # steps of each kind of fault that the normal run tries
+# Steps of each kind of fault that the normal run tries.
+FEW = {"train-on": 2, "record-on": 1, "analyze": 2, "export-csv": 2}
 
 
 def test_the_harness_sees_what_happens(trial):

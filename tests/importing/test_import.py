@@ -13,12 +13,11 @@ from grokscope.errors import (
     UnknownName,
     UsageError,
 )
+from grokscope.run.curves import CURVE_COLUMNS
 
 SIZES = {"model.d_model": 8, "model.heads": 2, "model.d_head": 4, "model.d_mlp": 12}
 
 TASK = {"task.p": 11, "task.train_fraction": 0.3, "task.split": "python"}
-
-METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
 def same_weights(run, ours):
@@ -31,7 +30,7 @@ def same_weights(run, ours):
 
 def same_metrics(run, ours):
     for found, expected in zip(run.checkpoints, ours.checkpoints, strict=True):
-        for name in METRICS:
+        for name in CURVE_COLUMNS:
             assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-6)
 
 
@@ -286,7 +285,7 @@ def test_the_same_again_changes_nothing_and_another_is_refused(states, bring, tm
     bring()
     assert before == {path.name: path.stat().st_mtime_ns for path in (run.path / "checkpoints").iterdir()}
     torch.save(states[40], tmp_path / "20.pt")
-    with pytest.raises(RunError, match=r"holds another run: imported\.contents"):
+    with pytest.raises(RunError, match=r"holds other weights at step 20 than .*20\.pt, which was changed"):
         bring()
     assert torch.equal(Run.open(run.path).weights(20)["pos_embed"], states[20]["pos_embed"])
 

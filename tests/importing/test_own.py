@@ -42,12 +42,37 @@ def dataset():
 
 
 def numbers():
-    x = torch.randn(40, 1, 4, 4)
+    x = torch.randn(40, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     return (x[:30], x[:30].flatten(1)[:, :4]), (x[30:], x[30:].flatten(1)[:, :4])
 
 
 def unequal():
     return (torch.randn(4, 3), torch.zeros(3)), (torch.randn(4, 3), torch.zeros(3))
+
+
+def sentences():
+    tokens = torch.arange(120).view(40, 3) % 5
+    return (tokens[:30], tokens[:30]), (tokens[30:], tokens[30:].where(tokens[30:] > 0, -100))
+
+
+class Copies(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(5, 5)
+        with torch.no_grad():
+            self.embed.weight.copy_(torch.eye(5))
+            self.embed.weight[4] = 0
+
+    def forward(self, tokens):
+        return self.embed(tokens).relu()
+
+
+def huber(logits, labels):
+    return nn.functional.huber_loss(logits, labels)
+
+
+def per_row(logits, labels):
+    return (logits - labels).square().mean(1)
 
 
 def needs(a, b):
@@ -167,6 +192,52 @@ def test_numbers_are_predicted_by_their_mean_square(folder):
     assert "numbers to be predicted" in found.notes["linear_probe"]
     with pytest.raises(SettingError, match="must be mse"):
         bring(data="my_cnn:numbers", out="other", settings={"loss": "cross_entropy"})
+
+
+def test_a_loss_of_one_s_own_is_trusted_only_when_it_is_named_again(folder):
+    run = bring(data="my_cnn:numbers", loss="my_cnn:huber")
+    assert run.config["training"]["loss"] == "my_cnn:huber"
+    assert bring(data="my_cnn:numbers", out="torchs", loss="torch.nn:HuberLoss").checkpoints[0].test_loss == (
+        pytest.approx(run.checkpoints[0].test_loss, rel=1e-6)
+    )
+    with pytest.raises(RunError, match=r"names the loss my_cnn:huber.*repeat the name as `loss`"):
+        analyze(run, "fit", model=MODEL)
+    found = analyze(run, "fit", model=MODEL, loss="my_cnn:huber").columns["fit.test_loss"]
+    assert found == pytest.approx([info.test_loss for info in run.checkpoints], rel=1e-5)
+    (folder / "my_cnn.py").write_text(CODE.replace("huber_loss(logits, labels)", "l1_loss(logits, labels)"))
+    sys.modules.pop("my_cnn")
+    other = analyze(Run.open("run"), "fit", trust=True)
+    assert other.computed == 3
+    assert min(other.columns["fit.test_loss"]) > max(found)
+
+
+def test_a_loss_without_a_name_is_given_again(folder):
+    run = bring(data="my_cnn:numbers", loss=lambda logits, labels: (logits - labels).abs().mean())
+    with pytest.raises(RunError, match="a loss that has no name"):
+        analyze(run, "fit", model=MODEL, trust=True)
+    found = analyze(run, "fit", model=MODEL, loss=lambda logits, labels: (logits - labels).abs().mean())
+    assert found.columns["fit.test_loss"] == pytest.approx([info.test_loss for info in run.checkpoints])
+    said = []
+    bring(data="my_cnn:numbers", out="other", loss="my_cnn:per_row", notify=said.append)
+    assert any(r"loss my_cnn:per_row must return a tensor of one number" in sentence for sentence in said)
+
+
+def test_sequences_are_right_as_a_whole_or_by_position(folder):
+    torch.save({"embed.weight": torch.eye(5).index_fill(0, torch.tensor([4]), 0.0)}, folder / "step_5.pt")
+    options = {"model": "my_cnn:Copies", "task": "my_cnn:sentences", "step_from": r"(\d+)"}
+    sys.modules.pop("my_cnn", None)
+    runs = {
+        of: import_checkpoints(of, "step_5.pt", accuracy=of, **options) for of in ("positions", "sequences")
+    }
+    # Token 4 is answered wrong: a fifth of all labels, in three of any five sequences.
+    assert [info.train_accuracy for info in runs["positions"].checkpoints] == [pytest.approx(0.8)]
+    assert [info.train_accuracy for info in runs["sequences"].checkpoints] == [pytest.approx(0.4)]
+    assert [info.test_accuracy for info in runs["positions"].checkpoints] == [pytest.approx(0.75)]
+    found = analyze(runs["sequences"], "fit", model="my_cnn:Copies")
+    assert found.columns["fit.train_accuracy"] == [pytest.approx(0.4)]
+    assert runs["sequences"].config["training"]["accuracy"] == "sequences"
+    with pytest.raises(SettingError, match="positions or sequences, got 'words'"):
+        import_checkpoints("other", "step_5.pt", accuracy="words", **options)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The recorder in a real Lightning Trainer; skipped where Lightning is not installed."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -54,9 +55,10 @@ def fit(data, tmp_path):
             **quiet,
             **options,
         )
-        trainer.fit(
-            module, DataLoader(TensorDataset(*data), batch_size=8), ckpt_path=resume, weights_only=False
-        )
+        loader, lax = DataLoader(TensorDataset(*data), batch_size=8), {"weights_only": False}
+        if "weights_only" not in inspect.signature(trainer.fit).parameters:  # before 2.6 it does not ask
+            lax = {}
+        trainer.fit(module, loader, ckpt_path=resume, **lax)
         trainer.save_checkpoint(tmp_path / "theirs.ckpt")
         return module
 

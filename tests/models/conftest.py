@@ -8,8 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from grokscope.models import MODELS
+from grokscope.models.network import Network
 from grokscope.models.plain import Plain
 from grokscope.probe import Probe
+from grokscope.tasks import modadd
 from grokscope.tasks.task import IGNORED, Task
 from grokscope.testing import probe_of
 
@@ -30,6 +33,27 @@ class Own:
 
     def probe(self, **view) -> Probe:
         return probe_of(self.network(**view), self.task, loss=self.loss)
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A network of grokscope's own, and the small task that it is for."""
+
+    model: str
+    task: Task
+    settings: dict
+    loss: str = "cross_entropy"
+
+    def network(self) -> Network:
+        torch.manual_seed(0)
+        network = MODELS[self.model].build(self.task, **self.settings)
+        with torch.no_grad():
+            for weight in network.parameters():  # biases at zero and norms at one would hide themselves
+                weight.add_(0.1 * torch.randn_like(weight))
+        return network
+
+    def probe(self) -> Probe:
+        return probe_of(self.network(), self.task, loss=self.loss)
 
 
 def task(inputs: torch.Tensor, labels: torch.Tensor) -> Task:
@@ -176,6 +200,24 @@ OWN = {
     "mixer": Own(Mixer, pictures()),
     "chain": Own(chain, pictures()),
 }
+
+
+SMALL = {"d_model": 4, "heads": 2, "d_head": 2, "d_mlp": 5}
+BUILT = {
+    "one block, rms": BuiltIn(
+        "transformer", modadd.build(p=5), {**SMALL, "norm": "rms", "activation": "gelu"}
+    ),
+    "two blocks, layer, tied": BuiltIn(
+        "transformer", modadd.build(p=5), {**SMALL, "layers": 2, "norm": "layer", "tied": True}
+    ),
+    "built cnn": BuiltIn("cnn", pictures(), {"channels": (2, 3), "hidden": (4,)}),
+}
+
+
+@pytest.fixture(scope="session")
+def built() -> dict[str, BuiltIn]:
+    """Return kinds of grokscope's own networks by name."""
+    return BUILT
 
 
 @pytest.fixture(scope="session")

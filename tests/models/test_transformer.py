@@ -17,33 +17,53 @@ def task():
     return modadd.build(p=7)
 
 
-def textbook(network, tokens):
-    """A causal one-layer decoder as every textbook has it: every position, every head, the last logits."""
+def textbook(network, tokens, norm=None, activation=F.relu):
+    """A causal decoder as every textbook has it: every position, every head, the last logits."""
     w = dict(network.named_parameters())
     n, vocabulary = len(tokens), network.vocabulary
     sequence = torch.cat([tokens, torch.full((n, 1), vocabulary)], dim=1)
+
+    def normed(x, place):
+        if norm is None:
+            return x
+        x = x - x.mean(-1, keepdim=True) if norm == "layer" else x
+        x = x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() * w[f"{place}.weight"]
+        return x + w[f"{place}.bias"] if norm == "layer" else x
+
     x = w["embed.weight"][sequence] + w["pos_embed"]
-    heads = []
-    for q, k, v in zip(*(w[f"blocks.0.attn.W_{name}"] for name in "QKV"), strict=True):
-        scores = (x @ q.T) @ (x @ k.T).transpose(1, 2) / math.sqrt(len(q))
-        future = torch.ones(scores.shape[1:], dtype=torch.bool).triu(1)
-        heads.append(scores.masked_fill(future, -math.inf).softmax(dim=-1) @ (x @ v.T))
-    x = x + torch.cat(heads, dim=2) @ w["blocks.0.attn.W_O"].T
-    inside = F.relu(x @ w["blocks.0.mlp.W_in"].T + w["blocks.0.mlp.b_in"])
-    x = x + inside @ w["blocks.0.mlp.W_out"].T + w["blocks.0.mlp.b_out"]
-    return (x @ w["unembed.weight"].T)[:, -1]
+    for block in (f"blocks.{layer}" for layer in range(len(network.hidden))):
+        y, heads = normed(x, f"{block}.norm1"), []
+        for q, k, v in zip(*(w[f"{block}.attn.W_{name}"] for name in "QKV"), strict=True):
+            scores = (y @ q.T) @ (y @ k.T).transpose(1, 2) / math.sqrt(len(q))
+            future = torch.ones(scores.shape[1:], dtype=torch.bool).triu(1)
+            heads.append(scores.masked_fill(future, -math.inf).softmax(dim=-1) @ (y @ v.T))
+        x = x + torch.cat(heads, dim=2) @ w[f"{block}.attn.W_O"].T
+        inside = activation(normed(x, f"{block}.norm2") @ w[f"{block}.mlp.W_in"].T + w[f"{block}.mlp.b_in"])
+        x = x + inside @ w[f"{block}.mlp.W_out"].T + w[f"{block}.mlp.b_out"]
+    unembed = w.get("unembed.weight", w["embed.weight"][: network.outputs])
+    return (normed(x, "norm") @ unembed.T)[:, -1]
 
 
-@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
-def test_both_ways_agree_with_the_textbook_gradients_too(task, dtype, close):
-    torch.manual_seed(0)
-    network = transformer.build(task, **SMALL).to(dtype)
+def shaken(network):
+    """Biases start at zero and norms at one, which would hide their place."""
     with torch.no_grad():
-        for parameter in network.parameters():  # biases start at zero, which would hide their place
+        for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("norm", [None, "layer", "rms"])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_both_ways_agree_with_the_textbook_gradients_too(task, layers, norm, tied, activation, dtype, close):
+    torch.manual_seed(0)
+    kind = {"layers": layers, "norm": norm, "tied": tied, "activation": activation}
+    network = shaken(transformer.build(task, **SMALL, **kind).to(dtype))
     results = []
     for logits in (
-        textbook(network, task.inputs),
+        textbook(network, task.inputs, norm, getattr(F, activation)),
         network(task.inputs),
         network.trace(network.encode(task.inputs))["logits"],
     ):
@@ -52,6 +72,16 @@ def test_both_ways_agree_with_the_textbook_gradients_too(task, dtype, close):
     for result in results[1:]:
         for one, other in zip(results[0], result, strict=True):
             assert (one - other).abs().max() < close
+
+
+def test_a_tied_unembedding_is_no_parameter_of_its_own(task):
+    network = transformer.build(task, **SMALL, tied=True)
+    assert not [name for name in network.state_dict() if name.startswith("unembed")]
+    with pytest.raises(SettingError, match="init_zero must be left out"):
+        network.last_weights()
+    other = dataclasses.replace(task, classes=5)
+    with pytest.raises(SettingError, match="tied must be off on task modadd, whose 5 classes are not its 7"):
+        transformer.build(other, **SMALL, tied=True)
 
 
 def test_sequences_may_be_longer(task):
@@ -78,6 +108,18 @@ def test_trace_is_named_and_shaped_as_documented(task):
     assert torch.equal(trace["first"], encoded[:, :2].flatten(1))
     assert torch.equal(trace["blocks.0.mlp_post"], trace["blocks.0.mlp_pre"].clamp(min=0))
     assert set(network.hidden) <= trace.keys()
+
+
+def test_each_block_is_traced_at_the_last_place(task):
+    network = shaken(transformer.build(task, **SMALL, layers=2, norm="rms"))
+    trace = network.trace(network.encode(task.inputs))
+    assert network.hidden == ("blocks.0.mlp_post", "blocks.1.mlp_post")
+    assert [trace[f"blocks.{layer}.mlp_post"].shape for layer in (0, 1)] == [(49, 24)] * 2
+    # The first block sees the whole input at `=`: it is the second network's only one.
+    one = transformer.build(task, **SMALL, norm="rms")
+    one.load_state_dict({name: network.state_dict()[name] for name in one.state_dict()})
+    alone = one.trace(one.encode(task.inputs))
+    assert torch.allclose(alone["blocks.0.resid_post"], trace["blocks.0.resid_post"], atol=1e-5)
 
 
 def test_noise_on_the_embeddings_reaches_the_logits(task):

@@ -8,7 +8,7 @@ from grokscope.analysis.plan import select_steps
 from grokscope.errors import UnknownName
 from grokscope.figure import Subnetwork, Trained
 from grokscope.reproduce import find_figure
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.training import resolve_config
 
 
@@ -90,7 +90,7 @@ def can_be_trained_and_measured(figure, plugins):
     for panel in figure.panels:
         for name in panel.groups:
             for column in (*panel.left, *panel.right):
-                assert column in METRICS or column.partition(":")[0] in known[name]
+                assert column in CURVE_COLUMNS or column.partition(":")[0] in known[name]
 
 
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)

@@ -15,7 +15,7 @@ path = pathlib.Path(sys.argv[1]) / files.temporary_name()
 path.write_bytes(b"half")
 print(path.name)
 """
-METRICS = {"train_loss": 0.25, "test_loss": 4.5, "train_accuracy": 1.0, "test_accuracy": 0.125}
+LEARNED = {"train_loss": 0.25, "test_loss": 4.5, "train_accuracy": 1.0, "test_accuracy": 0.125}
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def run(tmp_path, config):
     run = Run.create(tmp_path / "run", config)
     for step in (0, 10, 20):
         weights = {"a": torch.full((2, 3), float(step)), "b": torch.arange(3, dtype=torch.float64)}
-        curve = {"step": [step - 5], **{name: [value] for name, value in METRICS.items()}} if step else {}
-        run.save_checkpoint(step, weights, METRICS, curve)
+        curve = {"step": [step - 5], **{name: [value] for name, value in LEARNED.items()}} if step else {}
+        run.save_checkpoint(step, weights, LEARNED, curve)
     return run
 
 

@@ -127,7 +127,7 @@ def test_a_recipe_of_another_task_is_refused():
         ("training.log_every", 0, "training.log_every must be int >= 1"),
         ("training.loss", "hinge", "training.loss must be cross_entropy | mse"),
         ("training.dtype", "float16", "training.dtype must be float32 | float64"),
-        ("training.optimizer", "sgd", "training.optimizer must be adamw"),
+        ("training.optimizer", "lion", "training.optimizer must be adamw | adam | sgd | muon"),
         ("training.checkpoint_every", "log:x", "training.checkpoint_every must be N"),
         ("training.checkpoint_every", "5,601", "up to training.steps=600"),
         ("training.init_scale", 0, "training.init_scale must be float > 0"),

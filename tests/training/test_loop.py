@@ -29,6 +29,12 @@ BESIDE = [
     {"loss": "stablemax_cross_entropy"},
     {"loss_dtype": "float64"},
 ]
+OPTIMIZERS = [
+    {"optimizer": "adam"},
+    {"optimizer": "sgd", "momentum": 0},
+    {"optimizer": "sgd", "nesterov": True},
+    {"optimizer": "muon", "warmup_steps": 5},
+]
 
 
 def files(run, folder="checkpoints"):
@@ -131,8 +137,8 @@ def stopped_and_whole(trainer, **settings):
     return files(run), files(whole)
 
 
-@pytest.mark.parametrize("beside", BESIDE, ids=lambda beside: next(iter(beside)))
-def test_every_intervention_goes_on_bit_for_bit(trainer, beside):
+@pytest.mark.parametrize("beside", BESIDE + OPTIMIZERS, ids=lambda beside: " ".join(map(str, [*beside])))
+def test_every_intervention_and_optimiser_goes_on_bit_for_bit(trainer, beside):
     settings = {f"training__{name}": value for name, value in beside.items()}
     stopped, whole = stopped_and_whole(trainer, **settings)
     assert stopped.items() >= whole.items()

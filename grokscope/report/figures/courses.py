@@ -15,7 +15,8 @@ from grokscope.errors import UnknownName, UsageError
 from grokscope.measure import Column
 from grokscope.report.text import number
 from grokscope.results import ColumnName, Comparison, Results
-from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS
+from grokscope.run.curves import CURVE_COLUMNS, GROKKED_AT, MEMORISED_AT
+from grokscope.run.outcome import Goal, goals_of
 
 SEED = ("seed", "training.seed")  # runs that differ in it alone are repetitions
 SCALES = ("log", "linear")
@@ -68,9 +69,14 @@ class Group:
     def course(self, name: str) -> Course:
         """Return the column or metric `name` over the runs, each normalised first where that is asked for."""
         found = [_course_of(results, name) for results in self.runs.values()]
-        if self.normalise and name not in METRICS:
+        if self.normalise and name not in CURVE_COLUMNS:
             found = [(steps, normalised(values)) for steps, values in found]
         return averaged(found)
+
+    @property
+    def goals(self) -> tuple[Goal | None, Goal]:
+        """What counts as memorised and as grokked in the first of the runs."""
+        return goals_of(next(iter(self.runs.values())).config, self.train, self.test)
 
     @cached_property
     def memorised(self) -> Mark:
@@ -168,6 +174,7 @@ class Picture:
             raise UsageError(f"the step axis must be {' or '.join(SCALES)}, got {scale!r}")
         if not comparison.runs:
             raise UsageError("a figure needs at least one measured run, got none")
+        columns = [*_outcomes(comparison, columns), *columns]
         told_by, also, sets = _groups(comparison)
         groups = tuple(
             Group(label, value, {run: comparison.runs[run] for run in runs}, normalise, train, test)
@@ -210,6 +217,12 @@ class Picture:
         """Return a column's name with its unit."""
         unit = self.declared[column].unit if column in self.declared else ""
         return f"{column} ({unit})" if unit else column
+
+
+def _outcomes(comparison: Comparison, columns: Sequence[str]) -> list[str]:
+    """Return the columns by which runs have generalised, where these are no accuracies and not drawn yet."""
+    goals = dict.fromkeys(results.goals[1] for results in comparison.runs.values())
+    return [goal.column for goal in goals if not goal.is_usual and goal.column not in columns]
 
 
 def _shared(values: Iterable[Any]) -> str:
@@ -260,7 +273,7 @@ def averaged(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> Course:
 def _course_of(results: Results, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The steps and values of a column, or of a metric on the finer curve; nothing where the run has none."""
     steps = _steps_of(results, name)
-    if name in METRICS and results.curve:
+    if name in CURVE_COLUMNS and results.curve:
         finer, values = results.curve_of(name)
         return steps, values[np.isin(finer, steps)]
     try:
@@ -272,7 +285,7 @@ def _course_of(results: Results, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _steps_of(results: Results, name: str) -> np.ndarray:
     """The steps of a column, or of the finer curve as far as steps were selected."""
     steps = np.asarray(results.steps, float)
-    if name not in METRICS or not results.curve:
+    if name not in CURVE_COLUMNS or not results.curve:
         return steps
     finer = results.curve_of(name)[0].astype(float)
     if len(steps) < 2:
@@ -284,9 +297,9 @@ def _panels(
     declared: Mapping[str, Column], columns: Iterable[str], together: bool, normalise: bool
 ) -> Iterable[Panel]:
     """One panel per column; one for all columns that share an axis, where there is only one group."""
-    columns = [name for name in columns if not name.endswith("_accuracy") or name not in METRICS]
-    losses = [name for name in columns if name in METRICS]
-    others = [name for name in columns if name not in METRICS]
+    columns = [name for name in columns if not name.endswith("_accuracy") or name not in CURVE_COLUMNS]
+    losses = [name for name in columns if name in CURVE_COLUMNS]
+    others = [name for name in columns if name not in CURVE_COLUMNS]
     if losses:
         yield Panel("loss", "", {name: name.removesuffix("_loss") for name in losses}, log=True)
     if normalise and together and others:

@@ -360,7 +360,7 @@ def _value_axis(axis: Any, panel: Panel, normalised: bool) -> None:
 def _notes(picture: Picture) -> list[str]:
     """What has to be said of the lines, bands and marks."""
     group = picture.groups[0]
-    thresholds = f"train ≥ {_percent(group.train)}", f"test ≥ {_percent(group.test)}"
+    thresholds = [goal.words.replace(" accuracy", "") if goal else "–" for goal in group.goals]
     several = max(len(group.runs) for group in picture.groups) > 1
     notes = []
     if several:
@@ -393,7 +393,3 @@ def _of(picture: Picture, which: str) -> str:
 def _how_many(picture: Picture) -> str:
     counts = sorted({len(group.runs) for group in picture.groups})
     return f"{counts[0]} runs" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:g} %"

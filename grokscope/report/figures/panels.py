@@ -27,7 +27,7 @@ from grokscope.report.figures.courses import Course, Steps, averaged, normalised
 from grokscope.report.figures.pareto import number_axes, step_bar, step_colours, trajectory
 from grokscope.report.figures.style import DASHES, DOTTED, INK, PALETTE, TRAIN, Look, look, plain
 from grokscope.results import Comparison, Results
-from grokscope.run.curves import METRICS
+from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.statistics.courses import course, grokked, memorised, smoothed
 
 ACCURACIES = {"train_accuracy": "train accuracy", "test_accuracy": "test accuracy"}
@@ -135,7 +135,7 @@ def _of_column(column: str, columns: Sequence[str]) -> Look:
 
 
 def _label(group: str, column: str, named: bool) -> str:
-    words = ACCURACIES.get(column, column.replace("_", " ") if column in METRICS else column)
+    words = ACCURACIES.get(column, column.replace("_", " ") if column in CURVE_COLUMNS else column)
     if not group:
         return words
     return f"{group}: {words.removesuffix(' accuracy')}" if named else group
@@ -152,7 +152,7 @@ def _course(found: Comparison, column: str, panel: Panel) -> Course:
 
 
 def _values(results: Results, column: str) -> tuple[np.ndarray, np.ndarray]:
-    if column in METRICS and results.curve:
+    if column in CURVE_COLUMNS and results.curve:
         return np.asarray(results.curve["step"], float), np.asarray(results.curve[column], float)
     return np.asarray(results.steps, float), course(results, column)
 

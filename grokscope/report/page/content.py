@@ -18,7 +18,8 @@ from grokscope.results import ColumnName, Comparison, Results
 from grokscope.results.columns import column_of, shown_columns
 from grokscope.results.names import bare
 from grokscope.run.config import RECORDED, config_hash, hash_of, run_id, seed_of
-from grokscope.run.curves import GROKKED_AT, MEMORISED_AT, METRICS
+from grokscope.run.curves import CURVE_COLUMNS
+from grokscope.run.outcome import Goal
 
 PARETO = ("synergy", "redundancy")  # roles of columns, x first
 TABLES = ("task", "model", "training", "imported")
@@ -50,7 +51,7 @@ def content_of(
         "title": title or _title(comparison),
         "grokscope": _version(),
         "facts": _facts(comparison),
-        "thresholds": {"train": MEMORISED_AT, "test": GROKKED_AT},
+        "thresholds": _thresholds(comparison),
         "runs": runs,
         "differing": list(comparison.settings),
         "groups": _groups(comparison),
@@ -114,10 +115,10 @@ def _curve(results: Results, axes: Axes) -> dict[str, Any] | None:
     at = kept(steps, marks)
     return {
         "axis": axes.of([steps[index] for index in at]),
-        "last": {name: float([math.nan, *results.curve_of(name)[1]][-1]) for name in METRICS},
+        "last": {name: float([math.nan, *results.curve_of(name)[1]][-1]) for name in CURVE_COLUMNS},
         "points": len(steps),
         "partly": RECORDED in results.config,
-        **{name: packed([float(results.curve[name][index]) for index in at]) for name in METRICS},
+        **{name: packed([float(results.curve[name][index]) for index in at]) for name in CURVE_COLUMNS},
     }
 
 
@@ -206,7 +207,7 @@ def _opened(columns: Sequence[ColumnName], usual: Sequence[ColumnName]) -> list[
 
 
 def _repeats_the_curve(name: ColumnName) -> bool:
-    return name.column in METRICS
+    return name.column in CURVE_COLUMNS
 
 
 def _pareto(
@@ -265,6 +266,28 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_plain(item)}" for key, item in value.items())
     return str(value)
+
+
+def _thresholds(comparison: Comparison) -> str:
+    """What counts as memorised and grokked, by every rule that the runs have."""
+    rules = dict.fromkeys((*results.goals, results.asked_in_a_row) for results in comparison.runs.values())
+    said = []
+    for memorised, grokked, in_a_row in rules:
+        often = {1: "", 2: " for two evaluations in a row"}.get(in_a_row, " for three evaluations in a row")
+        first = f"Memorised: the first step from which {_at_least(memorised)}{often}; " if memorised else ""
+        likewise = (
+            f"grokked: likewise {_at_least(grokked).replace(' is at least', ',')}."
+            if memorised
+            else f"Grokked: the first step from which {_at_least(grokked)}{often}."
+        )
+        said.append(first + likewise)
+    return " ".join(dict.fromkeys(said))
+
+
+def _at_least(goal: Goal) -> str:
+    if goal.is_usual:
+        return f"{goal.column.replace('_', ' ')} is at least {100 * goal.bound:g} %"
+    return f"{goal.column} is at {'least' if goal.above else 'most'} {goal.bound:g}"
 
 
 def _facts(comparison: Comparison) -> list[list[str]]:

@@ -80,6 +80,11 @@ class States:
         for name in ("out.csv", "out.parquet"):
             (folder / name).write_bytes(OLD)
 
+    def _make_recorded(self, folder):
+        """A run that a loop recorded up to its fourth step, and files of others beside it."""
+        self._do(folder, "record", "4")
+        add_foreign(folder / "run")
+
     def _make_many(self, folder):
         """The measured run with as many segments as are not yet compacted."""
         from grokscope.run import Run, segments
@@ -115,6 +120,8 @@ SCENARIOS = {  # name: command line, state, runs, outputs, whether the fork serv
     "train-on": (f"{_TRAIN} 3", "begun", ["run"], [], True),
     "sweep": (f"{_SWEEP} 1", "empty", [], [], True),
     "sweep-2": (f"{_SWEEP} 2", "empty", [], [], True),
+    "record": ("record 3", "empty", ["run"], [], True),
+    "record-on": ("record 7", "recorded", ["run"], [], True),
     "import": (_IMPORT, "theirs", ["run"], [], True),
     "import-link": (f"{_IMPORT} --link", "theirs", ["run"], [], True),
     "analyze": (f"{_ANALYZE} 1", "run", ["run"], ["out.csv"], True),

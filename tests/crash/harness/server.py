@@ -73,7 +73,10 @@ def work(job):
     os.chdir(job["cwd"])
     (share_server if job["share"] else own_server)()
     sys.argv = ["grokscope", *job["argv"]]
-    from grokscope.cli import main
+    if job["argv"][0] == "record":
+        from loop import command as main
+    else:
+        from grokscope.cli import main
 
     code = 0
     try:

@@ -1,10 +1,13 @@
 """One command interrupted again and again, and what must be true after each time."""
 
 import hashlib
+import json
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from safetensors.torch import load
 
 from grokscope.run import checkpoint, segments
 from grokscope.run.files import TEMPORARY
@@ -78,6 +81,10 @@ def fault_in(name, data):
             segments.believed(data, path)
         elif path.name in ("run.toml", "imported.json", "index.h5"):
             return "" if data else f"{name} is empty"
+        elif path.name == "examples.safetensors":
+            load(data)
+        elif path.name == "code.json":
+            json.loads(data)
         else:
             return None
     except Exception as error:

@@ -9,8 +9,7 @@ function setUpHead() {
   byId("lead").textContent = `${RUNS.length === 1 ? `One run, ${RUNS[0].name}` : `${RUNS.length} runs${differing}`}${what}.`;
   show(byId("facts"), ...DATA.facts.map(([name, value, more]) => make("div", null, make("dt", null, name), make("dd", null, make("b", null, value), make("span", null, more)))));
   show(byId("runs-table"), runsTable());
-  const { train, test } = DATA.thresholds;
-  byId("thresholds").textContent = `Memorised: the first step from which train accuracy is at least ${100 * train} % for three evaluations in a row; grokked: likewise test accuracy, ${100 * test} %.`;
+  byId("thresholds").textContent = DATA.thresholds;
   byId("summary").hidden = false;
   byId("curves").hidden = !PANELS.length;
 }
