@@ -223,7 +223,7 @@ WORDS = {
     *("synergy", "redundancy", "fit", "gap", "mean", "note", "search", "share", "sum", "total"),
     *("keys", "rank", "method", "entropy", "normalised", "trace", "losses", "residual", "stderr", "sigma"),
     *("distance", "epsilon", "l2", "abelian", "alpha"),  # settings of training
-    *("median", "units", "largest"),
+    *("median", "units", "largest", "compression", "half", "ratio"),
 }
 
 

@@ -22,10 +22,12 @@ Parts = Mapping[str, tuple["torch.Tensor", ...]]
 
 @measure(
     columns=[
-        Column("bytes", "bytes of all weights, rounded and compressed by bzip2", direction="down", min=0),
+        Column(
+            "packed_bytes", "bytes of all weights, rounded and compressed by bzip2", direction="down", min=0
+        ),
         Column("ratio", "the same over the bytes of the weights as float32", direction="down", min=0),
         Column(
-            "step",
+            "rounding",
             "the coarsest rounding step, in root mean squares of each tensor",
             direction="up",
             min=0,
@@ -43,8 +45,8 @@ def compression(
     """How short a description of the weights is enough for the training loss: an upper bound of complexity.
 
     Every tensor is rounded to steps of s times the root mean square of its entries, with the coarsest s at
-    which the training loss is at most 1 + `tolerance` times its own; `bytes` is the length of the whole
-    numbers after bzip2 at level 9.
+    which the training loss is at most 1 + `tolerance` times its own; `packed_bytes` is the length of the
+    whole numbers after bzip2 at level 9.
 
     Shapes and units:
         All parameters, biases too, tensor by tensor in their order; each in the narrowest of 1, 2, 4 or 8
@@ -55,16 +57,16 @@ def compression(
         is not. Where the loss does not rise evenly with s, a coarser one further up may be as good. With
         `rank`, singular values below a share of the largest, one share for all matrices, found likewise with
         half of the tolerance, are left out first, and a matrix is its two factors where they are smaller.
-        Where even the finest step loses too much, `bytes` are of the weights as they are.
+        Where even the finest step loses too much, `packed_bytes` are of the weights as they are.
 
     Cost:
         Nine forward passes over the training split and one bzip2: 0.1 s for `clauw`, 0.3 s with `rank`.
 
     Traps:
         The tolerance is relative: the nearer the loss is to 0, the finer its weights must be kept, so that
-        `bytes` grows while a network only grows surer. DeMoss et al. search a step and a rank for every
-        tensor by Bayesian optimisation, and allow an absolute rise of the loss; one step for all is an upper
-        bound of what that finds.
+        `packed_bytes` grows while a network only grows surer. DeMoss et al. search a step and a rank for
+        every tensor by Bayesian optimisation, and allow an absolute rise of the loss; one step for all is an
+        upper bound of what that finds.
 
     Source:
         DeMoss et al. 2024, "The complexity dynamics of grokking", sections 3 and 4: complexity rises with
@@ -93,9 +95,9 @@ def compression(
         whole = (functional.rounded(each, step)[0] for some in parts.values() for each in some)
         size = functional.bzipped(functional.packed(whole))
     return {
-        "bytes": size,
+        "packed_bytes": size,
         "ratio": size / (4 * sum(weight.numel() for weight in weights.values())),
-        "step": math.nan if found is None else 2 ** (found / OCTAVE),
+        "rounding": math.nan if found is None else 2 ** (found / OCTAVE),
     }
 
 

@@ -30,7 +30,7 @@ RATES = tuple(tenths / 10 for tenths in range(1, 10))
         ),
     ],
     per=["split"],
-    arrays={"accuracies": "mean accuracy at r = 0, 0.1, ... 0.9, (10,)"},
+    arrays={"drop_curve": "mean accuracy at r = 0, 0.1, ... 0.9, (10,)"},
     expensive=True,
     source="Salah & Yevick 2025, arXiv 2507.11645",
 )
@@ -103,7 +103,7 @@ def dropout_robustness(
             "area": mean,
             "stderr": stderr,
             "half": functional.first_below_half(curve, 0.1),
-            "accuracies": curve,
+            "drop_curve": curve,
         }
 
 

@@ -36,7 +36,7 @@ def test_the_step_is_where_an_exhaustive_search_first_loses_the_loss(kind):
     kept = [loss_by_hand(probe, k) <= allowed for k in range(-8 * OCTAVE, COARSEST + 1)]
     steps = [2 ** (k / OCTAVE) for k in range(-8 * OCTAVE, COARSEST + 1)]
     found = measured(probe, tolerance=0.05)
-    place = int(np.argmin(np.abs(np.array(steps) - found["step"])))
+    place = int(np.argmin(np.abs(np.array(steps) - found["rounding"])))
     assert kept[place]
     assert not kept[place + 1]
     if kind == "mlp":  # where the loss rises evenly: no coarser step keeps it, and every finer one does
@@ -49,15 +49,15 @@ def test_bytes_are_bzip2s_of_the_whole_numbers():
     content = b""
     for weight in probe.weights.values():
         exact = weight.double().numpy()
-        whole = np.rint(exact / (found["step"] * np.sqrt((exact**2).mean())))
+        whole = np.rint(exact / (found["rounding"] * np.sqrt((exact**2).mean())))
         content += whole.astype("i1" if np.abs(whole).max() < 128 else "<i2").tobytes()
-    assert found["bytes"] == len(bz2.compress(content, 9))
-    assert found["ratio"] == found["bytes"] / (4 * sum(w.numel() for w in probe.weights.values()))
+    assert found["packed_bytes"] == len(bz2.compress(content, 9))
+    assert found["ratio"] == found["packed_bytes"] / (4 * sum(w.numel() for w in probe.weights.values()))
 
 
 def test_more_tolerance_needs_no_more_bytes_and_scale_changes_no_number():
     probe = example_probe("mlp", task="images", loss="mse")
-    sizes = [measured(probe, tolerance=tolerance)["bytes"] for tolerance in (0.001, 0.01, 0.1, 1.0)]
+    sizes = [measured(probe, tolerance=tolerance)["packed_bytes"] for tolerance in (0.001, 0.01, 0.1, 1.0)]
     assert sizes == sorted(sizes, reverse=True)
     weight = probe.weights["layers.0.weight"]
     assert torch.equal(rounded(weight, 0.1)[0], rounded(1024 * weight, 0.1)[0])
@@ -69,8 +69,8 @@ def test_a_network_whose_loss_no_weight_changes_is_nearly_nothing():
         probe.model.layers[2].weight.zero_()
         probe.model.layers[2].bias.zero_()
     found = measured(probe)
-    assert found["step"] == 2 ** (COARSEST / OCTAVE)
-    assert found["bytes"] < 100
+    assert found["rounding"] == 2 ** (COARSEST / OCTAVE)
+    assert found["packed_bytes"] < 100
 
 
 def test_low_rank_is_found_and_its_factors_are_smaller():
@@ -85,7 +85,7 @@ def test_low_rank_is_found_and_its_factors_are_smaller():
         last.weight.copy_(torch.linalg.lstsq(hidden, targets).solution.T)
     probe = probe_of(probe.model, probe.task, loss="mse")
     plain, low = measured(probe, tolerance=0.02), measured(probe, tolerance=0.02, rank=True)
-    assert low["bytes"] < 0.8 * plain["bytes"]
+    assert low["packed_bytes"] < 0.8 * plain["packed_bytes"]
 
 
 def test_factors_give_the_truncated_matrix():
@@ -109,8 +109,8 @@ def test_what_the_finest_step_cannot_keep_is_as_long_as_it_is():
             weight.mul_(300)  # the loss is a difference of large logits: float32 has no digit to spare
     found = measured(probe, tolerance=0.0)
     content = b"".join(w.numpy().tobytes() for w in probe.weights.values())
-    if math.isnan(found["step"]):
-        assert found["bytes"] == len(bz2.compress(content, 9))
+    if math.isnan(found["rounding"]):
+        assert found["packed_bytes"] == len(bz2.compress(content, 9))
 
 
 def test_bisection_ends_where_enough_ends():

@@ -40,7 +40,7 @@ def test_the_curve_is_that_of_activations_multiplied_by_hand():
             ]
         )
         row = found[split]
-        assert row.arrays["accuracies"].tolist() == pytest.approx(curves.mean(axis=0).tolist())
+        assert row.arrays["drop_curve"].tolist() == pytest.approx(curves.mean(axis=0).tolist())
         areas = np.trapezoid(curves[:, 1:], dx=0.125, axis=1)
         assert row.values["area"] == pytest.approx(areas.mean())
         assert row.values["stderr"] == pytest.approx(areas.std(ddof=1) / 3**0.5)
