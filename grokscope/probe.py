@@ -13,11 +13,13 @@ from grokscope.errors import MeasureError, NotApplicable
 from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
 from grokscope.objective import Objective
+from grokscope.tasks.pairs import pairs_of
 from grokscope.tasks.task import IGNORED, Task
 
 T = TypeVar("T")
 PROVEN_ON = 16  # examples, beside random inputs
 CHUNK_VALUES = 1 << 25  # encoded values per forward pass: 128 MB in float32
+DROWNING = 5.0  # standard deviations of the encoded input, from which on noise on it is remarked on
 MOST_VALUES = 1 << 30  # of the hidden layers of a split, of networks of one's own: 4 GB in float32
 
 
@@ -122,6 +124,30 @@ class Probe:
         """
         return self.shared(("scale",), lambda: self.encoded("train").double().std(correction=0).item())
 
+    def noise(self, sigma: float | None, paper: float, share: float) -> tuple[float, dict[str, Any]]:
+        """Return the noise that a measure takes, and what its columns `sigma` and `note` say of it.
+
+        Args:
+            sigma: what was asked for; taken as it is, and noted where it is many times the `scale`.
+            paper: what is taken when nothing was asked for, on tasks that a paper is about.
+            share: what is taken on tasks of one's own then, as a share of the `scale`; both columns say it.
+        """
+        if sigma is None and self.task.kind != "own":
+            return paper, {}
+        if sigma is None:
+            sigma = share * self.scale()
+            return sigma, {
+                "sigma": sigma,
+                "note": f"noise of {share:g} times the standard deviation of the encoded inputs",
+            }
+        times = sigma / scale if (scale := self.scale()) > 0 else 0.0
+        if times < DROWNING:
+            return sigma, {}
+        return sigma, {
+            "note": f"sigma {sigma:g} is {times:.2g} times the standard deviation of the encoded inputs, "
+            f"{scale:.2g}: little is left of them"
+        }
+
     def trace(self, split: str, sigma: float = 0.0) -> Mapping[str, torch.Tensor]:
         """Return every tensor that the network names, from one forward pass in chunks."""
         compute = self._join if split == "all" and sigma == 0 and self._divided else self._run
@@ -174,6 +200,14 @@ class Probe:
         """Raise NotApplicable where labels are numbers to be predicted, and no classes."""
         if not self.classifies:
             raise NotApplicable("it is about classes, and this run's labels are numbers to be predicted")
+
+    def require_pairs(self) -> torch.Tensor:
+        """Return the two tokens that each example of the task is an operation on, (N, 2) int64.
+
+        They are found also inside a longer sequence such as `a + b =`. Raises NotApplicable where there are
+        none, or a pair is there twice.
+        """
+        return self.shared(("pairs",), lambda: pairs_of(self.task.inputs, self.task.labels))
 
     def require_rows(self, split: str, rows: torch.Tensor) -> None:
         """Raise NotApplicable unless a layer has a row for each label of the split."""

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from grokscope import Column, NotApplicable, measure, numbers
-from grokscope_mechanistic.addition import addition_modulus
+from grokscope_mechanistic.addition import addition_of
 
 if TYPE_CHECKING:
     from grokscope import Probe
@@ -59,13 +59,13 @@ def embedding_ipr(probe: Probe) -> dict[str, float]:
 
     from grokscope_mechanistic.functional import inverse_participation, operand_means
 
-    p = addition_modulus(probe)
-    first, pairs = probe.first_layer("all"), probe.inputs("all")
+    task = addition_of(probe)
+    first, pairs = probe.first_layer("all"), probe.require_pairs() - task.first_token
     if len(first) != len(pairs):
         raise NotApplicable(
             "its first layer has several rows for a pair: import the run with other positions"
         )
     numbers.require_finite("embedding_ipr: the first layer", first)
-    tables = [operand_means(first, operand, p) for operand in pairs.unbind(dim=1)]
+    tables = [operand_means(first, operand, task.p) for operand in pairs.unbind(dim=1)]
     ratios = inverse_participation(torch.cat(tables, dim=1))
     return {"ipr": ratios.mean().item() if len(ratios) else math.nan, "units": len(ratios)}

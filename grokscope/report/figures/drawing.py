@@ -360,7 +360,7 @@ def _value_axis(axis: Any, panel: Panel, normalised: bool) -> None:
 def _notes(picture: Picture) -> list[str]:
     """What has to be said of the lines, bands and marks."""
     group = picture.groups[0]
-    thresholds = [goal.words.replace(" accuracy", "") if goal else "–" for goal in group.goals]
+    thresholds = [plain(goal.words.replace(" accuracy", "")) if goal else "–" for goal in group.goals]
     several = max(len(group.runs) for group in picture.groups) > 1
     notes = []
     if several:
