@@ -75,10 +75,11 @@ def network_of(text: str, task: Task) -> nn.Module:
     kind = settings.pop("model_type")
     made, table = _class(transformers, kind, names[0] if names else "")
     try:
-        config = made.config_class.from_dict(settings)
-        config.use_cache = False
-        _check_fits(config, task)
-        network = made(config)
+        with _quietly():
+            config = made.config_class.from_dict(settings)
+            config.use_cache = False
+            _check_fits(config, task)
+            network = made(config)
     except SettingError:
         raise
     except Exception as error:  # settings of somebody's own may raise anything there
@@ -145,7 +146,7 @@ def renames(state: Mapping[str, torch.Tensor], network: Any) -> list[str]:
         name: torch.full(each.shape, place + _HALF) for place, (name, each) in enumerate(state.items())
     }
     try:
-        with _without_progress():
+        with _quietly():
             made, told = type(network).from_pretrained(
                 None,
                 config=network.config,
@@ -173,7 +174,7 @@ def renames(state: Mapping[str, torch.Tensor], network: Any) -> list[str]:
 
 
 @contextmanager
-def _without_progress() -> Iterator[None]:
+def _quietly() -> Iterator[None]:
     """Have transformers show no progress and warn of nothing in the block."""
     from transformers.utils import logging
 
