@@ -179,7 +179,7 @@ def xor(
 def polynomial(
     *,
     dimension: Annotated[int, Param("of a vector x", min=1, max=100_000)] = 100,
-    degree: Annotated[int, Param("predicted is (beta . x)^degree / degree!", min=1, max=12)] = 2,
+    degree: Annotated[int, Param("k: what is predicted is (beta . x)^k / k!", min=1, max=12)] = 2,
     train_size: Annotated[int, Param("vectors that train", min=1, max=1_000_000)] = 550,
     test_size: Annotated[int, Param("vectors that test", min=1, max=1_000_000)] = 1000,
     data_seed: DataSeed = 0,
