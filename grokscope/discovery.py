@@ -12,6 +12,7 @@ import inspect
 import os
 import re
 import time
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -30,6 +31,7 @@ from grokscope.surroundings import Surroundings
 
 GROUP = "grokscope"
 PREFIX = "grokscope_"
+MARK = f"{GROUP}_impl"  # what pluggy sets on a function that @hookimpl marks
 
 
 def plugin_names() -> list[str]:
@@ -157,6 +159,25 @@ def _broken(plugin: Plugin, problem: str, error: BaseException | None) -> Plugin
     )
 
 
+class _Manager(pluggy.PluginManager):
+    """pluggy's, that does not look closely at names in a module that are plainly no hooks.
+
+    It looks at every name several times and with care, which for a dozen plugins takes longer than all else.
+    """
+
+    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> Any:
+        """Return what a hook's declaration says; None where it is none."""
+        return super().parse_hookspec_opts(module_or_class, name) if name.startswith(PREFIX) else None
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        """Return what the mark of an implementation says; None where it is none."""
+        if isinstance(plugin, types.ModuleType) and name in vars(plugin):
+            found = vars(plugin)[name]
+            if isinstance(found, (types.FunctionType, type)) and MARK not in vars(found):
+                return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
 class _Problem(Exception):
     """Why a plugin cannot be used; the exception behind it, if any, is its cause."""
 
@@ -173,7 +194,7 @@ def _import(found: _Found) -> Any:
 def _brought(plugin: Plugin, module: Any) -> Plugin:
     if module is None:
         raise _Problem(f"{plugin.module} is None; an entry point must name a module or an object with hooks")
-    manager = pluggy.PluginManager(GROUP)
+    manager = _Manager(GROUP)
     manager.add_hookspecs(hookspecs)
     hooks = [name for name in vars(manager.hook) if name.startswith(PREFIX)]
     _refuse_misspelt(module, manager, hooks)
@@ -197,7 +218,7 @@ def _brought(plugin: Plugin, module: Any) -> Plugin:
     )
 
 
-def _refuse_misspelt(module: Any, manager: pluggy.PluginManager, hooks: Sequence[str]) -> None:
+def _refuse_misspelt(module: Any, manager: _Manager, hooks: Sequence[str]) -> None:
     """Refuse names that look like hooks and are none, and hooks without the mark: pluggy passes them over."""
     for name in dir(module):
         options: Mapping[str, Any] = manager.parse_hookimpl_opts(module, name) or {}

@@ -12,6 +12,7 @@ from grokscope.errors import MeasureError, NotApplicable
 from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
 from grokscope.objective import Objective
+from grokscope.tasks.pairs import pairs_of
 from grokscope.tasks.task import IGNORED, Task
 
 T = TypeVar("T")
@@ -173,6 +174,14 @@ class Probe:
         """Raise NotApplicable where labels are numbers to be predicted, and no classes."""
         if not self.classifies:
             raise NotApplicable("it is about classes, and this run's labels are numbers to be predicted")
+
+    def require_pairs(self) -> torch.Tensor:
+        """Return the two tokens that each example of the task is an operation on, (N, 2) int64.
+
+        They are found also inside a longer sequence such as `a + b =`. Raises NotApplicable where there are
+        none, or a pair is there twice.
+        """
+        return self.shared(("pairs",), lambda: pairs_of(self.task.inputs, self.task.labels))
 
     def require_rows(self, split: str, rows: torch.Tensor) -> None:
         """Raise NotApplicable unless a layer has a row for each label of the split."""

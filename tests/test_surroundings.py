@@ -44,7 +44,7 @@ def world():
         "device": torch.empty(0).device,
         "threads": torch.get_num_threads(),
         "seed": torch.get_rng_state().tolist(),
-        "numpy": [str(part) for part in np.random.get_state(legacy=False)["state"].values()],
+        "numpy": [np.asarray(part).tobytes() for part in np.random.get_state(legacy=False)["state"].values()],
         "random": random.getstate(),
         "gradients": torch.is_grad_enabled(),
         "determinism": torch.are_deterministic_algorithms_enabled(),

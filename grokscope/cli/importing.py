@@ -17,6 +17,7 @@ from grokscope.errors import SettingError
 
 if TYPE_CHECKING:
     from grokscope.importing.session import Plan, Request
+    from grokscope.run import Run
 
 
 class Positions(StrEnum):
@@ -39,15 +40,37 @@ class Right(StrEnum):
 def import_(
     run: Annotated[Path, typer.Argument(help="The run directory to make.", show_default=False)],
     checkpoints: Annotated[
-        list[str],
-        typer.Option(metavar="PATTERN", help="A glob of files; may be repeated.", show_default=False),
-    ],
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="A glob of files, or of folders as transformers saves them; may be repeated.",
+        ),
+    ] = None,
+    hub: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME", help="A repository of the Hugging Face Hub instead; see --revisions."
+        ),
+    ] = None,
+    revisions: Annotated[
+        str, typer.Option(metavar="PATTERN", help="A glob of the repository's branches and tags.")
+    ] = "*step*",
     model: Annotated[
-        str, typer.Option(help="The network: a name, or package.module:factory.", show_default=False)
+        str,
+        typer.Option(
+            help="The network: a name, hf (of the config.json beside the checkpoints), or "
+            "package.module:factory.",
+            show_default=False,
+        ),
     ] = "",
     task: Annotated[str | None, typer.Option(help="The task's name, for example modadd.")] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="PACKAGE.MODULE:FACTORY", help="One's own data or task instead.")
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Data or a task of one's own instead, package.module:factory; or a file for a causal "
+            "language model: text:FILE, or token ids in FILE.npy or FILE.bin.",
+        ),
     ] = None,
     recipe: RecipeName = None,
     step_from: Annotated[
@@ -173,7 +196,8 @@ def import_(
     """Make a run directory of existing checkpoints, or add to it; prints the directory.
 
     MODEL and DATA may be functions of one's own, looked for in the current folder too: the one returns any
-    nn.Module, the other (train, test), each a pair of tensors, a Dataset or an iterable of batches. Nothing
+    nn.Module, the other (train, test), each a pair of tensors, a Dataset or an iterable of batches. Of a
+    repository one revision at a time is on the disk; stopped, the same command goes on. Nothing
     is written unless every file can be read and fits the network; the files stay as they are. Importing a
     folder again that has more checkpoints adds them.
 
@@ -181,15 +205,24 @@ def import_(
         grokscope import runs/theirs --checkpoints "theirs/*.pt" --model transformer --task modadd
         grokscope import runs/mine --checkpoints "mine/*.pt" --model mine.nets:cnn --data mine.data:digits
         grokscope import runs/mine --checkpoints "mine/*.pt" --recipe nanda --dry-run
+        grokscope import runs/tuned --checkpoints "out/checkpoint-*" --model hf --data text:corpus.txt
+        grokscope import runs/theirs --hub owner/name --revisions "step*" --model hf --data tokens.npy
     """
     if (task is not None and data is not None) or not (task or data or recipe):
         raise SettingError("import must have either --task NAME or --data package.module:factory")
-    if data is not None and ":" not in data:
-        raise SettingError(f"--data must be package.module:factory, got {data!r}")
+    if not (checkpoints or hub):
+        raise SettingError("import must have --checkpoints PATTERN, or --hub OWNER/NAME")
+    if hub and dry_run:
+        raise SettingError("--dry-run must be left out with --hub: files are looked at as they come")
     from grokscope.importing.session import Request
+    from grokscope.tasks.language import is_language
 
+    if data is not None and ":" not in data and not is_language(data):
+        raise SettingError(
+            f"--data must be package.module:factory, text:FILE, FILE.npy or FILE.bin, got {data!r}"
+        )
     request = Request(
-        checkpoints=checkpoints,
+        checkpoints=checkpoints or (),
         task=task or data or "",
         model=model,
         recipe=recipe,
@@ -216,13 +249,14 @@ def import_(
         below=below,
     )
     with stdout_to_stderr():
-        plan = _plan(run, request, quiet)
-        if not dry_run:
+        plan = None if hub else _plan(run, request, quiet)
+        if plan and not dry_run:
             plan.refuse()
-        for remark in plan.remarks:
+        for remark in plan.remarks if plan else ():
             say(remark, quiet)
-        made = None if dry_run else plan.write()
-    if made is None:
+        if not dry_run:
+            made = plan.write() if plan else _from_hub(run, hub or "", revisions, request, quiet)
+    if plan and dry_run:
         _show(plan, json)
     elif json:
         from grokscope.run.folder import summary
@@ -246,6 +280,28 @@ def _plan(out: Path, request: Request, quiet: bool) -> Plan:
             tasks=plugins.tasks,
             models=plugins.models,
             progress=lambda done, total, step: shown.show(done, total, f"step {step}"),
+        )
+    finally:
+        shown.stop()
+
+
+def _from_hub(out: Path, hub: str, revisions: str, request: Request, quiet: bool) -> Run:
+    from grokscope.discovery import load_plugins
+    from grokscope.importing.hub import import_hub
+
+    plugins = load_plugins()
+    say_slow(plugins, quiet)
+    shown = display("revision", quiet)
+    try:
+        return import_hub(
+            out,
+            hub,
+            revisions,
+            request,
+            tasks=plugins.tasks,
+            models=plugins.models,
+            progress=lambda done, total, step: shown.show(done, total, f"step {step}"),
+            notify=lambda sentence: say(sentence, quiet),
         )
     finally:
         shown.stop()

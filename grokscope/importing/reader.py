@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import UnknownName, UsageError, described
+from grokscope.importing.beside import as_transformers
 from grokscope.importing.carried import Carried
 from grokscope.importing.curvefiles import Curve
 from grokscope.importing.layouts import Naming, Renaming, choose, complaint
 from grokscope.importing.setup import Setup
 from grokscope.importing.sources import Source, read
+from grokscope.models.hf import NAME
 from grokscope.run.kinds import Kinds, kinds_of
 from grokscope.run.rename import as_type
 
@@ -92,6 +94,8 @@ class Reader:
 
         Raises UsageError when it does not fit.
         """
+        if self.setup.config["model"]["name"] == NAME:
+            self._naming = as_transformers(self._naming, state, self.setup.network, where)
         self.setup, self.renaming = self._fitting(state, where)
         self.kinds = kinds_of(self.setup.network)
         parameters = self.kinds.of(self.renaming.apply(state, self.kinds))

@@ -11,6 +11,7 @@ from typing import Any
 from grokscope.declare import Factory
 from grokscope.discovery import load_plugins
 from grokscope.errors import DamagedFile, UsageError
+from grokscope.importing.beside import with_beside
 from grokscope.importing.curvefiles import Curve, between, read_curves
 from grokscope.importing.growth import Known, known_at
 from grokscope.importing.layouts import Naming
@@ -290,7 +291,7 @@ def plan_import(
     setup = set_up(
         request.task,
         request.model,
-        request.settings,
+        with_beside(request.settings, request.task, request.model, paths),
         tasks,
         models,
         view=view,

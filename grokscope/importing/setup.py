@@ -14,6 +14,7 @@ from grokscope.models.making import make_network_apart, make_task
 from grokscope.run.code import own_code
 from grokscope.run.examples import encode
 from grokscope.run.files import sha256_hex
+from grokscope.tasks.language import is_language, language
 from grokscope.training.config import known, placed
 from grokscope.training.recipes import load_recipe
 from grokscope.training.settings import TRAINING
@@ -119,7 +120,10 @@ def set_up(
         kept = encode({split: made.examples(split) for split in ("train", "test")})
     config = {
         **({"local": {"data_dir": made.data_dir}} if made.data_dir else {}),
-        "task": {"name": task, **recorded(declared["task"], lasting)},
+        "task": {
+            "name": task_factory.name if is_language(task) else task,
+            **recorded(declared["task"], lasting),
+        },
         "model": _model_table(model, model_factory, model_settings, view),
         "training": training,
     }
@@ -174,6 +178,8 @@ def _model_table(
 
 
 def _factory(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:
+    if kind == "task" and name not in factories and is_language(name):
+        return language(name)
     return factory_at(kind, name) if ":" in name and name not in factories else known(kind, name, factories)
 
 

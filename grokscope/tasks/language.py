@@ -54,7 +54,9 @@ def language(name: str) -> Factory:
         ((where, stream),) = streams
         return _split(Sequences(stream, length, where), train_fraction, split_seed)
 
-    return Factory("task", name, data, read_parameters(data, f"data {name}", ""), "", source=data)
+    short = ",".join(Path(part).name for part in name.removeprefix(TEXT).split(","))
+    short = TEXT + short if name.startswith(TEXT) else short  # in which folder they are is no part of a run
+    return Factory("task", short, data, read_parameters(data, f"data {name}", ""), "", source=data)
 
 
 class Sequences:

@@ -56,7 +56,8 @@ def abelian(probe: Probe) -> Iterator[dict[str, Any]]:
     How it is computed:
         Where a set holds both orders of a pair, both count; a pair whose mirror image is no example of the
         task is left out; a set without pairs gives NaN. Only for tasks that declare a symmetric operation on
-        two tokens.
+        two tokens, and for data of one's own that is one by its labels. The operands are found where tokens
+        differ from example to example, also inside a longer sequence (`a + b =`).
 
     Cost:
         One forward pass over all pairs, shared with other measures.
@@ -72,30 +73,43 @@ def abelian(probe: Probe) -> Iterator[dict[str, Any]]:
     from grokscope import objective
     from grokscope_abelian.functional import mirror, squared_distance
 
-    _require_symmetric_pairs(probe)
-    image = mirror(probe.task.inputs)
+    tokens = _symmetric_pairs(probe)
+    image = mirror(tokens)
     logits = probe.logits("all")
     numbers.require_finite("abelian: logits", logits)
     predicted = objective.predictions(logits)
     agrees = (predicted == predicted[image]).double()
     distance = squared_distance(logits, logits[image])
-    for name, chosen in _sets(probe, image).items():
+    for name, chosen in _sets(probe, tokens, image).items():
         yield {"pairs": name, "agreement": _mean(agrees[chosen]), "logit_distance": _mean(distance[chosen])}
 
 
-def _require_symmetric_pairs(probe: Probe) -> None:
+def _symmetric_pairs(probe: Probe) -> torch.Tensor:
+    """Return the pairs of a symmetric operation. Raises NotApplicable where they are none."""
+    from grokscope_abelian.functional import mirror
+
     task = probe.task
-    if not task.symmetric:
+    if task.kind != "own" and not task.symmetric:
         raise NotApplicable(f"task {task.name} does not declare its operation symmetric")
-    if not task.vocabulary or task.inputs.dim() != 2 or task.inputs.shape[1] != 2:
-        raise NotApplicable(f"the inputs of task {task.name} are not pairs of tokens")
+    pairs = probe.require_pairs()
+    if task.kind != "own":
+        return pairs
+    labels, image = probe.labels("all"), mirror(pairs)
+    mirrored = (image >= 0) & (pairs[:, 0] != pairs[:, 1])
+    if not mirrored.any():
+        raise NotApplicable("no pair (a, b) of the examples is there as (b, a) too")
+    unequal = (mirrored & (labels != labels[image])).nonzero()[:, 0]
+    if len(unequal):
+        a, b = pairs[unequal[0]].tolist()
+        raise NotApplicable(f"the operation is not symmetric: ({a}, {b}) and ({b}, {a}) have other labels")
+    return pairs
 
 
-def _sets(probe: Probe, image: torch.Tensor) -> dict[str, torch.Tensor]:
+def _sets(probe: Probe, tokens: torch.Tensor, image: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the pairs that count in each row, (N,) bool by name."""
     import torch
 
-    first, second = probe.task.inputs.unbind(dim=1)
+    first, second = tokens.unbind(dim=1)
     counts = (image >= 0) & (first != second)
     train, test = torch.zeros_like(counts), torch.zeros_like(counts)
     train[probe.task.train] = True

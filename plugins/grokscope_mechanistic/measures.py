@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from grokscope import Column, MeasureError, NotApplicable, Param, UnfitBaseline, measure, numbers
+from grokscope import Column, MeasureError, Param, UnfitBaseline, measure, numbers
+from grokscope_mechanistic.addition import Addition, addition_of
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +115,9 @@ def fourier(
         largest, `threshold` a share of the maximum instead.
 
         Applies to modular tasks over all p^2 pairs whose label is a + b or a - b mod p (then read a - b for a
-        + b everywhere) and to networks with p logits.
+        + b everywhere) and to networks with p logits. Data of one's own may have the pairs inside a longer
+        sequence (`a + b =`), and more logits: the numbers are then the tokens from the smallest operand on,
+        the results the classes from the smallest label on, and `note` says how many logits are left out.
 
     Cost:
         One forward pass over all pairs, which measures share, and 5 ms per key frequency at p = 97.
@@ -131,10 +134,12 @@ def fourier(
     """
     from grokscope_mechanistic import functional
 
-    p = _modulus(probe)
+    task = addition_of(probe)
+    p, results, logits = task.p, task.results, task.logits(probe)
     frequencies, gap, note = _keys(baseline, p, keys, threshold)
     numbers.require_finite(f"fourier: the logits at step {probe.step}", probe.logits("all"))
-    folded, logits, results = _folded(probe), probe.logits("all"), probe.labels("all")
+    folded = _folded(probe)
+    note += f"; {task.others} other logits are left out" if task.others else ""
     train = probe.task.train
 
     def excluded(chosen: Sequence[int]) -> float:
@@ -157,33 +162,18 @@ def fourier(
         "keys": len(frequencies),
         "gap": gap,
         "note": note,
-        **{name: numbers.gini(functional.fourier_norms(w)) for name, w in _matrices(probe, p).items()},
+        **{name: numbers.gini(functional.fourier_norms(w)) for name, w in _matrices(probe, task).items()},
     }
     for k in frequencies:
         yield {"frequency": k, "excluded_loss": excluded([k]), "key_share": _sum_of(shares, [k])}
-
-
-def _modulus(probe: Probe) -> int:
-    task, p = probe.task, probe.task.classes
-    if task.kind != "modular" or tuple(task.inputs.shape) != (p * p, 2):
-        raise NotApplicable(f"fourier needs modular arithmetic on all pairs (a, b); this task is {task.name}")
-    a, b = task.inputs[:, 0], task.inputs[:, 1]
-    if len((a * p + b).unique()) < p * p or int(a.max()) >= p or int(b.max()) >= p:
-        raise NotApplicable("fourier needs every pair (a, b) exactly once")
-    if not (task.labels == (a + b) % p).all() and not (task.labels == (a - b) % p).all():
-        raise NotApplicable("fourier needs a + b or a - b mod p: other operations are not sums of such waves")
-    if probe.model.outputs != p:
-        raise NotApplicable(
-            f"fourier needs a network with one logit per class, {p}, not {probe.model.outputs}"
-        )
-    return p
 
 
 def _folded(probe: Probe) -> torch.Tensor:
     from grokscope_mechanistic import functional
 
     return probe.shared(
-        ("mechanistic", "folded"), lambda: functional.fold(probe.logits("all"), probe.labels("all"))
+        ("mechanistic", "folded"),
+        lambda: functional.fold(addition_of(probe).logits(probe), addition_of(probe).results),
     )
 
 
@@ -192,7 +182,10 @@ def _shares(probe: Probe) -> torch.Tensor:
 
     return probe.shared(
         ("mechanistic", "shares"),
-        lambda: functional.frequency_power(_folded(probe)) / functional.class_variation(probe.logits("all")),
+        lambda: (
+            functional.frequency_power(_folded(probe))
+            / functional.class_variation(addition_of(probe).logits(probe))
+        ),
     )
 
 
@@ -209,7 +202,10 @@ def _keys(last: Probe, p: int, count: int | None, threshold: float | None) -> tu
     if not last.logits("all").isfinite().all():
         raise UnfitBaseline("its logits are not finite")
     norms = functional.frequency_power(_folded(last)).sqrt()
-    if not norms.max() > functional.ROUNDING * functional.class_variation(last.logits("all")) ** 0.5:
+    if (
+        not norms.max()
+        > functional.ROUNDING * functional.class_variation(addition_of(last).logits(last)) ** 0.5
+    ):
         raise UnfitBaseline("its logits have no frequency")
     if count is not None or threshold is not None:
         how = f"the {count} largest" if count is not None else f"from {threshold:g} of the largest norm"
@@ -220,13 +216,16 @@ def _keys(last: Probe, p: int, count: int | None, threshold: float | None) -> tu
     return list(range(1, p // 2 + 1)), float("nan"), f"no gap, the widest step is {gap:.3g}: all are taken"
 
 
-def _matrices(probe: Probe, p: int) -> dict[str, torch.Tensor]:
+def _matrices(probe: Probe, task: Addition) -> dict[str, torch.Tensor]:
     """Return the embedding and unembedding with the tokens or classes along the columns.
 
     Found by the networks' own names, and taken where they are proven to be these: the first layer linear in
     one-hot tokens, or the encoded tokens a table's rows; the logits linear in the last hidden layer.
     """
-    weights = probe.weights
+    weights, p = probe.weights, task.p
+    if probe.task.kind == "own":
+        table = next((w for w in weights.values() if w.ndim == 2 and _looks_up(probe, w)), None)
+        return {} if table is None else {"gini_embedding": table[task.first_token :][:p].T}
     if "unembed.weight" in weights:
         return _of_transformer(probe, p)
     matrices = [weight for weight in weights.values() if weight.ndim == 2]
@@ -270,6 +269,8 @@ def _looks_up(probe: Probe, table: torch.Tensor) -> bool:
     """Return whether the encoded operands are rows of this table."""
     import torch
 
+    if int(probe.inputs("all").max()) >= len(table):
+        return False
     rows = table[probe.inputs("all")]
     encoded = probe.encoded("all")
     return encoded.ndim == 3 and torch.equal(encoded[:, : rows.shape[1]], rows)

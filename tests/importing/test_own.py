@@ -162,6 +162,39 @@ def test_changed_code_serves_no_old_numbers(folder):
     assert back.columns["fit.train_loss"] == before.columns["fit.train_loss"]
 
 
+def test_changed_helpers_serve_no_old_numbers_either(folder):
+    """A module that is imported inside a function, and one that this imports relatively."""
+    (folder / "parts").mkdir()
+    (folder / "parts" / "__init__.py").write_text("")
+    (folder / "parts" / "layers.py").write_text("from .shapes import bent\n")
+    (folder / "parts" / "shapes.py").write_text("from torch import nn\n\nbent = nn.ReLU\n")
+    (folder / "parts" / "unused.py").write_text("")
+    (folder / "my_cnn.py").write_text(
+        CODE.replace("def net(width=3):", "def net(width=3):\n    import parts.layers as parts\n").replace(
+            "nn.ReLU()", "parts.bent()"
+        )
+    )
+
+    def forget():
+        for name in ("my_cnn", "parts", "parts.layers", "parts.shapes"):
+            sys.modules.pop(name, None)
+
+    before = analyze(bring(), "fit", model=MODEL)
+    forget()
+    (folder / "parts" / "unused.py").write_text("something = 1\n")
+    assert analyze(Run.open("run"), "fit", model=MODEL).computed == 0
+    forget()
+    # Of the same structure, as far as it is printed.
+    (folder / "parts" / "shapes.py").write_text(
+        "from torch import nn\n\n\ndef bent():\n    made = nn.ReLU()\n    made.forward = lambda x: x.tanh()\n"
+        "    return made\n"
+    )
+    after = analyze(Run.open("run"), "fit", model=MODEL)
+    forget()
+    assert after.computed == 3
+    assert before.columns["fit.train_loss"] != after.columns["fit.train_loss"]
+
+
 def test_layers_and_settings_are_part_of_the_run(folder):
     run = bring(settings={"model.width": 3}, layers=["0"], positions="rows")
     assert run.config["model"] == {"name": MODEL, "width": 3, "view": {"layers": ["0"], "positions": "rows"}}
@@ -284,5 +317,5 @@ def test_what_applies_to_a_run_is_said_measure_by_measure(folder, monkeypatch):
     monkeypatch.setattr(type(plugins), "select", lambda self, names: some)
     answers = applicability(bring(), model=MODEL, plugins=plugins)
     assert answers["fit"] == ""
-    assert "does not declare its operation symmetric" in answers["abelian"]
+    assert "about pairs of tokens, and the inputs are numbers of shape (n, 1, 4, 4)" in answers["abelian"]
     assert "batch_size must be at most the 40 examples" in answers["pe"]

@@ -33,7 +33,7 @@ def main():
                 recorder.step(step)
             if step == 2:
                 recorder.measure("weight_norm")
-        recorder.measure("weight_norm")
+    recorder.measure("weight_norm")
 
 
 def command():

@@ -192,9 +192,9 @@ def test_refuses_tasks_that_declare_no_symmetric_pairs():
     with pytest.raises(NotApplicable, match="does not declare its operation symmetric"):
         rows(probe_of(network, replace(task, symmetric=False)))
     triples = torch.cat([task.inputs, task.inputs[:, :1]], dim=1)
-    with pytest.raises(NotApplicable, match="not pairs of tokens"):
+    with pytest.raises(NotApplicable, match="about pairs of tokens"):
         rows(probe_of(network, replace(task, inputs=triples)))
-    with pytest.raises(NotApplicable, match="not pairs of tokens"):
+    with pytest.raises(NotApplicable, match="about pairs of tokens"):
         rows(probe_of(network, replace(task, inputs=task.inputs.float(), vocabulary=0)))
 
 

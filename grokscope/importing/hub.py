@@ -1,0 +1,189 @@
+"""Checkpoints that are revisions of a repository of the Hub: they come one after the other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from grokscope.declare import Factory
+from grokscope.errors import DataError, SettingError, UsageError, described
+from grokscope.extras import from_extra
+from grokscope.importing.beside import CONFIG
+from grokscope.importing.plan import Watch
+from grokscope.importing.session import Request, plan_import
+from grokscope.run import Run
+from grokscope.run.config import RUN_FILE
+from grokscope.tasks.language import TEXT, TOKENIZERS
+
+log = logging.getLogger("grokscope")
+_STEP = re.compile(r"(?:step|iter|iteration|checkpoint|ckpt)[-_]?(\d+)", re.IGNORECASE)
+_WEIGHTS = r"(?:model|pytorch_model)(?:-\d{5}-of-\d{5})?"
+_KINDS = (rf"{_WEIGHTS}\.safetensors(?:\.index\.json)?", rf"{_WEIGHTS}\.bin(?:\.index\.json)?")
+_OF_TOKENIZERS = (*TOKENIZERS, "merges.txt", "special_tokens_map.json", "added_tokens.json", "spiece.model")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A branch or a tag of a repository: its name, the commit that it stands at, and the step it is of."""
+
+    name: str
+    commit: str
+    step: int
+
+
+def import_hub(
+    out: str | Path,
+    hub: str,
+    revisions: str,
+    request: Request,
+    *,
+    tasks: Mapping[str, Factory] | None = None,
+    models: Mapping[str, Factory] | None = None,
+    progress: Watch | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> Run:
+    """Import revisions of a repository into the run directory `out`, and return the run.
+
+    Each is fetched beside `out`, checked, written into the run, and removed before the next: the last first,
+    since it says how long the training was, then the others by step. Called again it goes on where it was:
+    steps that the run has are not fetched. Branches and tags are taken at the commit that they stand at now.
+
+    Args:
+        out: the run directory to make, or to add to.
+        hub: the repository, `owner/name`; on the server that the variable HF_ENDPOINT names, if it is set.
+        revisions: a glob of branches and tags. A revision's step is the number after `step`, `iter`,
+            `checkpoint` or `ckpt` in its name, or the only one in it; or what `step_from` finds.
+        request: what else is asked for, as of files that are here; of `checkpoints`, globs of the
+            repository's files, model.safetensors or pytorch_model.bin when there are none.
+        tasks, models, progress, notify: as for `import_checkpoints`.
+
+    Raises:
+        DataError: the server cannot be reached, or does not give what is asked for.
+        UsageError: no revision fits, one does not say its step; and as `import_checkpoints` does.
+    """
+    out, said = Path(out), set[str]()
+    asked = _Repository(hub)
+    found = asked.revisions(revisions, request.step_from)
+    place = out.with_name(f".{out.name}.downloading")
+    there = Run.open(out).steps if os.path.lexists(out / RUN_FILE) else ()
+    for done, revision in enumerate(found, 1):
+        if revision.step in there:
+            continue
+        folder = place / re.sub(r"[^\w.-]", "_", revision.name)
+        _only(folder)
+        files = asked.fetch(revision, folder, request)
+        mine = replace(request, checkpoints=files, step=revision.step, step_from=None)
+        plan = plan_import(out, mine, tasks=tasks, models=models)
+        plan.refuse()
+        for sentence in plan.remarks:
+            if sentence not in said:
+                (notify or log.warning)(sentence)
+        said.update(plan.remarks)
+        plan.write()
+        if progress:
+            progress(done, len(found), revision.step)
+    shutil.rmtree(place, ignore_errors=True)
+    return Run.open(out)
+
+
+def _only(folder: Path) -> None:
+    """Make a folder, or keep what it has, and remove all beside it: what an import that was killed left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for other in folder.parent.iterdir():
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+class _Repository:
+    """A repository of the Hub, seen through its own client."""
+
+    def __init__(self, name: str) -> None:
+        with from_extra("hub", "`hub`"):
+            from huggingface_hub import HfApi
+        self._name = name
+        self._api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
+
+    def revisions(self, pattern: str, step_from: str | None) -> list[Revision]:
+        """Return the revisions that fit: the last, then the others by step."""
+        with self._asked("its revisions"):
+            refs = self._api.list_repo_refs(self._name)
+        every = {each.name: str(each.target_commit) for each in [*refs.tags, *refs.branches]}
+        rule = _pattern(step_from)
+        found = [
+            Revision(name, commit, _step(name, rule))
+            for name, commit in every.items()
+            if fnmatchcase(name, pattern)
+        ]
+        if not found:
+            some = ", ".join(sorted(every)[:8])
+            raise UsageError(
+                f"`revisions` must name some of {self._name}, and none fits {pattern!r}: it has {some}"
+            )
+        by_step = {each.step: each for each in found}
+        for each in found:
+            other = by_step[each.step]
+            if other.commit != each.commit:
+                raise UsageError(f"revisions {each.name} and {other.name} are both of step {each.step}")
+        first, *others = sorted(by_step.values(), key=lambda each: -each.step)
+        return [first, *reversed(others)]
+
+    def fetch(self, revision: Revision, folder: Path, request: Request) -> list[Path]:
+        """Fetch what is needed of a revision into `folder`; return its checkpoints."""
+        with self._asked(f"the files of {revision.name}"):
+            files = self._api.list_repo_files(self._name, revision=revision.commit)
+        files = [name for name in files if ".." not in Path(name).parts and not Path(name).is_absolute()]
+        weights = _weights(files, request.checkpoints)
+        if not weights:
+            wanted = " or ".join(map(str, request.checkpoints)) or "model.safetensors or pytorch_model.bin"
+            raise DataError(f"{self._name} has no {wanted} at {revision.name}: it has {', '.join(files[:8])}")
+        beside = [CONFIG, *(_OF_TOKENIZERS if request.task.startswith(TEXT) else ())]
+        for file in [*(name for name in beside if name in files), *weights]:
+            with self._asked(f"{file} of {revision.name}"):
+                self._api.hf_hub_download(self._name, file, revision=revision.commit, local_dir=folder)
+        return [folder / file for file in weights]
+
+    @contextmanager
+    def _asked(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # the client raises its own, and those of what it is made with
+            reason = described(error.__cause__ or error)
+            raise DataError(
+                f"{what} cannot be had from {self._name} on {self._api.endpoint}: {reason}"
+            ) from error
+
+
+def _weights(files: Iterable[str], patterns: Iterable[Any]) -> list[str]:
+    """Return the files that hold the weights: what is asked for, else the first usual kind that is there."""
+    files, globs = list(files), [str(each) for each in patterns]
+    if globs:
+        return [name for name in files if any(fnmatchcase(name, glob) for glob in globs)]
+    kinds = ([name for name in files if re.fullmatch(kind, name)] for kind in _KINDS)
+    return next(filter(None, kinds), [])
+
+
+def _pattern(step_from: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(step_from) if step_from else None
+    except re.error as error:
+        raise SettingError(f"`step_from` must be a regular expression: {error}") from error
+
+
+def _step(name: str, rule: re.Pattern[str] | None) -> int:
+    """Return the step in a revision's name. Raises UsageError where it says none."""
+    match = (rule or _STEP).search(name)
+    found = [match[match.re.groups and 1]] if match else [] if rule else re.findall(r"\d+", name)
+    if len(found) != 1 or not (found[0].isascii() and found[0].isdigit()):
+        raise UsageError(
+            f"revision {name!r} does not say its step: give `step_from` with a regular expression that finds "
+            "it, or narrower `revisions`"
+        )
+    return int(found[0])
