@@ -86,7 +86,7 @@ def arrange(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, T
             if rule.new in named and not _is_same(new, named[rule.new]):
                 raise ValueError(f"two tensors would become {rule.new}, one of them {old}")
             named[rule.new] = new
-        elif rule.new == "0" and bool(_whole(tensor, old).count_nonzero()):
+        elif rule.new == "0" and bool((_whole(tensor, old) != 0).any()):
             raise ValueError(f"{old} must be zero, because the network has no such parameter, and is not")
     return named
 
