@@ -18,6 +18,7 @@ from grokscope.tasks.task import IGNORED, Task
 T = TypeVar("T")
 PROVEN_ON = 16  # examples, beside random inputs
 CHUNK_VALUES = 1 << 25  # encoded values per forward pass: 128 MB in float32
+DROWNING = 5.0  # standard deviations of the encoded input, from which on noise on it is remarked on
 MOST_VALUES = 1 << 30  # of the hidden layers of a split, of networks of one's own: 4 GB in float32
 
 
@@ -121,6 +122,30 @@ class Probe:
         Noise on them is large or small against it.
         """
         return self.shared(("scale",), lambda: self.encoded("train").double().std(correction=0).item())
+
+    def noise(self, sigma: float | None, paper: float, share: float) -> tuple[float, dict[str, Any]]:
+        """Return the noise that a measure takes, and what its columns `sigma` and `note` say of it.
+
+        Args:
+            sigma: what was asked for; taken as it is, and noted where it is many times the `scale`.
+            paper: what is taken when nothing was asked for, on tasks that a paper is about.
+            share: what is taken on tasks of one's own then, as a share of the `scale`; both columns say it.
+        """
+        if sigma is None and self.task.kind != "own":
+            return paper, {}
+        if sigma is None:
+            sigma = share * self.scale()
+            return sigma, {
+                "sigma": sigma,
+                "note": f"noise of {share:g} times the standard deviation of the encoded inputs",
+            }
+        times = sigma / scale if (scale := self.scale()) > 0 else 0.0
+        if times < DROWNING:
+            return sigma, {}
+        return sigma, {
+            "note": f"sigma {sigma:g} is {times:.2g} times the standard deviation of the encoded inputs, "
+            f"{scale:.2g}: little is left of them"
+        }
 
     def trace(self, split: str, sigma: float = 0.0) -> Mapping[str, torch.Tensor]:
         """Return every tensor that the network names, from one forward pass in chunks."""

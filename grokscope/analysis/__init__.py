@@ -16,7 +16,7 @@ from grokscope.errors import GrokscopeError, SettingError
 from grokscope.registry import Plugins
 from grokscope.results import Comparison, Results
 from grokscope.run import Run
-from grokscope.run.code import Trusted
+from grokscope.run.code import Trusted, check_repeated
 
 __all__ = ["analyze", "analyze_many"]
 
@@ -135,7 +135,8 @@ def analyze_many(
             data, loss, trust, plugins, progress, clock: as for `analyze`.
 
     Raises:
-        UsageError: an unknown measure, or a parameter out of bounds.
+        UsageError: an unknown measure, a parameter out of bounds, or a name for `model`, `data` or `loss`
+            that no run has.
         SettingError: there is no such device, or no such timeout.
     """
     if timeout is not None and not 0 < timeout < math.inf:
@@ -156,6 +157,7 @@ def analyze_many(
                     )
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
+    check_repeated((each.run.config for each in sessions.values()), model=model, data=data, loss=loss)
     Crew(plugins, place, workers, isolate, timeout, clock).compute(list(sessions.values()), progress)
     sound = []
     for session in sessions.values():

@@ -252,8 +252,7 @@ def look_for_data(bench: Bench, cells: Sequence[PlannedCell]) -> None:
 
     It is said once, and not for every cell.
     """
-    inputs = {name for cell in cells for name in cell.registered.measure.inputs}
-    if not inputs & {"probe", "baseline"}:
+    if not any(cell.needs_network for cell in cells):
         return
     bench.check()
     if bench.may_lack_data:
@@ -309,8 +308,7 @@ class _Inputs:
 
     def __init__(self, bench: Bench, cells: Sequence[PlannedCell]) -> None:
         self.bench, self.checkpoint = bench, cells[0].checkpoint
-        wanted = {name for cell in cells for name in cell.registered.measure.inputs}
-        self._needs_network = bool(wanted & {"probe", "baseline"})
+        self._needs_network = any(cell.needs_network for cell in cells)
         self._kept = Kept()
         self._given: dict[str, GuardedProbe] = {}
 
@@ -408,6 +406,15 @@ def _traceback() -> str:
         return traceback.format_exc()[-MOST_CHARACTERS:].encode("utf-8", "backslashreplace").decode()
     except BaseException:  # whatever the exception does when it is looked at
         return ""
+
+
+def look(bench: Bench, cells: Sequence[PlannedCell], ledger: Ledger) -> None:
+    """Note where the data that cells need is not there: their run is in trouble then."""
+    try:
+        with isolation():
+            look_for_data(bench, cells)
+    except (DataError, RunError) as error:
+        ledger.trouble = error
 
 
 def execute(

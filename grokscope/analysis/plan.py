@@ -12,7 +12,7 @@ from grokscope.declare import canonical_json, resolve
 from grokscope.errors import GrokscopeError, SettingError, UnknownName, UsageError
 from grokscope.registry import Plugins, Registered
 from grokscope.run import Cell, CellKey, CheckpointInfo, Run
-from grokscope.run.code import NOTHING, Trusted
+from grokscope.run.code import NOTHING, Trusted, own_code
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.glue import NETWORK
 from grokscope.run.tidy import BASELINE
@@ -47,6 +47,11 @@ class PlannedCell:
     parameters: Mapping[str, Any]
     baseline: CheckpointInfo | None
     key: CellKey
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether its measure looks at a network and its data, and not at weights alone."""
+        return bool({"probe", "baseline"} & set(self.registered.measure.inputs))
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,18 @@ class Request:
         usual = resolve(registered.measure.parameters, {}, registered.title)
         parameters = {**self.parameters, registered.id: usual}
         return replace(self, measures=(*self.measures, registered), parameters=parameters)
+
+
+def needing_data(run: Run, place: Place, missing: Mapping[int, Sequence[PlannedCell]]) -> list[PlannedCell]:
+    """Return of every missing measure that looks at a network one cell, where its data may not be there.
+
+    That is so of data that is read from files, and of what code of the user's own makes.
+    """
+    task = run.config["task"]
+    if not (run.config.get("local") or place.data_dir or "kept" in task or own_code(run.config)):
+        return []
+    cells = (cell for cells in missing.values() for cell in cells)
+    return list({cell.registered.id: cell for cell in cells if cell.needs_network}.values())
 
 
 def make_plan(

@@ -9,7 +9,7 @@ from grokscope.analysis.assemble import assemble
 from grokscope.analysis.clock import Clock
 from grokscope.analysis.ledger import Ledger
 from grokscope.analysis.own_code import NO_CODE, Code
-from grokscope.analysis.plan import UNFIT, Place, PlannedCell, Request, make_plan
+from grokscope.analysis.plan import UNFIT, Place, PlannedCell, Request, make_plan, needing_data
 from grokscope.discovery import left_out
 from grokscope.registry import Plugins
 from grokscope.results import Results
@@ -120,13 +120,18 @@ class Crew:
             return
         from grokscope.analysis import workers
 
+        looks = [
+            workers.Chunk(ledger, cells, looking=True)
+            for session, ledger in zip(sessions, ledgers, strict=True)
+            if (cells := needing_data(session.run, self.place, session.missing))
+        ]
         chunks = [
             workers.Chunk(ledger, session.missing[step])
             for session, ledger in zip(sessions, ledgers, strict=True)
             for step in sorted(session.missing)
         ]
         workers.execute(
-            chunks,
+            [*looks, *chunks],
             finished,
             place=self.place,
             workers=processes,
@@ -147,9 +152,17 @@ class Crew:
         from grokscope.device import find_device
 
         find_device(self.place.device, "device")
-        for session, ledger in zip(sessions, ledgers, strict=True):
-            bench = engine.Bench(session.run, self.plugins.tasks, self.plugins.models, self.place, self.clock)
-            engine.execute(bench, session.missing, ledger, finished)
+
+        def bench(session: Session) -> engine.Bench:
+            plugins = self.plugins
+            return engine.Bench(session.run, plugins.tasks, plugins.models, self.place, self.clock)
+
+        pairs = list(zip(sessions, ledgers, strict=True))
+        for session, ledger in pairs if len(pairs) > 1 else ():  # of one run it is looked for below
+            engine.look(bench(session), needing_data(session.run, self.place, session.missing), ledger)
+        for session, ledger in pairs:
+            if not ledger.trouble:
+                engine.execute(bench(session), session.missing, ledger, finished)
 
 
 def _counted(sessions: Sequence[Session], progress: Progress | None) -> Finished:

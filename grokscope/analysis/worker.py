@@ -68,11 +68,14 @@ def work(
     with guarded_streams(data=False), isolation() as isolated, suppress(EOFError, OSError):
         while True:
             word, content = line.recv()
-            if word == "compute":
-                path, orders = content
-                desk.compute(path, orders, isolated)
-            else:
+            if word == "ban":
                 desk.banned.add(content)
+                continue
+            path, orders = content
+            if word == "look":
+                desk.look(path, orders)
+            else:
+                desk.compute(path, orders, isolated)
 
 
 def leave_signals_to_the_parent() -> None:
@@ -116,9 +119,14 @@ class _Desk:
         self._registered: dict[str, Registered] = {r.id: r for r in self._plugins.registered}
         self._path = ""
 
-    def compute(self, path: str, orders: Sequence[Order], isolated: Isolation) -> None:
-        """Compute one checkpoint's cells, and tell of every one when it begins and ends."""
-        from grokscope.analysis.engine import compute_checkpoint, look_for_data
+    def look(self, path: str, orders: Sequence[Order]) -> None:
+        """Tell whether the data that cells need is there."""
+        if self._ready(path, orders) is not None:
+            self._line.send(("done", None))
+
+    def _ready(self, path: str, orders: Sequence[Order]) -> tuple[Bench, list[PlannedCell]] | None:
+        """Return the bench and the cells that are ordered; where one is not to be had, tell that."""
+        from grokscope.analysis.engine import look_for_data
 
         try:
             bench = self._at(path)
@@ -127,7 +135,17 @@ class _Desk:
         except GrokscopeError as error:
             of_the_run = type(error) if isinstance(error, (DataError, RunError)) else None
             self._line.send(("trouble", (of_the_run, told(error))))
+            return None
+        return bench, cells
+
+    def compute(self, path: str, orders: Sequence[Order], isolated: Isolation) -> None:
+        """Compute one checkpoint's cells, and tell of every one when it begins and ends."""
+        from grokscope.analysis.engine import compute_checkpoint
+
+        ready = self._ready(path, orders)
+        if ready is None:
             return
+        bench, cells = ready
         under_way = -1
 
         def begun(cell: PlannedCell) -> bool:

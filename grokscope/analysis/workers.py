@@ -32,16 +32,16 @@ Finished = Callable[[PlannedCell], None]
 
 @dataclass
 class Chunk:
-    """One checkpoint's missing cells, and the ledger of its run."""
+    """One checkpoint's missing cells, and the ledger of its run.
+
+    Or, `looking`, cells whose data is only looked for; these come first, and before all are done nothing is
+    computed.
+    """
 
     ledger: Ledger
     cells: Sequence[PlannedCell]
     tries: int = 0
-
-
-def prepare() -> None:
-    """Begin to start the server that forks processes with torch loaded: it takes a second."""
-    _context()
+    looking: bool = False
 
 
 def execute(
@@ -56,6 +56,7 @@ def execute(
 ) -> None:
     """Compute all missing cells, of one run or of several, in `workers` processes of one thread each.
 
+    Chunks that look for data come first. A run whose data is not there is in trouble, and not computed.
     The cell during which a process dies, or which takes longer than `timeout` seconds, fails and is named; a
     new process goes on behind it. A measure to which that happens three times is not tried any more. `clock`
     is told what the processes' time went to.
@@ -95,11 +96,11 @@ class _Worker:
 
     def give(self, chunk: Chunk) -> None:
         """Give the process a checkpoint to compute."""
-        self.chunk, self.left, self.under_way = chunk, dict(enumerate(chunk.cells)), None
+        self.chunk, self.under_way = chunk, None
+        self.left = {} if chunk.looking else dict(enumerate(chunk.cells))
+        word = "look" if chunk.looking else "compute"
         with suppress(OSError):  # it has died, and that will be seen
-            self.line.send(
-                ("compute", (str(chunk.ledger.run.path), [Order.of(cell) for cell in chunk.cells]))
-            )
+            self.line.send((word, (str(chunk.ledger.run.path), [Order.of(cell) for cell in chunk.cells])))
 
     def ban(self, measure: str) -> None:
         """Tell the process not to try a measure any more."""
@@ -170,6 +171,8 @@ class _Crew:
             if not self._worth_trying(self._waiting[0]):
                 self._waiting.popleft()
                 continue
+            if not self._waiting[0].looking and any(w.chunk and w.chunk.looking for w in self._workers):
+                return
             idle = [worker for worker in self._workers if not worker.chunk]
             if not idle and len(self._workers) >= workers:
                 return

@@ -108,7 +108,7 @@ class Commands(Group):
             from grokscope.cli.settings import for_words
 
             try:
-                command = for_words(command, partial(_made, name), ctx, words)
+                command = for_words(command, partial(_made, name), words)
             except GrokscopeError:
                 if not ctx.resilient_parsing:  # a shell that completes shows no errors
                     raise

@@ -7,24 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.measuring import end, rounds
-from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, Watched, shared
-from grokscope.cli.terminal import (
-    data_width,
-    deliver,
-    print_data,
-    print_json,
-    ready_for,
-    stderr_console,
-    stdout_to_stderr,
-)
-from grokscope.errors import UnknownName, UsageError
+from grokscope.cli.measuring import Wanted, end, rounds
+from grokscope.cli.options import Json, Measuring, Names, Output, PerLayer, Runs, Watched, shared
+from grokscope.cli.terminal import data_width, present, ready_for, stderr_console, stdout_to_stderr
+from grokscope.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from grokscope.analysis.clock import Clock, Spent
-    from grokscope.registry import Plugins
     from grokscope.results import Comparison, Results
 
 
@@ -33,7 +24,7 @@ def analyze(
     runs: Runs,
     *,
     measure: Names = None,
-    csv_file: Csv = None,
+    file: Output = None,
     json: Json = False,
     long: Annotated[bool, typer.Option("--long", help="CSV and JSON as tidy rows, one per number.")] = False,
     per_layer: PerLayer = False,
@@ -57,10 +48,10 @@ def analyze(
 
     Examples:
         grokscope analyze runs/* -m pmi,synergy
-        grokscope analyze runs/* -m all --steps every:1000 --csv numbers.csv
+        grokscope analyze runs/* -m all --steps every:1000 -o numbers.csv
         grokscope analyze runs/* -m oinfo --set oinfo.variables=mean --results kept
     """
-    ready_for(csv_file)
+    ready_for(file)
     if profile and json and long:
         raise UsageError("--profile must go with --json or with --long: tidy rows have no place for it")
     clock = _clock() if profile else None
@@ -68,16 +59,13 @@ def analyze(
         from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
-    measures, columns = _wanted(measure, plugins)
-    every = rounds(runs, measures, asked, watch=watch, refresh=refresh, plugins=plugins, clock=clock)
+    wanted = Wanted.of(measure, plugins)
+    every = rounds(runs, wanted.measures, asked, watch=watch, refresh=refresh, plugins=plugins, clock=clock)
     found = deque(every, maxlen=1).pop()  # a table is made of the last
     if found.runs:
-        if columns:
-            from grokscope.results.columns import chosen_columns
-
-            found = found.only(chosen_columns(found, columns, per_layer=True))
-        shown = next(iter(found.runs.values())) if len(runs) == 1 else found
-        _print(shown, csv_file, json, long, per_layer, clock.take() if clock else None)
+        kept = wanted.only(found)
+        shown = next(iter(kept.runs.values())) if len(runs) == 1 else kept
+        _print(shown, file, json, long, per_layer, clock.take() if clock else None)
     end(found)
 
 
@@ -87,50 +75,29 @@ def _clock() -> Clock:
     return Clock()
 
 
-def _wanted(names: str | None, plugins: Plugins) -> tuple[list[str] | None, list[str] | None]:
-    """Return the measures that names ask for, and the names where columns are among them.
-
-    Raises UnknownName and UsageError.
-    """
-    if names is None:
-        return None, None
-    words = [name.strip() for name in names.split(",")]
-    try:
-        plugins.select(words)
-        return words, None
-    except UnknownName:
-        measures = [registered.id for registered in plugins.giving(words)]
-        if not measures:  # accuracies and losses alone, which training has measured
-            raise
-        return measures, words
-
-
 def _print(
     found: Results | Comparison,
-    csv_file: str | None,
+    file: str | None,
     json: bool,
     long: bool,
     per_layer: bool,
     spent: list[Spent] | None,
 ) -> None:
     from grokscope.export import as_dict, measured_columns
+    from grokscope.report.profile import profile_table
     from grokscope.report.text import csv_of
 
-    if csv_file is not None:
-        deliver(csv_of(measured_columns(found, long)), csv_file)
-    if json:
-        print_json(list(found.long()) if long else as_dict(found) | _profile(spent))
-        return
-    if csv_file != "-":
-        print_data(_table(found, per_layer))
-    if spent is not None:
-        from grokscope.report.profile import profile_table
-
-        table = profile_table(spent)
-        if csv_file == "-":
-            stderr_console().print(table)
-        else:
-            print_data(table)
+    profiles = [] if spent is None else [profile_table(spent)]
+    present(
+        file,
+        json,
+        csv=lambda: csv_of(measured_columns(found, long)),
+        plain=lambda: list(found.long()) if long else as_dict(found) | _profile(spent),
+        table=lambda: [_table(found, per_layer), *profiles],
+    )
+    if file == "-" and not json:
+        for profile in profiles:
+            stderr_console().print(profile)
 
 
 def _profile(spent: list[Spent] | None) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli import completing
-from grokscope.cli.measuring import end, measured
-from grokscope.cli.options import Measuring, Runs, shared
+from grokscope.cli.measuring import Wanted, end, measured
+from grokscope.cli.options import Measuring, Runs, names, output, shared
 from grokscope.cli.terminal import print_data, ready_for, say, stdout_to_stderr
 from grokscope.errors import GrokscopeError, UsageError
 
@@ -28,27 +27,14 @@ def export(
     *,
     file: Annotated[
         str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="A file that ends in .parquet, .csv or .json; - is CSV on stdout.",
-        ),
+        output("A file that ends in .parquet, .csv or .json; - is CSV on stdout."),
     ] = None,
     tensorboard: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Event files for TensorBoard, one sub-directory per run."),
     ] = None,
     measure: Annotated[
-        str | None,
-        typer.Option(
-            "--measure",
-            "-m",
-            metavar="NAMES",
-            help="Measures, families, globs or `all`, separated by commas; what is missing is computed. "
-            "Default: what is stored, and nothing is computed.",
-            autocompletion=completing.measure_names,
-        ),
+        list[str] | None, names("what is stored, and nothing is computed; else what is missing is")
     ] = None,
     wide: Annotated[
         bool, typer.Option("--wide", help="One row per run and step instead of one per number.")
@@ -89,9 +75,14 @@ def export(
         _write(collected, file, tensorboard, wide, curve)
         _end(opened, refused)
         return
-    found = measured(runs, measure, asked)
+    with stdout_to_stderr():
+        from grokscope.discovery import load_plugins
+
+        plugins = load_plugins()
+    wanted = Wanted.of(measure, plugins)
+    found = measured(runs, wanted.measures, asked, plugins=plugins)
     if found.runs:
-        _write(collect(found), file, tensorboard, wide, curve)
+        _write(collect(wanted.only(found)), file, tensorboard, wide, curve)
     end(found)
 
 

@@ -39,6 +39,15 @@ class Right(StrEnum):
 
 def import_(
     run: Annotated[Path, typer.Argument(help="The run directory to make.", show_default=False)],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILES",
+            show_default=False,
+            help="Further checkpoints, as a shell makes them of a pattern without quotes.",
+        ),
+    ] = None,
+    *,
     checkpoints: Annotated[
         list[str] | None,
         typer.Option(
@@ -204,8 +213,6 @@ def import_(
     Examples:
         grokscope import runs/theirs --checkpoints "theirs/*.pt" --model transformer --task modadd
         grokscope import runs/mine --checkpoints "mine/*.pt" --model mine.nets:cnn --data mine.data:digits
-        grokscope import runs/mine --checkpoints "mine/*.pt" --recipe nanda --dry-run
-        grokscope import runs/tuned --checkpoints "out/checkpoint-*" --model hf --data text:corpus.txt
         grokscope import runs/theirs --hub owner/name --revisions "step*" --model hf --data tokens.npy
     """
     if (task is not None and data is not None) or not (task or data or recipe):
@@ -222,7 +229,7 @@ def import_(
             f"--data must be package.module:factory, text:FILE, FILE.npy or FILE.bin, got {data!r}"
         )
     request = Request(
-        checkpoints=checkpoints or (),
+        checkpoints=[*(checkpoints or ()), *(files or ())],
         task=task or data or "",
         model=model,
         recipe=recipe,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ import typer
 from grokscope.cli.options import Measuring, key_values
 from grokscope.cli.progress import cells_progress
 from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, stop_by_exception
+from grokscope.errors import UnknownName
 
 if TYPE_CHECKING:
-    from grokscope.analysis.clock import Clock
     from grokscope.registry import Plugins
     from grokscope.results import Comparison, Results
 
@@ -26,14 +27,13 @@ def measured(
     measures: str | Iterable[str] | None,
     asked: Measuring,
     *,
-    refresh: bool = False,
     plugins: Plugins | None = None,
-    clock: Clock | None = None,
+    **others: Any,
 ) -> Comparison:
     """Return the runs measured, missing cells computed and stored, with progress and messages on stderr.
 
-    They are computed in processes of their own, so that no measure can end this one. Raises the error of a
-    single run that cannot be measured.
+    They are computed in processes of their own, so that no measure can end this one. `others` are arguments
+    of `analyze_many` that only one command has. Raises the error of a single run that cannot be measured.
     """
 
     def interrupted(signum: int) -> None:
@@ -54,7 +54,6 @@ def measured(
                 steps=asked.steps,
                 settings=key_values(asked.settings or [], "--set"),
                 baseline=asked.baseline,
-                refresh=refresh,
                 device=asked.device,
                 workers=asked.workers or _worthwhile_workers(asked.device),
                 isolate=True,
@@ -67,7 +66,7 @@ def measured(
                 trust=asked.trust,
                 plugins=plugins,
                 progress=progress.update,
-                clock=clock,
+                **others,
             )
         except Stopped:
             say("stopped: what was computed is stored, and the same command goes on from there")
@@ -87,9 +86,8 @@ def rounds(
     asked: Measuring,
     *,
     watch: bool,
-    refresh: bool = False,
     plugins: Plugins | None = None,
-    clock: Clock | None = None,
+    **others: Any,
 ) -> Iterator[Comparison]:
     """Yield what `measured` returns: once or, to `watch`, whenever checkpoints came, until the runs end."""
     from grokscope.analysis.watching import Watch
@@ -97,14 +95,14 @@ def rounds(
 
     paths = list(paths)
     if not watch:
-        yield measured(paths, measures, asked, refresh=refresh, plugins=plugins, clock=clock)
+        yield measured(paths, measures, asked, plugins=plugins, **others)
         return
     looking = Watch(paths)
     with on_signal(stop_by_exception):
         while looking.look():
             with by_turns(paths):
-                found = measured(paths, measures, asked, refresh=refresh, plugins=plugins, clock=clock)
-            refresh = False
+                found = measured(paths, measures, asked, plugins=plugins, **others)
+            others["refresh"] = False
             yield found
 
 
@@ -114,16 +112,52 @@ def say_slow(plugins: Plugins, quiet: bool) -> None:
         say(sentence, quiet)
 
 
-def titles(plugins: Plugins, names: str | None) -> list[str]:
-    """Return the titles of the measures that `--measure` asks for."""
-    return [registered.title for registered in plugins.select(names.split(",") if names else None)]
+@dataclass(frozen=True)
+class Wanted:
+    """What `--measure` asks for.
 
+    Attributes:
+        measures: the titles of the measures to compute.
+        names: what was asked for where columns are among it; None where whole measures are.
+    """
 
-def with_measure_of(column: str, asked: Sequence[str]) -> list[str]:
-    """Return the measures asked for, and that of `column`."""
-    from grokscope.results import ColumnName
+    measures: list[str]
+    names: list[str] | None = None
 
-    return list(dict.fromkeys([*asked, ColumnName.read(column).measure]))
+    @classmethod
+    def of(cls, names: list[str] | None, plugins: Plugins) -> Wanted:
+        """Return what names stand for. Raises UnknownName, UsageError and PluginError."""
+        try:
+            return cls([registered.title for registered in plugins.select(names)])
+        except UnknownName:
+            giving = [registered.title for registered in plugins.giving(names or ())]
+            if not giving:  # accuracies and losses alone, which training has measured
+                raise
+            return cls(giving, names)
+
+    def and_of(self, *columns: str) -> list[str]:
+        """Return the measures, and those of `columns`."""
+        from grokscope.results import ColumnName
+
+        return list(dict.fromkeys([*self.measures, *(ColumnName.read(each).measure for each in columns)]))
+
+    def columns(self, found: Comparison, per_layer: bool) -> list[str]:
+        """Return the columns of what was found that this asks for, and that are shown."""
+        from grokscope.results.columns import chosen_columns, shown_columns
+
+        if self.names is None:
+            return [name for name in shown_columns(found, per_layer) if name.measure in self.measures]
+        return [name for name in chosen_columns(found, self.names, per_layer) if name in found.declared]
+
+    def only(self, found: Comparison, *others: str) -> Comparison:
+        """Return what was found without the columns that nobody asked for.
+
+        `others` stay too, and what says when a run has generalised.
+        """
+        if self.names is None:
+            return found
+        outcomes = {results.goals[1].column for results in found.runs.values()}
+        return found.only([*self.columns(found, True), *others, *outcomes])
 
 
 def end(found: Comparison) -> None:

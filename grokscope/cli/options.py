@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from grokscope.cli import completing
-from grokscope.errors import SettingError, UnknownName
+from grokscope.errors import SettingError, UnknownName, UsageError
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 
 CODE = "Code that no plugin brings"
@@ -28,19 +28,50 @@ Runs = Annotated[
         autocompletion=completing.runs,
     ),
 ]
-Names = Annotated[
-    str | None,
-    typer.Option(
+
+
+def _names(given: list[str] | None) -> list[str] | None:
+    """Return the names in what was given, of which each may be several, separated by commas."""
+    return [name.strip() for names in given for name in names.split(",")] if given else None
+
+
+def names(default: str) -> Any:
+    """Return `--measure` as an option, which is `default` where it is not given."""
+    return typer.Option(
         "--measure",
         "-m",
         metavar="NAMES",
-        help="Measures, families, globs or `all`, separated by commas. "
-        "Default: every measure that is not expensive.",
+        help="Measures, families, globs, `all`, or columns (MEASURE.COLUMN, or COLUMN where that is clear), "
+        f"separated by commas; may be repeated. Default: {default}.",
+        callback=_names,
         autocompletion=completing.measure_names,
+    )
+
+
+def output(what: str, *others: str, callback: Callable[..., Any] | None = None) -> Any:
+    """Return the option for a file that a command writes; `others` are flags that mean the same."""
+    return typer.Option("--output", "-o", *others, metavar="FILE", help=what, callback=callback)
+
+
+def _no_parquet(file: str | None) -> str | None:
+    if file is not None and file.lower().endswith(".parquet"):
+        raise UsageError(
+            f"-o must be a file for CSV or JSON, got {file}: `grokscope export -o` writes Parquet"
+        )
+    return file
+
+
+Names = Annotated[list[str] | None, names("every measure that is not expensive")]
+PerLayer = Annotated[bool, typer.Option("--per-layer", help="The columns by layer of the measures too.")]
+Output = Annotated[
+    str | None,
+    output(
+        "Write what is found to a file: JSON where its name ends in .json, else CSV; - is CSV on stdout. "
+        "--csv is the same.",
+        "--csv",
+        callback=_no_parquet,
     ),
 ]
-PerLayer = Annotated[bool, typer.Option("--per-layer", help="The columns by layer of the measures too.")]
-Csv = Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write CSV; - is stdout.")]
 Watched = Annotated[
     bool, typer.Option("--watch", help="Go on with checkpoints as they come, until the runs end.")
 ]

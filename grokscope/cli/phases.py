@@ -9,8 +9,8 @@ import typer
 
 from grokscope.cli import completing
 from grokscope.cli.measuring import end, measured
-from grokscope.cli.options import Json, Measuring, Runs, shared
-from grokscope.cli.terminal import data_width, print_data, print_json
+from grokscope.cli.options import Json, Measuring, Output, Runs, shared
+from grokscope.cli.terminal import data_width, present, ready_for
 
 if TYPE_CHECKING:
     from grokscope.statistics.phases import Phases
@@ -36,6 +36,7 @@ def phases(
             autocompletion=completing.column,
         ),
     ] = None,
+    file: Output = None,
     json: Json = False,
     asked: Measuring,
 ) -> None:
@@ -48,13 +49,14 @@ def phases(
 
     Examples:
         grokscope phases runs/*
-        grokscope phases five/* --json
+        grokscope phases five/* -o phases.csv
     """
     from grokscope.discovery import load_plugins
     from grokscope.results import ColumnName
     from grokscope.statistics.phases import REDUNDANCY, SYNERGY
     from grokscope.statistics.phases import phases as found_in
 
+    ready_for(file)
     plugins = load_plugins()
     first = ColumnName.read(synergy or plugins.column_of(SYNERGY))
     second = ColumnName.read(redundancy or plugins.column_of(REDUNDANCY))
@@ -63,12 +65,15 @@ def phases(
         by_run = {
             run: found_in(results, synergy=first, redundancy=second) for run, results in found.runs.items()
         }
-        if json:
-            print_json(_as_dict(by_run))
-        else:
-            from grokscope.report.phases import phases_table
+        from grokscope.report.phases import phases_csv, phases_table
 
-            print_data(phases_table(found, by_run, data_width(), columns=(first, second)))
+        present(
+            file,
+            json,
+            csv=lambda: phases_csv(found, by_run),
+            plain=lambda: _as_dict(by_run),
+            table=lambda: [phases_table(found, by_run, data_width(), columns=(first, second))],
+        )
     end(found)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from grokscope.cli import completing
 from grokscope.cli.measuring import end, rounds
-from grokscope.cli.options import Measuring, PerLayer, Runs, Watched, shared
+from grokscope.cli.options import Measuring, PerLayer, Runs, Watched, names, output, shared
 from grokscope.cli.terminal import print_data, ready_for, say
 from grokscope.errors import UsageError
 
@@ -29,20 +29,10 @@ class Scale(StrEnum):
 def plot(
     runs: Runs,
     *,
-    measure: Annotated[
-        str | None,
-        typer.Option(
-            "--measure",
-            "-m",
-            metavar="NAMES",
-            help="Measures, families, globs, or columns (`MEASURE.COLUMN`, or `COLUMN` where that is clear), "
-            "separated by commas. Default: the losses.",
-            autocompletion=completing.measure_names,
-        ),
-    ] = None,
+    measure: Annotated[list[str] | None, names("the losses")] = None,
     file: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write a .png, .svg or .pdf instead."),
+        output("Write a .png, .svg or .pdf instead."),
     ] = None,
     x: Annotated[Scale, typer.Option("--x", help="The step axis.")] = Scale.log,
     normalise: Annotated[
@@ -88,7 +78,7 @@ def plot(
     else:
         require_matplotlib()
     ready_for(file)
-    names = [name for name in (measure or "").split(",") if name.strip()] or ["loss"]
+    drawn = measure or ["loss"]
     pair = _pair(pareto)
     from grokscope.discovery import load_plugins
     from grokscope.results.columns import not_applying
@@ -96,13 +86,13 @@ def plot(
     plugins = load_plugins()
     options: dict[str, Any] = {"x": x.value}
     options |= {"pareto": pair} if pair else {"normalise": normalise, "per_layer": per_layer}
-    giving = [registered.id for registered in plugins.giving(pair or names)]
+    giving = [registered.id for registered in plugins.giving(pair or drawn)]
     for found in rounds(runs, giving, asked, watch=watch, plugins=plugins):
         if found.runs and file:
             told = _phases(found) if phases and not pair else {}
-            _write(found, names, {**options, "phases": told}, file, kind)
+            _write(found, drawn, {**options, "phases": told}, file, kind)
         elif found.runs:
-            _show(found, names, options, anew=watch)
+            _show(found, drawn, options, anew=watch)
     for sentence in not_applying(found):
         say(sentence, asked.quiet)
     end(found)
@@ -115,7 +105,7 @@ def _pair(names: str | None) -> list[str] | None:
     return pair
 
 
-def _show(found: Comparison, names: list[str], options: dict[str, Any], anew: bool) -> None:
+def _show(found: Comparison, drawn: list[str], options: dict[str, Any], anew: bool) -> None:
     from rich.console import Console
 
     from grokscope.report.figures import plot_text
@@ -124,14 +114,14 @@ def _show(found: Comparison, names: list[str], options: dict[str, Any], anew: bo
     colour = console.color_system is not None and not console.no_color
     if anew:
         console.clear()  # where it is no terminal, nothing happens
-    print_data(plot_text(found, names, width=console.width, height=console.height, colour=colour, **options))
+    print_data(plot_text(found, drawn, width=console.width, height=console.height, colour=colour, **options))
 
 
-def _write(found: Comparison, names: list[str], options: dict[str, Any], file: Path, kind: str) -> None:
+def _write(found: Comparison, drawn: list[str], options: dict[str, Any], file: Path, kind: str) -> None:
     from grokscope.report.figures import picture, plot
     from grokscope.run.outputs import write_output
 
-    write_output(file, picture(plot(found, names, **options), kind))
+    write_output(file, picture(plot(found, drawn, **options), kind))
 
 
 def _phases(found: Comparison) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grokscope.cli.measuring import end, measured
-from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Thresholds, shared
+from grokscope.cli.measuring import Wanted, end, measured
+from grokscope.cli.options import Json, Measuring, Names, Output, PerLayer, Thresholds, shared
 from grokscope.cli.terminal import (
     data_width,
-    deliver,
+    present,
     print_data,
     print_json,
     ready_for,
@@ -48,7 +48,7 @@ def predict(
     ] = None,
     thresholds: Thresholds,
     per_layer: PerLayer = False,
-    csv_file: Csv = None,
+    file: Output = None,
     json: Json = False,
     list_: Annotated[bool, typer.Option("--list", help="List the hypotheses, and do nothing else.")] = False,
     asked: Measuring,
@@ -82,15 +82,16 @@ def predict(
         raise UsageError("predict needs run directories, those of a sweep: grokscope predict RUN...")
     for problem in plugins.problems:
         say(problem, asked.quiet)
-    ready_for(csv_file)
-    found = measured(runs, measure, asked, plugins=plugins)
+    ready_for(file)
+    wanted = Wanted.of(measure, plugins)
+    found = measured(runs, wanted.measures, asked, plugins=plugins)
     failed = False
     if found.runs:
         from grokscope.statistics.predict import predict
         from grokscope.statistics.verdicts import verdicts
 
         prediction = predict(
-            found,
+            wanted.only(found),
             until=until,
             budget=_budget(budget),
             train=thresholds.train_threshold,
@@ -104,7 +105,7 @@ def predict(
                 train=thresholds.train_threshold,
                 test=thresholds.test_threshold,
             )
-        _print(prediction, came_out, csv_file, json)
+        _print(prediction, came_out, file, json)
         failed = _report_failures(came_out)
     end(found)
     if failed:
@@ -115,17 +116,20 @@ def _budget(given: str | None) -> int | str | None:
     return int(given) if given is not None and given.isdecimal() else given
 
 
-def _print(prediction: Prediction, came_out: list[Verdict], csv_file: str | None, json: bool) -> None:
+def _print(prediction: Prediction, came_out: list[Verdict], file: str | None, json: bool) -> None:
     from grokscope.report import predictions
 
-    if csv_file is not None:
-        deliver(predictions.prediction_csv(prediction), csv_file)
-    if json:
-        print_json(predictions.as_dict(prediction, came_out))
-    elif csv_file != "-":
-        print_data(predictions.prediction_table(prediction, data_width()))
-        print_data("")
-        print_data(predictions.verdicts_table(came_out))
+    present(
+        file,
+        json,
+        csv=lambda: predictions.prediction_csv(prediction),
+        plain=lambda: predictions.as_dict(prediction, came_out),
+        table=lambda: [
+            predictions.prediction_table(prediction, data_width()),
+            "",
+            predictions.verdicts_table(came_out),
+        ],
+    )
 
 
 def _report_failures(came_out: list[Verdict]) -> bool:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from grokscope.cli.measuring import end, rounds, titles, with_measure_of
-from grokscope.cli.options import Measuring, Names, PerLayer, Runs, Watched, shared
+from grokscope.cli.measuring import Wanted, end, rounds
+from grokscope.cli.options import Measuring, Names, PerLayer, Runs, Watched, output, shared
 from grokscope.cli.terminal import ready_for, say
 
 
@@ -18,7 +18,7 @@ def report(
     *,
     file: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="FILE", help="The .html file; replaced if it is there."),
+        output("The .html file; replaced if it is there."),
     ] = Path("report.html"),
     measure: Names = None,
     title: Annotated[str, typer.Option(help="The heading. Default: task and recipe.")] = "",
@@ -50,11 +50,12 @@ def report(
     require_ruptures()
     ready_for(file)
     plugins = load_plugins()
-    chosen = with_measure_of(plugins.column_of(CONTROL), titles(plugins, measure))
+    wanted, control = Wanted.of(measure, plugins), plugins.column_of(CONTROL)
     axes = [name.strip() for name in pareto.split(",")] if pareto else None
-    for found in rounds(runs, chosen, asked, watch=watch, plugins=plugins):
+    for found in rounds(runs, wanted.and_of(control), asked, watch=watch, plugins=plugins):
         if found.runs:
-            written = write_report(found, file, title=title, per_layer=per_layer, pareto=axes)
+            shown = wanted.only(found, control)
+            written = write_report(shown, file, title=title, per_layer=per_layer, pareto=axes)
             if written.is_file():
                 say(f"{written}: {written.stat().st_size / 1e6:.2f} MB", asked.quiet)
     end(found)

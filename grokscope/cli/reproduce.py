@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grokscope.cli import completing
-from grokscope.cli.options import DataDir, Device, Json, Quiet, RunsFolder, Timeout, Workers
+from grokscope.cli.options import DataDir, Device, Json, Quiet, RunsFolder, Timeout, Workers, output
 from grokscope.cli.progress import Display, display
 from grokscope.cli.terminal import (
     Stopped,
@@ -59,9 +59,7 @@ def reproduce(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="The figure: png, svg or pdf. Default: FIGURE.png"
-        ),
+        output("The figure: png, svg or pdf. Default: FIGURE.png"),
     ] = None,
     out: RunsFolder = Path("runs"),
     data_dir: DataDir = None,

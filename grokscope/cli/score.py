@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from grokscope.cli import completing
-from grokscope.cli.measuring import end, measured, titles, with_measure_of
-from grokscope.cli.options import Csv, Json, Measuring, Names, PerLayer, Runs, Thresholds, shared
-from grokscope.cli.terminal import data_width, deliver, print_data, print_json, ready_for
+from grokscope.cli.measuring import Wanted, end, measured
+from grokscope.cli.options import Json, Measuring, Names, Output, PerLayer, Runs, Thresholds, shared
+from grokscope.cli.terminal import data_width, present, ready_for
 from grokscope.statistics.over_runs import CONFIDENCE
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def score(
     x: Annotated[Axis, typer.Option("--x", help="The step axis on which changes are looked for.")] = Axis.log,
     confidence: Annotated[float, typer.Option(help="Of intervals and tests.")] = CONFIDENCE,
     per_layer: PerLayer = False,
-    csv_file: Csv = None,
+    file: Output = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="CSV with one row per column, over the runs.")
     ] = False,
@@ -84,7 +83,7 @@ def score(
 
     Examples:
         grokscope score five/*
-        grokscope score five/* -m pmi,oinfo --sort partial --csv scores.csv
+        grokscope score five/* -m pmi,oinfo --sort partial -o scores.csv
     """
     from grokscope.discovery import load_plugins
     from grokscope.statistics.score import CONTROL
@@ -92,15 +91,16 @@ def score(
     from grokscope.statistics.transition import require_ruptures
 
     require_ruptures()
-    ready_for(csv_file)
+    ready_for(file)
     plugins = load_plugins()
-    chosen = titles(plugins, measure)
+    wanted = Wanted.of(measure, plugins)
     controlled = control or plugins.column_of(CONTROL)
-    found = measured(runs, with_measure_of(controlled, chosen), asked, plugins=plugins)
+    found = measured(runs, wanted.and_of(controlled), asked, plugins=plugins)
     if found.runs:
+        names = wanted.columns(found, per_layer)
         scores = scored(
             found,
-            columns=_columns(found, chosen, controlled, per_layer),
+            columns=names if controlled in names else [*names, controlled],
             train=thresholds.train_threshold,
             test=thresholds.test_threshold,
             control=controlled,
@@ -108,28 +108,19 @@ def score(
             since=since.value,
             confidence=confidence,
         )
-        _print(scores, found, csv_file, summary, json, sort)
+        _print(scores, found, file, summary, json, sort)
     end(found)
 
 
-def _columns(found: Comparison, chosen: Sequence[str], control: str, per_layer: bool) -> list[str]:
-    """The columns of the measures asked for, and the control."""
-    from grokscope.results.columns import shown_columns
-
-    names = [name for name in shown_columns(found, per_layer) if name.measure in chosen]
-    return [*names] if control in names else [*names, control]
-
-
 def _print(
-    scores: Scores, found: Comparison, csv_file: str | None, summary: bool, json: bool, sort: Sort
+    scores: Scores, found: Comparison, file: str | None, summary: bool, json: bool, sort: Sort
 ) -> None:
-    if csv_file is not None:
-        from grokscope.report.scores import scores_csv
+    from grokscope.report.scores import scores_csv, scores_table
 
-        deliver(scores_csv(scores, found, summary), csv_file)
-    if json:
-        print_json(scores.as_dict())
-    elif csv_file != "-":
-        from grokscope.report.scores import scores_table
-
-        print_data(scores_table(scores, data_width(), sort.value))
+    present(
+        file,
+        json,
+        csv=lambda: scores_csv(scores, found, summary),
+        plain=scores.as_dict,
+        table=lambda: [scores_table(scores, data_width(), sort.value)],
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -162,7 +163,7 @@ def asked_settings(
     return ({} if model is None else {"model.name": model}) | dict(given) | key_values(pairs or [], "--set")
 
 
-def for_words(command: Any, made_with: Callable[[Sequence[SettingOption]], Any], ctx: Any, words: Any) -> Any:
+def for_words(command: Any, made_with: Callable[[Sequence[SettingOption]], Any], words: Iterable[str]) -> Any:
     """Return a command with the options that its words want: the settings of their task and network.
 
     Without a task they are those of training alone, and no plugin is loaded. `made_with` makes the command
@@ -170,25 +171,46 @@ def for_words(command: Any, made_with: Callable[[Sequence[SettingOption]], Any],
     """
     from grokscope.training.settings import TRAINING
 
+    words = list(words)
     taken = [flag for each in command.params for flag in [*each.opts, *each.secondary_opts]]
-    first = _values(command, ctx, words)
-    if first.get("task") is None:
-        return made_with(options_of({"training": TRAINING}, taken))
-    with stdout_to_stderr(), left_out(first.get("no_plugins") or []):
+    own = {flag: each.name for each in command.params for flag in each.opts if not _is_flag(each)}
+    alone = options_of({"training": TRAINING}, taken)
+    first = _given(words, own | _flags(alone))
+    if "task" not in first:
+        return made_with(alone)
+    with stdout_to_stderr(), left_out(first.get("no_plugins", [])):
         from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
-    read = _values(made_with(options_of(_of_all(plugins), taken)), ctx, words)
-    start = _start(first if read.get("task") is None else read, plugins)  # an option may lack its value yet
+    given = _given(words, own | _flags(options_of(_of_all(plugins), taken)))
+    if "task" not in given:
+        return made_with(alone)
+    start = _start(given, plugins)
     options = options_of({"training": TRAINING, **start.declared}, taken, start.tables)
     return made_with(sorted(options, key=lambda option: list(start.declared).index(option.table)))
 
 
-def _values(command: Any, ctx: Any, words: Iterable[str]) -> dict[str, Any]:
-    """Return what words give a command's parameters, whatever else is among them."""
-    lenient = {"resilient_parsing": True, "ignore_unknown_options": True, "allow_extra_args": True}
-    with command.make_context(command.name, list(words), parent=ctx, **lenient) as read:
-        return dict(read.params)
+def _is_flag(parameter: Any) -> bool:
+    """Whether a parameter takes no value after its name: an argument has no name, a flag no value."""
+    return parameter.param_type_name == "argument" or parameter.is_flag
+
+
+def _flags(options: Iterable[SettingOption]) -> dict[str, str]:
+    return {each.flag: each.name for each in options if not (each.setting.is_flag or each.setting.param.flag)}
+
+
+def _given(words: Iterable[str], names: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the values that words give the options of `names`, by flag; the task is what belongs to none."""
+    given: dict[str, list[str]] = {}
+    left = iter(words)
+    for word in left:
+        flag, equals, value = word.partition("=")
+        if flag in names:
+            values = [value] if equals else [*itertools.islice(left, 1)]  # while it is typed it may lack one
+            given.setdefault(names[flag], []).extend(values)
+        elif not word.startswith("-"):
+            given.setdefault("task", []).append(word)
+    return given
 
 
 def _of_all(plugins: Plugins) -> Declared:
@@ -203,18 +225,20 @@ def _of_all(plugins: Plugins) -> Declared:
     return {"training": TRAINING, "task": merged}
 
 
-def _start(words: Mapping[str, Any], plugins: Plugins) -> Start:
+def _start(given: Mapping[str, Sequence[str]], plugins: Plugins) -> Start:
     """Return what the configuration starts from that the words ask for. Raises as `resolve_config`."""
     from grokscope.training.config import MODEL_NAMES, starting_point
 
-    wanted = (*MODEL_NAMES, "subnetwork", "training.subnetwork")
-    pairs = (pair.partition("=") for pair in words.get("settings") or ())
-    settings = {name.strip(): value.strip() for name, _, value in pairs if name.strip() in wanted}
-    given = {"model.name": words.get("model"), "subnetwork": words.get(f"training{JOINED}subnetwork")}
+    options = {"model.name": "model", "subnetwork": f"training{JOINED}subnetwork"}
+    settings = {name: given[option][-1] for name, option in options.items() if given.get(option)}
+    for pair in given.get("settings", ()):
+        name, _, value = pair.partition("=")
+        if name.strip() in (*MODEL_NAMES, "subnetwork", "training.subnetwork"):
+            settings[name.strip()] = value.strip()
     return starting_point(
-        words["task"],
-        recipe=words.get("recipe"),
-        settings={name: value for name, value in given.items() if value is not None} | settings,
+        given["task"][0],
+        recipe=given["recipe"][-1] if given.get("recipe") else None,
+        settings=settings,
         tasks=plugins.tasks,
         models=plugins.models,
     )

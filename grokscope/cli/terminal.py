@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -71,6 +71,32 @@ def deliver(content: str, file: str) -> None:
     from grokscope.run.outputs import write_output
 
     write_output(file, content.encode("utf-8", "replace"))
+
+
+def present(
+    file: str | None,
+    json: bool,
+    *,
+    csv: Callable[[], str],
+    plain: Callable[[], Any],
+    table: Callable[[], Iterable[RenderableType]],
+) -> None:
+    """Write what was found to the file that is asked for, and print it: as JSON, or as a table.
+
+    The file is JSON where its name says so, else CSV; with CSV on stdout no table is printed. Of `csv`,
+    `plain` values and the `table`'s parts only what is wanted is made. Raises StorageError.
+    """
+    if file is not None and file.endswith(".json"):
+        from grokscope.report.text import json_text
+
+        deliver(json_text(plain()) + "\n", file)
+    elif file is not None:
+        deliver(csv(), file)
+    if json:
+        print_json(plain())
+    elif file != "-":
+        for part in table():
+            print_data(part)
 
 
 def ready_for(*files: str | Path | None) -> None:

@@ -51,7 +51,7 @@ def make_network(
     if not isinstance(made, nn.Module):
         raise PluginError(_must_make(factory, "a grokscope.Network or a torch.nn.Module", made))
     try:
-        return Plain(made, *task.examples("all"), **(view or {}))
+        return Plain(made, *task.examples("all"), parts=task.parts, **(view or {}))
     except PluginError as error:
         raise PluginError(f"model {factory.name}: {error}") from error
 

@@ -12,6 +12,7 @@ from torch import nn
 from grokscope.errors import PluginError, SettingError, described
 from grokscope.models.network import Network
 from grokscope.models.watching import FoundInput, Pass, plain_arithmetic, watched
+from grokscope.tasks.packing import Part, arguments, unpacked
 
 Positions = Literal["auto", "flatten", "rows", "last", "mean"]
 WRAPPERS = {
@@ -54,6 +55,8 @@ class Plain(Network):
         labels: (n, ...) their labels.
         layers: globs of the names of hidden layers; every non-linearity when not given.
         positions: see above.
+        parts: what `inputs` is made of where the module takes several: it is called with each. The first is
+            the one that is encoded, all others are passed on.
 
     Raises:
         PluginError: the module cannot be run on the inputs, or gives no logits that fit the labels.
@@ -70,6 +73,7 @@ class Plain(Network):
         *,
         layers: Sequence[str] = (),
         positions: Positions = "auto",
+        parts: tuple[Part, ...] = (),
     ) -> None:
         super().__init__()
         if positions not in get_args(Positions):
@@ -81,7 +85,8 @@ class Plain(Network):
         for shared in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
             setattr(self, shared, getattr(module, shared))
         self.eval()
-        self._tokens = not inputs.is_floating_point()
+        self._parts = parts
+        self._tokens = not (parts[0].dtype if parts else inputs.dtype).is_floating_point
         self._sample = inputs[:1].clone()
         self._copied = False
         self._look(inputs[:LOOKED_AT], labels[:LOOKED_AT], layers, positions)
@@ -107,7 +112,7 @@ class Plain(Network):
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the encoded input, (n, ...) float in the weights' type."""
         if not self._tokens:
-            return inputs.to(self._type())
+            return next(iter(self._named(inputs).values()))
         noted = self._pass(inputs, only_input=True)
         with suppress(FoundInput):
             self._run(noted, inputs)
@@ -126,7 +131,7 @@ class Plain(Network):
         """Run on inputs with `encoded` in the place of what they become."""
         noted = self._pass(inputs, wanted=frozenset(self.hidden), copied=self._copied)
         noted.encoded = encoded if self._tokens else None
-        logits = self._answer(self._run(noted, inputs if self._tokens else encoded))
+        logits = self._answer(self._run(noted, inputs, None if self._tokens else encoded))
         missing = [name for name in self.hidden if name not in noted.layers]
         if missing:
             raise PluginError(f"the network did not compute {missing[0]}, as it did on other examples")
@@ -138,14 +143,16 @@ class Plain(Network):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the logits of raw inputs, (rows, outputs)."""
         with plain_arithmetic():
-            return self._answer(logits_of(self.inner(self._typed(inputs))))
+            by_place, by_keyword = arguments(self._named(inputs))
+            return self._answer(logits_of(self.inner(*by_place, **by_keyword)))
 
     def logits_at(
         self, parameters: Mapping[str, torch.Tensor], inputs: torch.Tensor, *, quick: bool = False
     ) -> torch.Tensor:
         """Return the logits of raw inputs with other parameters in the place of the module's."""
         with plain_arithmetic():
-            output = torch.func.functional_call(self.inner, dict(parameters), (self._typed(inputs),))
+            by_place, by_keyword = arguments(self._named(inputs))
+            output = torch.func.functional_call(self.inner, dict(parameters), tuple(by_place), by_keyword)
             return self._answer(logits_of(output))
 
     def every_hidden(self) -> tuple[str, ...]:
@@ -161,16 +168,23 @@ class Plain(Network):
     def _pass(self, inputs: torch.Tensor, **options: Any) -> Pass:
         return Pass(len(inputs), tokens=self._tokens, **options)
 
-    def _run(self, noted: Pass, inputs: torch.Tensor) -> torch.Tensor:
+    def _run(self, noted: Pass, inputs: torch.Tensor, encoded: torch.Tensor | None = None) -> torch.Tensor:
+        """Run the module on inputs, the main one of which is `encoded` where that is given."""
+        named = self._named(inputs)
+        if encoded is not None:
+            named[next(iter(named))] = encoded
+        by_place, by_keyword = arguments(named)
         with watched(self.inner, noted):
-            return logits_of(self.inner(inputs))
+            return logits_of(self.inner(*by_place, **by_keyword))
 
     def _type(self) -> torch.dtype:
         found = (each.dtype for each in self.parameters() if each.is_floating_point())
         return next(found, torch.get_default_dtype())
 
-    def _typed(self, inputs: torch.Tensor) -> torch.Tensor:
-        return inputs if self._tokens else inputs.to(self._type())
+    def _named(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return each input by its name, numbers in the type of the weights."""
+        found, kind = unpacked(inputs, self._parts), self._type()
+        return {name: each.to(kind) if each.is_floating_point() else each for name, each in found.items()}
 
     def _look(
         self, inputs: torch.Tensor, labels: torch.Tensor, layers: Sequence[str], positions: Positions
@@ -181,8 +195,8 @@ class Plain(Network):
         every, noted = self._pass(inputs), self._pass(inputs, globs=layers)
         try:
             with torch.no_grad():
-                self._run(every, self._typed(inputs))
-                logits = self._run(noted, self._typed(inputs))
+                self._run(every, inputs)
+                logits = self._run(noted, inputs)
         except Exception as error:  # a module of somebody's own may raise anything
             raise PluginError(f"the network cannot be run on its data ({described(error)})") from error
         if not isinstance(logits, torch.Tensor) or logits.ndim < 1 or len(logits) != len(inputs):

@@ -107,7 +107,7 @@ def record(
         judged = own_or_fitting(loss, task.labels, accuracy)
         training = _training(settings or {}, judged, live.dtype)
         twin = _twin(live, task, view, judged, factory)
-        file = encode({split: task.examples(split) for split in ("train", "test")})
+        file = encode({split: task.parted(split) for split in ("train", "test")})
         config = {
             "recipe": RECORDED,
             "task": {"name": DATA, "kept": {"sha256": sha256_hex(file)}},

@@ -1,4 +1,4 @@
-"""The table of `grokscope phases`: each run's phases along its log step axis."""
+"""The table of `grokscope phases`, and its CSV: each run's phases along its log step axis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grokscope.report.kit import foreign, plain_table, without_beginning
-from grokscope.report.text import number, printable
+from grokscope.report.text import csv_of, number, printable
 from grokscope.results import ColumnName, Comparison
 from grokscope.statistics.phases import (
     DECOUPLING,
@@ -118,3 +118,14 @@ def _one(
         ]
         table.add_row(Text(phase.name, STYLES[phase.name][1]), str(phase.start), str(phase.end), *ends)
     return Group(_strip(results.steps, phases, min(LONGEST_STRIP, width)), Text(), table)
+
+
+def phases_csv(comparison: Comparison, by_run: Mapping[str, Phases]) -> str:
+    """Return the phases as CSV, a row each, with the settings in which the runs differ."""
+    rows = [
+        {"run": run, **comparison.settings_of(run), "phase": each.name, "start": each.start, "end": each.end}
+        for run, found in by_run.items()
+        for each in found.found
+    ]
+    names = ("run", *comparison.settings, "phase", "start", "end")
+    return csv_of({name: [row[name] for row in rows] for name in names})

@@ -8,13 +8,13 @@ the run. Of its table `local` only places count that the task declares, and noth
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grokscope.declare import Factory
-from grokscope.errors import RunError, UnknownName
+from grokscope.errors import RunError, UnknownName, UsageError
 from grokscope.importable import factory_at, function_at, plain_factory
 from grokscope.run.config import LOCAL
 
@@ -59,6 +59,23 @@ class Trusted:
         here |= {loss} if callable(self.loss) or (loss == UNNAMED_LOSS and self.loss) else set()
         missing = own_code(config) - self.names - here
         return not missing or (self.everything and not missing & {UNNAMED, UNNAMED_LOSS})
+
+
+def check_repeated(configs: Iterable[Mapping[str, Any]], *, model: Any, data: str | None, loss: Any) -> None:
+    """Raise UsageError where a name of code is given that none of these runs has: it would mean nothing."""
+    configs = list(configs)
+    losses = [each["training"].get("loss", "") for each in configs]
+    had = {
+        "model": (model, [each["model"]["name"] for each in configs], UNNAMED),
+        "data": (data, [each["task"]["name"] for each in configs], ""),
+        "loss": (loss, losses, UNNAMED_LOSS),
+    }
+    for option, (given, names, unnamed) in had.items():
+        if configs and isinstance(given, str) and given not in names and unnamed not in names:
+            runs = "the run has" if len(configs) == 1 else "one of the runs has"
+            raise UsageError(
+                f"`{option}` must repeat a name that {runs}, {' or '.join(sorted(set(names)))}; got {given}"
+            )
 
 
 def own_code(config: Mapping[str, Any]) -> set[str]:

@@ -11,20 +11,24 @@ import numpy as np
 import torch
 
 from grokscope.errors import DataError, PluginError, described
+from grokscope.tasks.packing import by_name, packed
 from grokscope.tasks.task import Task
 
 SEED = 0  # draws the examples
 INPUTS, LABELS = ("input_ids", "inputs", "x", "image", "pixel_values"), ("labels", "label", "targets", "y")
-Pair = tuple[torch.Tensor, torch.Tensor]
+WITH_TOKENS = ("attention_mask", "token_type_ids", "position_ids", "decoder_input_ids")  # of a dict with both
+Inputs = dict[str, torch.Tensor]
+Pair = tuple[Inputs, torch.Tensor]
 
 
 def own_task(name: str, made: Any, most: int) -> Task:
     """Return the task of what a data factory made: (train, test).
 
     Each is a pair of tensors (inputs, labels), a Dataset of such pairs, or an iterable of batches of them; a
-    dict may stand for a pair. Of more than `most` examples so many are drawn, always the same; of an iterable
-    the first are taken. Labels are classes (n,), classes per position (n, t), -100 where one does not count,
-    or numbers to be predicted (n, k).
+    dict may stand for a pair. Where the network takes several inputs, `inputs` is a tuple or a dict of
+    tensors. Of more than `most` examples so many are drawn, always the same; of an iterable the first are
+    taken. Labels are classes (n,), classes per position (n, t), -100 where one does not count, or numbers to
+    be predicted (n, k).
 
     Raises PluginError where it is none of these, DataError where a split is empty.
     """
@@ -36,25 +40,34 @@ def own_task(name: str, made: Any, most: int) -> Task:
     )
 
 
-def task_of(name: str, pairs: Mapping[str, Pair]) -> Task:
-    """Return the task whose splits are these pairs of inputs and labels."""
-    (inputs, labels), (test_inputs, test_labels) = pairs["train"], pairs["test"]
-    for what, one, other in (("inputs", inputs, test_inputs), ("labels", labels, test_labels)):
+def task_of(name: str, pairs: Mapping[str, tuple[Any, torch.Tensor]]) -> Task:
+    """Return the task whose splits are these pairs of inputs - a tensor, or several by name - and labels."""
+    (inputs, labels), (test_inputs, test_labels) = (
+        (given if isinstance(given, dict) else by_name(given), found)
+        for given, found in (pairs["train"], pairs["test"])
+    )
+    if list(inputs) != list(test_inputs):
+        raise PluginError(f"data {name}: train has the inputs {list(inputs)}, test {list(test_inputs)}")
+    alike = [("inputs", inputs[each], test_inputs[each]) for each in inputs]
+    for what, one, other in (*alike, ("labels", labels, test_labels)):
         if one.shape[1:] != other.shape[1:] or one.dtype != other.dtype:
             raise PluginError(
                 f"data {name}: {what} of train and test must be alike, got {tuple(one.shape)} of {one.dtype} "
                 f"and {tuple(other.shape)} of {other.dtype}"
             )
-    everything, every_label = torch.cat([inputs, test_inputs]), torch.cat([labels, test_labels])
+    together = {each: torch.cat([inputs[each], test_inputs[each]]) for each in inputs}
+    everything, parts = packed(together)
+    main, every_label = next(iter(together.values())), torch.cat([labels, test_labels])
     return Task(
         name=name,
         kind="own",
         inputs=everything,
         labels=every_label,
         classes=0 if labels.is_floating_point() else int(every_label.max()) + 1,
-        train=torch.arange(len(inputs)),
-        test=torch.arange(len(inputs), len(everything)),
-        vocabulary=0 if inputs.is_floating_point() else int(everything.max()) + 1,
+        train=torch.arange(len(labels)),
+        test=torch.arange(len(labels), len(every_label)),
+        vocabulary=0 if main.is_floating_point() else int(main.max()) + 1,
+        parts=parts,
     )
 
 
@@ -77,20 +90,25 @@ def _pair(name: str, split: str, data: Any, most: int) -> Pair:
             f"batches of them, got {type(data).__name__}"
         )
     inputs, labels = found
-    if len(inputs) != len(labels):
-        raise PluginError(f"data {name}: {split} has {len(inputs)} inputs and {len(labels)} labels")
-    if not len(inputs):
+    for each in inputs.values():
+        if len(each) != len(labels):
+            raise PluginError(f"data {name}: {split} has {len(each)} inputs and {len(labels)} labels")
+    if not len(labels):
         raise DataError(f"data {name}: the {split} split is empty")
-    return _numbers(inputs), _classes_or_numbers(labels)
+    numbers = {
+        each: values if place and values.dtype == torch.bool else _numbers(values)  # a mask stays one
+        for place, (each, values) in enumerate(inputs.items())
+    }
+    return numbers, _classes_or_numbers(labels)
 
 
 def _read(data: Any, most: int) -> Pair | None:
     if _is_pair(data):
-        inputs, labels = data
-        if len(inputs) != len(labels):
+        inputs, labels = by_name(data[0]), data[1]
+        if any(len(each) != len(labels) for each in inputs.values()):
             return inputs, labels
-        chosen = _draw(len(inputs), most)
-        return inputs[chosen], labels[chosen]
+        chosen = _draw(len(labels), most)
+        return {name: each[chosen] for name, each in inputs.items()}, labels[chosen]
     if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         items = [_as_pair(data[int(place)]) for place in _draw(len(data), most)]
         return _stacked(items, torch.stack)
@@ -103,11 +121,11 @@ def _batched(data: Iterable[Any], most: int) -> Pair | None:
     batches, count = [], 0
     for batch in data:
         batches.append(_as_pair(batch))
-        count += len(batches[-1][0])
+        count += len(batches[-1][1])
         if count >= most:
             break
     found = _stacked(batches, torch.cat)
-    return found and (found[0][:most], found[1][:most])
+    return found and ({name: each[:most] for name, each in found[0].items()}, found[1][:most])
 
 
 def _draw(count: int, most: int) -> torch.Tensor:
@@ -117,23 +135,35 @@ def _draw(count: int, most: int) -> torch.Tensor:
 
 
 def _stacked(pairs: Sequence[Pair], join: Any) -> Pair | None:
-    return (join([x for x, _ in pairs]), join([y for _, y in pairs])) if pairs else None
+    if not pairs:
+        return None
+    return {name: join([x[name] for x, _ in pairs]) for name in pairs[0][0]}, join([y for _, y in pairs])
 
 
 def _is_pair(data: Any) -> bool:
-    return (
-        isinstance(data, (tuple, list))
-        and len(data) == 2
-        and all(isinstance(part, torch.Tensor) and part.ndim > 0 for part in data)
-    )
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        return False
+    inputs = data[0].values() if isinstance(data[0], Mapping) else data[0]
+    several = isinstance(data[0], (Mapping, tuple, list))
+    tensors = [*(inputs if several else [inputs]), data[1]]
+    return all(isinstance(part, torch.Tensor) and part.ndim > 0 for part in tensors)
 
 
 def _as_pair(item: Any) -> Pair:
-    """Return inputs and labels of an example or a batch, as tensors."""
+    """Return inputs, by name, and labels of an example or a batch, as tensors."""
     if isinstance(item, Mapping):
-        item = [next((item[name] for name in names if name in item), None) for names in (INPUTS, LABELS)]
+        item = _inputs_of(item), next((item[name] for name in LABELS if name in item), None)
     inputs, labels = islice(item, 2)
-    return torch.as_tensor(inputs), torch.as_tensor(labels)
+    return by_name(inputs), torch.as_tensor(labels)
+
+
+def _inputs_of(item: Mapping[str, Any]) -> Any:
+    """Return the inputs in a dict that holds labels too; of tokens, what goes with them."""
+    main = next((name for name in INPUTS if name in item), None)
+    more = {name: item[name] for name in WITH_TOKENS if name in item}
+    if main == "input_ids" and more:
+        return {main: item[main], **more}
+    return item[main] if main else None
 
 
 def _numbers(inputs: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,8 @@ from grokscope.errors import UnknownName
 if TYPE_CHECKING:
     import torch
 
+    from grokscope.tasks.packing import Part
+
 SPLITS = ("train", "test", "all")
 IGNORED = -100  # the label of a position that does not count, as in torch's losses
 
@@ -23,7 +25,7 @@ class Task:
         kind: what the inputs are: `modular`, `images`, `text`, `parity`, or `own`. Measures choose the
             papers' default noise by it.
         inputs: all N examples; tokens (N, length) int64 when `vocabulary` > 0, else vectors (N, d) float32;
-            of `own` ones numbers of any shape, (N, ...).
+            of `own` ones numbers of any shape, (N, ...), several inputs side by side where `parts` says so.
         labels: (N,) int64 in [0, classes). Of `own` ones also (N, ...) per position, -100 where it does not
             count, or numbers (N, k) to be predicted.
         classes: number of classes; 0 where numbers are to be predicted.
@@ -35,6 +37,7 @@ class Task:
         data_dir: the folder that it was read from, if it was.
         picture: channels, height and width of what an example's vector is a picture of; empty where it is of
             none, or already has that shape.
+        parts: what an example's inputs are made of where a network takes several; the first is its main one.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Task:
     data_sha256: str = ""
     data_dir: str = ""
     picture: tuple[int, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -65,6 +69,13 @@ class Task:
         """Return inputs and labels of `split`."""
         chosen = self.indices(split)
         return self.inputs[chosen], self.labels[chosen]
+
+    def parted(self, split: str) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Return each input of `split` by its name, and the labels."""
+        from grokscope.tasks.packing import unpacked
+
+        inputs, labels = self.examples(split)
+        return unpacked(inputs, self.parts), labels
 
     def to(self, device: str | torch.device) -> Task:
         """Return the task with all tensors on `device`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from grokscope import Column, Param, measure
 
@@ -44,7 +44,7 @@ def _columns(name: str, meaning: str, least: float | None) -> list[Column]:
             missing=_NOT_CENTRED,
         ),
         _ZERO_ROWS,
-        _SIGMA,
+        *_NOISE,
     ]
 
 
@@ -53,20 +53,15 @@ _ZERO_ROWS = Column(
 )
 
 
-_SIGMA = Column("sigma", "the noise's standard deviation, where no paper sets it", min=0)
+_NOISE = [
+    Column("sigma", "the noise's standard deviation, where no paper sets it", min=0),
+    Column("note", "what is to be said of the noise", text=True),
+]
 
 
-def _noise(probe: Probe, sigma: float | None) -> tuple[float, dict[str, float]]:
-    """Return sigma, and what is said of it.
-
-    Tan & Huang 2023's 0.4 on modular addition and 0.1 on images are known; on a task of one's own it is a
-    tenth of the encoded input's own standard deviation.
-    """
-    if sigma is not None:
-        return sigma, {}
-    if probe.task.kind == "own":
-        return 0.1 * probe.scale(), {"sigma": 0.1 * probe.scale()}
-    return 0.4 if probe.task.kind == "modular" else 0.1, {}
+def _noise(probe: Probe, sigma: float | None) -> tuple[float, dict[str, Any]]:
+    """Return sigma, Tan & Huang 2023's where none is given, and what is said of it."""
+    return probe.noise(sigma, 0.4 if probe.task.kind == "modular" else 0.1, 0.1)
 
 
 def _both(
@@ -297,7 +292,7 @@ def mid(
             missing=_NO_BATCH,
         ),
         _ZERO_ROWS,
-        _SIGMA,
+        *_NOISE,
     ],
     source="Tan & Huang 2023, appendix C",
 )

@@ -10,6 +10,7 @@ from grokscope_robustness.splits import Split, finite_logits, require_paper_loss
 if TYPE_CHECKING:
     from grokscope import Probe
 
+OWN = 0.04  # of the encoded input's own standard deviation, on tasks of one's own
 _OWN_NOISE = ", on tasks of one's own 0.04 of the encoded input's own"
 
 _NOISE = "standard deviation of the noise on the encoded input; none: "
@@ -20,18 +21,23 @@ ConfidenceSigma = Annotated[
     float | None, Param(_NOISE + f"the paper's, 0.1 on modular tasks, else 0.04{_OWN_NOISE}", min=0)
 ]
 
-_SIGMA = Column("sigma", "the noise's standard deviation, where no paper sets it", min=0)
+_COLUMNS = [
+    Column("sigma", "the noise's standard deviation, where no paper sets it", min=0),
+    Column("note", "what is to be said of the noise", text=True),
+]
 
 
 @measure(
     columns=[
         Column("sum", "sum over examples of ||f(x + noise) - f(x)||^2", "squared logits", min=0),
         Column("mean", "the same per example", "squared logits", min=0),
-        _SIGMA,
+        *_COLUMNS,
     ],
     source="Tan & Huang 2023",
 )
-def perturbation_error(probe: Probe, *, sigma: Sigma = None, split: Split = "train") -> dict[str, float]:
+def perturbation_error(
+    probe: Probe, *, sigma: Sigma = None, split: Split = "train"
+) -> dict[str, float | str]:
     """How far the logits move when a little noise is put on the input.
 
     sum_i ||f(x_i + Delta_i) - f(x_i)||^2 over the n examples of the split (`sum`), and that / n (`mean`),
@@ -56,17 +62,17 @@ def perturbation_error(probe: Probe, *, sigma: Sigma = None, split: Split = "tra
     """
     from grokscope_robustness import functional
 
-    noise, said = _noise(probe, sigma, 0.04)
+    noise, said = probe.noise(sigma, 0.04, OWN)
     clean, noised = finite_logits(probe, split), finite_logits(probe, split, noise)
     total = functional.perturbation_error(noised, clean)
     return {"sum": total, "mean": total / len(clean), **said}
 
 
 @measure(
-    columns=[Column("pc", "mean confidence on noised inputs", "%", min=0, max=100 + 1e-9), _SIGMA],
+    columns=[Column("pc", "mean confidence on noised inputs", "%", min=0, max=100 + 1e-9), *_COLUMNS],
     source="Tan & Huang 2023",
 )
-def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float]:
+def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float | str]:
     """How confident the network stays when noise is put on the input: perturb confidence (PC), in percent.
 
     (100 / n) sum_i s(x_i + Delta_i), with s = max_j softmax(f)_j for cross-entropy (a single logit z stands
@@ -89,15 +95,15 @@ def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -
     Source:
         Tan & Huang 2023; sigma 0.1 on modular addition, 0.04 on images and on every other task.
     """
-    noise, said = _noise(probe, sigma, _confidence_sigma(probe))
+    noise, said = probe.noise(sigma, _confidence_sigma(probe), OWN)
     return {"pc": _confidence(probe, split, noise), **said}
 
 
 @measure(
-    columns=[Column("cd", "change of mean confidence by the noise", "%", min=0, max=100 + 1e-9), _SIGMA],
+    columns=[Column("cd", "change of mean confidence by the noise", "%", min=0, max=100 + 1e-9), *_COLUMNS],
     source="Tan & Huang 2023",
 )
-def cd(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float]:
+def cd(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float | str]:
     """How much confidence changes with noise on the input: confidence difference (CD), in percentage points.
 
     abs(PC(sigma) - PC(0)), PC as in `pc`.
@@ -117,21 +123,9 @@ def cd(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -
     Source:
         Tan & Huang 2023; sigma 0.1 on modular addition, 0.04 on images and on every other task.
     """
-    noise, said = _noise(probe, sigma, _confidence_sigma(probe))
+    noise, said = probe.noise(sigma, _confidence_sigma(probe), OWN)
     noised = _confidence(probe, split, noise)
     return {"cd": abs(noised - _confidence(probe, split, 0.0)), **said}
-
-
-def _noise(probe: Probe, sigma: float | None, paper: float) -> tuple[float, dict[str, float]]:
-    """Return sigma, and what is said of it.
-
-    The paper's is known; on a task of one's own it is 0.04 of the encoded input's own standard deviation.
-    """
-    if sigma is not None:
-        return sigma, {}
-    if probe.task.kind == "own":
-        return 0.04 * probe.scale(), {"sigma": 0.04 * probe.scale()}
-    return paper, {}
 
 
 def _confidence_sigma(probe: Probe) -> float:

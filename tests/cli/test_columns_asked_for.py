@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 
@@ -31,6 +32,31 @@ def test_what_is_neither_measure_nor_column(cli, run_path):
     assert ended.code == 2
     assert "unknown measure or column 'l1_al'" in ended.err
     assert cli("analyze", run_path, "-m", "test_loss").code == 2
+
+
+def test_every_command_that_measures_takes_columns_and_names_that_come_twice(cli, run_path):
+    scored = cli("score", run_path, "-m", "l1_all", "-m", "fit.train_loss", "-o", "-")
+    assert scored.code == 0, scored.err
+    assert {row["column"] for row in csv.DictReader(io.StringIO(scored.out))} == {
+        *("weight_norm.l1_all", "fit.train_loss"),
+        "weight_norm.l2_all",  # the control
+    }
+    exported = cli("export", run_path, "-m", "l1_all", "--no-curve", "-o", "-")
+    assert {row["column"] for row in csv.DictReader(io.StringIO(exported.out))} == {"l1_all"}
+    predicted = cli("predict", run_path, "-m", "l1_all", "--until", "10", "-o", "-")
+    assert {row["column"] for row in csv.DictReader(io.StringIO(predicted.out))} == {"weight_norm.l1_all"}
+
+
+@pytest.mark.parametrize("words", [("analyze", "-m", "fit"), ("score", "-m", "fit"), ("phases",)])
+def test_a_file_is_o_and_its_ending_says_what_is_in_it(cli, run_path, tmp_path, words):
+    table, data = tmp_path / "found.csv", tmp_path / "found.json"
+    assert cli(words[0], run_path, *words[1:], "-o", table).code == 0
+    assert cli(words[0], run_path, *words[1:], "--csv", "-").out == table.read_text()
+    assert cli(words[0], run_path, *words[1:], "--output", data).code == 0
+    assert json.loads(data.read_text()) == json.loads(cli(words[0], run_path, *words[1:], "--json").out)
+    refused = cli(words[0], run_path, "-o", "found.parquet")
+    assert refused.code == 2
+    assert "`grokscope export -o` writes Parquet" in refused.err
 
 
 def test_the_table_on_80_columns_keeps_the_first_checkpoint(cli, run_path, monkeypatch):

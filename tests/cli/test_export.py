@@ -62,7 +62,7 @@ def test_csv_on_stdout_is_only_csv(cli, stored):
         (("-o", "out.csv", "--set", "oinfo.clusters=4"), "--set is for measures that are computed"),
         (("-o", "out.csv", "--baseline", "last"), "--baseline is for measures that are computed"),
         (("-o", "out.csv", "--workers", "2"), "--workers is for measures that are computed"),
-        (("-o", "out.csv", "-m", "oinf"), "unknown measure or family 'oinf': did you mean oinfo"),
+        (("-o", "out.csv", "-m", "oinf"), "unknown measure or column 'oinf': did you mean oinfo"),
         (("-o", "out.csv", "--steps", "17"), "there is no checkpoint at step 17"),
     ],
 )

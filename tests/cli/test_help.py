@@ -64,4 +64,4 @@ def test_what_was_written_before_the_options_had_one_name_still_works(cli, run_p
     again = cli("export", run_path, "--results", tmp_path / "kept", f"--out={tmp_path / 'a.csv'}")
     assert again.code == 0, again.err
     assert "weight_norm" in (tmp_path / "a.csv").read_text()
-    assert "--out" not in cli("analyze", "--help").out
+    assert "--out " not in cli("analyze", "--help").out

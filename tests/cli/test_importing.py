@@ -46,13 +46,23 @@ def test_import_then_show_and_analyze(cli, theirs, tmp_path):
     assert "holds imported checkpoints, which cannot be trained on" in refused.err
 
 
+def test_a_pattern_that_the_shell_has_filled_in(cli, theirs, tmp_path):
+    files = sorted(tmp_path.glob("*.safetensors"))
+    ended = cli("import", tmp_path / "run", "--checkpoints", *files, *SMALL)
+    assert ended.code == 0, ended.err
+    assert Run.open(tmp_path / "run").steps == theirs.steps
+
+
 def test_one_of_task_and_data(cli, theirs, tmp_path):
     given = ("import", tmp_path / "run", "--checkpoints", tmp_path / "*.safetensors", "--model", "mlp")
     for extra in ((), ("--task", "modadd", "--data", "a.b:c")):
         ended = cli(*given, *extra)
         assert ended.code == 2
         assert "import must have either --task NAME or --data package.module:factory" in ended.err
-    assert "--data must be package.module:factory, got 'modadd'" in cli(*given, "--data", "modadd").err
+    assert (
+        "--data must be package.module:factory, text:FILE, FILE.npy or FILE.bin, got 'modadd'"
+        in cli(*given, "--data", "modadd").err
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -1,5 +1,6 @@
 """Anybody's module and data become a run by two functions, and old numbers stay those of old code."""
 
+import hashlib
 import re
 import shutil
 import sys
@@ -299,6 +300,31 @@ def test_a_run_that_moved_is_measured_anywhere(folder, tmp_path_factory, monkeyp
     before = glue.remembered(folder / "run")
     assert analyze("run", "fit", trust=True).computed == 3
     assert glue.remembered(elsewhere / "run") == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.labels": torch.tensor(1)},
+        {"train.inputs": torch.zeros(2, 3, dtype=torch.complex64)},
+        {"train.labels": torch.zeros(3, dtype=torch.long)},
+        {"train.inputs": None, "train.inputs.0": torch.zeros(40, 3)},
+        {"train.inputs": None, "train.inputs.first.x": torch.zeros(40, 3)},
+        {"test.labels": None},
+    ],
+)
+def test_examples_that_nobody_wrote_are_no_examples(tmp_path, changes):
+    """A run from anywhere may have a file that fits its own hash."""
+    from safetensors.torch import save
+
+    from grokscope.run.examples import read
+
+    sound = {"train.inputs": torch.zeros(40, 3), "test.inputs": torch.zeros(2, 3)}
+    sound |= {"train.labels": torch.zeros(40).long(), "test.labels": torch.zeros(2).long()}
+    data = save({name: tensor for name, tensor in {**sound, **changes}.items() if tensor is not None})
+    (tmp_path / FILE).write_bytes(data)
+    with pytest.raises(DataError, match="is damaged"):
+        read(tmp_path, hashlib.sha256(data).hexdigest())
 
 
 def test_removed_whole(folder):

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from grokscope import DataError, Run, UnknownName, analyze, train
+from grokscope import DataError, Run, UnknownName, analyze, analyze_many, train
 
 TINY = {
     "task.train_size": 50,
@@ -78,6 +78,25 @@ def test_data_that_is_gone_gets_one_sentence(run, moved):
 
 def test_data_that_is_gone_is_not_needed_for_weights(run, moved):
     assert analyze(run, "weight_norm", steps="last").columns["weight_norm.l2_all"][0] > 0
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_data_is_looked_for_before_anything_is_computed(run, mnist_folder, tmp_path, isolate):
+    other = trained(tmp_path / "here", tmp_path / "other", **{"training.seed": 1})
+    for each in (run, other):
+        analyze(each, "fit", steps="first")  # so that of the first checkpoint only weights are missing
+    (tmp_path / "here").rename(tmp_path / "there")
+    computed = []
+    found = analyze_many(
+        [run.path, other.path],
+        "weight_norm,fit",
+        isolate=isolate,
+        progress=lambda done, total, measure, step: computed.append(done),
+    )
+    assert not any(computed)
+    assert not found.runs
+    assert all("without its data: task mnist needs" in str(error) for error in found.failed.values())
+    assert {key.measure for key in Run.open(run.path).cells()} == {"core:fit"}
 
 
 def test_stored_results_need_no_data(run, tmp_path):
