@@ -298,7 +298,7 @@ class Run:
         return self._first_step(goals_of(self.config, train=threshold)[0])
 
     def grokking_step(self, threshold: float = GROKKED_AT) -> int | None:
-        """Return likewise the first step from which test accuracy is >= `threshold`, or that of the outcome."""
+        """Return likewise the first step from which test accuracy is >= `threshold`, or the outcome there."""
         return self._first_step(goals_of(self.config, test=threshold)[1])
 
     def _first_step(self, goal: Goal | None) -> int | None:
