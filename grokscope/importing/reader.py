@@ -80,9 +80,9 @@ class Reader:
                 f"{others} (`at`)"
             )
 
-    def compare(self, source: Source, place: int, step: int, metrics: Mapping[str, str]) -> None:
+    def compare(self, source: Source, steps: Sequence[int], place: int, metrics: Mapping[str, str]) -> None:
         """Compare losses and accuracies with what the file says of them."""
-        self._carried.compare(source, place, step, metrics)
+        self._carried.compare(source, steps, place, metrics)
 
     @property
     def has_begun(self) -> bool:
