@@ -25,6 +25,7 @@ from grokscope.run.config import (
     read_config,
     run_id,
     seed_of,
+    tells_partly,
     to_toml,
 )
 from grokscope.run.curves import (
@@ -328,7 +329,7 @@ class Run:
 
         Points that do not tell it, as the curve of a recorded loop may have them, are left out.
         """
-        return curve_of(self.curves, metric, partly=self.is_recorded)
+        return curve_of(self.curves, metric, partly=tells_partly(self.config))
 
     def cells(self) -> dict[CellKey, Cell]:
         """Return every stored result by its key; of differing results for one key always the same one."""
