@@ -280,7 +280,7 @@ def recorded(declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> di
 
     Those are all but `later` ones that have their default.
     """
-    return plain(
+    return for_toml(
         {
             name: value
             for name, value in values.items()
@@ -289,7 +289,7 @@ def recorded(declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> di
     )
 
 
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def for_toml(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings in types that TOML knows: a tuple becomes a list."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 

@@ -44,11 +44,6 @@ class Chunk:
     looking: bool = False
 
 
-def prepare() -> None:
-    """Begin to start the server that forks processes with torch loaded: it takes a second."""
-    _context()
-
-
 def execute(
     chunks: Sequence[Chunk],
     finished: Finished,

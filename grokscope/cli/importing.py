@@ -213,8 +213,6 @@ def import_(
     Examples:
         grokscope import runs/theirs --checkpoints "theirs/*.pt" --model transformer --task modadd
         grokscope import runs/mine --checkpoints "mine/*.pt" --model mine.nets:cnn --data mine.data:digits
-        grokscope import runs/mine --checkpoints "mine/*.pt" --recipe nanda --dry-run
-        grokscope import runs/tuned --checkpoints "out/checkpoint-*" --model hf --data text:corpus.txt
         grokscope import runs/theirs --hub owner/name --revisions "step*" --model hf --data tokens.npy
     """
     if (task is not None and data is not None) or not (task or data or recipe):

@@ -16,7 +16,6 @@ from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, st
 from grokscope.errors import UnknownName
 
 if TYPE_CHECKING:
-    from grokscope.analysis.clock import Clock
     from grokscope.registry import Plugins
     from grokscope.results import Comparison, Results
 
@@ -28,14 +27,13 @@ def measured(
     measures: str | Iterable[str] | None,
     asked: Measuring,
     *,
-    refresh: bool = False,
     plugins: Plugins | None = None,
-    clock: Clock | None = None,
+    **others: Any,
 ) -> Comparison:
     """Return the runs measured, missing cells computed and stored, with progress and messages on stderr.
 
-    They are computed in processes of their own, so that no measure can end this one. Raises the error of a
-    single run that cannot be measured.
+    They are computed in processes of their own, so that no measure can end this one. `others` are arguments
+    of `analyze_many` that only one command has. Raises the error of a single run that cannot be measured.
     """
 
     def interrupted(signum: int) -> None:
@@ -56,7 +54,6 @@ def measured(
                 steps=asked.steps,
                 settings=key_values(asked.settings or [], "--set"),
                 baseline=asked.baseline,
-                refresh=refresh,
                 device=asked.device,
                 workers=asked.workers or _worthwhile_workers(asked.device),
                 isolate=True,
@@ -69,7 +66,7 @@ def measured(
                 trust=asked.trust,
                 plugins=plugins,
                 progress=progress.update,
-                clock=clock,
+                **others,
             )
         except Stopped:
             say("stopped: what was computed is stored, and the same command goes on from there")
@@ -89,9 +86,8 @@ def rounds(
     asked: Measuring,
     *,
     watch: bool,
-    refresh: bool = False,
     plugins: Plugins | None = None,
-    clock: Clock | None = None,
+    **others: Any,
 ) -> Iterator[Comparison]:
     """Yield what `measured` returns: once or, to `watch`, whenever checkpoints came, until the runs end."""
     from grokscope.analysis.watching import Watch
@@ -99,14 +95,14 @@ def rounds(
 
     paths = list(paths)
     if not watch:
-        yield measured(paths, measures, asked, refresh=refresh, plugins=plugins, clock=clock)
+        yield measured(paths, measures, asked, plugins=plugins, **others)
         return
     looking = Watch(paths)
     with on_signal(stop_by_exception):
         while looking.look():
             with by_turns(paths):
-                found = measured(paths, measures, asked, refresh=refresh, plugins=plugins, clock=clock)
-            refresh = False
+                found = measured(paths, measures, asked, plugins=plugins, **others)
+            others["refresh"] = False
             yield found
 
 

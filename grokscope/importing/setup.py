@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from grokscope.declare import Factory, plain, recorded, resolve
+from grokscope.declare import Factory, for_toml, recorded, resolve
 from grokscope.errors import SettingError
 from grokscope.importable import factory_at
 from grokscope.models.making import make_network_apart, make_task
@@ -189,4 +189,6 @@ def _training(given: Mapping[str, Any]) -> dict[str, Any]:
         if name in given:
             raise SettingError(f"training.{name} cannot be set here: the checkpoints decide it")
     values = resolve(TRAINING, given, "training")
-    return plain({name: value for name, value in values.items() if name in given or name in ("loss", "seed")})
+    return for_toml(
+        {name: value for name, value in values.items() if name in given or name in ("loss", "seed")}
+    )

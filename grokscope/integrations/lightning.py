@@ -61,7 +61,8 @@ class Recorder(Callback):  # type: ignore[misc, unused-ignore]
     def _find(self, trainer: Any, pl_module: Any) -> nn.Module:
         """Return the network; as the strategy wrapped it where the wrapper spreads its parameters."""
         if self._network is None:
-            return pl_module
+            wrapped = trainer.strategy.model
+            return wrapped if type(wrapped).__name__ == "FullyShardedDataParallel" else pl_module
         found = pl_module
         for name in self._network.split("."):
             found = getattr(found, name, None)

@@ -16,6 +16,7 @@ import torch
 from grokscope.declare import canonical_json
 from grokscope.errors import DamagedFile, PluginError, SettingError, UsageError, described
 from grokscope.extras import from_extra
+from grokscope.tasks.packing import unpacked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,10 +75,11 @@ def network_of(text: str, task: Task) -> nn.Module:
     kind = settings.pop("model_type")
     made, table = _class(transformers, kind, names[0] if names else "")
     try:
-        config = made.config_class.from_dict(settings)
-        config.use_cache = False
-        _check_fits(config, task)
-        network = made(config)
+        with _quietly():
+            config = made.config_class.from_dict(settings)
+            config.use_cache = False
+            _check_fits(config, task)
+            network = made(config)
     except SettingError:
         raise
     except Exception as error:  # settings of somebody's own may raise anything there
@@ -111,7 +113,7 @@ def _check_fits(config: Any, task: Task) -> None:
             f"token ids must be below {known}, the network's vocabulary, got {task.vocabulary - 1}: "
             "these are tokens of another tokenizer"
         )
-    length = task.inputs.shape[1]
+    length = next(iter(unpacked(task.inputs[:1], task.parts).values())).shape[1]
     if task.vocabulary and isinstance(places, int) and length > places:
         raise SettingError(f"sequences must have at most {places} tokens, as the network does, got {length}")
 
@@ -124,7 +126,10 @@ def _tell_padding(network: nn.Module, config: Any) -> None:
         return
 
     def with_mask(module: nn.Module, inputs: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return inputs, {"attention_mask": (inputs[0] != padding).long(), **named}
+        tokens = inputs[0] if inputs else named.get("input_ids")
+        if tokens is None or len(inputs) > 1 or "attention_mask" in named:
+            return inputs, named
+        return inputs, {**named, "attention_mask": (tokens != padding).long()}
 
     network.register_forward_pre_hook(with_mask, with_kwargs=True)
 
@@ -141,7 +146,7 @@ def renames(state: Mapping[str, torch.Tensor], network: Any) -> list[str]:
         name: torch.full(each.shape, place + _HALF) for place, (name, each) in enumerate(state.items())
     }
     try:
-        with _without_progress():
+        with _quietly():
             made, told = type(network).from_pretrained(
                 None,
                 config=network.config,
@@ -169,7 +174,7 @@ def renames(state: Mapping[str, torch.Tensor], network: Any) -> list[str]:
 
 
 @contextmanager
-def _without_progress() -> Iterator[None]:
+def _quietly() -> Iterator[None]:
     """Have transformers show no progress and warn of nothing in the block."""
     from transformers.utils import logging
 

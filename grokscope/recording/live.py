@@ -37,9 +37,13 @@ class Live:
                 "then record"
             )
         self.module, self._bare = module, unwrapped(module)
-        self.sharded = any(map(_is_shard, _tensors(module))) or any(
-            type(each).__name__ == "FullyShardedDataParallel" for each in module.modules()
-        )
+        wrapped = any(type(each).__name__ == "FullyShardedDataParallel" for each in module.modules())
+        if not wrapped and any(getattr(each, "_fsdp_flattened", False) for each in module.parameters()):
+            raise UsageError(
+                "the network lies inside FullyShardedDataParallel and has but a part of its parameters: "
+                "record the wrapper, which knows the others"
+            )
+        self.sharded = wrapped or any(map(_is_shard, _tensors(module)))
         kinds = {each.dtype for each in module.parameters() if each.is_floating_point()}
         self.dtype = "float64" if torch.float64 in kinds else "float32"
         self.stored = " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
@@ -52,10 +56,10 @@ class Live:
     def state(self) -> dict[str, torch.Tensor]:
         """Return the whole state dict on the CPU, under the names that the network has without wrappers.
 
-        Of a sharded network it is empty in every process but the first.
+        Of a sharded network it may be empty in every process but the first.
         """
         if self.sharded:
-            return as_type(_gathered(self.module), self.dtype)
+            return as_type(_gathered(self.module, self.device.type != "cpu"), self.dtype)
         state = self._bare.state_dict()
         names = plain_names(self._bare, state)
         return as_type({names[name]: value.detach().cpu() for name, value in state.items()}, self.dtype)
@@ -122,9 +126,10 @@ def _is_shard(tensor: torch.Tensor) -> bool:
     return type(tensor).__name__ == "DTensor" or type(tensor.data).__name__ == "DTensor"
 
 
-def _gathered(module: nn.Module) -> dict[str, torch.Tensor]:
+def _gathered(module: nn.Module, offload: bool) -> dict[str, torch.Tensor]:
+    """Gather in all processes; to offload what lies on the CPU already ends FSDP1 in a segmentation fault."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    options = StateDictOptions(full_state_dict=True, cpu_offload=offload)
     found: dict[str, Any] = get_model_state_dict(module, options=options)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from grokscope.declare import Factory, Parameter, plain, spelled
+from grokscope.declare import Factory, Parameter, for_toml, spelled
 from grokscope.reference.markdown import code, escaped, page, prose, table
 from grokscope.registry import Plugin
 from grokscope.training.recipes import TABLES, Recipe, load_recipes
@@ -76,7 +76,7 @@ def _set(recipe: Recipe) -> list[str]:
 def _of_its_own(recipe: Recipe, name: str) -> str:
     settings = dict(recipe.settings[name])
     chosen = settings.pop("name", "")
-    defaults = plain({key: each.default for key, each in _declared(name, chosen).items()})
+    defaults = for_toml({key: each.default for key, each in _declared(name, chosen).items()})
     differing = [f"{key}={spelled(value)}" for key, value in settings.items() if value != defaults[key]]
     return " ".join(map(code, filter(None, [chosen, *differing])))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grokscope.errors import DamagedFile, StorageError, reason_of
-from grokscope.run.files import atomic_write, read_bytes, sha256_hex
+from grokscope.run.files import read_bytes, sha256_hex
 from grokscope.run.kinds import Kinds, read_kinds
 from grokscope.run.rename import tied
 
@@ -159,13 +159,6 @@ def decode(data: bytes, where: str | Path) -> Checkpoint:
         )
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise DamagedFile(f"{where} is damaged: {reason_of(error)}") from error
-
-
-def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Write a checkpoint durably and return its sha256. Raises StorageError."""
-    data = encode(weights, metadata)
-    atomic_write(path, data)
-    return sha256_hex(data)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

@@ -59,7 +59,7 @@ def read(run: Path, sha256: str) -> dict[str, Pair]:
 
 def _checked(inputs: dict[str, Tensor], labels: Tensor) -> Pair:
     """Return them. Raises ValueError for what `encode` is never given: the file may be anybody's."""
-    for tensor in (*inputs.values(), labels):
+    for tensor in (labels, *inputs.values()):
         if str(tensor.dtype) not in KINDS or not tensor.ndim or len(tensor) != len(labels):
             raise ValueError(f"it holds {tuple(tensor.shape)} {tensor.dtype}, which no example is")
     return inputs, labels

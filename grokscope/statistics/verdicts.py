@@ -106,7 +106,7 @@ def _tested(
         for run, results in runs.items()
         if all(column in results.declared for column in hypothesis.columns)
     }
-    kinds, failures = _each(measured, lambda results: _kind(hypothesis, results))
+    kinds, failures = _said_of_each(measured, lambda results: _kind(hypothesis, results))
     meant = {run: measured[run] for run, kind in kinds.items() if kind is not None}
     if failures:
         return _failed(plain, failures)
@@ -114,11 +114,13 @@ def _tested(
         return _compared(plain, hypothesis, meant, kinds, confidence, seed)
     groups = [[r for run, r in meant.items() if kinds[run] == group] for group in hypothesis.groups or ("",)]
     cases = {" and ".join(run.run for run in case): case for case in side_by_side(groups)}
-    answers, failures = _each(cases, lambda case: ask(hypothesis, *case))
+    answers, failures = _said_of_each(cases, lambda case: ask(hypothesis, *case))
     return _failed(plain, failures) if failures else _counted(plain, hypothesis, answers, confidence)
 
 
-def _each(cases: Mapping[str, Case], asked: Callable[[Case], Said]) -> tuple[dict[str, Said], dict[str, str]]:
+def _said_of_each(
+    cases: Mapping[str, Case], asked: Callable[[Case], Said]
+) -> tuple[dict[str, Said], dict[str, str]]:
     """Return what is said of each case, and where a stranger's code fails, whatever it raises."""
     said: dict[str, Said] = {}
     failures: dict[str, str] = {}
@@ -195,11 +197,11 @@ def _compared(
     from grokscope.statistics.estimates import FEWEST_OF_EACH, superiority
 
     readings = {run: Reading.of(results) for run, results in runs.items()}
-    answers, failures = _each(readings, lambda reading: ask(hypothesis, reading))
+    answers, failures = _said_of_each(readings, lambda reading: ask(hypothesis, reading))
     said = [run for run, answer in answers.items() if answer.holds is not None]
     if not failures:
         alike = levelled({run: readings[run] for run in said})
-        answers, failures = _each(alike, lambda reading: ask(hypothesis, reading))
+        answers, failures = _said_of_each(alike, lambda reading: ask(hypothesis, reading))
     if failures:
         return _failed(plain, failures)
     effects = {run: answer.effect for run, answer in answers.items() if answer.holds is not None}

@@ -171,7 +171,7 @@ def _text(draw: np.random.RandomState) -> _Examples:
 
 def _network(kind: str, task: Task, seed: int) -> Network:
     with torch.random.fork_rng(devices=[]):
-        network = _plain(task) if kind == "plain" else MODELS[kind].build(task, **_SETTINGS[kind])
+        network = _plain_module(task) if kind == "plain" else MODELS[kind].build(task, **_SETTINGS[kind])
     draw = _numbers(100 + seed)
     with torch.no_grad():
         for weight in network.parameters():
@@ -180,7 +180,7 @@ def _network(kind: str, task: Task, seed: int) -> Network:
     return network
 
 
-def _plain(task: Task) -> Network:
+def _plain_module(task: Task) -> Network:
     layers = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(80, 5)
     return Plain(nn.Sequential(*layers), task.inputs, task.labels)
 

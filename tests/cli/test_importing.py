@@ -59,7 +59,10 @@ def test_one_of_task_and_data(cli, theirs, tmp_path):
         ended = cli(*given, *extra)
         assert ended.code == 2
         assert "import must have either --task NAME or --data package.module:factory" in ended.err
-    assert "--data must be package.module:factory, got 'modadd'" in cli(*given, "--data", "modadd").err
+    assert (
+        "--data must be package.module:factory, text:FILE, FILE.npy or FILE.bin, got 'modadd'"
+        in cli(*given, "--data", "modadd").err
+    )
     assert not (tmp_path / "run").exists()
 
 

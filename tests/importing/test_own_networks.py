@@ -9,6 +9,7 @@ from grokscope import Run, analyze
 from grokscope.errors import (
     PluginError,
     SettingError,
+    UsageError,
 )
 
 
@@ -104,6 +105,11 @@ def test_one_s_own_that_are_not_there_when_measured(own, bring, tmp_path, monkey
     for name in ("my_nets", "my_nets.small"):
         sys.modules.pop(name)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if "user_env" not in str(path)])
+    for name, has in (("data", "my_nets.small:signs"), ("model", "my_nets.small:line")):
+        with pytest.raises(
+            UsageError, match=f"`{name}` must repeat a name that the run has, {has}; got no:such"
+        ):
+            analyze(run, "fit", trust=True, **{name: "no:such"})
     results = analyze(Run.open(run.path), "fit", steps="last", trust=True)
     assert re.search(
         r"task my_nets\.small:signs cannot be imported \(ModuleNotFoundError: .*in the current folder",

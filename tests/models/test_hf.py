@@ -22,6 +22,15 @@ KINDS = {
 }
 
 
+def test_several_inputs_may_be_given_by_name():
+    _, text = config("BertForSequenceClassification", pad_token_id=0)
+    pair = {"input_ids": TOKENS, "attention_mask": torch.ones_like(TOKENS)}, torch.arange(6) % 2
+    data = task_of("own", {"train": pair, "test": pair})
+    network = make_network_apart(hf, data, {"config": text}).eval()
+    with torch.no_grad():
+        assert torch.allclose(network(data.inputs)[:6], network.inner(TOKENS).logits, atol=1e-6)
+
+
 def task(classes=False, tokens=TOKENS):
     pair = (tokens, torch.arange(len(tokens)) % 2) if classes else (tokens[:, :-1], tokens[:, 1:])
     return task_of("own", {"train": pair, "test": pair})
@@ -54,7 +63,10 @@ def test_a_classifier_looks_away_from_padding():
     network = make_network_apart(hf, task(classes=True), {"config": text}).eval()
     padded = torch.cat([TOKENS[:, :5], torch.zeros(6, 2, dtype=torch.int64)], dim=1)
     with torch.no_grad():
-        assert torch.allclose(network(padded), network(TOKENS[:, :5]), atol=1e-6)
+        expected = network(TOKENS[:, :5])
+        assert torch.allclose(network(padded), expected, atol=1e-6)
+        named = {"input_ids": padded, "attention_mask": torch.ones_like(padded)}
+        assert not torch.allclose(network.inner(**named).logits, expected, atol=1e-6)  # the data's own mask
 
 
 def test_nothing_that_a_file_asks_for_is_fetched():

@@ -1,6 +1,6 @@
 """Two processes that train one network together and record it; run by test_ranks.py.
 
-Arguments: the folder for everything, `ddp` or `fsdp`, the rank.
+Arguments: the folder for everything, `ddp`, `fsdp` or `fsdp1`, the rank.
 """
 
 import sys
@@ -21,10 +21,35 @@ data = inputs, (inputs[:, 0] > 0).long()
 network = nn.Sequential(nn.Linear(6, 10), nn.BatchNorm1d(10), nn.ReLU(), nn.Linear(10, 2))
 if kind == "ddp":
     trained = nn.parallel.DistributedDataParallel(network)
-else:
+elif kind == "fsdp":
     from torch.distributed.fsdp import fully_shard
 
     trained = fully_shard(network)
+else:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    trained = FullyShardedDataParallel(network, use_orig_params=True, device_id=torch.device("cpu"))
+    try:
+        grokscope.record(folder / "inside", model=network, train=data, test=data)
+    except grokscope.UsageError as error:
+        assert "inside FullyShardedDataParallel" in str(error)  # noqa: PT017 - no pytest in these processes
+    else:
+        raise AssertionError("what lies inside a wrapper that spreads parameters was taken for a network")
+
+
+def whole_state(trained, network):
+    """The network's state dict by torch's own hand."""
+    if kind == "fsdp1":
+        from torch.distributed.fsdp import FullyShardedDataParallel as Wrapper
+
+        with Wrapper.summon_full_params(trained, writeback=False):
+            return {name: value.detach().clone() for name, value in network.state_dict().items()}
+    return {
+        name: (value.full_tensor() if hasattr(value, "full_tensor") else value).detach().clone()
+        for name, value in network.state_dict().items()
+    }
+
+
 optimizer = torch.optim.SGD(trained.parameters(), lr=0.1)
 mine = slice(rank * 16, rank * 16 + 16)
 states, said = {}, []
@@ -37,10 +62,7 @@ with grokscope.record(folder / "run", **options) as recorder:
         F.cross_entropy(trained(data[0][mine]), data[1][mine]).backward()
         optimizer.step()
         recorder.step(step)
-        whole = {
-            name: (value.full_tensor() if hasattr(value, "full_tensor") else value).detach().clone()
-            for name, value in network.state_dict().items()
-        }
+        whole = whole_state(trained, network)
         states[step] = whole
 assert recorder.last_step == 7
 with grokscope.record(folder / "run", **options) as recorder:

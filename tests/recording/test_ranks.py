@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parent / "several.py"
 
 
 @pytest.mark.slow  # two processes each that load torch
-@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+@pytest.mark.parametrize("kind", ["ddp", "fsdp", "fsdp1"])
 def test_the_first_process_writes_the_whole_network_under_its_own_names(kind, tmp_path):
     started = [
         subprocess.Popen(

@@ -2,30 +2,54 @@
 
 import json
 import os
-import random
 import subprocess
 import sys
-import time
 
 import pytest
 
 from grokscope.run import Run
 from grokscope.run.files import TEMPORARY
 
-STORE = """
-import sys
-import h5py
+# What a writer does, in a process of its own or in this one.
+WRITE = """
 from grokscope.measure import Row
 from grokscope.run import Cell, CellKey, Run
+
+def write(path, first, last, say=lambda number: None):
+    run = Run.open(path)
+    for number in range(first, last):
+        key = CellKey("f" * 64, f"a:m{number}", 1, "{}", run.data_hash, run.noise_seed)
+        run.store([Cell(key, number, (Row((), {"x": float(number)}),))])
+        say(number)
+"""
+STORE = f"""
+import sys
+import h5py
 from grokscope.run import segments
+{WRITE}
 segments.COMPACT_AT = 6
-path, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-run = Run.open(path)
 print("ready", flush=True)
-for number in range(first, last):
-    key = CellKey("f" * 64, f"a:m{number}", 1, "{}", run.data_hash, run.noise_seed)
-    run.store([Cell(key, number, (Row((), {"x": float(number)}),))])
-    print(number, flush=True)
+write(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), lambda number: print(number, flush=True))
+"""
+KILLED = f"""
+import json, os, random, signal, sys, time
+import h5py
+from grokscope.run import segments
+{WRITE}
+segments.COMPACT_AT = 6
+dice = random.Random(0)
+for attempt in range(10):
+    read, line = os.pipe()
+    writer = os.fork()
+    if not writer:
+        first = 1000 * attempt
+        write(sys.argv[1], first, first + 1000, lambda number: os.write(line, b"%d " % number))
+    os.close(line)
+    time.sleep(dice.uniform(0, 0.25))
+    os.kill(writer, signal.SIGKILL)
+    os.waitpid(writer, 0)
+    print(json.dumps([*map(int, os.fdopen(read, "rb").read().split())]), flush=True)
+    sys.stdin.readline()
 """
 SAVE = """
 import json, os, random, signal, sys, time
@@ -52,18 +76,18 @@ print(json.dumps(acknowledged))
 """
 
 
-def started(code, run, first, last):
-    command = [sys.executable, "-c", code, str(run.path), str(first), str(last)]
+def write(path, first, last):
+    """Store as another writer would."""
+    names = {}
+    exec(WRITE, names)
+    names["write"](path, first, last)
+
+
+def started(run, first, last):
+    command = [sys.executable, "-c", STORE, str(run.path), str(first), str(last)]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert writer.stdout.readline() == "ready\n"
     return writer
-
-
-def killed(writer, seconds):
-    """Kill `writer` after `seconds`; return the numbers that it had acknowledged."""
-    time.sleep(seconds)
-    writer.kill()
-    return [int(line) for line in writer.communicate()[0].split("\n")[:-1]]
 
 
 def stored(run):
@@ -75,16 +99,19 @@ def leftovers(run):
 
 
 def test_results_survive_ten_kills(run):
-    dice, acknowledged = random.Random(0), set()
-    for attempt in range(10):
-        writer = started(STORE, run, 1000 * attempt, 1000 * attempt + 1000)
-        acknowledged.update(killed(writer, dice.uniform(0, 0.25)))
-        found = stored(run)
-        assert acknowledged <= found.keys()
-        assert all(step == value for step, value in found.items())
-        again = Run.open(run.path)
-        assert (len(again.cells()), again.problems, again.conflicts) == (len(found), [], [])
-        assert leftovers(run) == []
+    command, acknowledged = [sys.executable, "-c", KILLED, str(run.path)], set()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as killing:
+        for _ in range(10):
+            acknowledged.update(json.loads(killing.stdout.readline()))
+            found = stored(run)
+            assert acknowledged <= found.keys()
+            assert all(step == value for step, value in found.items())
+            again = Run.open(run.path)
+            assert (len(again.cells()), again.problems, again.conflicts) == (len(found), [], [])
+            assert leftovers(run) == []
+            killing.stdin.write("go on\n")
+            killing.stdin.flush()
+    assert killing.returncode == 0
     assert acknowledged
 
 
@@ -106,7 +133,7 @@ def test_checkpoints_survive_ten_kills(run):
 
 def test_writers_side_by_side_lose_nothing(run):
     """Three writers, each compacting at six segments, two of them with the same results, and a reader."""
-    writers = [started(STORE, run, first, first + 60) for first in (0, 0, 60)]
+    writers = [started(run, first, first + 60) for first in (0, 0, 60)]
     seen = 0
     while any(writer.poll() is None for writer in writers):
         now = len(stored(run))
@@ -122,7 +149,7 @@ def test_writers_side_by_side_lose_nothing(run):
 
 
 def test_a_segment_that_vanishes_while_it_is_read_is_looked_for_again(run, monkeypatch):
-    started(STORE, run, 0, 3).communicate()
+    write(run.path, 0, 3)
     reader = Run.open(run.path)
     load, compactor = type(reader._segments)._load, Run.open(run.path)._segments
     pending = [compactor.names()]
@@ -138,7 +165,7 @@ def test_a_segment_that_vanishes_while_it_is_read_is_looked_for_again(run, monke
 
 
 def test_two_compactions_of_the_same_segments_lose_nothing(run):
-    started(STORE, run, 0, 4).communicate()
+    write(run.path, 0, 4)
     one, two = Run.open(run.path)._segments, Run.open(run.path)._segments
     names = one.names()
     one.read()
@@ -151,7 +178,7 @@ def test_two_compactions_of_the_same_segments_lose_nothing(run):
 
 
 def test_a_full_disk_during_compaction_loses_nothing(run, monkeypatch):
-    started(STORE, run, 0, 4).communicate()
+    write(run.path, 0, 4)
     segments = Run.open(run.path)._segments
 
     def full(*_args):

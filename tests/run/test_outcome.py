@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from grokscope import Run, analyze, analyze_many, load_plugins, predict, score
+from grokscope import Run, analyze, analyze_many, import_checkpoints, load_plugins, predict, score
 from grokscope.errors import RunError, SettingError, UnknownName
 from grokscope.report.page.content import content_of
 from grokscope.run.config import RUN_FILE
@@ -98,12 +98,40 @@ def test_what_is_said_of_runs_follows_the_outcome(said, run_path, cli):
     assert json.loads(cli("score", run_path, "-m", "fit", "--json").out)["outcome"] == "test_loss ≥ 0"
     drawn = cli("plot", run_path, "-m", "weight_norm.l2_all")
     assert (drawn.code, "loss (log scale)" in drawn.out) == (0, True)
+    assert "accuracy" in drawn.out
     drawn = {"title": "", "per_layer": False, "pareto": None, "notes": ()}
     page = content_of(analyze_many([run], "fit"), None, {}, **drawn)
     assert page["thresholds"] == (
         "Memorised: the first step from which train_loss is at least 0 for three evaluations in a row; "
         "grokked: likewise test_loss, 0."
     )
+
+
+def test_a_run_without_accuracies_is_drawn_without_them(cli, tmp_path, monkeypatch):
+    import torch
+
+    x = torch.arange(12.0)[:, None]
+    monkeypatch.setattr(f"{__name__}.line", lambda: torch.nn.Linear(1, 1), raising=False)
+    monkeypatch.setattr(f"{__name__}.doubled", lambda: ((x, 2 * x), (x + 0.5, 2 * x + 1)), raising=False)
+    for step in range(7):
+        weights = {"weight": torch.tensor([[2 * min(1.0, step / 4)]]), "bias": torch.zeros(1)}
+        torch.save(weights, tmp_path / f"step_{step}.pt")
+    run = import_checkpoints(
+        tmp_path / "run",
+        str(tmp_path / "*.pt"),
+        model=f"{__name__}:line",
+        task=f"{__name__}:doubled",
+        step_from=r"step_(\d+)",
+        outcome="test_loss",
+        below=0.1,
+    )
+    # Seven checkpoints ask for two evaluations in a row.
+    assert (run.asked_in_a_row, run.memorisation_step(), run.grokking_step()) == (2, 4, 4)
+    drawn = cli("plot", run.path)
+    assert drawn.code == 0, drawn.err
+    assert "accuracy" not in drawn.out
+    assert "loss (log scale)" in drawn.out
+    assert cli("plot", run.path, "-o", tmp_path / "a.png").code == 0
 
 
 @pytest.mark.parametrize(

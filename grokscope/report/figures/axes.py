@@ -20,7 +20,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from matplotlib.transforms import ScaledTranslation
 
 from grokscope.report.figures.courses import Course, Steps, decades
-from grokscope.report.figures.style import QUIET, Look, look, plain
+from grokscope.report.figures.style import QUIET, Look, drawable, look
 
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 SYMBOLS = 14  # on a line that markers tell from others
@@ -129,7 +129,7 @@ def draw_line(axis: Any, course: Course, each: Look, label: str, width: float, s
         color=each.colour,
         linestyle=each.dashes,
         linewidth=width,
-        label=plain(label),
+        label=drawable(label),
         marker=each.marker or "o",
         markersize=4.5 if each.marker else 3,
         markeredgewidth=0,

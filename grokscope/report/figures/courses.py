@@ -74,6 +74,11 @@ class Group:
         return averaged(found)
 
     @property
+    def has_accuracies(self) -> bool:
+        """Whether any accuracy of these runs is known: where numbers are predicted there is none."""
+        return any(self.course(f"{split}_accuracy").is_there for split in ("train", "test"))
+
+    @property
     def goals(self) -> tuple[Goal | None, Goal]:
         """What counts as memorised and as grokked in the first of the runs."""
         return goals_of(next(iter(self.runs.values())).config, self.train, self.test)
@@ -220,8 +225,8 @@ class Picture:
 
 
 def _outcomes(comparison: Comparison, columns: Sequence[str]) -> list[str]:
-    """Return the columns by which runs have generalised, where these are no accuracies and not drawn yet."""
-    goals = dict.fromkeys(results.goals[1] for results in comparison.runs.values())
+    """Return the columns by which runs have memorised and generalised, if they are no accuracies, once."""
+    goals = dict.fromkeys(goal for results in comparison.runs.values() for goal in results.goals if goal)
     return [goal.column for goal in goals if not goal.is_usual and goal.column not in columns]
 
 

@@ -41,10 +41,10 @@ from grokscope.report.figures.style import (
     TEST,
     TRAIN,
     Look,
+    drawable,
     look,
     of_groups,
     of_lines,
-    plain,
 )
 
 
@@ -60,7 +60,7 @@ def draw_curves(
         found = phases_of(picture, phases)
         for axis in axes:
             step_axis(axis, picture.steps)
-        heading = plain(picture.name if title is None else title)
+        heading = drawable(picture.name if title is None else title)
         if one:
             _draw_group(picture, axes, room=bool(found))
             heading_of(figure, heading)
@@ -98,8 +98,11 @@ def _draw_group(picture: Picture, axes: Sequence[Any], room: bool) -> None:
     group = picture.groups[0]
     columns = panels_across(axes[0])
     for at, axis in enumerate(axes):
-        _draw_accuracies(axis, group, quiet=len(axes) > 1)
-        _accuracy_axis(axis, named=at % columns == 0, room=room)
+        if group.has_accuracies:
+            _draw_accuracies(axis, group, quiet=len(axes) > 1)
+            _accuracy_axis(axis, named=at % columns == 0, room=room)
+        else:
+            axis.set_yticks([])
         _mark(axis, group, named=at < columns)
         top = axis
         if picture.panels:
@@ -147,7 +150,7 @@ def _draw_panel(axis: Any, picture: Picture, panel: Panel, single: bool, above: 
     colour = PALETTE[0] if len(panel.lines) == 1 or panel.log else INK
     pad = 15.0 if above else TITLE_PAD  # points: what stands above the panel
     if len(panel.lines) > 1 and not panel.log:
-        pad += legend_above(right, [plain(label) for label in panel.lines.values()], looks, pad)
+        pad += legend_above(right, [drawable(label) for label in panel.lines.values()], looks, pad)
     if single:
         right.set_ylabel(title, color=colour)
     elif title:
@@ -168,7 +171,7 @@ def _has_marks(group: Group) -> bool:
 def _full_title(panel: Panel) -> str:
     if panel.log:
         return "loss (train dashed, test solid)"
-    return plain(f"{panel.title} ({panel.unit})" if panel.unit else panel.title)
+    return drawable(f"{panel.title} ({panel.unit})" if panel.unit else panel.title)
 
 
 def _mark(axis: Any, group: Group, named: bool) -> None:
@@ -314,8 +317,8 @@ def _group_legend(figure: Any, picture: Picture, heading: str) -> None:
         Line2D([], [], color=each.colour, linewidth=2.2, marker=each.marker or None, markersize=5)
         for each in looks
     ]
-    labels = [f"{plain(group.label)}{_counted(picture, group)}" for group in picture.groups]
-    by = f"by {plain(picture.told_by[0])}" if len(picture.told_by) == 1 else ""
+    labels = [f"{drawable(group.label)}{_counted(picture, group)}" for group in picture.groups]
+    by = f"by {drawable(picture.told_by[0])}" if len(picture.told_by) == 1 else ""
     legend = figure.legend(
         handles,
         labels,
@@ -360,7 +363,7 @@ def _value_axis(axis: Any, panel: Panel, normalised: bool) -> None:
 def _notes(picture: Picture) -> list[str]:
     """What has to be said of the lines, bands and marks."""
     group = picture.groups[0]
-    thresholds = [plain(goal.words.replace(" accuracy", "")) if goal else "–" for goal in group.goals]
+    thresholds = [drawable(goal.words.replace(" accuracy", "")) if goal else "–" for goal in group.goals]
     several = max(len(group.runs) for group in picture.groups) > 1
     notes = []
     if several:
@@ -377,7 +380,7 @@ def _notes(picture: Picture) -> list[str]:
     ]
     notes.append(", ".join(marked) + (", medians over runs." if several else "."))
     if picture.also:
-        notes.append(f"The runs also differ in {', '.join(map(plain, picture.also))}.")
+        notes.append(f"The runs also differ in {', '.join(map(drawable, picture.also))}.")
     return notes
 
 

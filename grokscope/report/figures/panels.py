@@ -25,7 +25,7 @@ from grokscope.report.figures.axes import (
 )
 from grokscope.report.figures.courses import Course, Steps, averaged, normalised
 from grokscope.report.figures.pareto import number_axes, step_bar, step_colours, trajectory
-from grokscope.report.figures.style import DASHES, DOTTED, INK, PALETTE, TRAIN, Look, look, plain
+from grokscope.report.figures.style import DASHES, DOTTED, INK, PALETTE, TRAIN, Look, drawable, look
 from grokscope.results import Comparison, Results
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.statistics.courses import course, grokked, memorised, smoothed
@@ -68,16 +68,16 @@ def draw_panels(panels: Sequence[Panel], found: Found, heading: str, notes: Sequ
         figure, axes = grid_of(len(panels), columns, size, sharex=False)
         for axis, panel in zip(axes, panels, strict=True):
             (_draw_pareto if panel.pareto else _draw_courses)(axis, panel, found)
-        heading_of(figure, _plain(heading), HEADING)
+        heading_of(figure, _paragraph(heading), HEADING)
         marked = any(_marks(panel, found) for panel in panels if not panel.pareto)
         meant = ["Dotted: memorised, dashed: grokked (medians)."] if marked else []
-        note_below(figure, [_plain(note) for note in (*notes, *meant)])
+        note_below(figure, [_paragraph(note) for note in (*notes, *meant)])
     return figure
 
 
-def _plain(words: str) -> str:
-    """Foreign text of any length for a figure, as `plain` does short text."""
-    return " ".join(map(plain, words.split()))
+def _paragraph(words: str) -> str:
+    """Foreign text of any length for a figure, as `drawable` does short text."""
+    return " ".join(map(drawable, words.split()))
 
 
 def _draw_courses(axis: Any, panel: Panel, found: Found) -> None:
@@ -97,9 +97,9 @@ def _draw_courses(axis: Any, panel: Panel, found: Found) -> None:
     pad = TITLE_PAD
     if len(lines) > 1:
         pad += legend_above(
-            axis, [plain(line.label) for line in lines], [line.look for line in lines], pad, LEGEND
+            axis, [drawable(line.label) for line in lines], [line.look for line in lines], pad, LEGEND
         )
-    axis.set_title(plain(panel.title), loc="left", pad=pad)
+    axis.set_title(drawable(panel.title), loc="left", pad=pad)
 
 
 def _lines(panel: Panel, found: Found) -> Iterator[Line]:
@@ -166,9 +166,9 @@ def _value_axis(axis: Any, panel: Panel, columns: Sequence[str], found: Found, l
     if shares or set(columns) <= set(ACCURACIES):
         axis.set_ylim(-0.03, 1.06)
         axis.yaxis.set_major_formatter(FuncFormatter(percent))
-        axis.set_ylabel(plain(_share_words(columns)))
+        axis.set_ylabel(drawable(_share_words(columns)))
         return
-    axis.set_ylabel(plain(", ".join(_with_unit(column, panel, found) for column in columns)))
+    axis.set_ylabel(drawable(", ".join(_with_unit(column, panel, found) for column in columns)))
     if log:
         axis.set_yscale("log")
         return
@@ -223,8 +223,8 @@ def _draw_pareto(axis: Any, panel: Panel, found: Found) -> None:
     for results in runs:
         shown = trajectory(axis, results, (across, up), colours, crowded) or shown
     number_axes(axis, 5)
-    axis.set_xlabel(plain(_with_unit(across, panel, found)))
-    axis.set_ylabel(plain(_with_unit(up, panel, found)))
+    axis.set_xlabel(drawable(_with_unit(across, panel, found)))
+    axis.set_ylabel(drawable(_with_unit(up, panel, found)))
     if shown is not None:
         step_bar(axis.figure, [axis], shown, steps)
-    axis.set_title(plain(panel.title), loc="left")
+    axis.set_title(drawable(panel.title), loc="left")

@@ -24,7 +24,7 @@ from grokscope.report.figures.axes import (
     step_words,
 )
 from grokscope.report.figures.courses import Group, Picture, Steps, decades
-from grokscope.report.figures.style import FAINT, INK, look, plain, ramp
+from grokscope.report.figures.style import FAINT, INK, drawable, look, ramp
 from grokscope.results import Results
 
 
@@ -48,7 +48,7 @@ def draw_pareto(
         _pareto_axes(axes, columns, picture, (x, y))
         if shown is not None:
             step_bar(figure, axes, shown, picture.steps)
-        heading_of(figure, plain(picture.name if title is None else title))
+        heading_of(figure, drawable(picture.name if title is None else title))
         note_below(figure, _pareto_notes(picture))
     return figure
 
@@ -64,9 +64,9 @@ def _pareto_axes(axes: Sequence[Any], columns: int, picture: Picture, names: tup
     for at, axis in enumerate(axes):
         number_axes(axis, bins)
         if at >= len(axes) - columns:
-            axis.set_xlabel(plain(picture.title_of(names[0])))
+            axis.set_xlabel(drawable(picture.title_of(names[0])))
         if at % columns == 0:
-            axis.set_ylabel(plain(picture.title_of(names[1])))
+            axis.set_ylabel(drawable(picture.title_of(names[1])))
 
 
 def number_axes(axis: Any, bins: int) -> None:
@@ -78,7 +78,7 @@ def number_axes(axis: Any, bins: int) -> None:
 
 def _group_title(picture: Picture, group: Group) -> str:
     name = f"{picture.told_by[0]} " if len(picture.told_by) == 1 else ""
-    return plain(f"{name}{group.label}")
+    return drawable(f"{name}{group.label}")
 
 
 def step_colours(steps: Steps) -> tuple[Normalize, ListedColormap]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from grokscope.report.figures.axes import CHARACTER, across_panel, width_of
 from grokscope.report.figures.courses import Picture
-from grokscope.report.figures.style import QUIET, SHADES, plain
+from grokscope.report.figures.style import QUIET, SHADES, drawable
 
 
 def phases_of(picture: Picture, phases: Mapping[str, Any]) -> list[Any]:
@@ -24,7 +24,7 @@ def draw_phases(axes: Sequence[Any], picture: Picture, found: Sequence[Any]) -> 
         return []
     edges = _edges(found, next(iter(picture.runs.values())).steps)
     places = [(across_panel(axes[0], start), across_panel(axes[0], end)) for start, end in edges]
-    names = [plain(phase.name).replace(" ", "\n") for phase in found]
+    names = [drawable(phase.name).replace(" ", "\n") for phase in found]
     words = [max(map(len, name.split("\n"))) for name in names]
     fits = all(
         (end - start) * width_of(axes[0]) > 0.9 * CHARACTER * count
@@ -50,7 +50,7 @@ def draw_phases(axes: Sequence[Any], picture: Picture, found: Sequence[Any]) -> 
     if fits:
         return ["Shaded: phases."]
     told = (
-        f"{at}\N{NO-BREAK SPACE}{plain(phase.name)} ({phase.start}–{phase.end})"
+        f"{at}\N{NO-BREAK SPACE}{drawable(phase.name)} ({phase.start}–{phase.end})"
         for at, phase in enumerate(found, 1)
     )
     return [f"Phases: {', '.join(told)}."]

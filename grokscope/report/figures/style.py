@@ -64,10 +64,10 @@ def look() -> Iterator[None]:
         yield
 
 
-def plain(text: object) -> str:
+def drawable(text: object) -> str:
     r"""Return foreign text for a figure: one line, no control characters, never read as mathematics.
 
-    >>> plain("$x$\nb")
+    >>> drawable("$x$\nb")
     '\\$x\\$ b'
     """
     line = " ".join(printable(str(text)).split())

@@ -56,6 +56,8 @@ def curves_text(picture: Picture, width: int, height: int, colour: bool) -> Rend
     """
     name = "accuracy" if len(picture.groups) == 1 else "test accuracy"
     drawn = [(name, _accuracies(picture), Axis(0, 1, (0, 0.5, 1), ("0 %", "50 %", "100 %")))]
+    if picture.panels and not any(group.has_accuracies for group in picture.groups):
+        drawn.clear()
     drawn += [_column(picture, panel) for panel in picture.panels]
     margin = max(len(label) for _, _, axis in drawn for label in axis.labels)
     key = _key(picture, colour, width)
@@ -260,7 +262,7 @@ def _key(picture: Picture, colour: bool, width: int) -> list[Text]:
         names = [(group.label, _colour(at), _symbol(at)) for at, group in enumerate(picture.groups)]
         head = printable(f"{picture.told_by[0]}: ") if len(picture.told_by) == 1 else ""
     else:
-        names = [("train", GREY, "·"), ("test", None, SYMBOLS[0])]
+        names = [("train", GREY, "·"), ("test", None, SYMBOLS[0])] if picture.groups[0].has_accuracies else []
         for panel in picture.panels:
             if len(panel.lines) > 1:
                 looks = _looks(panel)

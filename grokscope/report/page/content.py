@@ -17,7 +17,7 @@ from grokscope.report.text import printable
 from grokscope.results import ColumnName, Comparison, Results
 from grokscope.results.columns import column_of, shown_columns
 from grokscope.results.names import bare
-from grokscope.run.config import RECORDED, config_hash, hash_of, run_id, seed_of
+from grokscope.run.config import config_hash, hash_of, run_id, seed_of, tells_partly
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.outcome import Goal
 
@@ -98,7 +98,7 @@ def _run(
         "name": label,
         "memorised": memorised,
         "grokked": grokked,
-        "differing": [_plain(value) for value in differing.values()],
+        "differing": [_shown(value) for value in differing.values()],
         "checkpoints": len(results.steps),
         "axis": axes.of(results.steps),
         "columns": [packed(results.course(name)) if name in results.columns else None for name in columns],
@@ -117,7 +117,7 @@ def _curve(results: Results, axes: Axes) -> dict[str, Any] | None:
         "axis": axes.of([steps[index] for index in at]),
         "last": {name: float([math.nan, *results.curve_of(name)[1]][-1]) for name in CURVE_COLUMNS},
         "points": len(steps),
-        "partly": RECORDED in results.config,
+        "partly": tells_partly(results.config),
         **{name: packed([float(results.curve[name][index]) for index in at]) for name in CURVE_COLUMNS},
     }
 
@@ -173,7 +173,7 @@ def _telling(comparison: Comparison, names: Sequence[str], kinds: int) -> tuple[
 
 def _rows(comparison: Comparison, names: Iterable[str]) -> list[tuple[str, ...]]:
     """Each run's values of these settings."""
-    return list(zip(*(map(_plain, comparison.settings[name]) for name in names), strict=True))
+    return list(zip(*(map(_shown, comparison.settings[name]) for name in names), strict=True))
 
 
 def _pairs(names: Iterable[str], values: Iterable[str]) -> str:
@@ -232,9 +232,9 @@ def _settings(comparison: Comparison) -> dict[str, Any]:
     values = {name: [table.get(name) for table in tables] for name in names}
     same = {name: row[0] for name, row in values.items() if len(set(map(canonical_json, row))) == 1}
     return {
-        "shared": [[name, _plain(value)] for name, value in same.items() if value is not None],
+        "shared": [[name, _shown(value)] for name, value in same.items() if value is not None],
         "unset": [name for name, value in same.items() if value is None],
-        "differing": [[name, list(map(_plain, row))] for name, row in values.items() if name not in same],
+        "differing": [[name, list(map(_shown, row))] for name, row in values.items() if name not in same],
     }
 
 
@@ -254,7 +254,7 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _plain(value: Any) -> str:
+def _shown(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -262,9 +262,9 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(_shown, value))
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={_plain(item)}" for key, item in value.items())
+        return ", ".join(f"{key}={_shown(item)}" for key, item in value.items())
     return str(value)
 
 
@@ -332,7 +332,7 @@ def _scores(scores: Any) -> dict[str, Any] | None:
         "rows": [dataclasses.asdict(row) for row in scores.rows],
         "summaries": [summary.as_dict() for summary in scores.summaries],
         "made": [
-            [name.replace("_", " "), _plain(value)]
+            [name.replace("_", " "), _shown(value)]
             for name, value in rest.items()
             if isinstance(value, (str, int, float)) and value != ""
         ],
@@ -357,7 +357,7 @@ def _provenance(comparison: Comparison) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for at, results in enumerate(comparison.runs.values()):
         for measure, origin in results.provenance.items():
-            parameters = [[name, _plain(value)] for name, value in origin.parameters.items()]
+            parameters = [[name, _shown(value)] for name, value in origin.parameters.items()]
             entry = {
                 "measure": measure,
                 "version": origin.version,

@@ -30,7 +30,7 @@ def load():
     rooms = pkgutil.walk_packages(grokscope.__path__, "grokscope.")
     apart = ("grokscope.__main__", "grokscope.integrations")  # runs; needs what may not be installed
     names = [room.name for room in rooms if not room.name.startswith(apart)]
-    # What making an optimiser imports, in every fork anew.
+    # What making an optimiser imports in the loop that records, in every fork anew.
     names += ["torch._dynamo", "h5py", "safetensors.torch"]
     multiprocessing.get_context("forkserver").set_forkserver_preload(names)
     forkserver.ensure_running()
@@ -40,14 +40,12 @@ def load():
 
 
 def warm_up():
-    """Have done what every command does at first: build the command line, read arguments, load plugins."""
+    """Have done what every command does at first: make the commands, read arguments, load plugins."""
     import typer.main
 
     from grokscope import cli
 
-    make = typer.main.get_command
-    made = make(cli.app)
-    typer.main.get_command = lambda app: made if app is cli.app else make(app)
+    assert dict(typer.main.get_command(cli.app).commands)  # each is made once in a process
     sys.argv = ["grokscope", "measures"]
     with suppress(SystemExit), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         cli.main()

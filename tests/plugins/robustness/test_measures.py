@@ -289,11 +289,6 @@ def test_an_empty_split_is_said(small):
         run(curvature.predicted_accuracy, small)
 
 
-def test_loading_the_plugin_loads_no_torch():
-    code = "import sys, grokscope_robustness as r; r.grokscope_measures(); print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
-
-
 FULL_SIZE = """
 import resource, torch
 from grokscope.models.mlp import MLP
