@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grokscope.errors import UnknownName, UsageError, described
 from grokscope.importing.beside import as_transformers
@@ -102,7 +102,8 @@ class Reader:
         if self.renaming.taken:
             self.note(f"names are taken without {self.renaming.taken}, as in {where}")
         self.dtype = "float64" if _has_float64(parameters) else "float32"
-        self.setup.network.to(_torch_type(self.dtype))
+        network = self.setup.network
+        network.double() if self.dtype == "float64" else network.float()
         for rule in self.renaming.rules:
             if rule.new == "unembed.weight" and rule.steps == (".T", "[:-1]"):
                 outputs = state[rule.old].shape[1]
@@ -186,12 +187,6 @@ class Reader:
             self._cannot_run = True
             return {}
         return {name: repr(value) for name, value in found.items()}
-
-
-def _torch_type(name: str) -> Any:
-    import torch
-
-    return getattr(torch, name)
 
 
 def steps_in_words(steps: Sequence[int], most: int = 4) -> str:
