@@ -132,7 +132,7 @@ class Probe:
             paper: what is taken when nothing was asked for, on tasks that a paper is about.
             share: what is taken on tasks of one's own then, as a share of the `scale`; both columns say it.
         """
-        if sigma is None and self.task.kind != "own":
+        if sigma is None and self.task.papers_noise:
             return paper, {}
         if sigma is None:
             sigma = share * self.scale()

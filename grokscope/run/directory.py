@@ -298,10 +298,7 @@ class Run:
         return self._first_step(goals_of(self.config, train=threshold)[0])
 
     def grokking_step(self, threshold: float = GROKKED_AT) -> int | None:
-        """Return the first step from which test accuracy is >= `threshold`, or the outcome is reached.
-
-        As `memorisation_step` does.
-        """
+        """Return likewise the first step from which test accuracy is >= `threshold`, or the outcome there."""
         return self._first_step(goals_of(self.config, test=threshold)[1])
 
     def _first_step(self, goal: Goal | None) -> int | None:

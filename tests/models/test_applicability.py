@@ -54,6 +54,7 @@ REFUSED = {
     "one block, rms": CHAIN,
     "two blocks, layer, tied": CHAIN,
     "built cnn": CHAIN | PAIRS | ATTENTION,
+    "committee": CHAIN | PAIRS | CLASSES | ATTENTION | {"pe", "mid", "ed", "pmi"},
 }
 
 
