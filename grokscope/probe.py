@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
@@ -131,7 +132,7 @@ class Probe:
             paper: what is taken when nothing was asked for, on tasks that a paper is about.
             share: what is taken on tasks of one's own then, as a share of the `scale`; both columns say it.
         """
-        if sigma is None and self.task.kind != "own":
+        if sigma is None and self.task.papers_noise:
             return paper, {}
         if sigma is None:
             sigma = share * self.scale()
@@ -264,6 +265,10 @@ class Probe:
         """
         return self._judged.loss(logits, labels)
 
+    def doubled(self) -> Probe:
+        """Return this checkpoint with a copy of its network in float64, for what cancels in float32."""
+        return self.shared(("doubled",), self._double)
+
     def loss(self, split: str) -> float:
         """Return the mean loss on `split`, accumulated in float64."""
         return self._judged.mean_loss(self.logits(split), self.labels(split))
@@ -274,7 +279,23 @@ class Probe:
         Of labels or, where the run says so, of sequences with all their labels. NaN if a logit is not finite,
         or numbers are to be predicted.
         """
-        return self._judged.share_right(self.logits(split), self.labels(split), self.places(split)[0])
+        return self.accuracy_of(self.logits(split), split)
+
+    def accuracy_of(self, logits: torch.Tensor, split: str) -> float:
+        """Return what `accuracy` is of other logits, (n, outputs), in the place of the network's own."""
+        return self._judged.share_right(logits, self.labels(split), self.places(split)[0])
+
+    def _double(self) -> Probe:
+        model = copy.deepcopy(self.model).double()
+        return Probe(
+            step=self.step,
+            task=self.task,
+            model=model,
+            weights={name: weight.detach() for name, weight in model.named_parameters()},
+            loss_name=self.loss_name,
+            noise=self._noise,
+            judged=self._judged,
+        )
 
     def _row_labels(self, split: str) -> torch.Tensor:
         return self.model.row_labels(self.task.labels[self.task.indices(split)])

@@ -223,7 +223,8 @@ WORDS = {
     *("train", "test", "train_loss", "test_loss", "train_accuracy", "test_accuracy"),  # splits and the curve
     *("synergy", "redundancy", "fit", "gap", "mean", "note", "search", "share", "sum", "total"),
     *("keys", "rank", "method", "entropy", "normalised", "trace", "losses", "residual", "stderr", "sigma"),
-    *("distance", "epsilon", "l2", "abelian"),  # settings of training
+    *("distance", "epsilon", "l2", "abelian", "alpha"),  # settings of training
+    *("median", "units", "largest", "compression", "half", "ratio"),
 }
 
 

@@ -153,7 +153,7 @@ def analyze_many(
                 code = code_of(opened, plugins, place)
                 with timed(clock, "reading what is stored"):
                     sessions[opened.path.resolve()] = Session(
-                        opened, request.with_outcome(opened, plugins), refresh, code
+                        opened, request.with_outcome(opened, plugins, place), refresh, code
                     )
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error

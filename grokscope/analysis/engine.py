@@ -148,8 +148,11 @@ class Bench:
         task = self.task  # where both cannot be made, this is what is said
         view = self.run.config["model"].get("view")
         network = make_network_apart(self._factory("model"), task, self._settings("model"), view)
-        dtype = getattr(torch, self.run.config["training"].get("dtype", "float32"))
-        return network.to(self._device, dtype).eval()
+        wide = self.run.config["training"].get("dtype", "float32") == "float64"
+        network = network.to(
+            self._device
+        )  # complex buffers stay complex, as they do not when the type is given
+        return (network.double() if wide else network.float()).eval()
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the user's own code that makes the network, and the task if it has to."""

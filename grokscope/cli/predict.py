@@ -46,6 +46,9 @@ def predict(
             "Default: the largest step for which that is known of every run.",
         ),
     ] = None,
+    train_loss: Annotated[
+        bool, typer.Option("--train-loss", help="Also the training loss itself, and how it swings.")
+    ] = False,
     thresholds: Thresholds,
     per_layer: PerLayer = False,
     file: Output = None,
@@ -96,6 +99,7 @@ def predict(
             budget=_budget(budget),
             train=thresholds.train_threshold,
             test=thresholds.test_threshold,
+            train_loss=train_loss,
             per_layer=per_layer,
         )
         with stdout_to_stderr():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -47,15 +47,19 @@ class Carried:
     _of: str = ""
     _lists: tuple[Source, dict[str, list[Any]]] | None = None
 
-    def compare(self, source: Source, place: int, step: int, metrics: Mapping[str, str]) -> None:
-        """Compare what is computed at `step`, as text, with what is said of the state at `place`."""
+    def compare(self, source: Source, steps: Sequence[int], place: int, metrics: Mapping[str, str]) -> None:
+        """Compare what is computed of the state at `place`, as text, with what is said of it.
+
+        `steps` are those of all states in the file.
+        """
+        step = steps[place]
         if not self._of:
             self._config = dict(_settings(source.found.root))
             self._of = str(source.path)
         if self._lists is None or self._lists[0] is not source:
             self._lists = source, dict(_lists(source.found.root))
         said = [
-            (str(source.path), _said_at(source, place, step, self._lists[1])),
+            (str(source.path), _said_at(source, steps, place, self._lists[1])),
             (self.curve.path, [self.curve.at(step)]),
         ]
         for where, ways in said:
@@ -72,14 +76,15 @@ class Carried:
     def remarks(self, config: Mapping[str, Any]) -> list[str]:
         """Return what differs, a sentence each: losses, and settings from those in `config`."""
         found = []
-        split = [name for name in self._config if _plain_name(name) in _SPLIT]
+        differing = dict(self._others(config))
+        split = [name for name in differing if _plain_name(name) in _SPLIT]
         if self._worst[0]:
             more = f", and {len(self._steps) - 1} more steps differ" if len(self._steps) > 1 else ""
             hint = f" ({', '.join(f'{name} = {self._config[name]}' for name in split[:3])})" if split else ""
             found.append(f"{self._worst[1]}{more}: is the split another one?{hint}")
         else:
             split = []
-        other = [words for name, words in self._others(config) if name not in split]
+        other = [words for name, words in differing.items() if name not in split]
         if other:
             more = f" and {len(other) - 4} more" if len(other) > 4 else ""
             found.append(
@@ -116,12 +121,16 @@ def _apart(name: str, said: float, got: float) -> float:
     return high / max(low, LEAST)
 
 
-def _said_at(source: Source, place: int, step: int, lists: Mapping[str, list[Any]]) -> list[dict[str, float]]:
+def _said_at(
+    source: Source, steps: Sequence[int], place: int, lists: Mapping[str, list[Any]]
+) -> list[dict[str, float]]:
     """Return what a file says of the losses of one of its states; several where it may be either of them.
 
-    A list that is longer than there are states is one by step, and a loss may be that of before or after the
-    update.
+    A list beside another of whole numbers that rises is by these. Else one that ends between the last step
+    and where the next would be is by step, and a loss may be that of before or after the update.
     """
+    step, last = steps[place], sorted(steps)
+    gap = last[-1] - last[-2] if len(last) > 1 else 1
     found, entry = source.found, source.found.entries[place]
     told = dict(_numbers(entry.beside if found.is_list else {**found.beside, **entry.beside}))
     ways = [told] if told else []
@@ -130,11 +139,12 @@ def _said_at(source: Source, place: int, step: int, lists: Mapping[str, list[Any
     for name, metric in told_of.items():
         values = lists[name]
         places = [place] if found.is_list and len(values) == len(found.entries) else []
-        steps = next((steps for steps in by_step if len(steps) == len(values)), None)
-        if not places and steps is not None and step in steps:
-            places = [steps.index(step)]
-        elif not places and len(values) > step + 1:
-            places = [step - 1, step, step + 1]
+        beside = next((others for others in by_step if len(others) == len(values)), None)
+        if not places and beside is not None:
+            places = [beside.index(step)] if step in beside else []
+        elif not places and last[-1] <= len(values) <= last[-1] + gap:
+            last_of_list = found.is_list and step + 1 >= len(values)  # whose loss may have come after
+            places = [] if last_of_list else [step - 1, step, step + 1]
         ways += [{metric: float(values[at])} for at in places if 0 <= at < len(values)]
     return ways
 

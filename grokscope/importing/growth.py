@@ -88,7 +88,7 @@ class Known:
         return [f"{steps_in_words(steps)} {'are' if len(steps) > 1 else 'is'} added to the run"]
 
 
-def known_at(out: Path, link: bool) -> Known:
+def known_at(out: Path, link: bool, curves: bool = False) -> Known:
     """Return what is at `out`. Raises RunError where it is something else, or a run of another kind."""
     if not os.path.lexists(out / RUN_FILE):
         refuse_foreign(out)
@@ -101,6 +101,10 @@ def known_at(out: Path, link: bool) -> Known:
         how = "linked" if about.get("link") else "copied"
         raise RunError(
             f"the checkpoints in {out} are {how}: those that are added must be {how}, too (`link`)"
+        )
+    if curves and not about.get("curves"):
+        raise RunError(
+            f"{out} was imported without `curves`: import all of it with them into another directory"
         )
     try:
         table = imported.read(out / imported.FILE, about.get("contents", ""))

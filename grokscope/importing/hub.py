@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.declare import Factory
-from grokscope.errors import DataError, SettingError, UsageError, described
+from grokscope.errors import DataError, RunError, SettingError, UsageError, described
 from grokscope.extras import from_extra
 from grokscope.importing.beside import CONFIG
+from grokscope.importing.growth import known_at
 from grokscope.importing.plan import Watch
 from grokscope.importing.session import Request, plan_import
 from grokscope.run import Run
-from grokscope.run.config import RUN_FILE
 from grokscope.tasks.language import TEXT, TOKENIZERS
 
 log = logging.getLogger("grokscope")
@@ -67,17 +67,19 @@ def import_hub(
 
     Raises:
         DataError: the server cannot be reached, or does not give what is asked for.
+        RunError: `out` holds a run of another repository, or something else.
         UsageError: no revision fits, one does not say its step; and as `import_checkpoints` does.
     """
     out, said = Path(out), set[str]()
     asked = _Repository(hub)
     found = asked.revisions(revisions, request.step_from)
     place = out.with_name(f".{out.name}.downloading")
-    there = Run.open(out).steps if os.path.lexists(out / RUN_FILE) else ()
+    name = re.sub(r"[^\w.-]", "_", hub)
+    there = _there(out, request, name)
     for done, revision in enumerate(found, 1):
         if revision.step in there:
             continue
-        folder = place / re.sub(r"[^\w.-]", "_", revision.name)
+        folder = place / re.sub(r"[^\w.@-]", "_", f"{name}@{revision.name}")
         _only(folder)
         files = asked.fetch(revision, folder, request)
         mine = replace(request, checkpoints=files, step=revision.step, step_from=None)
@@ -92,6 +94,17 @@ def import_hub(
             progress(done, len(found), revision.step)
     shutil.rmtree(place, ignore_errors=True)
     return Run.open(out)
+
+
+def _there(out: Path, request: Request, name: str) -> tuple[int, ...]:
+    """Return the steps that `out` has already. Raises RunError where it is no import of that repository."""
+    known = known_at(out, request.link, bool(request.curves))
+    froms = {record.source.partition("@")[0] for record in known.records.values() if "@" in record.source}
+    if froms - {name}:
+        raise RunError(
+            f"{out} has checkpoints of {', '.join(sorted(froms))}, not of {name}: choose another directory"
+        )
+    return known.run.steps if known.run else ()
 
 
 def _only(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from grokscope.errors import UnknownName, UsageError
 from grokscope.importing.prefixes import COUNTER, check_strip, peelings
-from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
+from grokscope.run.kinds import Kinds, differences, kinds_of, too_wide, untied, wrong_types
 from grokscope.run.rename import Rule, arrange, new_names, read_rule, tied
 
 if TYPE_CHECKING:
@@ -184,5 +184,5 @@ def complaint(state: Mapping[str, Tensor], renaming: Renaming, network: Network)
     except ValueError as error:
         return len(expected) + 1, str(error)
     count, words = differences(expected, found)
-    problem = "" if count else wrong_types(kinds.of(found)) or untied(kinds, found)
+    problem = "" if count else wrong_types(kinds.of(found)) or untied(kinds, found) or too_wide(found)
     return (1, problem) if problem else (count, words)

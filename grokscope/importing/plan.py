@@ -97,7 +97,7 @@ def _states(
         before = known.get(step)
         same = before is not None and (before.sha256, before.position) == (source.sha256, position)
         metrics = before.metrics if before and same else reader.metrics(weights, where)
-        reader.compare(source, place, step, metrics)
+        reader.compare(source, steps, place, metrics)
         yield Checked(source.path, replace(record, metrics=metrics), digest(weights), source.linkable)
 
 

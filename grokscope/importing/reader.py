@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from grokscope.errors import UnknownName, UsageError, described
 from grokscope.importing.beside import as_transformers
@@ -80,9 +80,9 @@ class Reader:
                 f"{others} (`at`)"
             )
 
-    def compare(self, source: Source, place: int, step: int, metrics: Mapping[str, str]) -> None:
+    def compare(self, source: Source, steps: Sequence[int], place: int, metrics: Mapping[str, str]) -> None:
         """Compare losses and accuracies with what the file says of them."""
-        self._carried.compare(source, place, step, metrics)
+        self._carried.compare(source, steps, place, metrics)
 
     @property
     def has_begun(self) -> bool:
@@ -102,7 +102,8 @@ class Reader:
         if self.renaming.taken:
             self.note(f"names are taken without {self.renaming.taken}, as in {where}")
         self.dtype = "float64" if _has_float64(parameters) else "float32"
-        self.setup.network.to(_torch_type(self.dtype))
+        network = self.setup.network
+        network.double() if self.dtype == "float64" else network.float()
         for rule in self.renaming.rules:
             if rule.new == "unembed.weight" and rule.steps == (".T", "[:-1]"):
                 outputs = state[rule.old].shape[1]
@@ -186,12 +187,6 @@ class Reader:
             self._cannot_run = True
             return {}
         return {name: repr(value) for name, value in found.items()}
-
-
-def _torch_type(name: str) -> Any:
-    import torch
-
-    return getattr(torch, name)
 
 
 def steps_in_words(steps: Sequence[int], most: int = 4) -> str:

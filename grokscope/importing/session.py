@@ -254,6 +254,7 @@ class Plan:
                 "layout": reader.renaming.layout,
                 "rename": [str(rule) for rule in reader.renaming.rules],
                 "link": self._link,
+                **({"curves": True} if self._curve.points else {}),
                 **({"ties": dict(reader.renaming.ties)} if reader.renaming.ties else {}),
                 "contents": contents([item.record for item in self.new]),
                 **({"stored": reader.stored} if reader.stored != reader.dtype else {}),
@@ -300,7 +301,7 @@ def plan_import(
         accuracy=request.accuracy,
     )
     reader = Reader(setup, naming, curve, at=request.at, links=request.link)
-    known = known_at(Path(out), request.link)
+    known = known_at(Path(out), request.link, bool(curve.points))
     found, problems = check(paths, reader, rule, known.records, progress or (lambda *_: None))
     if request.skip_damaged:
         for problem in problems:

@@ -139,9 +139,30 @@ def cnn(
     )
 
 
+@model
+def committee(
+    task: Task,
+    *,
+    units: Annotated[int, Param("hidden units, whose mean is the answer", min=1)] = 500,
+    alpha: Annotated[float, Param("scale of the output: the larger, the lazier", above=0)] = 1.0,
+    epsilon: Annotated[float, Param("how far a unit bends: h + epsilon h^2 / 2", min=0)] = 0.02,
+) -> Network:
+    """The mean of slightly bent units, for one number: lazy or rich by two settings (Kumar et al. 2023)."""
+    if task.outputs != 1 or task.vocabulary:
+        raise SettingError(
+            f"model committee predicts one number from a vector, got task {task.name} of "
+            f"{'tokens' if task.vocabulary else f'{task.outputs} outputs'}; use model.name=mlp"
+        )
+    from grokscope.models.committee import Committee
+
+    return Committee(inputs=task.inputs.shape[1], units=units, alpha=alpha, epsilon=epsilon)
+
+
 def _needs_tokens(name: str, task: Task) -> None:
     if not task.vocabulary:
         raise SettingError(f"model {name} reads tokens, got task {task.name} of vectors; use model.name=mlp")
 
 
-MODELS: dict[str, Factory] = {factory.name: factory for factory in (mlp, transformer, lstm, cnn, hf)}
+MODELS: dict[str, Factory] = {
+    factory.name: factory for factory in (mlp, transformer, lstm, cnn, committee, hf)
+}

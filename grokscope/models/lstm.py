@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -36,3 +38,15 @@ class LSTM(Network):
         _, (states, _) = self.lstm(encoded)
         named = dict(zip(self.hidden, states, strict=True))
         return {"first": encoded.mean(dim=1), **named, "logits": self.head(self.dropped(states[-1]))}
+
+    def logits_with(self, factors: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+        """Return the logits with units scaled in what reads them: the next layer, at every step, or the head.
+
+        Their own recurrence goes on as it is.
+        """
+        parameters: dict[str, torch.Tensor] = dict(self.named_parameters())
+        for layer, factor in factors.items():
+            after = self.hidden.index(layer) + 1
+            name = "head.weight" if after == len(self.hidden) else f"lstm.weight_ih_l{after}"
+            parameters[name] = parameters[name] * factor
+        return self.logits_at(parameters, inputs, quick=True)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from grokscope.errors import SettingError
+from grokscope.errors import NotApplicable, SettingError
 from grokscope.models.watching import plain_arithmetic
 
 
@@ -70,6 +70,40 @@ class Network(nn.Module):
             named = {f"network.{name}": tensor for name, tensor in parameters.items()}
             traced: torch.Tensor = torch.func.functional_call(_Traced(self), named, (inputs,))
             return traced
+
+    def logits_with(self, factors: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+        """Return the logits of raw inputs with every unit of some hidden layers times a factor of its own.
+
+        Args:
+            factors: (units,) by layer; layers that are not named stay as they are.
+            inputs: (n, ...).
+
+        Raises:
+            NotApplicable: not every hidden activation goes through `dropped`, where they are multiplied.
+        """
+        if not self.drops:
+            raise NotApplicable(f"the hidden units of model {self.kind} cannot be scaled: Network.drops")
+        pending = iter(self.every_hidden())
+
+        def scaled(values: torch.Tensor) -> torch.Tensor:
+            factor = factors.get(next(pending))
+            if factor is None:
+                return values
+            return values * (factor.view(values.shape[1:]) if factor.numel() == values[0].numel() else factor)
+
+        object.__setattr__(self, "dropped", scaled)
+        try:
+            logits: torch.Tensor = self(inputs)
+            return logits
+        finally:
+            object.__delattr__(self, "dropped")
+
+    def attention(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return how much each position reads of each, (n, heads, readers, positions) by name.
+
+        Sums to 1 over positions. Empty where the network has no attention.
+        """
+        return {}
 
     def every_hidden(self) -> tuple[str, ...]:
         """Return the names of all hidden layers, also where `hidden` is a choice among them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 from grokscope.errors import PluginError, SettingError, described
 from grokscope.models.network import Network
-from grokscope.models.watching import FoundInput, Pass, plain_arithmetic, watched
+from grokscope.models.watching import FoundInput, Pass, Softmaxes, plain_arithmetic, watched
 from grokscope.tasks.packing import Part, arguments, unpacked
 
 Positions = Literal["auto", "flatten", "rows", "last", "mean"]
@@ -155,6 +156,20 @@ class Plain(Network):
             output = torch.func.functional_call(self.inner, dict(parameters), tuple(by_place), by_keyword)
             return self._answer(logits_of(output))
 
+    def logits_with(self, factors: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+        """Return the logits of raw inputs with the units of some hidden layers times factors of their own."""
+        changes = {name: partial(_scaled, factor, self._positions) for name, factor in factors.items()}
+        noted = self._pass(inputs, wanted=frozenset(), changes=changes)
+        return self._answer(self._run(noted, inputs))
+
+    def attention(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return every softmax over positions by the module that computes it, without its gradients."""
+        noted = self._pass(inputs, wanted=frozenset())
+        noted.encoded = encoded if self._tokens else None
+        with torch.no_grad(), Softmaxes(noted):
+            logits = self._run(noted, inputs, None if self._tokens else encoded)
+        return {name: read for name, read in noted.attention.items() if read.data_ptr() != logits.data_ptr()}
+
     def every_hidden(self) -> tuple[str, ...]:
         """Return the names of the outputs of all non-linearities."""
         return self._every
@@ -270,6 +285,16 @@ def _as_rows(value: torch.Tensor, positions: str) -> torch.Tensor:
     if value.ndim > 2 and positions == "mean":
         return value.mean(dim=1) if sequence else value.flatten(2).mean(dim=2)
     return value[:, -1] if sequence and positions == "last" else value.flatten(1)
+
+
+def _scaled(factor: torch.Tensor, positions: str, value: torch.Tensor) -> torch.Tensor:
+    """Return a layer's values with each unit times its factor, (units,), where `_as_rows` has the units."""
+    sequence = value.ndim == 3
+    if value.ndim > 2 and positions in ("rows", "mean"):
+        return value * (factor if sequence else factor.view(-1, *(1,) * (value.ndim - 2)))
+    if sequence and positions == "last":
+        return torch.cat([value[:, :-1], value[:, -1:] * factor], dim=1)
+    return value * factor.view(value.shape[1:])
 
 
 def _described(thing: Any) -> str:

@@ -173,6 +173,21 @@ class Transformer(Network):
         out = F.linear(self.dropped(post), block.mlp.W_out, block.mlp.b_out)
         return middle + out, {"mlp_pre": pre, "mlp_post": post}
 
+    def attention(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return what each place reads of each, 0 of those after it; of the last block what `=` reads."""
+        residual, found = encoded + self.pos_embed, {}
+        for layer, block in enumerate(self._blocks):
+            seen, reads = block.norm1(residual), _reads(block.attn, block.norm1(residual))
+            length, last = residual.shape[1], layer == len(self.blocks) - 1
+            rows = [
+                F.pad(reads(place).movedim(1, 2), (0, length - 1 - place))
+                for place in range(length - 1 if last else 0, length)
+            ]
+            found[f"blocks.{layer}.attn"] = torch.stack(rows, dim=2)
+            mixed = _mixtures(block.attn, seen, only_last=False)
+            residual, _ = self._after(block, residual + F.linear(mixed, block.attn.W_O))
+        return found
+
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the logits, by shortcuts to the same function where there is one block.
 
@@ -230,18 +245,27 @@ class Transformer(Network):
         return mixed.flatten(1)
 
 
+def _reads(attn: Attention, residual: torch.Tensor) -> Callable[[int], torch.Tensor]:
+    """Return what a place reads of itself and those before it, (n, place + 1, heads), as a function of it."""
+    keys = torch.einsum("hed,ntd->nthe", attn.W_K, residual)
+
+    def at(place: int) -> torch.Tensor:
+        query = torch.einsum("hed,nd->nhe", attn.W_Q, residual[:, place])
+        scores = torch.einsum("nhe,nthe->nth", query, keys[:, : place + 1]) / math.sqrt(attn.W_Q.shape[1])
+        return scores.softmax(dim=1)
+
+    return at
+
+
 def _mixtures(attn: Attention, residual: torch.Tensor, *, only_last: bool) -> torch.Tensor:
     """Return the heads' mixtures of values, each place seeing itself and those before it, plainly.
 
     At the last place, (n, heads * d_head), or at every one, (n, places, heads * d_head).
     """
-    keys = torch.einsum("hed,ntd->nthe", attn.W_K, residual)
-    values = torch.einsum("hed,ntd->nthe", attn.W_V, residual)
+    reads, values = _reads(attn, residual), torch.einsum("hed,ntd->nthe", attn.W_V, residual)
 
     def at(place: int) -> torch.Tensor:
-        query = torch.einsum("hed,nd->nhe", attn.W_Q, residual[:, place])
-        scores = torch.einsum("nhe,nthe->nth", query, keys[:, : place + 1]) / math.sqrt(attn.W_Q.shape[1])
-        return torch.einsum("nth,nthe->nhe", scores.softmax(dim=1), values[:, : place + 1]).flatten(1)
+        return torch.einsum("nth,nthe->nhe", reads(place), values[:, : place + 1]).flatten(1)
 
     places = range(residual.shape[1])
     return at(places[-1]) if only_last else torch.stack([at(place) for place in places], dim=1)

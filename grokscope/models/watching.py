@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 _NONLINEAR = (
     *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish"),
@@ -57,6 +58,8 @@ class Pass:
         tokens: whether inputs are tokens, so that the encoded input is to be found inside.
         only_input: end the pass when the encoded input is found.
         copied: whether the network is given copies, because it goes on to change what was noted.
+        changes: what the network is given instead of a layer's value, by the layer's name.
+        attention: what `read` noted, (examples, heads, readers, positions) by the module that it is in.
         layers: values by name, in the order in which they were computed.
         entered: the encoded input.
         first: the output of the first linear map; None where something recurrent comes before any.
@@ -69,11 +72,14 @@ class Pass:
     tokens: bool = False
     only_input: bool = False
     copied: bool = False
+    changes: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
+    attention: dict[str, torch.Tensor] = field(default_factory=dict)
     layers: dict[str, torch.Tensor] = field(default_factory=dict)
     entered: torch.Tensor | None = None
     first: torch.Tensor | None = None
     _versions: dict[str, int] = field(default_factory=dict)
     _calls: Counter[str] = field(default_factory=Counter)
+    _reads: Counter[str] = field(default_factory=Counter)
     _inside: list[tuple[str, nn.Module]] = field(default_factory=list)
     _activations: set[str] = field(default_factory=set)
     _recurrent: bool = False
@@ -87,6 +93,8 @@ class Pass:
         """Keep `value` under its name, numbered from its second call on; return what the network gets."""
         self._calls[name] += 1
         name = name if self._calls[name] == 1 else f"{name}#{self._calls[name]}"
+        if name in self.changes and self._is_layer(value):
+            return self.changes[name](value)
         asked = _matches(name, self.globs) if self.globs else asked
         if not self._is_layer(value) or not (asked if self.wanted is None else name in self.wanted):
             return value
@@ -101,6 +109,9 @@ class Pass:
             and len(value) == self.examples
         )
 
+    def _is_sequence(self, value: Any) -> bool:
+        return isinstance(value, torch.Tensor) and value.ndim == 3
+
     def enter(self, name: str, module: nn.Module) -> None:
         """A module is called."""
         self._inside.append((name, module))
@@ -112,11 +123,24 @@ class Pass:
         recurrent, active = isinstance(module, nn.RNNBase), name in self._activations
         self._activations.discard(name)
         value = output[0] if isinstance(output, (tuple, list)) and output else output
-        if recurrent and not module.batch_first and isinstance(value, torch.Tensor) and value.ndim == 3:
-            self.note(name, value.transpose(0, 1))
+        turned = isinstance(module, nn.RNNBase) and not module.batch_first and self._is_sequence(value)
+        seen = value.transpose(0, 1) if turned else value
+        kept = self.note(name, seen, asked=recurrent or active)
+        if kept is seen:
             return None
-        kept = self.note(name, value, asked=recurrent or active)
-        return kept if kept is not value and value is output else None
+        kept = kept.transpose(0, 1) if turned else kept
+        return kept if value is output else type(output)((kept, *output[1:]))
+
+    def read(self, weights: torch.Tensor, dim: int) -> None:
+        """A softmax is computed over `dim`: keep it where it can be of one position over others."""
+        weights = weights.movedim(dim, -1)
+        if weights.ndim not in (3, 4) or len(weights) % self.examples:
+            return
+        parts = weights.unflatten(0, (self.examples, -1))  # heads of a module, or windows of pictures
+        weights = parts if weights.ndim == 3 else parts.transpose(1, 2).flatten(2, 3)
+        name = (self._inside[-1][0] if self._inside else "") or "attention"
+        self._reads[name] += 1
+        self.attention[name if self._reads[name] == 1 else f"{name}#{self._reads[name]}"] = weights
 
     def call(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """One of torch's functions is called: run it, and note what it is to the network."""
@@ -186,6 +210,22 @@ class _Mode(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         return self.noted.call(func, args, dict(kwargs or {}))
+
+
+class Softmaxes(TorchDispatchMode):
+    """Shows a pass every softmax that is computed, inside torch's own functions too."""
+
+    def __init__(self, noted: Pass) -> None:
+        super().__init__()
+        self.noted = noted
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func in (torch.ops.aten._softmax.default, torch.ops.aten._safe_softmax.default):
+            self.noted.read(output, args[1])
+        return output
 
 
 @contextmanager

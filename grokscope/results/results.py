@@ -11,7 +11,7 @@ from grokscope.declare import canonical_json
 from grokscope.errors import UnknownName
 from grokscope.measure import Column
 from grokscope.results.names import STEP, ColumnName, bare, named
-from grokscope.run.config import IMPORTED, RECORDED
+from grokscope.run.config import IMPORTED, tells_partly
 from grokscope.run.curves import CURVE_COLUMNS, GROKKED_AT, MEMORISED_AT, curve_of
 from grokscope.run.outcome import Goal, goals_of, in_a_row
 from grokscope.run.tidy import LONG, Value, data_frame
@@ -189,7 +189,7 @@ class Results:
 
         Points that do not tell it, as the curve of a recorded loop may have them, are left out.
         """
-        return curve_of(self.curve, metric, partly=RECORDED in self.config)
+        return curve_of(self.curve, metric, partly=tells_partly(self.config))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one dict per step."""

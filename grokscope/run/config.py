@@ -98,6 +98,11 @@ def default_directory(config: Mapping[str, Any]) -> Path:
     return Path("runs", "-".join(re.sub(r"[^\w.]+", "_", str(word)) for word in words if word))
 
 
+def tells_partly(config: Mapping[str, Any]) -> bool:
+    """Whether points of the run's curve may tell some metrics alone: what somebody else's loop logged."""
+    return RECORDED in config or bool(config.get(IMPORTED, {}).get("curves"))
+
+
 def first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Return in words the first setting in which two configurations differ; "" when they are the same.
 

@@ -25,6 +25,7 @@ from grokscope.run.config import (
     read_config,
     run_id,
     seed_of,
+    tells_partly,
     to_toml,
 )
 from grokscope.run.curves import (
@@ -297,10 +298,7 @@ class Run:
         return self._first_step(goals_of(self.config, train=threshold)[0])
 
     def grokking_step(self, threshold: float = GROKKED_AT) -> int | None:
-        """Return the first step from which test accuracy is >= `threshold`, or the outcome is reached.
-
-        As `memorisation_step` does.
-        """
+        """Return likewise the first step from which test accuracy is >= `threshold`, or the outcome there."""
         return self._first_step(goals_of(self.config, test=threshold)[1])
 
     def _first_step(self, goal: Goal | None) -> int | None:
@@ -328,7 +326,7 @@ class Run:
 
         Points that do not tell it, as the curve of a recorded loop may have them, are left out.
         """
-        return curve_of(self.curves, metric, partly=self.is_recorded)
+        return curve_of(self.curves, metric, partly=tells_partly(self.config))
 
     def cells(self) -> dict[CellKey, Cell]:
         """Return every stored result by its key; of differing results for one key always the same one."""

@@ -147,6 +147,13 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
+def too_wide(state: Mapping[str, Tensor]) -> str:
+    """Return in words which tensors hold complex numbers that no checkpoint can keep; "" when none do."""
+    found = [f"{name} {value.dtype}" for name, value in state.items() if value.is_complex()]
+    kept = [words for words in found if not words.endswith("complex64")]
+    return f"complex numbers must be complex64, got {', '.join(kept[:4])}" if kept else ""
+
+
 def wrong_types(parameters: Mapping[str, Tensor]) -> str:
     """Return in words which parameters hold no real floating-point numbers; "" when all do."""
     found = [f"{name} {value.dtype}" for name, value in parameters.items() if not value.is_floating_point()]

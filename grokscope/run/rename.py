@@ -82,10 +82,11 @@ def arrange(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> dict[str, T
     for old, tensor in tensors.items():
         rule = rule_for(old)
         if rule.keeps:
-            if rule.new in named:
+            new = _changed(_whole(tensor, old), rule)
+            if rule.new in named and not _is_same(new, named[rule.new]):
                 raise ValueError(f"two tensors would become {rule.new}, one of them {old}")
-            named[rule.new] = _changed(_whole(tensor, old), rule)
-        elif rule.new == "0" and bool(_whole(tensor, old).count_nonzero()):
+            named[rule.new] = new
+        elif rule.new == "0" and bool((_whole(tensor, old) != 0).any()):
             raise ValueError(f"{old} must be zero, because the network has no such parameter, and is not")
     return named
 
@@ -150,6 +151,12 @@ def _whole(tensor: Tensor, name: str) -> Tensor:
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise ValueError(f"{name} declares {tuple(tensor.shape)} but fewer values than that are stored")
     return tensor
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are one, under two names: the same values at the same place."""
+    layouts = ((each.data_ptr(), each.shape, each.stride(), each.dtype) for each in (one, other))
+    return next(layouts) == next(layouts)
 
 
 def _changed(tensor: Tensor, rule: Rule) -> Tensor:

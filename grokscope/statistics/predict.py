@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import UsageError
-from grokscope.results import ColumnName, Comparison, Results
+from grokscope.results import Comparison, Results
 from grokscope.results.columns import named_columns, shown_columns
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.run.outcome import goals_of
 from grokscope.statistics.grid import alike
+from grokscope.statistics.hjorth import HJORTH, hjorth
 from grokscope.statistics.over_runs import CONFIDENCE, holm
 from grokscope.statistics.settings import by_settings
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FEATURES = ("value", "slope", "peak")
+TRAIN_LOSS = "train_loss"  # of the curve: no measure's, and finer than checkpoints
 OWN = "own"  # the budget of each run is where it was stopped
 SIGNIFICANT = 0.05
 TRUSTED_DIGITS = 10
@@ -32,7 +34,8 @@ class Predictor:
 
     Attributes:
         column, feature: the column, and what is looked at up to the cut: its last `value`, the `slope` of the
-            least-squares line over log10(1 + step), or its `peak`, the largest value.
+            least-squares line over log10(1 + step), or its `peak`, the largest value; of `train_loss`, as the
+            curve has it, also the `activity`, `mobility` and `complexity` of `hjorth`.
         runs, grokking: the runs that have the feature, and those of them that grok within the budget.
         sign: `+` where larger values mean grokking, `-` where smaller ones do, nothing where neither.
         auroc, auroc_low, auroc_high, p, p_adjusted: the leave-pair-out AUROC of telling them apart (1/2 is
@@ -96,6 +99,7 @@ def predict(
     train: float = MEMORISED_AT,
     test: float = GROKKED_AT,
     columns: Iterable[str] | None = None,
+    train_loss: bool = False,
     per_layer: bool = False,
     confidence: float = CONFIDENCE,
     seed: int = 0,
@@ -117,6 +121,7 @@ def predict(
         train, test: accuracies that count as memorised and grokked; runs with an outcome of their own have
             their own bounds.
         columns: which columns; None is every column of numbers.
+        train_loss: also the curve's training loss, and how it swings.
         per_layer: also the columns by layer of measures that have a total.
         confidence: of the intervals.
         seed: of resampling and permutations.
@@ -126,7 +131,7 @@ def predict(
         UnknownName: no run has such a column.
     """
     _check(until, budget, confidence)
-    names = _columns(comparison, columns, per_layer)
+    names = [*_columns(comparison, columns, per_layer), *([TRAIN_LOSS] if train_loss else [])]
     fates = [_Fate.of(run, results, until, train, test) for run, results in comparison.runs.items()]
     fates, limit = _limited(fates, budget)
     parts = [fate for fate in fates if not fate.excluded]
@@ -153,7 +158,7 @@ def _check(until: int | None, budget: int | str | None, confidence: float) -> No
         raise UsageError(f"confidence must be at least 0.5 and below 1, got {confidence}")
 
 
-def _columns(comparison: Comparison, wanted: Iterable[str] | None, per_layer: bool) -> list[ColumnName]:
+def _columns(comparison: Comparison, wanted: Iterable[str] | None, per_layer: bool) -> Sequence[str]:
     if wanted is not None:
         return named_columns(comparison, wanted)
     shown = shown_columns(comparison, per_layer)
@@ -261,16 +266,22 @@ def _features_of(comparison: Comparison, parts: Sequence[_Fate], name: str) -> d
     found = [features(steps, values, fate.cut) for (steps, values), fate in zip(seen, parts, strict=True)]
     for at in set(range(len(parts))) - set(several):
         found[at]["peak"] = math.nan
-    return {feature: [each[feature] for each in found] for feature in FEATURES}
+    if name == TRAIN_LOSS:
+        found = [each | hjorth(values) for each, (_, values) in zip(found, seen, strict=True)]
+    shown = (*FEATURES, *HJORTH) if name == TRAIN_LOSS else FEATURES
+    return {feature: [each[feature] for each in found] for feature in shown}
 
 
 def _seen(results: Results, name: str, cut: int) -> tuple[np.ndarray, np.ndarray]:
     """The steps up to the cut at which a column is known, and its values there."""
     import numpy as np
 
-    if name not in results.declared:
+    if name == TRAIN_LOSS and results.curve:
+        steps, values = results.curve_of(name)
+    elif name in results.declared:
+        steps, values = np.array(results.steps), results.course(name)
+    else:
         return np.array([]), np.array([])
-    steps, values = np.array(results.steps), results.course(name)
     kept = (steps <= cut) & np.isfinite(values)
     return steps[kept], values[kept]
 

@@ -136,4 +136,66 @@ def parity(
     return parity_task(n=n, k=k, train_size=train_size, test_size=test_size, data_seed=data_seed)
 
 
-TASKS: dict[str, Factory] = {factory.name: factory for factory in (modadd, digits, mnist, imdb, parity)}
+DataSeed = Annotated[int, Param("draws the examples", min=0, max=2**63 - 1)]
+
+
+@task
+def permutation(
+    *,
+    n: Annotated[int, Param("objects that are permuted: n! elements", min=3, max=6)] = 4,
+    train_fraction: Annotated[float, Param("share of all pairs that train", above=0, below=1)] = 0.7,
+    split_seed: Seed = 0,
+) -> Task:
+    """Composition in the symmetric group S_n: the label of (a, b) is a after b (Chughtai et al. 2023)."""
+    from grokscope.tasks.groups import permutation_task
+
+    return permutation_task(n=n, train_fraction=train_fraction, split_seed=split_seed)
+
+
+@task
+def xor(
+    *,
+    dimension: Annotated[int, Param("of a point", min=2, max=100_000)] = 1000,
+    distance: Annotated[float, Param("of the four centres from 0; noise has deviation 1", min=0)] = 8.0,
+    flipped: Annotated[float, Param("share of training labels that are wrong", min=0, max=0.5)] = 0.1,
+    train_size: Annotated[int, Param("points that train", min=1, max=1_000_000)] = 200,
+    test_size: Annotated[int, Param("points that test, all labels right", min=1, max=1_000_000)] = 1000,
+    data_seed: DataSeed = 0,
+) -> Task:
+    """XOR of four clusters in many dimensions, with label noise in training (Xu et al. 2023)."""
+    from grokscope.tasks.clusters import xor_task
+
+    return xor_task(
+        dimension=dimension,
+        distance=distance,
+        flipped=flipped,
+        train_size=train_size,
+        test_size=test_size,
+        data_seed=data_seed,
+    )
+
+
+@task
+def polynomial(
+    *,
+    dimension: Annotated[int, Param("of a vector x", min=1, max=100_000)] = 100,
+    degree: Annotated[int, Param("k: what is predicted is (beta . x)^k / k!", min=1, max=12)] = 2,
+    train_size: Annotated[int, Param("vectors that train", min=1, max=1_000_000)] = 550,
+    test_size: Annotated[int, Param("vectors that test", min=1, max=1_000_000)] = 1000,
+    data_seed: DataSeed = 0,
+) -> Task:
+    """Regression on a power of one direction of Gaussian vectors; the loss is mse (Kumar et al. 2023)."""
+    from grokscope.tasks.regression import polynomial_task
+
+    return polynomial_task(
+        dimension=dimension,
+        degree=degree,
+        train_size=train_size,
+        test_size=test_size,
+        data_seed=data_seed,
+    )
+
+
+TASKS: dict[str, Factory] = {
+    factory.name: factory for factory in (modadd, permutation, digits, mnist, imdb, parity, xor, polynomial)
+}

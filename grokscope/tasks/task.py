@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from grokscope.tasks.packing import Part
 
 SPLITS = ("train", "test", "all")
+NO_PAPERS_NOISE = ("own", "permutation", "clusters", "polynomial")
 IGNORED = -100  # the label of a position that does not count, as in torch's losses
 
 
@@ -22,12 +23,12 @@ class Task:
 
     Attributes:
         name: the task's name, for example `modadd`.
-        kind: what the inputs are: `modular`, `images`, `text`, `parity`, or `own`. Measures choose the
-            papers' default noise by it.
+        kind: what the inputs are: `modular`, `images`, `text`, `parity`, `permutation`, `clusters`,
+            `polynomial`, or `own`. Measures choose their default noise by it, see `papers_noise`.
         inputs: all N examples; tokens (N, length) int64 when `vocabulary` > 0, else vectors (N, d) float32;
             of `own` ones numbers of any shape, (N, ...), several inputs side by side where `parts` says so.
-        labels: (N,) int64 in [0, classes). Of `own` ones also (N, ...) per position, -100 where it does not
-            count, or numbers (N, k) to be predicted.
+        labels: (N,) int64 in [0, classes), or numbers (N, k) float32 to be predicted. Of `own` ones also
+            (N, ...) per position, -100 where it does not count.
         classes: number of classes; 0 where numbers are to be predicted.
         train: (n_train,) int64 indices into `inputs`.
         test: (n_test,) int64 indices into `inputs`.
@@ -53,6 +54,11 @@ class Task:
     data_dir: str = ""
     picture: tuple[int, ...] = ()
     parts: tuple[Part, ...] = ()
+
+    @property
+    def papers_noise(self) -> bool:
+        """Whether noise on the inputs has a size that papers set, and is not relative to the inputs' own."""
+        return self.kind not in NO_PAPERS_NOISE
 
     @property
     def outputs(self) -> int:

@@ -351,7 +351,7 @@ def interventions(
     """
     makers: dict[str, Callable[[Any], Intervention]] = {
         "dropout": lambda share: Dropout(network, share),
-        "perturb": lambda lambdas: Perturbed(network, *lambdas),
+        "perturb": lambda lambdas: _perturbed(task, network, *lambdas),
         # Before there was a choice it was the sum: so are the configurations that do not say.
         "abelian": lambda weight: Abelian(task, weight, settings.get("abelian_reduction", "sum")),
         "anti_norm": lambda delta: AntiNorm(network, delta),
@@ -365,6 +365,15 @@ def interventions(
     parts = [makers[name](value) for name, value in wanted.items()]
     loss_dtype = getattr(torch, settings.get("loss_dtype", "float32"))
     return Interventions(network, settings["loss"], parts, loss_dtype)
+
+
+def _perturbed(task: Task, network: Network, lambda1: float, lambda2: float) -> Perturbed:
+    if not task.classes:
+        raise SettingError(
+            f"training.perturb must be left out on task {task.name}: its noise follows the train accuracy, "
+            "and numbers to be predicted have none"
+        )
+    return Perturbed(network, lambda1, lambda2)
 
 
 @torch.no_grad()

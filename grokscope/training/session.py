@@ -140,6 +140,7 @@ def build(
     """
     import torch
 
+    from grokscope.objective import fitting_loss
     from grokscope.training.interventions import scale_parameters, weight_norm, zero_last_layer
 
     training = config["training"]
@@ -150,6 +151,7 @@ def build(
             f"training.batch_size must be at most {len(task.train)}, the number of training examples "
             f"(0 is all of them), got {training['batch_size']}"
         )
+    fitting_loss(training["loss"], task.labels)
     network = make_network(_factory("model", config, models), task, _settings("model", config))
     scale_parameters(network, training["init_scale"], training["init_scale_only"])
     drawn = weight_norm(network)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from grokscope import Measure, hookimpl
-from grokscope_geometry import landscape, regions, representations, weights
+from grokscope_geometry import heavy_tail, landscape, regions, representations, weights
 
 
 @hookimpl
@@ -18,6 +18,7 @@ def grokscope_measures() -> Sequence[Measure]:
         weights.condition_number,
         weights.gini,
         weights.hoyer,
+        heavy_tail.heavy_tail,
         representations.cka,
         weights.weight_distance,
         regions.local_complexity,

@@ -46,15 +46,13 @@ def addition_of(probe: Probe) -> Addition:
 def _of_task(probe: Probe) -> Addition:
     task, p = probe.task, probe.task.classes
     if task.kind != "modular" or tuple(task.inputs.shape) != (p * p, 2):
-        raise NotApplicable(f"fourier needs modular arithmetic on all pairs (a, b); this task is {task.name}")
+        raise NotApplicable(f"it needs modular arithmetic on all pairs (a, b); this task is {task.name}")
     a, b = task.inputs[:, 0], task.inputs[:, 1]
     if len((a * p + b).unique()) < p * p or int(a.max()) >= p or int(b.max()) >= p:
-        raise NotApplicable("fourier needs every pair (a, b) exactly once")
+        raise NotApplicable("it needs every pair (a, b) exactly once")
     _require_sums(a, b, task.labels, p)
     if probe.model.outputs != p:
-        raise NotApplicable(
-            f"fourier needs a network with one logit per class, {p}, not {probe.model.outputs}"
-        )
+        raise NotApplicable(f"it needs a network with one logit per class, {p}, not {probe.model.outputs}")
     return Addition(p, task.labels)
 
 
@@ -65,7 +63,7 @@ def _of_own(probe: Probe) -> Addition:
     p = int(pairs.max()) - first_token + 1
     if len(pairs) != p * p:
         raise NotApplicable(
-            f"fourier needs every pair (a, b) exactly once: there are {p * p} of the tokens {first_token} to "
+            f"it needs every pair (a, b) exactly once: there are {p * p} of the tokens {first_token} to "
             f"{first_token + p - 1}, and the run has {len(pairs)} (an import keeps as many of a split as "
             "`examples` says)"
         )
@@ -73,10 +71,10 @@ def _of_own(probe: Probe) -> Addition:
     _require_sums(a, b, labels - first_logit, p)
     others = probe.model.outputs - p
     if others < first_logit:
-        raise NotApplicable(f"fourier needs a logit for each of {p} results, not {probe.model.outputs}")
+        raise NotApplicable(f"it needs a logit for each of {p} results, not {probe.model.outputs}")
     return Addition(p, labels - first_logit, first_token, first_logit, others)
 
 
 def _require_sums(a: torch.Tensor, b: torch.Tensor, results: torch.Tensor, p: int) -> None:
     if not (results == (a + b) % p).all() and not (results == (a - b) % p).all():
-        raise NotApplicable("fourier needs a + b or a - b mod p: other operations are not sums of such waves")
+        raise NotApplicable("it needs a + b or a - b mod p: other operations are not sums of such waves")

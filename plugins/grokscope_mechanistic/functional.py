@@ -1,4 +1,4 @@
-"""Formulas of Nanda et al. 2023 in float64: what of the logits of modular addition lies in which frequencies.
+"""Formulas of waves in float64: what of the logits and weights of modular addition lies in which frequencies.
 
 Throughout, p is the modulus, `w_k = 2 pi k / p`, and the grid is all p^2 pairs (a, b). A function of the
 pair's result s = a + b mod p alone is the same as the p values it takes, so the projection of the logits on
@@ -105,6 +105,7 @@ def class_variation(logits: torch.Tensor) -> float:
 JUMP = 3.0  # by which the weakest key's norm is above the strongest other's, at least
 OTHERS = 1 / 3  # of all frequencies, and two: what is below a jump must be enough to be a floor
 LEFT = 1e-3  # share of the power of all frequencies that may lie below the first jump without a second look
+VARIES = 1e-6  # of the largest norm: what varies by less is constant up to float32's rounding
 ROUNDING = 1e-6  # of the largest norm: below it float32 logits say nothing
 
 
@@ -161,3 +162,33 @@ def key_frequencies(norms: torch.Tensor, threshold: float | None, count: int | N
 def fourier_norms(matrix: torch.Tensor) -> torch.Tensor:
     """Return the norm of each Fourier component of a matrix (m, p) along its columns, (p,)."""
     return (matrix.double() @ fourier_basis(matrix.shape[1]).to(matrix.device).T).norm(dim=0)
+
+
+def operand_means(first: torch.Tensor, operand: torch.Tensor, p: int) -> torch.Tensor:
+    """Return the mean of a layer (p^2, units) over all pairs with the same operand, (p, units) float64.
+
+    Of a first layer that is a sum over operands, u(a) + v(b) + bias, these are its columns of this operand up
+    to a constant of each unit.
+    """
+    sums = torch.zeros(p, first.shape[1], dtype=torch.float64, device=first.device)
+    return sums.index_add_(0, operand, first.double()) / p
+
+
+def inverse_participation(table: torch.Tensor) -> torch.Tensor:
+    """Return the inverse participation ratio of each unit's power over frequencies, (units varying,).
+
+    Gromov 2023: sum_k q_k^2, q_k = the power of a unit's column (p, units) at frequency k = 1 .. p // 2, sine
+    and cosine together, over its power at all of these; the constant has no part. 1 for a pure wave of any
+    phase, 1 / (p // 2) for equal power at all frequencies, about 2 / (p // 2) for white noise. Units that
+    vary by less than 1e-6 of the largest unit's norm are constant up to float32's rounding and left out.
+
+    >>> x = torch.arange(5, dtype=torch.float64)[:, None]
+    >>> [round(ratio, 12) for ratio in inverse_participation((2 * math.pi * 2 / 5 * x + 1).cos()).tolist()]
+    [1.0]
+    """
+    p = len(table)
+    power = (fourier_basis(p).to(table.device)[1:] @ table.double()).square()
+    together = torch.nn.functional.pad(power, (0, 0, 0, (p - 1) % 2)).unflatten(0, (-1, 2)).sum(dim=1)
+    total = together.sum(dim=0)
+    varying = total > VARIES**2 * table.double().square().sum(dim=0).max()
+    return (together[:, varying] / total[varying]).square().sum(dim=0)

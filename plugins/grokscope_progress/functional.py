@@ -1,4 +1,4 @@
-"""Golechha's progress measures as formulas: tensors in, numbers or tensors out, sums in float64."""
+"""Formulas of Golechha's progress measures and of dropout robustness: tensors in, numbers out, in float64."""
 
 from __future__ import annotations
 
@@ -127,3 +127,35 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
         return mean, math.nan
     variance = math.fsum((value - mean) ** 2 for value in values) / (repeats - 1)
     return mean, math.sqrt(variance / repeats)
+
+
+def kept(order: torch.Tensor, rate: float) -> torch.Tensor:
+    """Return the factor of each unit, (d,) float32: 0 for the first round(rate d) of `order`, else d / kept.
+
+    One unit at least is kept.
+
+    >>> kept(torch.tensor([2, 0, 1, 3]), 0.5)
+    tensor([0., 2., 0., 2.])
+    """
+    d = len(order)
+    dropped = min(round(rate * d), d - 1)
+    factors = torch.full((d,), d / (d - dropped))
+    factors[order[:dropped]] = 0
+    return factors
+
+
+def first_below_half(curve: torch.Tensor, apart: float) -> float:
+    """Return where a curve (k,) from 0 on, its points `apart`, first is half its start; NaN where never.
+
+    Between two points it is a straight line.
+
+    >>> first_below_half(torch.tensor([1.0, 0.75, 0.25]), 0.1)
+    0.15000000000000002
+    """
+    half = curve[0].item() / 2
+    below = (curve <= half).nonzero()[:, 0]
+    if not half > 0 or not len(below):
+        return math.nan
+    after = int(below[0])
+    left, right = curve[after - 1].item(), curve[after].item()
+    return apart * (after - 1 + (left - half) / (left - right))

@@ -1,4 +1,4 @@
-"""Formulas on activations: ridge regression on labels, neural collapse, the rank of centred features."""
+"""Formulas on activations: ridge regression on labels, neural collapse, the rank of features, attention."""
 
 from __future__ import annotations
 
@@ -170,3 +170,12 @@ def feature_rank(values: torch.Tensor, share: float = 1e-3) -> tuple[int, float]
         return 0, math.nan
     shares = found / found.sum()
     return int((found > share * found[-1]).sum()), torch.special.entr(shares).sum().exp().item()
+
+
+def mean_entropy(attention: torch.Tensor) -> torch.Tensor:
+    """Return the mean entropy of each head's weights (n, heads, readers, positions), (heads,) float64 nats.
+
+    >>> mean_entropy(torch.full((3, 1, 2, 4), 1 / 4)).exp()
+    tensor([4.], dtype=torch.float64)
+    """
+    return torch.special.entr(attention.double()).sum(dim=-1).mean(dim=(0, 2))

@@ -1,11 +1,11 @@
-"""The robustness family: weight norms, sharpness, sensitivity to noise, their bounds (Tan & Huang 2023)."""
+"""The robustness family: weight norms, sharpness, sensitivity to noise, bounds, margins."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from grokscope import Measure, hookimpl
-from grokscope_robustness import curvature, noise, weights
+from grokscope_robustness import curvature, margins, noise, weights
 
 
 @hookimpl
@@ -19,4 +19,5 @@ def grokscope_measures() -> Sequence[Measure]:
         noise.cd,
         curvature.input_gradient,
         curvature.predicted_accuracy,
+        margins.margin,
     ]

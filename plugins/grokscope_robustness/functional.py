@@ -1,4 +1,4 @@
-"""The robustness formulas of Tan & Huang 2023: tensors and numbers in, numbers out."""
+"""The robustness formulas, of Tan & Huang 2023 and of margins: tensors and numbers in, numbers out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 
 PAIR_VALUES = 1 << 21  # float64 distances held at once: 16 MB
+HOMOGENEOUS = 1e-5  # of the logits' norm: rounding
 ROW_VALUES = 1 << 21  # float64 input values converted at once: 16 MB
 
 
@@ -27,6 +28,39 @@ def l1_norm(tensors: Iterable[torch.Tensor]) -> float:
     7.0
     """
     return math.fsum(tensor.double().abs().sum().item() for tensor in tensors)
+
+
+def margins(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the logit of the label less the largest other, (n,) float64; a single logit is of classes 0, z.
+
+    >>> margins(torch.tensor([[1.0, 3.0, 0.0], [2.0, 5.0, 4.0]]), torch.tensor([1, 0])).tolist()
+    [2.0, -3.0]
+    >>> margins(torch.tensor([[1.5]]), torch.tensor([0])).tolist()
+    [-1.5]
+    """
+    logits = logits.double()
+    if logits.shape[1] == 1:
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    own = logits.gather(1, labels[:, None])
+    others = logits.scatter(1, labels[:, None], -math.inf)
+    return own[:, 0] - others.amax(dim=1)
+
+
+def homogeneity(once: torch.Tensor, twice: torch.Tensor) -> int | None:
+    """Return L >= 1 with f(2 theta) = 2^L f(theta) for logits at theta and 2 theta, (n, K); None without one.
+
+    Doubling loses no digit, so that a network that is homogeneous is so to the last bits.
+
+    >>> homogeneity(torch.tensor([[1.0, -3.0]]), torch.tensor([[4.0, -12.0]]))
+    2
+    """
+    before, after = once.double(), twice.double()
+    sizes = before.norm().item(), after.norm().item()
+    if not all(0 < size < math.inf for size in sizes):
+        return None
+    degree = round(math.log2(sizes[1] / sizes[0]))
+    off = (after - 2.0**degree * before).norm().item()
+    return degree if degree >= 1 and off <= HOMOGENEOUS * sizes[1] else None
 
 
 def perturbation_error(noised: torch.Tensor, clean: torch.Tensor) -> float:

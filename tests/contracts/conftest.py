@@ -16,6 +16,10 @@ QUICK = {
     "geometry:llc": {"draws": 8, "burn_in": 0, "chains": 2},
     "geometry:ntk_distance": {"samples": 12},
     "robustness:sharpness": {"accuracy": 0.3, "max_probes": 16},
+    "progress:dropout_robustness": {"repeats": 2},
+    "landscape:hessian_spectrum": {"steps": 3, "starts": 2, "points": 5},
+    "landscape:commutator_defect": {"pairs": 2, "batch_size": 10},
+    "landscape:jacobian_alignment": {"samples": 6},
 }
 
 
@@ -24,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 # What takes a second derivative for each example is asked on few: its contract knows no number of examples.
-FEW = {"robustness:sharpness": 20}
+FEW = {"robustness:sharpness": 20, "landscape:hessian_spectrum": 20}
 
 
 @pytest.fixture(scope="session")

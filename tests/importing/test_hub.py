@@ -133,6 +133,11 @@ def test_revisions_come_one_at_a_time_and_an_import_that_was_stopped_goes_on(cli
     assert {"model.safetensors"} <= {file for _, _, file in hub.asked} <= {"config.json", "model.safetensors"}
     assert all(len(names) == 1 for names in on_disk)
     assert not Path(".run.downloading").exists()
+    table = json.loads(Path("run/imported.json").read_text())["checkpoints"]
+    assert [each["source"] for each in table] == [f"me_net@step{step}/model.safetensors" for step in (5, 20)]
+    hub.name = "me/other"
+    refused = cli("import", "run", "--hub", "me/other", "--revisions", "step*[05]", *HF)
+    assert "run has checkpoints of me_net, not of me_other: choose another directory" in refused.err
     theirs = import_checkpoints(
         "theirs", saved / "checkpoint-*", model="hf", task="text:play.txt", settings={"length": 7}
     )
@@ -222,7 +227,7 @@ def test_an_import_that_is_killed_goes_on(here, hub):
     begun.append(subprocess.Popen(command, cwd=here))
     assert begun[0].wait(300) == -signal.SIGKILL
     assert Run.open("run").steps == (20,)
-    assert Path(".run.downloading/step5").is_dir()
+    assert Path(".run.downloading/me_net@step5").is_dir()
     hub.meanwhile = lambda: None
     subprocess.run(command, cwd=here, check=True)
     assert Run.open("run").steps == (5, 20)

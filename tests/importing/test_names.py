@@ -130,6 +130,14 @@ def test_a_tensor_that_has_two_names(states, bring, tmp_path, link):
         bring(out="third", tie=["W_K=blocks.0.attn.W_Q"])
 
 
+def test_a_rule_may_name_what_a_file_keeps_once(states, bring, tmp_path):
+    """Rules that were needed before the file's own metadata was read still do."""
+    state = {name: value for name, value in states[60].items() if name != "pos_embed"}
+    save_file({**state, "kept": states[60]["pos_embed"]}, tmp_path / "60.safetensors", {"pos_embed": "kept"})
+    run = bring(rename=["kept=pos_embed"])
+    assert torch.equal(run.weights(60)["pos_embed"], states[60]["pos_embed"])
+
+
 def test_save_model_s_own_metadata_is_read(tmp_path):
     from grokscope.importing.sources import read
 

@@ -142,3 +142,54 @@ def test_two_ways_that_fit_are_not_chosen_between(tmp_path):
         bring(tmp_path, [], {"task.p": 7}, **known)
     run = bring(tmp_path, [], {"task.p": 7, "model.one": True, "model.other": False}, **known)
     assert run.config["model"]["one"] is True
+
+
+class Buffered(Network):
+    kind, hidden, outputs = "buffered", (), 7
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(14, 7, bias=False)
+        self.register_buffer("count", torch.zeros(2, dtype=torch.int64))
+        self.register_buffer("angles", torch.ones(2, dtype=torch.complex64))
+
+    def encode(self, inputs):
+        return torch.nn.functional.one_hot(inputs, 7).flatten(1).float()
+
+    def trace(self, encoded):
+        return {"first": encoded, "logits": self.fc(encoded)}
+
+
+@model
+def buffered(task):
+    return Buffered()
+
+
+def test_small_unsigned_and_complex_numbers(tmp_path):
+    weight = torch.randn(7, 14).to(torch.float8_e4m3fn)
+    state = {"fc.weight": weight, "count": torch.tensor([3, 40_000], dtype=torch.uint16)}
+    state["angles"] = torch.tensor([1j, 2], dtype=torch.complex64)
+    plugins, told = load_plugins(), []
+    known = {"tasks": plugins.tasks, "models": {"buffered": buffered}, "model": "buffered"}
+    write(tmp_path, {0: state})
+    run = bring(tmp_path, told, {"task.p": 7}, **known)
+    assert told == ["the checkpoints hold float8_e4m3fn numbers; they are measured in float32"]
+    found = run.weights(0)
+    assert torch.equal(found["fc.weight"], weight.float())
+    assert found["count"].tolist() == [3, 40_000]
+    assert torch.equal(found["angles"], state["angles"])
+    assert all(math.isfinite(value) for value in run.curves["train_loss"])
+    refused = {
+        r"fc\.weight must hold numbers like torch\.float32, got torch\.complex64": {
+            "fc.weight": torch.complex64
+        },
+        r"complex numbers must be complex64, got angles torch\.complex128": {"angles": torch.complex128},
+    }
+    for words, types in refused.items():
+        torch.save(
+            {name: value.to(types.get(name, value.dtype)) for name, value in state.items()}, tmp_path / "0.pt"
+        )
+        with pytest.raises(UsageError, match=words):
+            import_checkpoints(
+                tmp_path / "other", tmp_path / "0.pt", task="modadd", settings={"task.p": 7}, step=0, **known
+            )

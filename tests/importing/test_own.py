@@ -245,6 +245,13 @@ def test_a_loss_of_one_s_own_is_trusted_only_when_it_is_named_again(folder):
     assert min(other.columns["fit.test_loss"]) > max(found)
 
 
+def test_an_outcome_is_measured_only_where_the_network_may_be_imported(folder):
+    run = bring(data="my_cnn:numbers", outcome="fit.test_loss", above=0)
+    assert set(analyze(run, "participation_ratio", model=MODEL).columns) > {"fit.test_loss"}
+    assert analyze(Run.open("run"), "weight_norm").measured[0].measure == "weight_norm"
+    assert Run.open("run").grokking_step() == 0
+
+
 def test_a_loss_without_a_name_is_given_again(folder):
     run = bring(data="my_cnn:numbers", loss=lambda logits, labels: (logits - labels).abs().mean())
     with pytest.raises(RunError, match="a loss that has no name"):

@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import types
+import warnings
 import zipfile
 
 import pytest
@@ -193,10 +194,54 @@ def test_what_a_pickle_asks_for_is_found_out():
 def test_every_type_of_torch_passes(tmp_path):
     types = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8, torch.uint8]
     types += [torch.int16, torch.int32, torch.int64, torch.bool, torch.complex64]
-    state = {str(kind): torch.ones(3).to(kind) for kind in types}
-    state["parameter"] = torch.nn.Parameter(torch.ones(3))
-    for legacy in (False, True):
+    newer = [torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16, torch.uint32, torch.uint64]
+    noted = torch.nn.Parameter(torch.ones(3))
+    noted.of = "layer 1"  # saved with it, by another function
+    for legacy in (False, True):  # the older format cannot hold the newer types
+        state = {str(kind): torch.ones(3).to(kind) for kind in types + ([] if legacy else newer)}
+        state |= {"parameter": torch.nn.Parameter(torch.ones(3)), "noted": noted}
         path = tmp_path / "file.pt"
         path.write_bytes(saved(state, legacy))
         (found,) = read(path).states
-        assert all(torch.equal(found[name], value) for name, value in state.items())
+        wide = torch.complex128
+        assert all(found[name].dtype == value.dtype for name, value in state.items())
+        assert all(torch.equal(found[name].to(wide), value.to(wide)) for name, value in state.items())
+
+
+def test_quantised_tensors_are_the_numbers_that_they_stand_for(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        value = torch.quantize_per_tensor(torch.tensor([1.0, -2.0]), 0.5, 0, torch.qint8)
+        data = saved({"state_dict": {"w": value}, "of": b"bytes"})
+        (tmp_path / "file.pt").write_bytes(data)
+        assert read(tmp_path / "file.pt").state(0)["w"].tolist() == [1.0, -2.0]
+    shape = b"K\x02\x85"
+    assert data.count(shape) == 1
+    refused(
+        tmp_path,
+        rewritten(data, lambda content: content.replace(shape, GIANT + b"\x85")),
+        "a quantised tensor must have as many values as are stored",
+    )
+
+
+def test_tensors_that_no_network_takes_are_named(tmp_path):
+    refused(tmp_path, saved({"w": torch.eye(2).to_sparse()}), r"holds sparse tensors, .* \.to_dense\(\)")
+    refused(tmp_path, saved({"w": torch.ones(2, device="meta")}), "on the meta device, which have no values")
+
+
+TENSOR, TYPED = b"ctorch\nTensor\n", b"ctorch._tensor\n_rebuild_from_type_v2\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (TENSOR + GIANT + b"\x85R", "tensors of no stored values"),
+        (TYPED + b"(" + TENSOR + b"N" + GIANT + b"\x85}tR", "tensors of no stored values"),
+        (TYPED + b"(" + TYPED + b"N(" + TENSOR + b"N" + GIANT + b"\x85}t}tR", "tensors of no stored values"),
+        (b"ctorch._utils\n_rebuild_qtensor\n(NK\x00" + GIANT + b"\x85tR", "as many values as are stored"),
+        (b"c_codecs\nencode\nU\x01aU\x08punycode\x86R", "encodes text in a way"),
+    ],
+)
+def test_calls_that_allocate_or_work_without_end_are_refused(call, words):
+    with pytest.raises(ValueError, match=words):
+        scan(io.BytesIO(b"\x80\x02" + call + b"."))

@@ -12,7 +12,7 @@ from grokscope.models import MODELS
 from grokscope.models.network import Network
 from grokscope.models.plain import Plain
 from grokscope.probe import Probe
-from grokscope.tasks import modadd
+from grokscope.tasks import modadd, polynomial
 from grokscope.tasks.task import IGNORED, Task
 from grokscope.testing import probe_of
 
@@ -209,6 +209,12 @@ BUILT = {
     ),
     "two blocks, layer, tied": BuiltIn(
         "transformer", modadd.build(p=5), {**SMALL, "layers": 2, "norm": "layer", "tied": True}
+    ),
+    "committee": BuiltIn(
+        "committee",
+        polynomial.build(dimension=5, train_size=16, test_size=8),
+        {"units": 6, "epsilon": 0.5},
+        "mse",
     ),
     "built cnn": BuiltIn("cnn", pictures(), {"channels": (2, 3), "hidden": (4,)}),
 }

@@ -30,24 +30,31 @@ QUICK = {
     "repeats": 2,
     "per_matrix": False,
     "directions": 3,
+    "steps": 3,
+    "starts": 2,
+    "pairs": 2,
 }
 CHAIN = {"local_complexity", "effective_sparsity", "input_gradient"}
-PAIRS = {"abelian", "fourier"}
+PAIRS = {"abelian", "fourier", "embedding_ipr"}
+ATTENTION = {"attention_entropy"}
 CLASSES = {
     *("circuit_complexity", "linear_probe", "neural_collapse", "pc", "cd", "pmi_label", "softmax_collapse"),
     "predicted_accuracy",
+    "margin",
+    "dropout_robustness",
 }
 REFUSED = {
-    "cnn": CHAIN | PAIRS,
-    "residual": CHAIN | PAIRS,
-    "mlp": CHAIN | PAIRS,
+    "cnn": CHAIN | PAIRS | ATTENTION,
+    "residual": CHAIN | PAIRS | ATTENTION,
+    "mlp": CHAIN | PAIRS | ATTENTION,
     "gpt": CHAIN | PAIRS,
-    "lstm": CHAIN | PAIRS | CLASSES,
-    "mixer": CHAIN | PAIRS,
-    "chain": PAIRS,
+    "lstm": CHAIN | PAIRS | CLASSES | ATTENTION,
+    "mixer": CHAIN | PAIRS | ATTENTION,
+    "chain": PAIRS | ATTENTION,
     "one block, rms": CHAIN,
     "two blocks, layer, tied": CHAIN,
-    "built cnn": CHAIN | PAIRS,
+    "built cnn": CHAIN | PAIRS | ATTENTION,
+    "committee": CHAIN | PAIRS | CLASSES | ATTENTION | {"pe", "mid", "ed", "pmi"},
 }
 
 

@@ -17,7 +17,7 @@ from grokscope.report.text import printable
 from grokscope.results import ColumnName, Comparison, Results
 from grokscope.results.columns import column_of, shown_columns
 from grokscope.results.names import bare
-from grokscope.run.config import RECORDED, config_hash, hash_of, run_id, seed_of
+from grokscope.run.config import config_hash, hash_of, run_id, seed_of, tells_partly
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.outcome import Goal
 
@@ -117,7 +117,7 @@ def _curve(results: Results, axes: Axes) -> dict[str, Any] | None:
         "axis": axes.of([steps[index] for index in at]),
         "last": {name: float([math.nan, *results.curve_of(name)[1]][-1]) for name in CURVE_COLUMNS},
         "points": len(steps),
-        "partly": RECORDED in results.config,
+        "partly": tells_partly(results.config),
         **{name: packed([float(results.curve[name][index]) for index in at]) for name in CURVE_COLUMNS},
     }
 

@@ -15,7 +15,7 @@ from grokscope.models import MODELS
 from grokscope.probe import Probe
 from grokscope.tasks.modular import modular_task
 from grokscope.testing import example_pair, example_probe, probe_of
-from grokscope_mechanistic import fourier, grokscope_measures
+from grokscope_mechanistic import embedding_ipr, fourier, grokscope_measures
 
 P = 13
 
@@ -50,7 +50,7 @@ def rows_of(probe: Probe, last: Probe, **parameters) -> tuple[dict, dict[str, di
 
 
 def test_what_is_registered() -> None:
-    assert grokscope_measures() == [fourier]
+    assert grokscope_measures() == [fourier, embedding_ipr]
     assert fourier.baseline == "last"
 
 

@@ -1,10 +1,9 @@
-"""A complete grokscope plugin: a task of its own, composing permutations, and a network of its own for it.
+"""A complete grokscope plugin: a task of its own, the symmetries of a polygon, and a network for it.
 
 It imports torch at the top, which is simple. grokscope's own tasks and models import it when they are built,
 so that listing plugins stays quick.
 """
 
-from itertools import permutations
 from typing import Annotated
 
 import torch
@@ -14,29 +13,30 @@ from grokscope import Network, Param, Task, hookimpl, model, task
 
 
 @task
-def permutation(
+def dihedral(
     *,
-    n: Annotated[int, Param("objects that are permuted: n! elements", min=3, max=6)] = 4,
+    n: Annotated[int, Param("corners of the polygon: it has 2 n symmetries", min=3, max=60)] = 12,
     train_fraction: Annotated[float, Param("share of all pairs that train", above=0, below=1)] = 0.7,
     split_seed: Annotated[int, Param("draws the split", min=0, max=2**63 - 1)] = 0,
 ) -> Task:
-    """Composition in the symmetric group S_n: the label of (a, b) is a after b (Chughtai et al. 2023)."""
-    elements = torch.tensor(list(permutations(range(n))))
-    count = len(elements)
-    pairs = torch.cartesian_prod(torch.arange(count), torch.arange(count))
-    composed = elements[pairs[:, 0]].gather(1, elements[pairs[:, 1]])
-    place = n ** torch.arange(n).flip(0)  # reads a permutation as a number; they are listed in that order
+    """Composition of a polygon's symmetries: the label of (a, b) is a after b.
+
+    Number r + n s turns by r corners, once it has mirrored where s is 1.
+    """
+    pairs = torch.cartesian_prod(torch.arange(2 * n), torch.arange(2 * n))
+    turn, mirrored = pairs % n, pairs // n
+    turned = turn[:, 0] + torch.where(mirrored[:, 0] == 1, -turn[:, 1], turn[:, 1])
     order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(split_seed))
     training = int(train_fraction * len(pairs))
     return Task(
-        name="permutation",
-        kind="permutation",
+        name="dihedral",
+        kind="dihedral",
         inputs=pairs,
-        labels=torch.searchsorted((elements * place).sum(1), (composed * place).sum(1)),
-        classes=count,
+        labels=turned % n + n * (mirrored.sum(1) % 2),
+        classes=2 * n,
         train=order[:training],
         test=order[training:],
-        vocabulary=count,
+        vocabulary=2 * n,
     )
 
 
@@ -71,7 +71,7 @@ def bilinear(task: Task, *, width: Annotated[int, Param("hidden units", min=1)] 
 
 @hookimpl
 def grokscope_tasks():
-    return [permutation]
+    return [dihedral]
 
 
 @hookimpl

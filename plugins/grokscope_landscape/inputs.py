@@ -1,0 +1,108 @@
+"""The landscape family's measure of the logits as a function of the encoded input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from grokscope import Column, NotApplicable, Param, measure, numbers
+
+if TYPE_CHECKING:
+    import torch
+
+    from grokscope import Probe
+
+
+@measure(
+    columns=[
+        Column(
+            "first_component",
+            "share of the variance of the Jacobian's rows along their first principal component",
+            direction="up",
+            min=0,
+            max=1,
+            missing="when all rows are equal",
+        ),
+        Column(
+            "centroid_cosine",
+            "mean cosine of an example's centroid, the sum of its Jacobian's rows, with its encoded input",
+            min=-1,
+            max=1,
+            missing="when a centroid or an input is zero",
+        ),
+        Column("samples", "training examples looked at", min=1),
+    ],
+    source="Walker, Humayun, Balestriero & Baraniuk 2025, sections 3 and 4",
+)
+def jacobian_alignment(
+    probe: Probe,
+    *,
+    samples: Annotated[int, Param("training examples looked at, at most", min=2)] = 64,
+) -> dict[str, float]:
+    """How far the logits of all examples lean on one direction of the input, and on the inputs themselves.
+
+    J(x) (K, d) = the derivatives of the logits by the encoded input. `first_component`: of the n K rows of
+    all Jacobians of a batch, the share s_1^2 / sum_i s_i^2 of the variance along the first principal
+    component. `centroid_cosine`: the mean over examples of cos(J(x)^T 1, x); J(x)^T 1, the sum of the rows,
+    is the centroid of the linear region that x lies in.
+
+    Shapes and units:
+        The encoded input, flattened to d: pixels, one-hot vectors, embeddings before positions. No unit.
+
+    How it is computed:
+        Exact derivatives of the logits of `samples` training examples, evenly spaced in the order of the
+        split. Where several positions count, each gives K rows of its example.
+
+    Cost:
+        K backward passes on the samples, times the positions that count: 0.1 s for `clauw`.
+
+    Traps:
+        An offset common to all logits of an example moves the centroid and is nothing to a softmax: under
+        cross-entropy read `first_component` first. One-hot inputs have positive entries only, and a cosine
+        of 0 is nothing there to start from: compare with step 0.
+
+    Source:
+        Walker, Humayun, Balestriero & Baraniuk 2025, "GrokAlign: geometric characterisation and acceleration
+        of grokking", whose code centres the rows and takes centroids so.
+    """
+    from grokscope_landscape import functional
+
+    rows, centroids, inputs = _jacobians(probe, samples)
+    numbers.require_finite("jacobian_alignment: the Jacobian", rows)
+    return {
+        "first_component": functional.first_component(rows),
+        "centroid_cosine": functional.cosines(centroids, inputs).nanmean().item(),
+        "samples": len(inputs),
+    }
+
+
+def _jacobians(probe: Probe, samples: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the rows of all Jacobians, (rows, d), their sums by example, (n, d), and the inputs, (n, d)."""
+    import torch
+
+    encoded, inputs, counted = probe.encoded("train"), probe.inputs("train"), probe.counted("train")
+    chosen = torch.linspace(0, len(encoded) - 1, min(samples, len(encoded))).long().unique()
+    chosen = chosen.to(encoded.device)
+    with torch.enable_grad():
+        leaf = encoded[chosen].detach().requires_grad_()
+        logits = probe.model.trace_from(leaf, inputs[chosen])["logits"]
+        logits = logits.unflatten(0, (len(leaf), -1))
+    each = torch.ones(len(encoded), logits.shape[1], dtype=torch.bool, device=encoded.device)
+    kept = (each if counted is None else counted.view(each.shape))[chosen]
+    if not kept.any():
+        raise NotApplicable("no position of these examples has a label")
+    rows, sums = [], torch.zeros_like(leaf).flatten(1).double()
+    for place in range(logits.shape[1]):
+        for logit in logits[:, place].unbind(dim=1):
+            slope = _slope(logit.sum(), leaf).flatten(1)[kept[:, place]]
+            rows.append(slope)
+            sums[kept[:, place]] += slope.double()
+    return torch.cat(rows), sums, leaf.detach().flatten(1)
+
+
+def _slope(value: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    if not value.requires_grad:
+        return torch.zeros_like(leaf)
+    (found,) = torch.autograd.grad(value, leaf, retain_graph=True, materialize_grads=True)
+    return found
