@@ -88,7 +88,7 @@ class Known:
         return [f"{steps_in_words(steps)} {'are' if len(steps) > 1 else 'is'} added to the run"]
 
 
-def known_at(out: Path, link: bool, curves: bool) -> Known:
+def known_at(out: Path, link: bool, curves: bool = False) -> Known:
     """Return what is at `out`. Raises RunError where it is something else, or a run of another kind."""
     if not os.path.lexists(out / RUN_FILE):
         refuse_foreign(out)

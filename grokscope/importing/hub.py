@@ -75,7 +75,7 @@ def import_hub(
     found = asked.revisions(revisions, request.step_from)
     place = out.with_name(f".{out.name}.downloading")
     name = re.sub(r"[^\w.-]", "_", hub)
-    there = _there(out, request.link, name)
+    there = _there(out, request, name)
     for done, revision in enumerate(found, 1):
         if revision.step in there:
             continue
@@ -96,9 +96,9 @@ def import_hub(
     return Run.open(out)
 
 
-def _there(out: Path, link: bool, name: str) -> tuple[int, ...]:
+def _there(out: Path, request: Request, name: str) -> tuple[int, ...]:
     """Return the steps that `out` has already. Raises RunError where it is no import of that repository."""
-    known = known_at(out, link)
+    known = known_at(out, request.link, bool(request.curves))
     froms = {record.source.partition("@")[0] for record in known.records.values() if "@" in record.source}
     if froms - {name}:
         raise RunError(
