@@ -70,4 +70,4 @@ def test_vectors_are_refused(task):
 
 
 def test_the_built_in_models():
-    assert list(MODELS) == ["mlp", "transformer", "lstm", "cnn", "hf"]
+    assert list(MODELS) == ["mlp", "transformer", "lstm", "cnn", "committee", "hf"]
