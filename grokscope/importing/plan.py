@@ -61,12 +61,12 @@ def check(
         for done, path in enumerate(paths, 1):
             try:
                 source = reader.read(path)
-                steps, said_by = rule.of(source)
+                steps, said = rule.of(source)
             except (DamagedFile, UsageError) as error:
                 problems.append(Problem(error, skippable=True))
                 continue
-            if said_by:
-                reader.note(f"steps are those that {path} calls {said_by}")
+            if said:
+                reader.note(said)
             reader.note_others(source)
             try:
                 for item in _states(source, steps, reader, known):

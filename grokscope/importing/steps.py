@@ -15,6 +15,7 @@ from grokscope.importing.sources import Source
 LAST_STEP = 99_999_999
 USUAL = ("steps", "global_steps", "iterations", "iters", "its", "epochs", "step", "epoch")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[,_.'\u2019\u202f ]\d{3})+")
+_IN_NAMES = [re.compile(rf"{word}s?[-_=]?(\d+)", re.I) for word in ("step", "iteration", "iter", "epoch")]
 _MORE = re.compile(r"(?:,\d{3})+(?!\d)")
 
 
@@ -45,7 +46,7 @@ class StepRule:
             )
 
     def of(self, source: Source) -> tuple[list[int], str]:
-        """Return the step of each state dict in `source`, and in words what says so, if it is a guess.
+        """Return the step of each state dict in `source`, and a sentence of what says so, if it is a guess.
 
         Raises UsageError when they are not to be found.
         """
@@ -69,12 +70,16 @@ class StepRule:
         entry, of_folder = source.found.entries[0], step_of_folder(source.path)
         if of_folder is not None:
             return [of_folder], ""
-        if entry.step is None:
+        if entry.step is not None:
+            return [entry.step], _called(source, "epoch") if entry.said_by == "epoch" else ""
+        pattern = _in_name(Path(shown_name(source.path)).stem)
+        if pattern is None:
             raise UsageError(
                 f"{source.path} does not say its step: give `step_from` with a regular expression for "
                 r"its name, for example 'step_(\d+)', or `step` where it is the only one"
             )
-        return [entry.step], entry.said_by if entry.said_by == "epoch" else ""
+        said = "steps are the numbers in the files' names; give `step_from` where they are not"
+        return [_number(pattern, source.path)], said
 
     def _of_list(self, source: Source) -> tuple[list[int], str]:
         count, beside = (
@@ -93,12 +98,23 @@ class StepRule:
                 return beside[name], ""
         guess = "" if self.steps else _guessed(beside, source.found.key)
         if guess:
-            return beside[guess], guess
+            return beside[guess], _called(source, guess)
         there = f"; it has {', '.join(beside)}" if beside else ""
         raise UsageError(
             f"{source.path} holds {count} state dicts: give `steps` every:N, or the name of the list of "
             f"{count} whole numbers beside them that are their steps{there}"
         )
+
+
+def _called(source: Source, name: str) -> str:
+    return f"steps are those that {source.path} calls {name}"
+
+
+def _in_name(name: str) -> re.Pattern[str] | None:
+    """Return what finds the step in a file's name: a number after the word for it, or the only number."""
+    called = next((pattern for pattern in _IN_NAMES if pattern.search(name)), None)
+    numbers = re.findall(r"\d+", _THOUSANDS.sub("1", name))
+    return called or (re.compile(r"\d+") if len(numbers) == 1 else None)
 
 
 def _guessed(beside: dict[str, list[int]], key: str) -> str:

@@ -239,9 +239,29 @@ def test_a_step_is_there_once(states, bring, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("epoch3.pth", 3),
+        ("model_10,000.pt", 10000),
+        ("vit-b16_epoch=2_step=700.ckpt", 700),
+        ("Epoch-2-loss0.35.pt", 2),
+        ("p113-seed1.pt", None),
+        ("best.t7", None),
+    ],
+)
+def test_a_step_in_a_name_is_found_where_it_is_the_only_one_or_called_so(states, bring, tmp_path, name, step):
+    torch.save(states[20], tmp_path / name)
+    if step is None:
+        with pytest.raises(UsageError, match="does not say its step: give `step_from`"):
+            bring(pattern=name, step_from=None)
+    else:
+        assert bring(pattern=name, step_from=None).steps == (step,)
+        assert bring.told[0].startswith("steps are the numbers in the files' names")
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"step_from": None}, r"60\.pt does not say its step: give `step_from`"),
         ({"step_from": "("}, "`step_from` must be a regular expression"),
         ({"step_from": r"epoch=(\d+)"}, r"must find a whole number in '60\.pt', found nothing"),
         ({"step_from": r"(p)t"}, "found 'p'"),

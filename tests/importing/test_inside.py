@@ -66,7 +66,8 @@ def test_several_states_and_their_steps(tmp_path, kind):
 def test_one_state_and_its_step(tmp_path, kind):
     source = stored(tmp_path, ONE[kind])
     assert not source.is_list
-    assert StepRule().of(source) == ([10], "epoch" if kind == "epoch" else "")
+    said = f"steps are those that {source.path} calls epoch" if kind == "epoch" else ""
+    assert StepRule().of(source) == ([10], said)
     assert StepRule(step=7).of(source)[0] == [7]
     assert source.state(0).keys() == S[1].keys()
 
@@ -124,7 +125,8 @@ def test_steps_that_cannot_be_known_are_asked_for(tmp_path):
     with pytest.raises(UsageError, match=r"give `steps` every:N, .* it has a, b"):
         StepRule().of(source)
     assert StepRule(steps="b").of(source)[0] == [2, 3, 4]
-    assert StepRule().of(stored(tmp_path, {"models": S, "a": [1, 2, 3]})) == ([1, 2, 3], "a")
+    source = stored(tmp_path, {"models": S, "a": [1, 2, 3]})
+    assert StepRule().of(source) == ([1, 2, 3], f"steps are those that {source.path} calls a")
     with pytest.raises(UsageError, match=r"`step` is for one state dict, and .* holds 3"):
         StepRule(step=3).of(source)
 
