@@ -124,10 +124,10 @@ def run(request, tmp_path):
     return Run.open(made.path)
 
 
-def test_there_are_eight_of_them_and_the_norm():
+def test_there_are_nine_of_them_and_the_norm():
     assert {measure.name for measure in MEASURES} == {
         *("weight_norm", "weight_distance", "weight_entropy", "effective_rank", "stable_rank"),
-        *("participation_ratio", "condition_number", "gini", "hoyer"),
+        *("participation_ratio", "condition_number", "gini", "hoyer", "heavy_tail"),
     }
 
 
