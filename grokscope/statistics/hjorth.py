@@ -21,9 +21,9 @@ def hjorth(values: np.ndarray) -> dict[str, float]:
     oscillations of the early training loss. NaN where there are fewer than four values, or nothing varies.
 
     >>> import numpy as np
-    >>> wave = np.sin(np.arange(10000) * 0.01)
+    >>> wave = np.sin(2 * np.pi * np.arange(10000) / 1000)
     >>> {name: round(value, 3) for name, value in hjorth(wave).items()}
-    {'activity': 0.501, 'mobility': 0.01, 'complexity': 1.0}
+    {'activity': 0.5, 'mobility': 0.006, 'complexity': 1.0}
     """
     import numpy as np
 

@@ -12,6 +12,7 @@ import tomli_w
 
 from grokscope import RunError, analyze, import_checkpoints, load_plugins
 from grokscope.analysis.engine import Bench
+from grokscope.errors import UsageError
 from grokscope.run import Run
 from grokscope.run.config import config_hash, run_id
 
@@ -115,7 +116,7 @@ def test_what_is_repeated_or_trusted_is_imported(downloaded, cli, monkeypatch, w
 def test_the_name_of_something_else_does_not_open_the_door(downloaded, monkeypatch):
     monkeypatch.syspath_prepend(downloaded.parent)
     for word in ({"data": "lying_there:line"}, {"model": "lying_there:signs2"}, {"data": "os:system"}):
-        with pytest.raises(RunError, match="names the task lying_there:signs"):
+        with pytest.raises(UsageError, match="must repeat a name that the run has"):
             analyze(downloaded, "fit", **word)
     assert not (downloaded.parent / "canary").exists()
 

@@ -20,6 +20,7 @@ from contextlib import redirect_stdout, suppress
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # a command line run before leaves PYTHONSAFEPATH behind
 PATIENCE = 10.0  # seconds in which what a job started must have gone
 
 
