@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from grokscope.importing.curvefiles import Curve, metric_of
-from grokscope.importing.inside import whole
+from grokscope.importing.inside import unboxed, whole
 from grokscope.importing.sources import Source
 
 TIMES = 1.5  # so many times apart are two losses that are said to differ
@@ -161,10 +161,7 @@ def _numbers(beside: Mapping[Any, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _number(value: Any) -> float | None:
-    if hasattr(value, "numel") and hasattr(value, "ndim"):
-        value = (
-            value.item() if not value.ndim and not value.is_complex() and value.device.type == "cpu" else None
-        )
+    value = unboxed(value)
     return float(value) if type(value) in (int, float) else None
 
 

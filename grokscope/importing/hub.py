@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.declare import Factory
-from grokscope.errors import DataError, RunError, SettingError, UsageError, described
+from grokscope.errors import DataError, RunError, UsageError, described
 from grokscope.extras import from_extra
 from grokscope.importing.beside import CONFIG
 from grokscope.importing.growth import known_at
 from grokscope.importing.plan import Watch
 from grokscope.importing.session import Request, plan_import
+from grokscope.importing.steps import pattern_of
 from grokscope.run import Run
 from grokscope.tasks.language import TEXT, TOKENIZERS
 
@@ -129,7 +130,7 @@ class _Repository:
         with self._asked("its revisions"):
             refs = self._api.list_repo_refs(self._name)
         every = {each.name: str(each.target_commit) for each in [*refs.tags, *refs.branches]}
-        rule = _pattern(step_from)
+        rule = pattern_of(step_from or None)
         found = [
             Revision(name, commit, _step(name, rule))
             for name, commit in every.items()
@@ -181,13 +182,6 @@ def _weights(files: Iterable[str], patterns: Iterable[Any]) -> list[str]:
         return [name for name in files if any(fnmatchcase(name, glob) for glob in globs)]
     kinds = ([name for name in files if re.fullmatch(kind, name)] for kind in _KINDS)
     return next(filter(None, kinds), [])
-
-
-def _pattern(step_from: str | None) -> re.Pattern[str] | None:
-    try:
-        return re.compile(step_from) if step_from else None
-    except re.error as error:
-        raise SettingError(f"`step_from` must be a regular expression: {error}") from error
 
 
 def _step(name: str, rule: re.Pattern[str] | None) -> int:

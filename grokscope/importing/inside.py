@@ -205,13 +205,17 @@ def _with_step(entry: Entry, beside: Mapping[Any, Any]) -> Entry:
 
 def whole(thing: Any) -> int | None:
     """Return the whole number that `thing` is, as a number or a tensor of one; None where it is none."""
-    if hasattr(thing, "numel") and hasattr(thing, "ndim"):
-        if thing.ndim or thing.is_complex() or thing.device.type != "cpu":
-            return None
-        thing = thing.item()
+    thing = unboxed(thing)
     if type(thing) is float and thing.is_integer():
         return int(thing)
     return thing if type(thing) is int else None
+
+
+def unboxed(thing: Any) -> Any:
+    """Return what a tensor of one real number holds, None for any other tensor, and else `thing` itself."""
+    if not (hasattr(thing, "numel") and hasattr(thing, "ndim")):
+        return thing
+    return None if thing.ndim or thing.is_complex() or thing.device.type != "cpu" else thing.item()
 
 
 def numbers_beside(beside: Mapping[Any, Any], count: int) -> dict[str, list[int]]:

@@ -35,11 +35,7 @@ class StepRule:
     _pattern: re.Pattern[str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        try:
-            pattern = None if self.step_from is None else re.compile(self.step_from)
-        except re.error as error:
-            raise SettingError(f"`step_from` must be a regular expression: {error}") from error
-        object.__setattr__(self, "_pattern", pattern)
+        object.__setattr__(self, "_pattern", pattern_of(self.step_from))
         if self.steps and ":" in self.steps and not re.fullmatch(r"every:0*[1-9]\d{0,8}", self.steps):
             raise SettingError(
                 f"`steps` must be every:N or the name of a list in the file, got {self.steps!r}"
@@ -104,6 +100,14 @@ class StepRule:
             f"{source.path} holds {count} state dicts: give `steps` every:N, or the name of the list of "
             f"{count} whole numbers beside them that are their steps{there}"
         )
+
+
+def pattern_of(step_from: str | None) -> re.Pattern[str] | None:
+    """Return the regular expression that was given, if one was. Raises SettingError where it is none."""
+    try:
+        return None if step_from is None else re.compile(step_from)
+    except re.error as error:
+        raise SettingError(f"`step_from` must be a regular expression: {error}") from error
 
 
 def _called(source: Source, name: str) -> str:
