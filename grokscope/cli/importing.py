@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -18,6 +20,9 @@ from grokscope.errors import SettingError
 if TYPE_CHECKING:
     from grokscope.importing.session import Plan, Request
     from grokscope.run import Run
+
+
+Found = TypeVar("Found")
 
 
 class Positions(StrEnum):
@@ -274,41 +279,30 @@ def import_(
 
 
 def _plan(out: Path, request: Request, quiet: bool) -> Plan:
-    from grokscope.discovery import load_plugins
     from grokscope.importing.session import plan_import
 
-    plugins = load_plugins()
-    say_slow(plugins, quiet)
-    shown = display("file", quiet)
-    try:
-        return plan_import(
-            out,
-            request,
-            tasks=plugins.tasks,
-            models=plugins.models,
-            progress=lambda done, total, step: shown.show(done, total, f"step {step}"),
-        )
-    finally:
-        shown.stop()
+    return _watched(partial(plan_import, out, request), "file", quiet)
 
 
 def _from_hub(out: Path, hub: str, revisions: str, request: Request, quiet: bool) -> Run:
-    from grokscope.discovery import load_plugins
     from grokscope.importing.hub import import_hub
+
+    notify = partial(say, quiet=quiet)
+    return _watched(partial(import_hub, out, hub, revisions, request, notify=notify), "revision", quiet)
+
+
+def _watched(work: Callable[..., Found], what: str, quiet: bool) -> Found:
+    """Return what `work` does with the tasks and models that plugins bring, its progress shown by `what`."""
+    from grokscope.discovery import load_plugins
 
     plugins = load_plugins()
     say_slow(plugins, quiet)
-    shown = display("revision", quiet)
+    shown = display(what, quiet)
     try:
-        return import_hub(
-            out,
-            hub,
-            revisions,
-            request,
+        return work(
             tasks=plugins.tasks,
             models=plugins.models,
             progress=lambda done, total, step: shown.show(done, total, f"step {step}"),
-            notify=lambda sentence: say(sentence, quiet),
         )
     finally:
         shown.stop()
