@@ -106,30 +106,18 @@ NoPlugins = Annotated[
 ]
 
 
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PACKAGE.MODULE:FACTORY",
-        help="Repeat the network that the run names, to have it imported.",
+def _repeated(what: str, kind: str) -> Any:
+    """Return the option that repeats the name of the user's own code in a run, a `kind` that makes `what`."""
+    return typer.Option(
+        metavar=f"PACKAGE.MODULE:{kind}",
+        help=f"Repeat the {what} that the run names, to have it imported.",
         rich_help_panel=CODE,
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PACKAGE.MODULE:FACTORY",
-        help="Repeat the task that the run names, to have it imported.",
-        rich_help_panel=CODE,
-    ),
-]
-Loss = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PACKAGE.MODULE:FUNCTION",
-        help="Repeat the loss that the run names, to have it imported.",
-        rich_help_panel=CODE,
-    ),
-]
+    )
+
+
+Model = Annotated[str | None, _repeated("network", "FACTORY")]
+Data = Annotated[str | None, _repeated("task", "FACTORY")]
+Loss = Annotated[str | None, _repeated("loss", "FUNCTION")]
 Trust = Annotated[
     bool, typer.Option("--trust", help="Import whatever code the run names.", rich_help_panel=CODE)
 ]
