@@ -177,15 +177,17 @@ class Transformer(Network):
         """Return what each place reads of each, 0 of those after it; of the last block what `=` reads."""
         residual, found = encoded + self.pos_embed, {}
         for layer, block in enumerate(self._blocks):
-            seen, reads = block.norm1(residual), _reads(block.attn, block.norm1(residual))
+            seen = block.norm1(residual)
+            reads = _reads(block.attn, seen)
             length, last = residual.shape[1], layer == len(self.blocks) - 1
             rows = [
                 F.pad(reads(place).movedim(1, 2), (0, length - 1 - place))
                 for place in range(length - 1 if last else 0, length)
             ]
             found[f"blocks.{layer}.attn"] = torch.stack(rows, dim=2)
-            mixed = _mixtures(block.attn, seen, only_last=False)
-            residual, _ = self._after(block, residual + F.linear(mixed, block.attn.W_O))
+            if not last:
+                mixed = _mixtures(block.attn, seen, only_last=False)
+                residual, _ = self._after(block, residual + F.linear(mixed, block.attn.W_O))
         return found
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
