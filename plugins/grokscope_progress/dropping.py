@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from grokscope import Column, NotApplicable, Param, measure, numbers
+from grokscope_progress.measures import CHUNK
 
 if TYPE_CHECKING:
     import torch
 
     from grokscope import Probe
 
-CHUNK = 2048  # examples per forward pass
 RATES = tuple(tenths / 10 for tenths in range(1, 10))
 
 
