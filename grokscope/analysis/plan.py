@@ -284,7 +284,7 @@ def _select_part(part: str, ordered: list[int]) -> list[int]:
         step = int(part)
     except ValueError:
         raise UsageError(
-            f"`steps` must be all, first, last, every:N, log:N, A:B or steps separated by commas, got {part!r}"
+            f"`steps` must be all, first, last, every:N, log:N, A:B or steps with commas, got {part!r}"
         ) from None
     if step not in ordered:
         near = sorted(sorted(ordered, key=lambda other: abs(other - step))[:3])

@@ -204,7 +204,7 @@ def reproduce(
     judged: list[Judged] = []
     stand_ins: dict[str, str] = {}
     for reading in chosen:
-        gathered = gather(figure.under(reading), wanted)
+        gathered = gather(figure.under(reading).groups, wanted, figure.name)
         if gathered.stopped:
             return None
         parts = check(figure, gathered.found)
