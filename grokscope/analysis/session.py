@@ -119,26 +119,31 @@ class Crew:
             self._compute_here(sessions, ledgers, finished)
             return
         from grokscope.analysis import workers
+        from grokscope.analysis.chunks import chunk_of
 
+        pairs = list(zip(sessions, ledgers, strict=True))
         looks = [
-            workers.Chunk(ledger, cells, looking=True)
-            for session, ledger in zip(sessions, ledgers, strict=True)
+            chunk_of(ledger, cells, finished, self.clock, looking=True)
+            for session, ledger in pairs
             if (cells := needing_data(session.run, self.place, session.missing))
         ]
         chunks = [
-            workers.Chunk(ledger, session.missing[step])
-            for session, ledger in zip(sessions, ledgers, strict=True)
+            chunk_of(ledger, session.missing[step], finished, self.clock)
+            for session, ledger in pairs
             for step in sorted(session.missing)
         ]
-        workers.execute(
-            [*looks, *chunks],
-            finished,
-            place=self.place,
-            workers=processes,
-            timeout=self.timeout,
-            left_out=left_out(),
-            clock=self.clock,
-        )
+        try:
+            workers.execute(
+                [*looks, *chunks],
+                place=self.place,
+                workers=processes,
+                timeout=self.timeout,
+                left_out=left_out(),
+                clocked=self.clock is not None,
+            )
+        finally:
+            for ledger in ledgers:
+                ledger.store()
 
     def _processes(self, checkpoints: int) -> int:
         """Return how many; 0 is none but this one."""
