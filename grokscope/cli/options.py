@@ -137,7 +137,7 @@ class Measuring:
 
     steps: Annotated[
         str,
-        typer.Option(metavar="STEPS", help="all, first, last, every:N, A:B or steps, separated by commas."),
+        typer.Option(metavar="STEPS", help="all, first, last, every:N, log:N, A:B or steps, with commas."),
     ] = "all"
     settings: Annotated[
         list[str] | None,

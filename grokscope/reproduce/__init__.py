@@ -210,7 +210,7 @@ def reproduce(
             cluster,
         )
         for reading in chosen:
-            gathered = gather(figure.under(reading), wanted)
+            gathered = gather(figure.under(reading).groups, wanted, figure.name)
             if gathered.stopped:
                 return None
             parts = check(figure, gathered.found)
