@@ -53,8 +53,9 @@ def sharpness(
 
     How it is computed:
         ReLU MLPs, `exact`: the logits are piecewise linear in each single weight, so the trace is that of the
-        Gauss-Newton matrix, (1/n) sum_i ||S_i^T df(x_i)/dW||_F^2, computed from layer-wise norms in float64.
-        That the network is one is verified on its logits.
+        Gauss-Newton matrix, (1/n) sum_i ||S_i^T df(x_i)/dW||_F^2, computed from layer-wise norms: forward in
+        float64, backward in the weights' own type (to 1e-7). That the network is one is verified on its
+        logits.
 
         Every other network, `estimate`: Tr H = Tr (Gauss-Newton) + Tr (remainder). The first by squared
         gradient norms of single examples, drawn in proportion to the curvature of their loss (all of them,
