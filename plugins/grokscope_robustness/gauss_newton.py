@@ -9,7 +9,7 @@ the Hessian has a zero diagonal and the Gauss-Newton trace is the Hessian's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -191,7 +191,7 @@ def _scaled(matrix: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, flo
 
 
 def _spread(deltas: torch.Tensor, root: OutputRoot, part: slice) -> torch.Tensor:
-    """Return sum_c ||S_c^T J||^2 of J (rows, K, h), or for the softmax of its differences, (rows,) float64."""
+    """Return sum_c ||S_c^T J||^2 of J (rows, K, h), or of its differences for the softmax, (rows,)."""
     if root.probabilities is None:
         return root.scale[part, 0].square() * deltas.flatten(1).square().sum(dim=1)
     products = torch.nn.functional.pad((deltas @ deltas.mT).double(), (1, 0, 1, 0))
