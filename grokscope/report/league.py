@@ -70,11 +70,12 @@ def _fields(known: Knowledge) -> Sequence[Field]:
         Field("AUROC", lambda p: Text(number(round(p.value.value, 2))), 7),
         Field("moved", lambda p: Text(number(round(p.moved.value, 2))), 10),
         Field("ms", lambda p: Text(f"{p.ms:.3g}" if not math.isnan(p.ms) else "–"), 11),
-        Field("must know", lambda p: foreign(_known(p, known), "dim"), 12, "left"),
+        Field("must know", lambda p: foreign(known_of(p, known), "dim"), 12, "left"),
     )
 
 
-def _known(place: Place, known: Knowledge) -> str:
+def known_of(place: Place, known: Knowledge) -> str:
+    """Return what the measure of a column must know, in words."""
     return CONTROL if place.control else known.get(place.column.measure, UNSAID)
 
 
@@ -137,13 +138,13 @@ def as_dict(league: League, known: Knowledge) -> dict[str, Any]:
     """Return the league as plain values, ready for JSON."""
     plain = league.as_dict()
     for row, place in zip(plain["places"], league.places, strict=True):
-        row["must_know"] = _known(place, known)
+        row["must_know"] = known_of(place, known)
     return {**plain, "answer": answer(league)}
 
 
 def league_csv(league: League, known: Knowledge) -> str:
     """Return one row for each column, by rank."""
-    rows = [{**place.as_dict(), "must_know": _known(place, known)} for place in league.places]
+    rows = [{**place.as_dict(), "must_know": known_of(place, known)} for place in league.places]
     return csv_of({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
 
 

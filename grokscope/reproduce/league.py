@@ -85,19 +85,30 @@ def _checkpoints(steps: int, count: int) -> str:
     return ",".join(map(str, sorted({0, *places})))
 
 
-def foretold(settings: Iterable[Setting], wanted: Wanted) -> float:
-    """Return how many seconds of one core the runs that are not there yet will take."""
-    return sum(
-        (setting.quick_seconds if wanted.quick else setting.seconds)
-        * sum(not (path / "run.toml").exists() for path in planned(setting.group, wanted))
-        for setting in settings
-    )
+def foretold(settings: Iterable[Setting], wanted: Wanted) -> tuple[int, float]:
+    """Return how many runs are not there yet, and how many minutes of one core they will take."""
+    runs, seconds = 0, 0.0
+    for setting in settings:
+        missing = [
+            path for path in planned(setting.group, _seeded(wanted)) if not (path / "run.toml").exists()
+        ]
+        runs += len(missing)
+        seconds += len(missing) * (setting.quick_seconds if wanted.quick else setting.seconds)
+    return runs, seconds / 60
 
 
-def train_league(settings: Mapping[str, Setting], wanted: Wanted) -> Gathered:
-    """Train or find the runs of every setting, and measure them; see `gather`."""
-    wanted = replace(wanted, seeds=wanted.seeds or (QUICK_SEEDS if wanted.quick else None))
-    return gather({name: setting.group for name, setting in settings.items()}, wanted, "league")
+def train_league(settings: Mapping[str, Setting], wanted: Wanted, **watching: Any) -> Gathered | None:
+    """Train or find the runs of every setting, and measure them; None where it was stopped.
+
+    `watching` are `progress` and `stop` of `Wanted`.
+    """
+    groups = {name: setting.group for name, setting in settings.items()}
+    gathered = gather(groups, replace(_seeded(wanted), **watching), "league")
+    return None if gathered.stopped else gathered
+
+
+def _seeded(wanted: Wanted) -> Wanted:
+    return replace(wanted, seeds=wanted.seeds or (QUICK_SEEDS if wanted.quick else None))
 
 
 def setting_of(config: Mapping[str, Any], plugins: Plugins) -> str:
