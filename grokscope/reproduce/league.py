@@ -24,8 +24,7 @@ from grokscope.training.recipes import load_recipe
 
 FILE = Path(__file__).with_name("league.toml")
 SEEDS, QUICK_SEEDS = 5, 3
-CHECKPOINTS, QUICK_CHECKPOINTS = 40, 28
-SPAN = 200  # the last checkpoint's step over the first one's, step 0 aside
+CHECKPOINTS, QUICK_CHECKPOINTS = 40, 18
 # How long a run is, and how it is looked at, makes no other setting of it.
 LOOKS = ("steps", "checkpoint_every", "log_every", "device", "data_sha256", "dtype")
 
@@ -65,12 +64,13 @@ def league_settings(measures: Sequence[str] = ()) -> dict[str, Setting]:
 def _setting(name: str, table: Mapping[str, Any], measures: tuple[str, ...]) -> Setting:
     recipe = load_recipe(table["recipe"])
     settings, quick = table.get("settings", {}), table.get("quick", {})
+    first, sooner = table["first"]
     steps = {**recipe.settings["training"], **settings}["steps"]
     trained = Trained(
         recipe.task,
         recipe.name,
-        {**settings, "checkpoint_every": _checkpoints(steps, CHECKPOINTS)},
-        {**quick, "checkpoint_every": _checkpoints(quick.get("steps", steps), QUICK_CHECKPOINTS)},
+        {**settings, "checkpoint_every": _checkpoints(first, steps, CHECKPOINTS)},
+        {**quick, "checkpoint_every": _checkpoints(sooner, quick.get("steps", steps), QUICK_CHECKPOINTS)},
         SEEDS,
     )
     full, smaller = table["seconds"]
@@ -79,9 +79,9 @@ def _setting(name: str, table: Mapping[str, Any], measures: tuple[str, ...]) -> 
     )
 
 
-def _checkpoints(steps: int, count: int) -> str:
-    """So many steps evenly on a log axis, the last two decades and a bit; those that round to one are one."""
-    places = {round(steps / SPAN ** (at / (count - 1))) for at in range(count)}
+def _checkpoints(first: int, steps: int, count: int) -> str:
+    """Step 0, and so many evenly on a log axis; those that round to the same whole number are one."""
+    places = {round(first * (steps / first) ** (at / (count - 1))) for at in range(count)}
     return ",".join(map(str, sorted({0, *places})))
 
 
@@ -163,7 +163,9 @@ def costs(paths: Mapping[str, Path], measures: Sequence[str], **others: Any) -> 
     for setting, path in paths.items():
         clock = Clock()
         with TemporaryDirectory() as folder:
-            analyze_many([path], measures, steps=_middle(path), out=folder, clock=clock, **others)
+            analyze_many(
+                [path], measures, steps=_middle(path), refresh=True, out=folder, clock=clock, **others
+            )
         for spent in clock.take():
             if spent.kind == OWN and spent.times:
                 found[setting, spent.part] = 1000 * spent.cpu / spent.times

@@ -11,12 +11,14 @@ TINY = """
 [clauw]
 recipe = "clauw"
 groks = true
+first = [5, 2]
 seconds = [60, 30]
 quick = { p = 13, hidden = [16], train_fraction = 0.6, steps = 40 }
 
 ["weight decay 10"]
 recipe = "clauw"
 groks = false
+first = [5, 2]
 seconds = [60, 30]
 settings = { weight_decay = 10.0 }
 quick = { p = 13, hidden = [16], train_fraction = 0.6, steps = 40 }
