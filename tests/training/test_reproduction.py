@@ -35,6 +35,7 @@ def test_nanda_groks_between_4000_and_12000(tmp_path):
     [
         ("modadd", "muon", 80, (400, 600)),
         ("modadd", "sgd", 60, (500, 750)),
+        ("permutation", "permutation", 60, (900, 1500)),
     ],
 )
 def test_a_recipe_of_seconds_groks_when_it_says(tmp_path, task, recipe, memorised_by, groks):
