@@ -94,6 +94,7 @@ NONE = "no multiplet has a value: too few units vary, or all multiplets are sing
     array_roles={"groups": "cluster", "synergistic": "synergy_multiplet"},
     version=2,
     source="Clauw et al. 2024, arXiv 2408.08944, section 3: O-information, clusters and multiplets",
+    knows=[],
 )
 def oinfo(
     probe: Probe,

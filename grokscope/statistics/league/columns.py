@@ -31,9 +31,12 @@ def entrants(results: Results) -> Results:
     A column that a measure gives by layer, and not as a total, is the mean over its rows: what they are
     called differs from network to network. A column that has no value in this run is left out.
     """
-    totals = {name.total: results.declared[name] for name in reversed(number_columns(results))}
-    courses: dict[str, Sequence[float]] = {name: _course(results, name) for name in reversed(totals)}
-    declared: dict[str, Column] = {**totals}
+    declared: dict[str, Column] = {
+        name.total: results.declared[name] for name in reversed(number_columns(results))
+    }
+    courses: dict[str, Sequence[float]] = {
+        name: _course(results, ColumnName.read(name)) for name in reversed(declared)
+    }
     for control, course in zip(CONTROLS, _controls(results), strict=True):
         courses[control] = course.tolist()
         declared[control] = Column(control.column, CONTROLS[control])

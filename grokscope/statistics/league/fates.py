@@ -38,7 +38,7 @@ def fates(
     runs: Mapping[str, Results],
     settings: Mapping[str, str],
     control: ColumnName,
-    thresholds: tuple[float, float],
+    thresholds: Mapping[str, tuple[float, float]],
     scale: Scale,
 ) -> tuple[dict[str, Fate], dict[str, str]]:
     """Return what became of the runs that can take part, and of each of the others why it cannot."""
@@ -46,13 +46,13 @@ def fates(
     found: dict[str, Fate] = {}
     excluded: dict[str, str] = {}
     for run, results in runs.items():
-        own, grokked = results.transitions(*thresholds)
+        own, grokked = results.transitions(*thresholds[run])
         start = own if own is not None or grokked is not None else memorised.get(kind_of(results))
         end, why = Between(0, 0), ""
         if start is None or (grokked is not None and start >= grokked):
             why = NO_DELAY if grokked is not None else NO_START
         elif grokked is not None:
-            own_change = window_of(run, results, start, control, thresholds, scale).reference
+            own_change = window_of(run, results, start, control, thresholds[run], scale).reference
             end, why = (own_change, "") if own_change else (end, NO_CHANGE)
         else:
             end = Between(results.steps[-1], results.steps[-1]) if results.steps else end
@@ -83,11 +83,13 @@ def window_of(
     return Window(run, results, memorised, grokked, start, control, scale)
 
 
-def _memorised(runs: Mapping[str, Results], thresholds: tuple[float, float]) -> dict[Hashable, int]:
+def _memorised(
+    runs: Mapping[str, Results], thresholds: Mapping[str, tuple[float, float]]
+) -> dict[Hashable, int]:
     """The median memorisation step of the runs of each kind that memorise."""
     steps: dict[Hashable, list[int]] = {}
-    for results in runs.values():
-        step = results.transitions(*thresholds)[0]
+    for run, results in runs.items():
+        step = results.transitions(*thresholds[run])[0]
         if step is not None:
             steps.setdefault(kind_of(results), []).append(step)
     return {kind: round(median(known)) for kind, known in steps.items()}

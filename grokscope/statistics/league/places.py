@@ -79,6 +79,7 @@ class Place:
         value, moved: AUROC of "will grok" by the value at memorisation, and by how far it has moved since
             the start, both settings of every pair left out; `p` corrected over the columns and both.
         shape: how it changes in most runs that grok.
+        ms: milliseconds that its measure took at a checkpoint, the mean over settings.
         cells: setting by setting.
         rank: None where there are too few settings in which it has a value.
     """
@@ -93,6 +94,7 @@ class Place:
     value: Estimate
     moved: Estimate
     shape: str
+    ms: float
     cells: Sequence[Cell] = field(repr=False)
     rank: int | None = None
     p_adjusted: float = math.nan
@@ -128,6 +130,7 @@ class Place:
             **_estimated("auroc", self.value),
             **_estimated("moved_auroc", self.moved),
             "shape": self.shape,
+            "ms": self.ms,
         }
 
 
@@ -200,6 +203,7 @@ def _place(column: ColumnName, rows: Sequence[Sighting], confidence: float, seed
         value=separated(rows, "value", confidence, seed),
         moved=separated(rows, "moved", confidence, seed),
         shape=usual_shape(grok),
+        ms=Mean.of((row.ms for row in rows), confidence, [row.fate.setting for row in rows]).mean,
         cells=cells,
     )
 

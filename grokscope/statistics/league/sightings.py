@@ -32,6 +32,7 @@ class Sighting:
             train loss taken out of both; NaN in runs that never grok.
         value: the last value up to memorisation.
         moved: how far it is from the first, (last - first) / (|last| + |first|): -1 to 1 in any unit.
+        ms: milliseconds that its measure took of the processor at one checkpoint of this setting.
     """
 
     run: str
@@ -42,6 +43,7 @@ class Sighting:
     partial: float = math.nan
     value: float = math.nan
     moved: float = math.nan
+    ms: float = math.nan
 
     @property
     def ahead(self) -> float:
@@ -68,8 +70,9 @@ def sightings(
     control: ColumnName,
     *,
     train: float = MEMORISED_AT,
-    test: float = GROKKED_AT,
+    test: float | Mapping[str, float] = GROKKED_AT,
     scale: Scale = "log",
+    ms: Mapping[tuple[str, str], float] | None = None,
 ) -> tuple[list[Sighting], dict[str, str]]:
     """Return what each run says of each column that it has, and why runs are left out, by run.
 
@@ -77,24 +80,30 @@ def sightings(
         runs: measured runs, by name.
         settings: what each is a seed of.
         control: the weight norm.
-        train, test: accuracies that count as memorised and grokked.
+        train, test: accuracies that count as memorised and grokked; by setting, where they differ.
         scale: the step axis on which changes are looked for.
+        ms: what each measure cost, by setting and measure.
     """
-    found, excluded = fates(runs, settings, control, (train, test), scale)
+    bounds = test if isinstance(test, Mapping) else dict.fromkeys(settings.values(), test)
+    thresholds = {run: (train, bounds.get(settings[run], GROKKED_AT)) for run in runs}
+    found, excluded = fates(runs, settings, control, thresholds, scale)
     rows: list[Sighting] = []
     for run, fate in found.items():
         results = entrants(runs[run])
-        window = window_of(run, results, fate.start, control, (train, test), scale)
-        rows += [_sighting(window, fate, name) for name in results.measured]
+        window = window_of(run, results, fate.start, control, thresholds[run], scale)
+        rows += [
+            _sighting(window, fate, name, (ms or {}).get((fate.setting, name.measure), math.nan))
+            for name in results.measured
+        ]
     return rows, excluded
 
 
-def _sighting(window: Window, fate: Fate, name: ColumnName) -> Sighting:
+def _sighting(window: Window, fate: Fate, name: ColumnName, ms: float) -> Sighting:
     found = window.clear_change(name)
     seen = (found.shape, found.between) if found and is_resolved(found) else ("", None)
     value, moved = _before(window.results, name, fate.start)
     partial = _partial(window, name) if fate.groks else math.nan
-    return Sighting(window.run, fate, name, *seen, *map(_rounded, (partial, value, moved)))
+    return Sighting(window.run, fate, name, *seen, *map(_rounded, (partial, value, moved, ms)))
 
 
 def _partial(window: Window, name: ColumnName) -> float:
