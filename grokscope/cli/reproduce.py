@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grokscope.cli import completing
-from grokscope.cli.options import DataDir, Device, Json, Quiet, RunsFolder, Timeout, Workers, output
+from grokscope.cli.options import (
+    Dask,
+    DataDir,
+    Device,
+    Json,
+    Quiet,
+    RunsFolder,
+    Timeout,
+    Workers,
+    output,
+    ready_for_dask,
+)
 from grokscope.cli.progress import Display, display
 from grokscope.cli.terminal import (
     Stopped,
@@ -65,6 +76,7 @@ def reproduce(
     data_dir: DataDir = None,
     device: Device = "cpu",
     workers: Workers = None,
+    dask: Dask = None,
     timeout: Timeout = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -85,6 +97,7 @@ def reproduce(
     if list_all or figure is None:
         _list(list_all, json)
         return
+    ready_for_dask(dask, workers)
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
 
@@ -101,6 +114,7 @@ def reproduce(
         data_dir=data_dir,
         device=device,
         workers=workers,
+        dask=dask,
         isolate=True,
         timeout=timeout,
     )
