@@ -35,6 +35,7 @@ FLOORS = [
     ["probe"],
     ["registry"],
     ["discovery"],
+    ["cluster"],
     ["training"],
     ["importing"],
     ["analysis.plan"],
@@ -224,7 +225,7 @@ WORDS = {
     *("synergy", "redundancy", "fit", "gap", "mean", "note", "search", "share", "sum", "total"),
     *("keys", "rank", "method", "entropy", "normalised", "trace", "losses", "residual", "stderr", "sigma"),
     *("distance", "epsilon", "l2", "abelian", "alpha"),  # settings of training
-    *("median", "units", "largest", "compression", "half", "ratio"),
+    *("median", "units", "largest", "compression", "half", "ratio", "cluster"),
 }
 
 

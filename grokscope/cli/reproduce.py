@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grokscope.cli import completing
-from grokscope.cli.options import DataDir, Device, Json, Quiet, RunsFolder, Timeout, Workers, output
+from grokscope.cli.options import (
+    Dask,
+    DataDir,
+    Device,
+    Json,
+    Quiet,
+    RunsFolder,
+    Timeout,
+    Workers,
+    output,
+    ready_for_dask,
+)
 from grokscope.cli.progress import staged
 from grokscope.cli.terminal import (
     print_data,
@@ -61,6 +72,7 @@ def reproduce(
     data_dir: DataDir = None,
     device: Device = "cpu",
     workers: Workers = None,
+    dask: Dask = None,
     timeout: Timeout = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -81,6 +93,7 @@ def reproduce(
     if list_all or figure is None:
         _list(list_all, json)
         return
+    ready_for_dask(dask, workers)
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
 
@@ -97,6 +110,7 @@ def reproduce(
         data_dir=data_dir,
         device=device,
         workers=workers,
+        dask=dask,
         isolate=True,
         timeout=timeout,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.analysis import analyze_many
+from grokscope.cluster import Cluster
 from grokscope.errors import DataError, SettingError
 from grokscope.figure import Group, Subnetwork, Trained
 from grokscope.registry import Plugins
@@ -36,6 +37,7 @@ class Wanted:
         stop: asked all the time; True ends training with a checkpoint.
         notify: called with a sentence that the user should know.
         isolate, timeout: as for `analyze`.
+        cluster: where to train and measure instead of in processes.
     """
 
     quick: bool
@@ -50,6 +52,7 @@ class Wanted:
     notify: Callable[[str], None]
     isolate: bool = False
     timeout: float | None = None
+    cluster: Cluster | None = None
 
 
 @dataclass
@@ -163,6 +166,7 @@ def _sweep(name: str, task: str, wanted: Wanted, **options: Any) -> Sweep:
         task,
         out=wanted.out,
         workers=wanted.workers,
+        dask=wanted.cluster,
         plugins=wanted.plugins,
         progress=lambda state: wanted.progress(f"training {name}", state.step, state.steps),
         stop=wanted.stop,
@@ -222,6 +226,7 @@ def _analyze(
         steps=steps,
         settings=parameters,
         workers=wanted.workers or 1,
+        dask=wanted.cluster,
         isolate=wanted.isolate,
         timeout=wanted.timeout,
         device=wanted.device,
