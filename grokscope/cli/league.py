@@ -79,7 +79,8 @@ def league(
         grokscope league --from rows.csv
     """
     ready_for(file, rows, page, figure)
-    kind = _checked(runs, source, quick, seeds, page, figure)
+    _check(runs, source, quick or seeds is not None, asked)
+    kind = _drawable(page, figure)
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
 
@@ -105,22 +106,25 @@ def league(
         end(found)
 
 
-def _checked(
-    runs: Sequence[Path] | None,
-    source: Path | None,
-    quick: bool,
-    seeds: int | None,
-    page: Path | None,
-    figure: Path | None,
-) -> str:
-    """Refuse what cannot be before anything is computed; return the figure's format."""
+OF_ALL = ("--device", "--data-dir", "--workers", "--timeout", "--quiet")  # how runs are made too
+
+
+def _check(runs: Sequence[Path] | None, source: Path | None, training: bool, asked: Measuring) -> None:
+    """Refuse what cannot be, before anything is computed."""
     from grokscope.statistics.transition import require_ruptures
 
     require_ruptures()
     if source is not None and runs:
         raise UsageError("league must be given runs or --from, got both")
-    if (runs or source) and (quick or seeds):
+    if (runs or source) and training:
         raise UsageError("--quick and --seeds must be given without runs: they are about runs to be trained")
+    strange = [flag for flag in asked.given() if flag not in OF_ALL]
+    if not runs and strange:
+        raise UsageError(f"{strange[0]} must be given with runs: the league's own are measured as declared")
+
+
+def _drawable(page: Path | None, figure: Path | None) -> str:
+    """Refuse a page or figure that cannot be written; return the figure's format."""
     if page is not None:
         from grokscope.report.page import checked_path
 

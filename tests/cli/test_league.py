@@ -50,8 +50,9 @@ def test_its_own_settings_are_trained_once_and_found_again(cli, tiny, tmp_path, 
     told = json.loads(again.out)
     columns = {place["column"] for place in told["places"]}
     assert columns <= {row["column"] for row in rows}
-    from_rows = cli("league", "--from", "rows.csv", "--json")
-    assert {place["column"] for place in json.loads(from_rows.out)["places"]} == columns
+    assert cli("league", "--from", "rows.csv", "-o", "again.csv", "--rows", "rows-again.csv").code == 0
+    for one, other in (("table.csv", "again.csv"), ("rows.csv", "rows-again.csv")):
+        assert (tmp_path / one).read_bytes() == (tmp_path / other).read_bytes()
     assert (tmp_path / "league.html").read_text().startswith("<!doctype html>")
 
 
@@ -70,6 +71,7 @@ def test_given_runs_are_named_by_what_they_differ_in(cli, trained, tmp_path):
         (["--from", "missing.csv"], "missing.csv must be a CSV file that --rows wrote"),
         (["--from", "rows.csv", "run"], "league must be given runs or --from, got both"),
         (["run", "--quick"], "--quick and --seeds must be given without runs"),
+        (["--quick", "--steps", "last"], "--steps must be given with runs"),
         (["run", "--page", "league.txt"], "must be an .html file"),
         (["run", "--figure", "league.gif"], "must end in .png, .svg, .pdf"),
     ],
