@@ -230,7 +230,7 @@ def o_information_of_entropies(entropy: torch.Tensor) -> torch.Tensor:
 def _by_member(
     values: torch.Tensor, result: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Yield for each variable j `values` of all sets without j and of these with it, and `result` of those."""
+    """Yield, for each j, `values` of the sets without it and of the same with it, and their `result`."""
     for j in range(len(values).bit_length() - 1):
         # seen as (higher bits, bit j, lower bits): sets with j stand beside the same sets without it
         without, with_j = values.view(-1, 2, 2**j).unbind(1)
