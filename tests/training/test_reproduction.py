@@ -46,3 +46,11 @@ def test_a_recipe_of_seconds_groks_when_it_says(tmp_path, task, recipe, memorise
     chance = 0.65 if recipe == "xor" else 0.05  # of two classes; of many
     assert curves["test_accuracy"][curves["step"] == run.memorisation_step()] < chance
     assert groks[0] <= run.grokking_step() <= groks[1]
+
+
+def test_polynomial_predicts_long_after_it_fits(tmp_path):
+    run = train("polynomial", settings={"training.seed": 1}, out=tmp_path / "run")
+    curves = run.curves
+    assert run.memorisation_step() <= 1000
+    assert curves["test_loss"][curves["step"] == run.memorisation_step()] > 0.3
+    assert 4500 <= run.grokking_step() <= 6500
