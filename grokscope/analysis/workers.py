@@ -9,45 +9,65 @@ import multiprocessing
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.chunks import MOST_CRASHES, Chunk, worth_trying
 from grokscope.analysis.plan import Place
 from grokscope.analysis.worker import work
 from grokscope.errors import GrokscopeError, SettingError
-from grokscope.surroundings import SIGNALS
+from grokscope.surroundings import signals_blocked
+
+if TYPE_CHECKING:
+    from grokscope.cluster.origin import Origin
+    from grokscope.cluster.there import Desk
 
 MOST_TRIES = 2  # of a checkpoint at which a process dies before it comes to a measure
+SECONDS_BETWEEN_LOOKS = 1.0  # at whether the work is still wanted
 PRELOADED = ["grokscope.analysis.engine", "grokscope.analysis.worker", "h5py"]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How cells are computed apart from this process.
+
+    Attributes:
+        place: where.
+        timeout: seconds after which a cell is stopped, and fails.
+        left_out: names of plugins that are not loaded.
+        clocked: whether chunks hear what their time went to.
+    """
+
+    place: Place
+    timeout: float | None = None
+    left_out: tuple[str, ...] = ()
+    clocked: bool = False
 
 
 def execute(
     chunks: Sequence[Chunk],
-    *,
-    place: Place,
+    manner: Manner,
     workers: int,
-    timeout: float | None = None,
-    left_out: Sequence[str] = (),
-    clocked: bool = False,
-    crashes: Counter[str] | None = None,
+    crashes: Mapping[str, int] = MappingProxyType({}),
+    desk: Desk | None = None,
 ) -> None:
     """Compute all missing cells, of one run or of several, in `workers` processes of one thread each.
 
     Chunks that look for data come first. A run whose data is not there is in trouble, and not computed.
-    The cell during which a process dies, or which takes longer than `timeout` seconds, fails and is named; a
-    new process goes on behind it. A measure to which that happens three times is not tried any more;
-    `crashes` says how often it has happened before. With `clocked` chunks hear what their time went to.
+    The cell during which a process dies, or which takes too long, fails and is named; a new process goes on
+    behind it. A measure to which that happens three times is not tried any more; `crashes` says how often it
+    has happened before. A `desk` says for whom it is done: in whose folder, and until when it is wanted.
 
     Raises:
         SettingError: there is no such device.
         GrokscopeError: no process can be started.
     """
-    crew = _Crew(chunks, timeout, lambda: _Worker(place, left_out, clocked), Counter(crashes))
+    crew = _Crew(chunks, manner, Counter(crashes), desk)
     try:
         crew.work(workers)
     finally:  # also when the caller was stopped: nobody waits for what is under way
@@ -57,13 +77,12 @@ def execute(
 class _Worker:
     """A process that computes one checkpoint after the other, seen from here."""
 
-    def __init__(self, place: Place, left_out: Sequence[str], clocked: bool) -> None:
+    def __init__(self, manner: Manner, origin: Origin | None) -> None:
         context = _context()
         self.line, theirs = context.Pipe()
         lifeline, self._held = context.Pipe(duplex=False)
-        self.process = context.Process(  # type: ignore[attr-defined]
-            target=work, args=(theirs, lifeline, place, tuple(left_out), clocked)
-        )
+        how = manner.place, manner.left_out, manner.clocked, origin
+        self.process = context.Process(target=work, args=(theirs, lifeline, *how))  # type: ignore[attr-defined]
         self.process.start()
         theirs.close()
         lifeline.close()
@@ -115,17 +134,17 @@ class _Crew:
     """All processes, and what is left to compute."""
 
     chunks: Sequence[Chunk]
-    timeout: float | None
-    hire: Callable[[], _Worker]
-    crashes: Counter[str] = field(default_factory=Counter)
+    manner: Manner
+    crashes: Counter[str]
+    desk: Desk | None = None
 
     def __post_init__(self) -> None:
         self._waiting = deque(self.chunks)
         self._workers: list[_Worker] = []
 
     def work(self, workers: int) -> None:
-        """Compute everything."""
-        while True:
+        """Compute everything, or as much as is wanted."""
+        while self.desk is None or self.desk.wanted():
             self._hand_out(workers)
             busy = [worker for worker in self._workers if worker.chunk]
             if not busy:
@@ -155,24 +174,27 @@ class _Crew:
             if not idle and len(self._workers) >= workers:
                 return
             if not idle:
-                self._workers.append(self.hire())
+                self._workers.append(_Worker(self.manner, self.desk.origin if self.desk else None))
                 idle = self._workers[-1:]
             idle[0].give(self._waiting.popleft())
 
     def _patience(self) -> float | None:
-        if self.timeout is None:
-            return None
+        """Return how long to wait for a word at most."""
+        most = None if self.desk is None else SECONDS_BETWEEN_LOOKS
         begun = [worker.since for worker in self._workers if worker.under_way is not None]
-        return max(0.0, min(begun) + self.timeout - time.monotonic()) if begun else None
+        if self.manner.timeout is None or not begun:
+            return most
+        left = max(0.0, min(begun) + self.manner.timeout - time.monotonic())
+        return left if most is None else min(left, most)
 
     def _stop_overdue(self) -> None:
         for worker in list(self._workers):
-            late = self.timeout is not None and time.monotonic() - worker.since >= self.timeout
+            late = self.manner.timeout is not None and time.monotonic() - worker.since >= self.manner.timeout
             if late and worker.under_way is not None:
                 self._listen(worker)  # it may have ended just now
                 if worker.under_way is not None:
                     self._bury(
-                        worker, f"it took longer than {self.timeout:g} s, the timeout, and was stopped"
+                        worker, f"it took longer than {self.manner.timeout:g} s, the timeout, and was stopped"
                     )
 
     def _listen(self, worker: _Worker) -> None:
@@ -259,17 +281,6 @@ def _context() -> BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    with _signals_blocked():
+    with signals_blocked():  # also those that reach the whole group
         forkserver.ensure_running()
     return context
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """What is started in the block does not get the signals that reach the whole group."""
-    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

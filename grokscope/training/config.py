@@ -10,6 +10,7 @@ from grokscope.declare import Factory, Parameter, recorded, resolve
 from grokscope.errors import SettingError, UnknownName
 from grokscope.models import MODELS
 from grokscope.run.code import places_of, settings_of
+from grokscope.run.outcome import OUTCOME
 from grokscope.tasks import TASKS
 from grokscope.training.recipes import Recipe, load_recipe, load_recipes
 from grokscope.training.schedule import checkpoint_steps
@@ -32,10 +33,11 @@ def resolve_config(
     """Return the configuration of training `task`: the recipe's settings, and over them `settings`.
 
     `{recipe, task: {name, ...}, model: {name, ...}, training: {...}}`, every setting explicit, in types that
-    TOML knows. Without `recipe` the task's default recipe is taken, or the declared defaults if it has none;
-    with `training.subnetwork` and no recipe, what the run that it names was trained with. A task that has
-    settings of this machine, such as `data_dir`, has them in a table of their own, `local`; a run named by
-    `training.subnetwork` says where its data is as long as it is there.
+    TOML knows, and `outcome` where the recipe has one. Without `recipe` the task's default recipe is taken,
+    or the declared defaults if it has none; with `training.subnetwork` and no recipe, what the run that it
+    names was trained with. A task that has settings of this machine, such as `data_dir`, has them in a
+    table of their own, `local`; a run named by `training.subnetwork` says where its data is as long as it is
+    there.
 
     Args:
         task: the task's name.
@@ -75,6 +77,7 @@ def resolve_config(
             **recorded(start.model.parameters, start.model.settings(tables["model"])),
         },
         "training": _training(tables["training"]),
+        **({OUTCOME: dict(start.outcome)} if start.outcome else {}),
     }
 
 
@@ -88,6 +91,7 @@ class Start:
         model: the network, as declared.
         tables: what the recipe sets in `task`, `model` and `training`; the two names left out.
         source: the run that the settings given name with `training.subnetwork`.
+        outcome: what says that the network has generalised, where it is not test accuracy.
     """
 
     recipe: str
@@ -95,6 +99,7 @@ class Start:
     model: Factory
     tables: Mapping[str, Mapping[str, Any]]
     source: Source | None
+    outcome: Mapping[str, Any]
 
     @property
     def declared(self) -> dict[str, Mapping[str, Parameter]]:
@@ -134,7 +139,7 @@ def starting_point(
     if model_name != own_model:
         tables["model"] = {}
     model_factory = known("model", model_name, MODELS if models is None else models)
-    return Start(chosen.name, task_factory, model_factory, tables, source)
+    return Start(chosen.name, task_factory, model_factory, tables, source, chosen.outcome)
 
 
 def known(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:
@@ -169,9 +174,8 @@ def _as_trained(task: str, source: Source) -> Recipe:
             f"training.subnetwork must name a run of task {task}, got {source.run.path}, "
             f"one of {config['task']['name']}"
         )
-    return Recipe(
-        config["recipe"], "", "", "", {table: config[table] for table in ("task", "model", "training")}
-    )
+    settings = {table: config[table] for table in ("task", "model", "training")}
+    return Recipe(config["recipe"], "", "", "", settings, outcome=config.get(OUTCOME, {}))
 
 
 def training_of(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,8 +88,14 @@ class Source:
         return {found.id: found for found in load_plugins().with_arrays(GROUPS, SYNERGISTIC)}
 
     def _fits(self, cell: Cell) -> bool:
-        given = json.loads(cell.key.parameters)
+        given = self._given(cell)
         return all(_text(given.get(name)) == value.lower() for name, value in self.where.items())
+
+    def _given(self, cell: Cell) -> dict[str, Any]:
+        """Return what a result was computed with; what came later than the result had its default."""
+        declared = self._finders[cell.key.measure].measure.parameters
+        defaults = {name: each.default for name, each in declared.items() if each.param.later}
+        return {**defaults, **json.loads(cell.key.parameters)}
 
     def _masked(self, cell: Cell) -> tuple[str | None, tuple[int, ...], int] | None:
         """Return the layer, its units to mask and how many it has; None where there is no multiplet."""
@@ -102,10 +108,10 @@ class Source:
             return None
         inside = np.isin(arrays[roles[GROUPS]], multiplet)
         masked = np.flatnonzero(inside if self.inverse else ~inside)
-        return json.loads(cell.key.parameters).get("layer"), tuple(masked.tolist()), len(inside)
+        return self._given(cell).get("layer"), tuple(masked.tolist()), len(inside)
 
     def _choices(self) -> list[str]:
-        given = [json.loads(cell.key.parameters) for cell in self._cells()]
+        given = [self._given(cell) for cell in self._cells()]
         return sorted(
             {
                 f":{name}={_text(parameters[name])}"

@@ -36,6 +36,7 @@ Parts = Mapping[str, tuple["torch.Tensor", ...]]
         ),
     ],
     source="DeMoss et al. 2024, arXiv 2412.09810",
+    knows=["labels"],
 )
 def compression(
     probe: Probe,

@@ -30,6 +30,7 @@ Split = Literal["train", "test", "all"]
     ],
     per=["layer"],
     source="Kornblith et al. 2019, section 3",
+    knows=[],
 )
 def cka(
     probe: Probe,
@@ -76,6 +77,7 @@ def cka(
     per=["layer"],
     version=2,
     source="Merrill et al. 2023, section 3",
+    knows=["labels"],
 )
 def effective_sparsity(probe: Probe) -> Iterator[dict[str, Any]]:
     """How few hidden units are enough for the network's accuracy on the training split.

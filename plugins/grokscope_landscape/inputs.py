@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Column("samples", "training examples looked at", min=1),
     ],
     source="Walker, Humayun, Balestriero & Baraniuk 2025, sections 3 and 4",
+    knows=[],
 )
 def jacobian_alignment(
     probe: Probe,

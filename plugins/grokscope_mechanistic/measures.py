@@ -68,6 +68,7 @@ _COLUMNS = [
     version=2,
     baseline="last",
     source="Nanda et al. 2023, section 5.1 and appendix C.1.5",
+    knows=["labels", "test", "task"],
 )
 def fourier(
     probe: Probe,

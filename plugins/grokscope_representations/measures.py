@@ -37,6 +37,7 @@ SEEN_ON = 256  # examples, evenly spaced: whether the logits are a linear map of
     ],
     per=["layer"],
     source="Alain & Bengio 2016, arXiv 1610.01644; here by ridge regression",
+    knows=["labels", "test"],
 )
 def linear_probe(
     probe: Probe,
@@ -133,6 +134,7 @@ def linear_probe(
     ],
     per=["split"],
     source="Papyan, Han & Donoho 2020, arXiv 2008.08186",
+    knows=["labels", "test"],
 )
 def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
     """How far the last hidden layer has collapsed onto its class means, and the classifier onto these.
@@ -259,6 +261,7 @@ def _rounding(logits: torch.Tensor) -> float:
     ],
     per=["layer"],
     source="Fan et al. 2024, arXiv 2405.19454",
+    knows=[],
 )
 def feature_rank(
     probe: Probe,

@@ -7,10 +7,8 @@ from grokscope.errors import SettingError
 from grokscope.models.factories import lstm, mlp, transformer
 from grokscope.models.network import Network
 from grokscope.testing import example_task
-from grokscope.training.interventions import (
-    Dropout,
-    Subnetwork,
-)
+from grokscope.training.interventions import Dropout
+from grokscope.training.units import Subnetwork
 
 SMALL = [
     (mlp, "modadd", {"hidden": [24]}),

@@ -8,9 +8,7 @@ import torch
 from grokscope.errors import SettingError
 from grokscope.models.factories import mlp
 from grokscope.tasks import modadd
-from grokscope.training.interventions import (
-    Subnetwork,
-)
+from grokscope.training.units import Subnetwork
 
 MASKED = [0, 3, 4, 11]
 

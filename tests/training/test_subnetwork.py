@@ -127,6 +127,7 @@ def test_of_several_results_one_must_be_chosen(source, tmp_path):
     assert masked(":max_size=10") == np.flatnonzero(~stored(source)).tolist()
     assert len(masked(":max_size=3")) > len(masked(":max_size=10"))
     assert sorted(masked(":max_size=3") + masked(":max_size=3:inverse")) == list(range(24))
+    assert masked(":max_size=3:grouping=ward") == masked(":max_size=3")  # it came later than results do
 
 
 @pytest.mark.parametrize("suffix", ["", ":inverse"])
