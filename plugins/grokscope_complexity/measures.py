@@ -150,7 +150,7 @@ class _Losses:
         self._simple = len(self._labels) == len(self.inputs) and self._counted is None
 
     def keeps(self, parts: Parts, allowed: float, examples: int | None = None) -> bool:
-        """Return whether the loss is at most `allowed` times the checkpoint's, over all or the first examples."""
+        """Return whether the loss, of all or the first examples, is at most `allowed` times what it was."""
         from grokscope_complexity import functional
 
         if examples is not None and self._simple:

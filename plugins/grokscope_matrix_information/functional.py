@@ -78,7 +78,7 @@ def label_entropy(labels: Tensor, alpha: float = 1.0) -> Tensor:
 
 
 def label_joint_entropy(matrix: Tensor, labels: Tensor, alpha: float = 1.0) -> Tensor:
-    """Return H_alpha(R o L), L the Gram matrix of the one-hot rows of labels (n,), of a Gram matrix R, in nats.
+    """Return H_alpha(R o L) in nats, of a Gram matrix R, and L that of the one-hot rows of labels (n,).
 
     L is 1 between rows of one label, and else 0: each label's block of R is decomposed by itself.
 

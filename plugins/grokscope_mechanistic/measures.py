@@ -141,7 +141,6 @@ def fourier(
     p = task.p
     frequencies, gap, note = _keys(baseline, p, keys, threshold)
     numbers.require_finite(f"fourier: the logits at step {probe.step}", probe.logits("all"))
-    folded = _folded(probe)
     note += f"; {task.others} other logits are left out" if task.others else ""
     excluded = _excluded(probe, [frequencies, *([k] for k in frequencies)])
     shares = _shares(probe)

@@ -11,7 +11,10 @@ EXAMPLES = 2048  # taken to float64 at once
 
 
 class Moments(NamedTuple):
-    """Mean (d,) and scatter matrix (d, d) of values (n, d): sum over rows of (v - mean)(v - mean)^T, float64."""
+    """Mean (d,) and scatter matrix (d, d) of values (n, d), float64.
+
+    The scatter matrix is the sum over rows of (v - mean)(v - mean)^T.
+    """
 
     mean: torch.Tensor
     scatter: torch.Tensor
@@ -24,7 +27,7 @@ def moments(values: torch.Tensor) -> Moments:
 
 
 class ClassMeans(NamedTuple):
-    """The mean of each class that has examples, (K', d) float64, these classes (K',), and how many each has."""
+    """Of each class that has examples: the mean, (K', d) float64, which it is, (K',), and how many it has."""
 
     means: torch.Tensor
     there: torch.Tensor
