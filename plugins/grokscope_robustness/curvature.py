@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     version=3,
     source="Tan & Huang 2023",
     expensive=True,
+    knows=["labels"],
 )
 def sharpness(
     probe: Probe,
@@ -105,6 +106,7 @@ _ZERO_INPUT = "a training input is all zeros: the bound is infinite"
     ],
     version=2,
     source="Tan & Huang 2023, Lemma 4.1",
+    knows=["labels"],
 )
 def input_gradient(
     probe: Probe,
@@ -180,6 +182,7 @@ def input_gradient(
     ],
     source="Tan & Huang 2023, Theorem 4.2, Corollaries 4.3 and A.2",
     version=2,
+    knows=["labels", "test"],
 )
 def predicted_accuracy(
     probe: Probe,
