@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from grokscope.declare import canonical_json, resolve
+from grokscope.declare import canonical_json, lasting, resolve
 from grokscope.errors import GrokscopeError, SettingError, UnknownName, UsageError
 from grokscope.registry import Plugins, Registered
 from grokscope.run import Cell, CellKey, CheckpointInfo, Run
@@ -129,7 +129,7 @@ class Request:
             return self
         if registered in self.measures:
             return self
-        usual = resolve(registered.measure.parameters, {}, registered.title)
+        usual = _resolved(registered, {})
         parameters = {**self.parameters, registered.id: usual}
         return replace(self, measures=(*self.measures, registered), parameters=parameters)
 
@@ -247,10 +247,13 @@ def _parameters_of(
             raise UnknownName(f"parameter of {selector}", parameter, known)
         for registered in having:
             given[registered.id][parameter] = value
-    return {
-        registered.id: resolve(registered.measure.parameters, given[registered.id], registered.title)
-        for registered in chosen
-    }
+    return {registered.id: _resolved(registered, given[registered.id]) for registered in chosen}
+
+
+def _resolved(registered: Registered, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the measure's parameters; a `later` one at its default is left to the measure."""
+    declared = registered.measure.parameters
+    return lasting(declared, resolve(declared, given, registered.title))
 
 
 def select_steps(text: str, steps: Sequence[int]) -> list[int]:

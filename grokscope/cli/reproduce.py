@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,10 +21,8 @@ from grokscope.cli.options import (
     output,
     ready_for_dask,
 )
-from grokscope.cli.progress import Display, display
+from grokscope.cli.progress import staged
 from grokscope.cli.terminal import (
-    Stopped,
-    on_signal,
     print_data,
     print_json,
     ready_for,
@@ -168,51 +164,10 @@ def _figure_file(
     return path, kind
 
 
-def _reproduce(figure: str, quiet: bool, **options: object) -> Reproduction:
-    signals: list[int] = []
-    shown = Stages(quiet, signals)
-    with stdout_to_stderr(), on_signal(signals.append):
+def _reproduce(figure: str, quiet: bool, **options: Any) -> Reproduction:
+    def work(**watching: Any) -> Reproduction | None:
         from grokscope.reproduce import reproduce as reproduce_figure
 
-        try:
-            found = reproduce_figure(
-                figure,
-                progress=shown.show,
-                stop=lambda: bool(signals),
-                notify=lambda message: say(message, quiet),
-                **options,  # type: ignore[arg-type]
-            )
-        except Stopped:
-            found = None
-        finally:
-            shown.stop()
-    if found is None:
-        say(f"stopped; to go on: {shlex.join(['grokscope', *sys.argv[1:]])}")
-        raise typer.Exit(128 + signals[0])
-    return found
+        return reproduce_figure(figure, notify=lambda message: say(message, quiet), **watching, **options)
 
-
-class Stages:
-    """Progress through training and measuring, one display after the other."""
-
-    def __init__(self, quiet: bool, signals: list[int]) -> None:
-        self._quiet = quiet
-        self._signals = signals
-        self._words = ""
-        self._shown: Display | None = None
-
-    def show(self, words: str, done: int, total: int) -> None:
-        """Show one stage; a signal ends measuring here, and training by its own `stop`."""
-        if self._signals and words.startswith("measuring"):
-            raise Stopped(self._signals[0])
-        if words != self._words:
-            self.stop()
-            self._words = words
-            self._shown = display("step" if words.startswith("training") else "cell", self._quiet)
-        if self._shown is not None:
-            self._shown.show(done, total, words)
-
-    def stop(self) -> None:
-        """Take the display away."""
-        if self._shown is not None:
-            self._shown.stop()
+    return staged(quiet, work)

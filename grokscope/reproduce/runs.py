@@ -17,6 +17,7 @@ from grokscope.results import Comparison
 from grokscope.statistics.courses import peak, reread
 from grokscope.training import resolve_config, with_data
 from grokscope.training.sweep import Sweep, sweep
+from grokscope.training.sweep.grid import plan_runs
 
 Progress = Callable[[str, int, int], None]
 
@@ -92,9 +93,30 @@ def _train(name: str, group: Group, trained: Trained, gathered: Gathered, wanted
         wanted,
         recipe=trained.recipe,
         settings=_settings(trained, wanted),
-        seeds=wanted.seeds or (1 if wanted.quick else trained.seeds),
+        seeds=_seeds(trained, wanted),
     )
     _keep(name, done, gathered)
+
+
+def planned(group: Group, wanted: Wanted) -> list[Path]:
+    """Return where the runs of a group that is trained will be, or are."""
+    if not isinstance(group.runs, Trained):
+        return []
+    trained = group.runs
+    runs = plan_runs(
+        trained.task,
+        trained.recipe,
+        {},
+        _seeds(trained, wanted),
+        _settings(trained, wanted),
+        wanted.out,
+        wanted.plugins,
+    )
+    return [run.path for run in runs]
+
+
+def _seeds(trained: Trained, wanted: Wanted) -> int:
+    return wanted.seeds or (1 if wanted.quick else trained.seeds)
 
 
 def _keep(name: str, done: Sweep, gathered: Gathered) -> None:

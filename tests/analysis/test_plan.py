@@ -83,6 +83,16 @@ def test_a_setting_of_a_family_reaches_all_that_have_it(plugins):
     assert all(values["alpha"] == 3.0 for values in found.values())
 
 
+def test_a_parameter_that_came_later_leaves_earlier_results_found_at_its_default(plugins):
+    plain, said, other = (
+        parameters(plugins, ["oinfo"], given)["oinfo:oinfo"]
+        for given in ({}, {"oinfo.grouping": "ward"}, {"oinfo.grouping": "spectral"})
+    )
+    assert plain == said
+    assert "grouping" not in plain
+    assert other == {**plain, "grouping": "spectral"}
+
+
 def test_a_setting_of_a_measure_not_asked_for_is_refused(plugins):
     with pytest.raises(SettingError, match="not among the measures asked for"):
         parameters(plugins, ["fit"], {"pe.alpha": 2})

@@ -21,4 +21,4 @@ def separated(rows: Sequence[Sighting], feature: str, confidence: float, seed: i
     first = sum(not never for never, _ in ordered)
     values = [np.array(units[unit]) for unit in ordered]
     signs = np.array([[np.sign(one[:, None] - other).mean() for other in values] for one in values])
-    return separation_of_settings(signs.reshape(len(ordered), -1), first, confidence, seed)
+    return separation_of_settings(signs.reshape(len(ordered), len(ordered)), first, confidence, seed)
