@@ -110,6 +110,7 @@ def set_up(
     if accuracy != "positions":
         training["accuracy"] = accuracy
     network = make_network_apart(model_factory, made, model_settings, view)
+    judged.check(network.row_labels(made.labels), network.outputs)
     if "data_sha256" in task_settings:
         task_settings["data_sha256"] = made.data_sha256
     lasting = {

@@ -158,6 +158,7 @@ def _twin(
         _, words = differences(live.state(), network.state_dict())
         if words:
             raise UsageError(f"factory {name} must make the network that is recorded: {words}")
+    judged.check(network.row_labels(task.labels), network.outputs)
     network = network.to(live.device, getattr(torch, live.dtype)).eval()
     made_by = (factory.source or factory.function,) if name else ()
     return Twin(network, task, judged, (*made_by, *judged.code))
