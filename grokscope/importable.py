@@ -98,8 +98,8 @@ def plain_factory(kind: str, path: str, found: Any) -> Factory:
     takes_task = kind == "model" and needed == ["task"]
     if needed and not takes_task:
         raise PluginError(
-            f"{kind} {path}: its arguments must have defaults, got {', '.join(needed)} without; with a default "
-            f"it is a setting{', and one called task is given the task' if kind == 'model' else ''}"
+            f"{kind} {path}: its arguments must have defaults, got {', '.join(needed)} without; with a "
+            f"default it is a setting{', and one called task is given the task' if kind == 'model' else ''}"
         )
 
     def build(*task: Any, **settings: Any) -> Any:

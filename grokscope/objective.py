@@ -55,8 +55,8 @@ class Objective:
         wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels > most))]
         if self.own is None and not labels.is_floating_point() and len(wrong):
             raise PluginError(
-                f"labels must be classes 0 to {most}, as the network has {outputs} logits, or {IGNORED} where "
-                f"one does not count, got {int(wrong[0])}"
+                f"labels must be classes 0 to {most}, as the network has {outputs} logits, or {IGNORED} "
+                f"where one does not count, got {int(wrong[0])}"
             )
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -26,10 +26,10 @@ def own_task(name: str, made: Any, most: int) -> Task:
 
     Each is a pair of tensors (inputs, labels), a Dataset of such pairs, or an iterable of batches of them; a
     dict may stand for a pair, and arrays for tensors. Where the network takes several inputs, `inputs` is a
-    tuple or a dict of tensors. Of more than `most` examples so many are drawn, always the same; of an iterable the first are
-    taken. Labels are classes (n,), classes per position (n, t), -100 where one does not count, or numbers to
-    be predicted (n, k). Items whose labels are their own `input_ids`, as transformers' causal language models
-    are given them, are labelled by the token after each.
+    tuple or a dict of tensors. Of more than `most` examples so many are drawn, always the same; of an
+    iterable the first are taken. Labels are classes (n,), classes per position (n, t), -100 where one does
+    not count, or numbers to be predicted (n, k). Items whose labels are their own `input_ids`, as
+    transformers' causal language models are given them, are labelled by the token after each.
 
     Raises PluginError where it is none of these, DataError where a split is empty.
     """
