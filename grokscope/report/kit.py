@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from grokscope.report.text import printable
-from grokscope.results import ColumnName, Results
+from grokscope.results.names import ColumnName
 from grokscope.run.outcome import Goal, goals_of
 
 if TYPE_CHECKING:
+    from grokscope.results.results import Results
     from grokscope.run import Run
 
 MEMORISED, GROKKED = "M", "G"

@@ -41,12 +41,15 @@ class Checkpoints:
 
         Hash and header come from the index where a file's size and time are still those recorded there.
         """
-        if self._listed is None:
-            self._listed = {entry.info.step: entry for entry in self._sound()}
+        return self.list_anew(self._remembered()) if self._listed is None else self._listed
+
+    def list_anew(self, remembered: Mapping[str, Listed]) -> dict[int, Listed]:
+        """Look at the folder now, and return the sound checkpoints; `remembered` is what the index says."""
+        self._listed = {entry.info.step: entry for entry in self._sound(remembered)}
         return self._listed
 
-    def _sound(self) -> Iterable[Listed]:
-        remembered, there = self._remembered(), checkpoint_files(self.path)
+    def _sound(self, remembered: Mapping[str, Listed]) -> Iterable[Listed]:
+        there = checkpoint_files(self.path)
         self.problems |= dict.fromkeys(there.problems)
         self.remarks |= dict.fromkeys(there.remarks)
         for file, status in there.files:

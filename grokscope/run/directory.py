@@ -381,9 +381,8 @@ class Run:
         """
         if not self.writable:
             return ""
-        self._checkpoints.forget()
-        listed = {entry.stamp() for entry in self._checkpoints.listed().values()}
         found = self._read_index()
+        listed = {entry.stamp() for entry in self._checkpoints.list_anew(found.listed).values()}
         trouble = self._index_trouble
         fits = {entry.stamp() for entry in found.listed.values()} == listed
         if not trouble and fits and found.segments == self._segments.names():
