@@ -29,6 +29,7 @@ _MISSING = "when a logit is not finite"
         ),
     ],
     source="Power et al. 2022, arXiv 2201.02177, figure 1",
+    knows=["labels", "test"],
 )
 def fit(probe: Probe) -> dict[str, float]:
     """Loss and accuracy on the training and the test split, recomputed from the checkpoint.

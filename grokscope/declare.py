@@ -23,8 +23,9 @@ class Param:
     """What a parameter means and which values it takes: `min <= value <= max`, `above < value < below`.
 
     A `local` one says where things are on this machine, for example `data_dir`. It is no part of what a run
-    is: the same run may have its data elsewhere. A `later` one came after runs had been made without it: at
-    its default it is left out of a configuration, so that those runs keep their identity and their names.
+    is: the same run may have its data elsewhere. A `later` one came after runs had been made, or results
+    stored, without it: at its default it is left out of a configuration, and of what a result is found by, so
+    that those runs keep their identity and their names, and those results are found.
 
     On the command line it is an option: `metavar` is what its help calls the value where the type's own word
     would not do, `panel` the heading that it stands under, and `flag` the value that the bare option stands
@@ -276,17 +277,17 @@ def resolve(declared: Mapping[str, Parameter], given: Mapping[str, Any], where: 
 
 
 def recorded(declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a configuration keeps, in types that TOML knows.
+    """Return the settings that a configuration keeps, in types that TOML knows: see `lasting`."""
+    return for_toml(lasting(declared, values))
 
-    Those are all but `later` ones that have their default.
-    """
-    return for_toml(
-        {
-            name: value
-            for name, value in values.items()
-            if not (declared[name].param.later and value == declared[name].default)
-        }
-    )
+
+def lasting(declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that something is known by: all but `later` ones that have their default."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not (declared[name].param.later and value == declared[name].default)
+    }
 
 
 def for_toml(values: Mapping[str, Any]) -> dict[str, Any]:

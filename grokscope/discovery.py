@@ -39,6 +39,11 @@ def plugin_names() -> list[str]:
     return [found.plugin.name for found in _installed()]
 
 
+def installed_plugins() -> list[Plugin]:
+    """Return all installed plugins as their metadata tell of them, without what they bring."""
+    return [found.plugin for found in _installed()]
+
+
 def left_out() -> list[str]:
     """Return the names of plugins that the environment says not to load."""
     return [name.strip() for name in os.environ.get(LEFT_OUT, "").split(",") if name.strip()]

@@ -21,6 +21,12 @@ INPUTS = {
     "baseline": "another checkpoint's probe: first, last, previous or a step",
     "rng": "a seeded torch.Generator; asking for it says that the measure is random",
 }
+KNOWLEDGE = {
+    "labels": "what the right answers are",
+    "test": "examples that the network was not trained on",
+    "task": "what the task is: two operands, a group, frequencies",
+}
+LATER = "end"  # of a measure that compares with the last checkpoint: known only afterwards
 DIRECTIONS = ("", "up", "down", "peak")
 BASELINES = ("first", "last", "previous")
 MOST_ROWS = 100_000
@@ -104,6 +110,18 @@ class Measure:
     baseline: str
     help: str
     array_roles: Mapping[str, str] = field(default_factory=dict)
+    knows: tuple[str, ...] | None = None
+
+    @property
+    def known(self) -> tuple[str, ...] | None:
+        """What must be known beside the weights and the inputs trained on; None where it does not say.
+
+        A measure of weights alone need not say it. `end` stands for the last checkpoint.
+        """
+        if self.knows is None and "probe" in self.inputs:
+            return None
+        end = "baseline" in self.inputs and self.baseline == "last"
+        return (*(self.knows or ()), *((LATER,) if end else ()))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function that it was made from."""
@@ -286,6 +304,7 @@ def measure(
     source: str = "",
     baseline: str = "first",
     name: str | None = None,
+    knows: Sequence[str] | None = None,
 ) -> Callable[[Callable[..., Any]], Measure]:
     """Declare a function as a measure; its signature says the rest.
 
@@ -303,6 +322,8 @@ def measure(
         source: paper and equation.
         baseline: which checkpoint `baseline` is unless the user says: `first`, `last`, `previous` or a step.
         name: the measure's name when it is not the function's.
+        knows: what it must know beside the weights and the training inputs, of `labels`, `test` (examples
+            that were held out) and `task`; an empty list says that it needs nothing more.
 
     Raises:
         PluginError: the declaration cannot be: an input that does not exist, a parameter without type or
@@ -326,6 +347,7 @@ def measure(
             baseline=baseline,
             help=inspect.getdoc(function) or "",
             array_roles=dict(array_roles or {}),
+            knows=None if knows is None else tuple(knows),
         )
         problem = _problem(declared)
         if problem:
@@ -341,6 +363,8 @@ def _problem(measure: Measure) -> str:
         return f"version must be a whole number from 1, got {measure.version!r}"
     if measure.baseline not in BASELINES and not measure.baseline.isdecimal():
         return f"baseline must be {', '.join(BASELINES)} or a step, got {measure.baseline!r}"
+    if strange := [word for word in measure.knows or () if word not in KNOWLEDGE]:
+        return f"knows must be of {', '.join(KNOWLEDGE)}, got {strange[0]!r}"
     problems = (_naming_problem(measure), *map(_column_problem, measure.columns), _array_problem(measure))
     return next(filter(None, problems), "")
 

@@ -15,12 +15,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+OF_THE_GROUP = ("SIGINT", "SIGHUP")  # what a terminal sends to all processes that a command started
 _scratch: Any = None  # numpy's global random numbers come from here while plugins run: quick to seed again
 
 
@@ -36,6 +37,17 @@ class _Global:
     def differs(self, before: Any) -> bool:
         now = self.read()
         return not (now.equal(before) if hasattr(now, "equal") else now == before)
+
+
+@contextmanager
+def signals_blocked(names: Iterable[str] = SIGNALS) -> Iterator[None]:
+    """What is started in the block does not get these signals, unless it wants them."""
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Surroundings:

@@ -154,3 +154,16 @@ def plugin_of():
         return load_plugins(extra=[module])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def dask_client():
+    """A client of a cluster whose scheduler and worker live in this process, with two threads."""
+    distributed = pytest.importorskip("distributed", reason="pip install 'grokscope[dask]'")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, memory_limit=0
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client

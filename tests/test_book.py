@@ -19,7 +19,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(r"`((?:tests|examples|grokscope|plugins)/[\w./-]+\w)`|\b(tests/[\w./-]+\.(?:sh|py|txt))\b")
 TEXT = {path: path.read_text() for path in PAGES if path.exists()}
-TOO_LONG = ("reproduce",)  # minutes of training each; tests/reproduce runs small ones
+TOO_LONG = ("reproduce", "league")  # minutes of training each; tests/reproduce and tests/cli run small ones
 
 
 def title(path):

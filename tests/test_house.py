@@ -28,13 +28,15 @@ FLOORS = [
     ["hookspecs"],
     ["run"],
     ["results"],
-    ["objective", "numbers", "device", "streams"],
+    ["numbers", "device", "streams"],
+    ["objective"],
     ["tasks"],
     ["models"],
     ["evaluation"],
     ["probe"],
     ["registry"],
     ["discovery"],
+    ["cluster"],
     ["training"],
     ["importing"],
     ["analysis.plan"],
@@ -226,7 +228,7 @@ WORDS = {
     *("synergy", "redundancy", "fit", "gap", "mean", "note", "search", "share", "sum", "total"),
     *("keys", "rank", "method", "entropy", "normalised", "trace", "losses", "residual", "stderr", "sigma"),
     *("distance", "epsilon", "l2", "abelian", "alpha"),  # settings of training
-    *("median", "units", "largest", "compression", "half", "ratio"),
+    *("median", "units", "largest", "compression", "half", "ratio", "cluster"),
 }
 
 

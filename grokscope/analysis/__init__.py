@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from grokscope.analysis.clock import Clock, timed
 from grokscope.analysis.own_code import code_of
 from grokscope.analysis.plan import Place, Request
 from grokscope.analysis.session import Crew, Progress, Session
+from grokscope.cluster import reached
 from grokscope.discovery import load_plugins
 from grokscope.errors import GrokscopeError, SettingError
 from grokscope.registry import Plugins
@@ -33,6 +34,7 @@ def analyze(
     workers: int = 1,
     isolate: bool = False,
     timeout: float | None = None,
+    dask: Any = None,
     data_dir: str | Path | None = None,
     model: Any = None,
     data: str | None = None,
@@ -40,6 +42,7 @@ def analyze(
     trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
+    notify: Callable[[str], None] | None = None,
     clock: Clock | None = None,
 ) -> Results:
     """Measure the checkpoints of a run; what is stored already is not computed again.
@@ -59,6 +62,9 @@ def analyze(
             line does: a measure that ends its process, or never comes to an end, costs only its own cell,
             and one that does so three times is not tried any more.
         timeout: seconds after which a cell is stopped, and fails; this needs processes of their own too.
+        dask: compute on a Dask cluster, in processes of their own there: `local` starts one on this machine,
+            with `workers` threads; else the address of a scheduler, its file, or a `distributed.Client`. Its
+            workers must see the same files, and have the same grokscope and plugins.
         data_dir: where the task's data lies now, if no longer where the run found it.
         model: the run's network, `package.module:factory`, where no plugin brings it: named by the run alone
             it is not imported.
@@ -67,6 +73,8 @@ def analyze(
         trust: import whatever code the run names.
         plugins: from `load_plugins`; loaded when not given.
         progress: called as (done, total, measure, step), first with done 0, then after every computed cell.
+        notify: called with a sentence that the user should know of the cluster; logged as a warning when not
+            given.
         clock: adds up what the time goes to.
 
     Raises:
@@ -75,6 +83,8 @@ def analyze(
         RunError: `run` is no run directory, or names code that was not repeated here.
         DataError: the data that the run was trained on is gone, or is another now.
         StorageError: results cannot be stored.
+        GrokscopeError: the Dask scheduler is gone, or a worker cannot compute what this process would. All
+            that had come back is stored.
     """
     found = analyze_many(
         [run],
@@ -87,6 +97,7 @@ def analyze(
         workers=workers,
         isolate=isolate,
         timeout=timeout,
+        dask=dask,
         data_dir=data_dir,
         model=model,
         data=data,
@@ -94,6 +105,7 @@ def analyze(
         trust=trust,
         plugins=plugins,
         progress=progress,
+        notify=notify,
         clock=clock,
     )
     for error in found.failed.values():
@@ -113,6 +125,7 @@ def analyze_many(
     workers: int = 1,
     isolate: bool = False,
     timeout: float | None = None,
+    dask: Any = None,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
     model: Any = None,
@@ -121,6 +134,7 @@ def analyze_many(
     trust: bool = False,
     plugins: Plugins | None = None,
     progress: Progress | None = None,
+    notify: Callable[[str], None] | None = None,
     clock: Clock | None = None,
 ) -> Comparison:
     """Measure the checkpoints of several runs, as `analyze` does those of one, and put them side by side.
@@ -131,13 +145,14 @@ def analyze_many(
     Args:
         runs: runs or their directories; one that comes twice is taken once.
         out: keep results in this directory instead, for runs given as directories.
-        measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, data_dir, model,
-            data, loss, trust, plugins, progress, clock: as for `analyze`.
+        measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, dask, data_dir,
+            model, data, loss, trust, plugins, progress, notify, clock: as for `analyze`.
 
     Raises:
         UsageError: an unknown measure, a parameter out of bounds, or a name for `model`, `data` or `loss`
             that no run has.
         SettingError: there is no such device, or no such timeout.
+        GrokscopeError: as for `analyze`.
     """
     if timeout is not None and not 0 < timeout < math.inf:
         raise SettingError(f"timeout must be a number of seconds above 0, got {timeout!r}")
@@ -158,7 +173,9 @@ def analyze_many(
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
     check_repeated((each.run.config for each in sessions.values()), model=model, data=data, loss=loss)
-    Crew(plugins, place, workers, isolate, timeout, clock).compute(list(sessions.values()), progress)
+    with reached(dask, workers, notify) as cluster:
+        crew = Crew(plugins, place, workers, isolate, timeout, clock, cluster)
+        crew.compute(list(sessions.values()), progress)
     sound = []
     for session in sessions.values():
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from grokscope.declare import canonical_json, resolve
+from grokscope.declare import canonical_json, lasting, resolve
 from grokscope.errors import GrokscopeError, SettingError, UnknownName, UsageError
 from grokscope.registry import Plugins, Registered
 from grokscope.run import Cell, CellKey, CheckpointInfo, Run
@@ -128,7 +128,7 @@ class Request:
             return self
         if registered in self.measures:
             return self
-        usual = resolve(registered.measure.parameters, {}, registered.title)
+        usual = _resolved(registered, {})
         parameters = {**self.parameters, registered.id: usual}
         return replace(self, measures=(*self.measures, registered), parameters=parameters)
 
@@ -239,17 +239,21 @@ def _parameters_of(
             raise UnknownName(f"parameter of {selector}", parameter, known)
         for registered in having:
             given[registered.id][parameter] = value
-    return {
-        registered.id: resolve(registered.measure.parameters, given[registered.id], registered.title)
-        for registered in chosen
-    }
+    return {registered.id: _resolved(registered, given[registered.id]) for registered in chosen}
+
+
+def _resolved(registered: Registered, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the measure's parameters; a `later` one at its default is left to the measure."""
+    declared = registered.measure.parameters
+    return lasting(declared, resolve(declared, given, registered.title))
 
 
 def select_steps(text: str, steps: Sequence[int]) -> list[int]:
     """Return the steps that `text` selects among `steps`, in order.
 
     Comma-separated: `all`, `first`, `last`, `every:N` (every N-th checkpoint, counted from the first),
-    `A:B` (from A to B, both included; either may be left out), or a step.
+    `log:N` (N checkpoints after step 0, as evenly as may be on a log axis; fewer where several would be the
+    same), `A:B` (from A to B, both included; either may be left out), or a step.
     """
     ordered = sorted(steps)
     if not ordered:
@@ -270,6 +274,8 @@ def _select_part(part: str, ordered: list[int]) -> list[int]:
             if int(tail) < 1:
                 raise ValueError
             return ordered[:: int(tail)]
+        if head == "log" and colon:
+            return _log_spaced(ordered, int(tail))
         if colon:
             low, high = int(head) if head else ordered[0], int(tail) if tail else ordered[-1]
             inside = [step for step in ordered if low <= step <= high]
@@ -281,12 +287,24 @@ def _select_part(part: str, ordered: list[int]) -> list[int]:
         step = int(part)
     except ValueError:
         raise UsageError(
-            f"`steps` must be all, first, last, every:N, A:B or steps separated by commas, got {part!r}"
+            f"`steps` must be all, first, last, every:N, log:N, A:B or steps with commas, got {part!r}"
         ) from None
     if step not in ordered:
         near = sorted(sorted(ordered, key=lambda other: abs(other - step))[:3])
         raise UsageError(f"`steps`: there is no checkpoint at step {step}; the nearest are {near}")
     return [step]
+
+
+def _log_spaced(ordered: Sequence[int], count: int) -> list[int]:
+    """The steps nearest to `count` even places on a log axis. Raises ValueError for less than one."""
+    after = [step for step in ordered if step > 0]
+    if count < 1:
+        raise ValueError
+    if not after:
+        return []
+    ratio = after[-1] / after[0]
+    places = [after[0] * ratio ** (at / max(1, count - 1)) for at in range(count)]
+    return sorted({min(after, key=lambda step: abs(math.log(step / place))) for place in places})
 
 
 def choose_baseline(text: str, step: int, checkpoints: Sequence[CheckpointInfo]) -> CheckpointInfo:

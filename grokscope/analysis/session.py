@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from grokscope.analysis.assemble import assemble
 from grokscope.analysis.clock import Clock
@@ -14,6 +15,10 @@ from grokscope.discovery import left_out
 from grokscope.registry import Plugins
 from grokscope.results import Results
 from grokscope.run import Run
+
+if TYPE_CHECKING:
+    from grokscope.analysis.chunks import Chunk
+    from grokscope.cluster import Cluster
 
 CHECKPOINTS_PER_WORKER = 4  # starting a process costs more than computing fewer
 Progress = Callable[[int, int, str, int], None]
@@ -88,7 +93,10 @@ class Session:
 
 @dataclass(frozen=True)
 class Crew:
-    """Who computes: where, in how many processes, and whether in ones of their own at any rate."""
+    """Who computes: where, in how many processes, and whether in ones of their own at any rate.
+
+    Or, where there is a `cluster`, who sends what is to be computed there.
+    """
 
     plugins: Plugins
     place: Place
@@ -96,13 +104,14 @@ class Crew:
     isolate: bool = False
     timeout: float | None = None
     clock: Clock | None = None
+    cluster: Cluster | None = None
 
     def compute(self, sessions: Sequence[Session], progress: Progress | None = None) -> None:
         """Compute all that is missing, until nothing is left to be tried.
 
         Raises:
             SettingError: there is no such device.
-            GrokscopeError: no process can be started.
+            GrokscopeError: no process can be started, or the cluster is gone.
         """
         left = [session for session in sessions if session.missing]
         while left:
@@ -118,30 +127,45 @@ class Crew:
         if not processes:
             self._compute_here(sessions, ledgers, finished)
             return
-        from grokscope.analysis import workers
+        try:
+            self._compute_apart(self._chunks(sessions, ledgers, finished), processes)
+        finally:
+            for ledger in ledgers:
+                ledger.store()
 
+    def _chunks(
+        self, sessions: Sequence[Session], ledgers: Sequence[Ledger], finished: Finished
+    ) -> list[Chunk]:
+        from grokscope.analysis.chunks import chunk_of
+
+        pairs = list(zip(sessions, ledgers, strict=True))
         looks = [
-            workers.Chunk(ledger, cells, looking=True)
-            for session, ledger in zip(sessions, ledgers, strict=True)
+            chunk_of(ledger, cells, finished, self.clock, looking=True)
+            for session, ledger in pairs
             if (cells := needing_data(session.run, self.place, session.missing))
         ]
         chunks = [
-            workers.Chunk(ledger, session.missing[step])
-            for session, ledger in zip(sessions, ledgers, strict=True)
+            chunk_of(ledger, session.missing[step], finished, self.clock)
+            for session, ledger in pairs
             for step in sorted(session.missing)
         ]
-        workers.execute(
-            [*looks, *chunks],
-            finished,
-            place=self.place,
-            workers=processes,
-            timeout=self.timeout,
-            left_out=left_out(),
-            clock=self.clock,
-        )
+        return [*looks, *chunks]
+
+    def _compute_apart(self, chunks: Sequence[Chunk], processes: int) -> None:
+        from grokscope.analysis.workers import Manner, execute
+
+        manner = Manner(self.place, self.timeout, tuple(left_out()), self.clock is not None)
+        if self.cluster:
+            from grokscope.analysis.batches import execute_on
+
+            execute_on(self.cluster, chunks, manner)
+        else:
+            execute(chunks, manner, processes)
 
     def _processes(self, checkpoints: int) -> int:
         """Return how many; 0 is none but this one."""
+        if self.cluster:
+            return 1
         most = min(self.workers, checkpoints // CHECKPOINTS_PER_WORKER)
         return max(1, most) if self.isolate or self.timeout is not None else most if most > 1 else 0
 

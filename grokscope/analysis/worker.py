@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.analysis.clock import Clock
 from grokscope.analysis.plan import Place, PlannedCell
 from grokscope.discovery import load_plugins
-from grokscope.errors import DataError, GrokscopeError, PluginError, RunError, SettingError, told
+from grokscope.errors import DamagedFile, DataError, GrokscopeError, PluginError, RunError, told
 from grokscope.registry import Registered
 from grokscope.run import CellKey, Run
 from grokscope.streams import guarded_streams
@@ -26,6 +26,7 @@ from grokscope.surroundings import SIGNALS
 
 if TYPE_CHECKING:
     from grokscope.analysis.engine import Bench, Isolation
+    from grokscope.cluster.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,17 @@ class Order:
 
 
 def work(
-    line: Connection, lifeline: Connection, place: Place, left_out: Sequence[str], clocked: bool = False
+    line: Connection,
+    lifeline: Connection,
+    place: Place,
+    left_out: Sequence[str],
+    clocked: bool = False,
+    origin: Origin | None = None,
 ) -> None:
     """Compute what comes along `line` until it closes; end at once when `lifeline` does.
 
-    With `clocked` it tells after every checkpoint what its time went to.
+    With `clocked` it tells after every checkpoint what its time went to. Names mean what they mean at
+    `origin`.
     """
     leave_signals_to_the_parent()
     die_with(lifeline)
@@ -59,8 +66,10 @@ def work(
     from grokscope.device import find_device
 
     try:
+        if origin:
+            origin.enter()
         find_device(place.device, "device")
-    except SettingError as error:
+    except GrokscopeError as error:
         line.send(("refused", told(error)))
         return
     desk = _Desk(line, place, left_out, Clock() if clocked else None)
@@ -182,9 +191,14 @@ class _Desk:
                 f"{order.measure} is not known to processes of their own: they load installed plugins; "
                 "compute with workers=1, or install the plugin"
             )
+        checkpoint = self._checkpoints.get(order.step)
+        if checkpoint is None or checkpoint.sha256 != order.key.checkpoint:
+            raise DamagedFile(
+                f"{self._path}: the checkpoint at step {order.step} is gone, or was replaced meanwhile"
+            )
         return PlannedCell(
             self._registered[order.measure],
-            self._checkpoints[order.step],
+            checkpoint,
             order.parameters,
             None if order.baseline is None else self._checkpoints[order.baseline],
             order.key,

@@ -9,98 +9,97 @@ import multiprocessing
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from grokscope.analysis.clock import Clock
-from grokscope.analysis.ledger import Failure, Ledger, failure
-from grokscope.analysis.plan import Place, PlannedCell
-from grokscope.analysis.worker import Order, work
+from grokscope.analysis.chunks import MOST_CRASHES, Chunk, worth_trying
+from grokscope.analysis.plan import Place
+from grokscope.analysis.worker import work
 from grokscope.errors import GrokscopeError, SettingError
-from grokscope.run import Cell
-from grokscope.surroundings import SIGNALS
+from grokscope.surroundings import signals_blocked
 
-MOST_CRASHES = 3  # of one measure; after these its other cells are not tried
+if TYPE_CHECKING:
+    from grokscope.cluster.origin import Origin
+    from grokscope.cluster.there import Desk
+
 MOST_TRIES = 2  # of a checkpoint at which a process dies before it comes to a measure
+SECONDS_BETWEEN_LOOKS = 1.0  # at whether the work is still wanted
 PRELOADED = ["grokscope.analysis.engine", "grokscope.analysis.worker", "h5py"]
-Finished = Callable[[PlannedCell], None]
 
 
-@dataclass
-class Chunk:
-    """One checkpoint's missing cells, and the ledger of its run.
+@dataclass(frozen=True)
+class Manner:
+    """How cells are computed apart from this process.
 
-    Or, `looking`, cells whose data is only looked for; these come first, and before all are done nothing is
-    computed.
+    Attributes:
+        place: where.
+        timeout: seconds after which a cell is stopped, and fails.
+        left_out: names of plugins that are not loaded.
+        clocked: whether chunks hear what their time went to.
     """
 
-    ledger: Ledger
-    cells: Sequence[PlannedCell]
-    tries: int = 0
-    looking: bool = False
+    place: Place
+    timeout: float | None = None
+    left_out: tuple[str, ...] = ()
+    clocked: bool = False
 
 
 def execute(
     chunks: Sequence[Chunk],
-    finished: Finished,
-    *,
-    place: Place,
+    manner: Manner,
     workers: int,
-    timeout: float | None = None,
-    left_out: Sequence[str] = (),
-    clock: Clock | None = None,
+    crashes: Mapping[str, int] = MappingProxyType({}),
+    desk: Desk | None = None,
 ) -> None:
     """Compute all missing cells, of one run or of several, in `workers` processes of one thread each.
 
     Chunks that look for data come first. A run whose data is not there is in trouble, and not computed.
-    The cell during which a process dies, or which takes longer than `timeout` seconds, fails and is named; a
-    new process goes on behind it. A measure to which that happens three times is not tried any more. `clock`
-    is told what the processes' time went to.
+    The cell during which a process dies, or which takes too long, fails and is named; a new process goes on
+    behind it. A measure to which that happens three times is not tried any more; `crashes` says how often it
+    has happened before. A `desk` says for whom it is done: in whose folder, and until when it is wanted.
 
     Raises:
         SettingError: there is no such device.
         GrokscopeError: no process can be started.
     """
-    crew = _Crew(chunks, finished, timeout, lambda: _Worker(place, left_out, clock is not None), clock)
+    crew = _Crew(chunks, manner, Counter(crashes), desk)
     try:
         crew.work(workers)
     finally:  # also when the caller was stopped: nobody waits for what is under way
         crew.end()
-        for chunk in chunks:
-            chunk.ledger.store()
 
 
 class _Worker:
     """A process that computes one checkpoint after the other, seen from here."""
 
-    def __init__(self, place: Place, left_out: Sequence[str], clocked: bool) -> None:
+    def __init__(self, manner: Manner, origin: Origin | None) -> None:
         context = _context()
         self.line, theirs = context.Pipe()
         lifeline, self._held = context.Pipe(duplex=False)
-        self.process = context.Process(  # type: ignore[attr-defined]
-            target=work, args=(theirs, lifeline, place, tuple(left_out), clocked)
-        )
+        how = manner.place, manner.left_out, manner.clocked, origin
+        self.process = context.Process(target=work, args=(theirs, lifeline, *how))  # type: ignore[attr-defined]
         self.process.start()
         theirs.close()
         lifeline.close()
         self.ready = False
         self.chunk: Chunk | None = None
-        self.left: dict[int, PlannedCell] = {}
-        """The chunk's cells that nothing has been heard of, by position."""
+        self.positions: list[int] = []
+        """The positions of the chunk's cells, which the process counts from 0 on."""
         self.under_way: int | None = None
         self.since = 0.0
 
     def give(self, chunk: Chunk) -> None:
         """Give the process a checkpoint to compute."""
         self.chunk, self.under_way = chunk, None
-        self.left = {} if chunk.looking else dict(enumerate(chunk.cells))
+        self.positions = list(chunk.orders)
         word = "look" if chunk.looking else "compute"
         with suppress(OSError):  # it has died, and that will be seen
-            self.line.send((word, (str(chunk.ledger.run.path), [Order.of(cell) for cell in chunk.cells])))
+            self.line.send((word, (chunk.path, list(chunk.orders.values()))))
 
     def ban(self, measure: str) -> None:
         """Tell the process not to try a measure any more."""
@@ -135,19 +134,17 @@ class _Crew:
     """All processes, and what is left to compute."""
 
     chunks: Sequence[Chunk]
-    finished: Finished
-    timeout: float | None
-    hire: Callable[[], _Worker]
-    clock: Clock | None = None
-    crashes: Counter[str] = field(default_factory=Counter)
+    manner: Manner
+    crashes: Counter[str]
+    desk: Desk | None = None
 
     def __post_init__(self) -> None:
         self._waiting = deque(self.chunks)
         self._workers: list[_Worker] = []
 
     def work(self, workers: int) -> None:
-        """Compute everything."""
-        while True:
+        """Compute everything, or as much as is wanted."""
+        while self.desk is None or self.desk.wanted():
             self._hand_out(workers)
             busy = [worker for worker in self._workers if worker.chunk]
             if not busy:
@@ -168,7 +165,7 @@ class _Crew:
 
     def _hand_out(self, workers: int) -> None:
         while self._waiting:
-            if not self._worth_trying(self._waiting[0]):
+            if not worth_trying(self._waiting[0], self.crashes):
                 self._waiting.popleft()
                 continue
             if not self._waiting[0].looking and any(w.chunk and w.chunk.looking for w in self._workers):
@@ -177,34 +174,27 @@ class _Crew:
             if not idle and len(self._workers) >= workers:
                 return
             if not idle:
-                self._workers.append(self.hire())
+                self._workers.append(_Worker(self.manner, self.desk.origin if self.desk else None))
                 idle = self._workers[-1:]
             idle[0].give(self._waiting.popleft())
 
-    def _worth_trying(self, chunk: Chunk) -> bool:
-        """Take the cells that are not tried any more out of the chunk; return whether any is left."""
-        if chunk.ledger.trouble:
-            return False
-        hopeless = [c for c in chunk.cells if self.crashes[c.registered.id] >= MOST_CRASHES]
-        for cell in hopeless:
-            self._fail(chunk, cell, "")
-        chunk.cells = [cell for cell in chunk.cells if cell not in hopeless]
-        return bool(chunk.cells)
-
     def _patience(self) -> float | None:
-        if self.timeout is None:
-            return None
+        """Return how long to wait for a word at most."""
+        most = None if self.desk is None else SECONDS_BETWEEN_LOOKS
         begun = [worker.since for worker in self._workers if worker.under_way is not None]
-        return max(0.0, min(begun) + self.timeout - time.monotonic()) if begun else None
+        if self.manner.timeout is None or not begun:
+            return most
+        left = max(0.0, min(begun) + self.manner.timeout - time.monotonic())
+        return left if most is None else min(left, most)
 
     def _stop_overdue(self) -> None:
         for worker in list(self._workers):
-            late = self.timeout is not None and time.monotonic() - worker.since >= self.timeout
+            late = self.manner.timeout is not None and time.monotonic() - worker.since >= self.manner.timeout
             if late and worker.under_way is not None:
                 self._listen(worker)  # it may have ended just now
                 if worker.under_way is not None:
                     self._bury(
-                        worker, f"it took longer than {self.timeout:g} s, the timeout, and was stopped"
+                        worker, f"it took longer than {self.manner.timeout:g} s, the timeout, and was stopped"
                     )
 
     def _listen(self, worker: _Worker) -> None:
@@ -214,44 +204,42 @@ class _Crew:
             elif word == "refused":
                 raise SettingError(content)
             elif word == "begun":
-                worker.under_way, worker.since = content, time.monotonic()
+                worker.under_way, worker.since = worker.positions[content], time.monotonic()
             elif word == "ended":
                 self._take(worker, *content)
             elif word == "trouble":
                 self._close(worker, *content)
             else:
-                if self.clock:
-                    self.clock.add(content)
-                self._close(worker)
+                self._close(worker, spent=content)
 
-    def _take(self, worker: _Worker, position: int, outcome: Cell | Failure) -> None:
-        """Put away what came of one cell, or that the checkpoint cannot be read."""
+    def _take(self, worker: _Worker, at: int, outcome: Any) -> None:
+        """Pass on what came of one cell, or that the checkpoint cannot be read."""
         assert worker.chunk is not None
-        worker.chunk.ledger.take(outcome)
         worker.under_way = None
-        if position in worker.left:
-            self.finished(worker.left.pop(position))
+        if at < 0:
+            worker.chunk.hears.unreadable(outcome)
+            worker.chunk.orders.clear()
         else:
-            worker.left.clear()
+            worker.chunk.hears.ended(worker.positions[at], outcome)
+            del worker.chunk.orders[worker.positions[at]]
 
     def _close(
-        self, worker: _Worker, of_the_run: type[GrokscopeError] | None = None, trouble: str = ""
+        self,
+        worker: _Worker,
+        of_the_run: type[GrokscopeError] | None = None,
+        trouble: str = "",
+        spent: Any = None,
     ) -> None:
         """The chunk is done: cells of which nothing was heard were not tried, or the run is in trouble."""
         chunk = worker.chunk
         assert chunk is not None
         if of_the_run:
-            chunk.ledger.trouble = of_the_run(trouble)
-        else:
-            for cell in worker.left.values():
-                self._fail(chunk, cell, trouble)
-        worker.chunk, worker.left = None, {}
-        chunk.ledger.checkpoint_done()
-
-    def _fail(self, chunk: Chunk, cell: PlannedCell, message: str) -> None:
-        untried = f"not tried, since it crashed or ran out of time {MOST_CRASHES} times"
-        chunk.ledger.take(failure(cell, message or untried, tried=bool(message)))
-        self.finished(cell)
+            chunk.hears.troubled(of_the_run, trouble)
+        elif not chunk.looking:
+            for position in chunk.orders:
+                chunk.hears.failed(position, trouble)
+        worker.chunk = None
+        chunk.hears.closed(spent)
 
     def _bury(self, worker: _Worker, why: str) -> None:
         """Name the cell during which the process ended; the checkpoint's other cells wait for another."""
@@ -263,20 +251,20 @@ class _Crew:
                 f"a process to compute in cannot be started: {why}; a script that asks for such needs "
                 "`if __name__ == '__main__':` around what it does"
             )
-        if chunk is None:
+        if chunk is None or chunk.looking:
             return
-        tries = chunk.tries + 1
+        chunk.tries += 1
         if worker.under_way is not None:
-            guilty = worker.left.pop(worker.under_way)
-            self._fail(chunk, guilty, why)
-            self._count(guilty.registered.id)
-            tries = 0
-        if tries >= MOST_TRIES:
-            for cell in worker.left.values():
-                self._fail(chunk, cell, f"{why} while the checkpoint was opened")
-        elif worker.left:
-            self._waiting.appendleft(Chunk(chunk.ledger, list(worker.left.values()), tries))
-        chunk.ledger.checkpoint_done()
+            guilty = chunk.orders.pop(worker.under_way)
+            chunk.hears.crashed(worker.under_way, why)
+            self._count(guilty.measure)
+            chunk.tries = 0
+        if chunk.tries >= MOST_TRIES:
+            for position in chunk.orders:
+                chunk.hears.failed(position, f"{why} while the checkpoint was opened")
+        elif chunk.orders:
+            self._waiting.appendleft(chunk)
+        chunk.hears.closed(None)
 
     def _count(self, measure: str) -> None:
         self.crashes[measure] += 1
@@ -293,17 +281,6 @@ def _context() -> BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    with _signals_blocked():
+    with signals_blocked():  # also those that reach the whole group
         forkserver.ensure_running()
     return context
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """What is started in the block does not get the signals that reach the whole group."""
-    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -42,6 +42,7 @@ PANELS = {
         "score": "score",
         "phases": "phases",
         "predict": "predict",
+        "league": "league",
         "report": "report",
         "reproduce": "reproduce",
     },

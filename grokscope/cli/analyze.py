@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grokscope.cli.measuring import Wanted, end, rounds
-from grokscope.cli.options import Json, Measuring, Names, Output, PerLayer, Runs, Watched, shared
+from grokscope.cli.options import (
+    Dask,
+    Json,
+    Measuring,
+    Names,
+    Output,
+    PerLayer,
+    Runs,
+    Watched,
+    ready_for_dask,
+    shared,
+)
 from grokscope.cli.terminal import data_width, present, ready_for, stderr_console, stdout_to_stderr
 from grokscope.errors import UsageError
 
@@ -33,6 +44,7 @@ def analyze(
     profile: Annotated[
         bool, typer.Option("--profile", help="Also show what the time went to, measure by measure.")
     ] = False,
+    dask: Dask = None,
     asked: Measuring,
 ) -> None:
     """Measure the checkpoints of a run, or of several. What is stored already is not computed again.
@@ -43,6 +55,9 @@ def analyze(
 
     Of several runs, tables, CSV and JSON tell the run and the settings in which the runs differ.
 
+    With --dask it is computed on a Dask cluster, whose workers must see the same files and have the same
+    grokscope and plugins. What has come back is stored, whatever becomes of the cluster.
+
     With --profile it also shows what the time went to, in all processes together: each measure's own, and
     what measures share. What is stored already takes none.
 
@@ -52,6 +67,7 @@ def analyze(
         grokscope analyze runs/* -m oinfo --set oinfo.variables=mean --results kept
     """
     ready_for(file)
+    ready_for_dask(dask, asked.workers)
     if profile and json and long:
         raise UsageError("--profile must go with --json or with --long: tidy rows have no place for it")
     clock = _clock() if profile else None
@@ -60,7 +76,16 @@ def analyze(
 
         plugins = load_plugins()
     wanted = Wanted.of(measure, plugins)
-    every = rounds(runs, wanted.measures, asked, watch=watch, refresh=refresh, plugins=plugins, clock=clock)
+    every = rounds(
+        runs,
+        wanted.measures,
+        asked,
+        watch=watch,
+        dask=dask,
+        refresh=refresh,
+        plugins=plugins,
+        clock=clock,
+    )
     found = deque(every, maxlen=1).pop()  # a table is made of the last
     if found.runs:
         kept = wanted.only(found)

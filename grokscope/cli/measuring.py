@@ -13,6 +13,7 @@ import typer
 from grokscope.cli.options import Measuring, key_values
 from grokscope.cli.progress import cells_progress
 from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, stop_by_exception
+from grokscope.device import cores
 from grokscope.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def measured(
                 workers=asked.workers or _worthwhile_workers(asked.device),
                 isolate=True,
                 timeout=asked.timeout,
+                notify=lambda sentence: say(sentence, asked.quiet),
                 out=asked.results,
                 data_dir=asked.data_dir,
                 model=asked.model,
@@ -86,22 +88,24 @@ def rounds(
     asked: Measuring,
     *,
     watch: bool,
+    dask: str | None = None,
     plugins: Plugins | None = None,
     **others: Any,
 ) -> Iterator[Comparison]:
     """Yield what `measured` returns: once or, to `watch`, whenever checkpoints came, until the runs end."""
     from grokscope.analysis.watching import Watch
+    from grokscope.cluster import reached
     from grokscope.run.holding import by_turns
 
     paths = list(paths)
     if not watch:
-        yield measured(paths, measures, asked, plugins=plugins, **others)
+        yield measured(paths, measures, asked, plugins=plugins, dask=dask, **others)
         return
     looking = Watch(paths)
-    with on_signal(stop_by_exception):
+    with on_signal(stop_by_exception), reached(dask, asked.workers, say) as cluster:
         while looking.look():
             with by_turns(paths):
-                found = measured(paths, measures, asked, plugins=plugins, **others)
+                found = measured(paths, measures, asked, plugins=plugins, dask=cluster, **others)
             others["refresh"] = False
             yield found
 
@@ -176,10 +180,7 @@ def end(found: Comparison) -> None:
 
 def _worthwhile_workers(device: str) -> int:
     """The cores this process may use; a GPU is shared badly."""
-    if device != "cpu":
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MOST_WORKERS)
+    return min(cores(), MOST_WORKERS) if device == "cpu" else 1
 
 
 def _of(found: Comparison, run: str, message: str) -> str:

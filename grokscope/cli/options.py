@@ -89,6 +89,14 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Processes, one thread each. Default: the cores, where it is worth it."),
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Compute on a Dask cluster: the address of its scheduler or the file that it writes; `local` "
+        "starts one on this machine.",
+    ),
+]
 Timeout = Annotated[
     float | None,
     typer.Option(
@@ -129,7 +137,7 @@ class Measuring:
 
     steps: Annotated[
         str,
-        typer.Option(metavar="STEPS", help="all, first, last, every:N, A:B or steps, separated by commas."),
+        typer.Option(metavar="STEPS", help="all, first, last, every:N, log:N, A:B or steps, with commas."),
     ] = "all"
     settings: Annotated[
         list[str] | None,
@@ -162,6 +170,20 @@ class Measuring:
         """Return the flags of the options that are not at their default."""
         changed = [each.name for each in fields(self) if getattr(self, each.name) != each.default]
         return ["--set" if name == "settings" else f"--{name.replace('_', '-')}" for name in changed]
+
+
+def ready_for_dask(dask: str | None, workers: int | None) -> None:
+    """Raise UsageError where what `--dask` needs is missing, or `--workers` has nothing to say beside it."""
+    if dask is None:
+        return
+    from grokscope.cluster import LOCAL, require_dask
+
+    require_dask()
+    if workers and dask != LOCAL:
+        raise UsageError(
+            f"--workers must be left out with --dask {dask}: the cluster computes as much at a time as its "
+            "workers have threads"
+        )
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from grokscope.cli.terminal import say, stderr_console
+import typer
+
+from grokscope.cli.terminal import Stopped, on_signal, say, stderr_console, stdout_to_stderr
 from grokscope.report.text import printable
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from grokscope.training import Progress as TrainingProgress
     from grokscope.training.sweep import SweepProgress
 
+T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -144,3 +149,49 @@ def sweep_words(progress: SweepProgress) -> str:
     """Return how many runs have ended, and how, in a few words."""
     failed = f", {progress.failed} failed" if progress.failed else ""
     return f"{progress.finished} of {progress.runs} runs{failed}"
+
+
+def staged(quiet: bool, work: Callable[..., T | None]) -> T:
+    """Return what `work(progress=..., stop=...)` returns, shown stage by stage; a signal ends it in order.
+
+    None means that it was stopped: the command exits, and says how to go on.
+    """
+    signals: list[int] = []
+    shown = Stages(quiet, signals)
+    with stdout_to_stderr(), on_signal(signals.append):
+        try:
+            found = work(progress=shown.show, stop=lambda: bool(signals))
+        except Stopped:
+            found = None
+        finally:
+            shown.stop()
+    if found is None:
+        say(f"stopped; to go on: {shlex.join(['grokscope', *sys.argv[1:]])}")
+        raise typer.Exit(128 + signals[0])
+    return found
+
+
+class Stages:
+    """Progress through training and measuring, one display after the other."""
+
+    def __init__(self, quiet: bool, signals: list[int]) -> None:
+        self._quiet = quiet
+        self._signals = signals
+        self._words = ""
+        self._shown: Display | None = None
+
+    def show(self, words: str, done: int, total: int) -> None:
+        """Show one stage; a signal ends measuring here, and training by its own `stop`."""
+        if self._signals and words.startswith("measuring"):
+            raise Stopped(self._signals[0])
+        if words != self._words:
+            self.stop()
+            self._words = words
+            self._shown = display("step" if words.startswith("training") else "cell", self._quiet)
+        if self._shown is not None:
+            self._shown.show(done, total, words)
+
+    def stop(self) -> None:
+        """Take the display away."""
+        if self._shown is not None:
+            self._shown.stop()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from grokscope.cli import completing
-from grokscope.cli.options import DataDir, Device, Json, Quiet, RunsFolder, Timeout, Workers, output
-from grokscope.cli.progress import Display, display
+from grokscope.cli.options import (
+    Dask,
+    DataDir,
+    Device,
+    Json,
+    Quiet,
+    RunsFolder,
+    Timeout,
+    Workers,
+    output,
+    ready_for_dask,
+)
+from grokscope.cli.progress import staged
 from grokscope.cli.terminal import (
-    Stopped,
-    on_signal,
     print_data,
     print_json,
     ready_for,
@@ -65,6 +72,7 @@ def reproduce(
     data_dir: DataDir = None,
     device: Device = "cpu",
     workers: Workers = None,
+    dask: Dask = None,
     timeout: Timeout = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -85,6 +93,7 @@ def reproduce(
     if list_all or figure is None:
         _list(list_all, json)
         return
+    ready_for_dask(dask, workers)
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
 
@@ -101,6 +110,7 @@ def reproduce(
         data_dir=data_dir,
         device=device,
         workers=workers,
+        dask=dask,
         isolate=True,
         timeout=timeout,
     )
@@ -154,51 +164,10 @@ def _figure_file(
     return path, kind
 
 
-def _reproduce(figure: str, quiet: bool, **options: object) -> Reproduction:
-    signals: list[int] = []
-    shown = Stages(quiet, signals)
-    with stdout_to_stderr(), on_signal(signals.append):
+def _reproduce(figure: str, quiet: bool, **options: Any) -> Reproduction:
+    def work(**watching: Any) -> Reproduction | None:
         from grokscope.reproduce import reproduce as reproduce_figure
 
-        try:
-            found = reproduce_figure(
-                figure,
-                progress=shown.show,
-                stop=lambda: bool(signals),
-                notify=lambda message: say(message, quiet),
-                **options,  # type: ignore[arg-type]
-            )
-        except Stopped:
-            found = None
-        finally:
-            shown.stop()
-    if found is None:
-        say(f"stopped; to go on: {shlex.join(['grokscope', *sys.argv[1:]])}")
-        raise typer.Exit(128 + signals[0])
-    return found
+        return reproduce_figure(figure, notify=lambda message: say(message, quiet), **watching, **options)
 
-
-class Stages:
-    """Progress through training and measuring, one display after the other."""
-
-    def __init__(self, quiet: bool, signals: list[int]) -> None:
-        self._quiet = quiet
-        self._signals = signals
-        self._words = ""
-        self._shown: Display | None = None
-
-    def show(self, words: str, done: int, total: int) -> None:
-        """Show one stage; a signal ends measuring here, and training by its own `stop`."""
-        if self._signals and words.startswith("measuring"):
-            raise Stopped(self._signals[0])
-        if words != self._words:
-            self.stop()
-            self._words = words
-            self._shown = display("step" if words.startswith("training") else "cell", self._quiet)
-        if self._shown is not None:
-            self._shown.show(done, total, words)
-
-    def stop(self) -> None:
-        """Take the display away."""
-        if self._shown is not None:
-            self._shown.stop()
+    return staged(quiet, work)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.options import Json, Quiet, RunsFolder, Workers, key_values
+from grokscope.cli.options import Dask, Json, Quiet, RunsFolder, Workers, key_values, ready_for_dask
 from grokscope.cli.progress import display, sweep_words
 from grokscope.cli.settings import ModelName, RecipeName, SetAnother, TaskName, asked_settings
 from grokscope.cli.terminal import on_signal, print_json, print_path, say, stdout_to_stderr
@@ -42,6 +42,7 @@ def sweep(
     settings: SetAnother = None,
     out: RunsFolder = Path("runs"),
     workers: Workers = None,
+    dask: Dask = None,
     json: Json = False,
     quiet: Quiet = False,
     given: dict[str, Any],
@@ -57,6 +58,7 @@ def sweep(
         grokscope sweep modadd --steps 3000 --grid weight_decay=0.1,1,10 --seeds 3
         grokscope sweep modadd --recipe nanda --grid "betas=0.9,0.98;0.9,0.999"
     """
+    ready_for_dask(dask, workers)
     signals: list[int] = []
     wanted = {
         "recipe": recipe,
@@ -65,7 +67,7 @@ def sweep(
         "settings": asked_settings(model, given, settings),
     }
     with stdout_to_stderr(), on_signal(signals.append):
-        done = _sweep(task, signals, quiet, out=out, workers=workers, **wanted)
+        done = _sweep(task, signals, quiet, out=out, workers=workers, dask=dask, **wanted)
     if json:
         print_json(_as_dict(done))
     else:

@@ -153,7 +153,8 @@ class Transformer(Network):
     def trace(self, encoded: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run from embeddings before positions; all named values are those at `=`.
 
-        `first` is the operands' embeddings in a row, (n, length * d_model).
+        `first` is the operands' embeddings in a row, (n, length * d_model); `attn_heads` are the heads'
+        mixtures of values, one head after the other, (n, heads * d_head).
         """
         residual, named = encoded + self.pos_embed, {"first": encoded[:, :-1].flatten(1)}
         for layer, block in enumerate(self._blocks):
@@ -161,7 +162,7 @@ class Transformer(Network):
             mixed = _mixtures(block.attn, block.norm1(residual), only_last=last)
             attn_out = F.linear(mixed, block.attn.W_O)
             residual, inside = self._after(block, (residual[:, -1] if last else residual) + attn_out)
-            seen = {"attn_out": attn_out, **inside, "resid_post": residual}
+            seen = {"attn_heads": mixed, "attn_out": attn_out, **inside, "resid_post": residual}
             # Of the last block these are on the way to the logits themselves, so that a slope can be taken.
             named |= {f"blocks.{layer}.{name}": v if last else v[:, -1] for name, v in seen.items()}
         return {**named, "logits": F.linear(self.norm(residual), self._unembedding)}

@@ -61,6 +61,8 @@ def _in_full(measure: Measure) -> Iterable[str]:
 def _facts(measure: Measure) -> Iterable[str]:
     yield f"Version {measure.version}"
     yield f"needs {', '.join(map(code, measure.inputs))}"
+    if measure.known is not None:
+        yield f"must know {', '.join(map(code, measure.known)) or 'nothing more'}"
     if "baseline" in measure.inputs:
         yield f"the baseline is the {measure.baseline} checkpoint unless `--baseline` says otherwise"
     if measure.per:

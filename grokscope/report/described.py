@@ -29,6 +29,7 @@ def measure_as_dict(registered: Registered) -> dict[str, Any]:
         "help": measure.help,
         "source": measure.source,
         "needs": list(measure.inputs),
+        "knows": None if measure.known is None else list(measure.known),
         "per": list(measure.per),
         "baseline": measure.baseline,
         "expensive": measure.expensive,

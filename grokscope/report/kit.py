@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -12,11 +14,13 @@ from rich.text import Text
 from grokscope.report.text import printable
 from grokscope.results.names import ColumnName
 from grokscope.run.outcome import Goal, goals_of
+from grokscope.statistics.over_runs import Mean
 
 if TYPE_CHECKING:
     from grokscope.results.results import Results
     from grokscope.run import Run
 
+GAP = 2
 MEMORISED, GROKKED = "M", "G"
 OFTEN = {1: "", 2: " twice in a row", 3: " three times in a row"}
 MARKS = {MEMORISED: "bold yellow", GROKKED: "bold green"}
@@ -35,6 +39,28 @@ def plain_table(*headers: str, **options: Any) -> Table:
     return table
 
 
+@dataclass(frozen=True)
+class Field:
+    """A table's column: its header, what it says of a row, its turn when room is given out."""
+
+    header: str
+    say: Callable[[Any], Text]
+    turn: int
+    justify: Literal["left", "right"] = "right"
+
+
+def fitting(rows: Sequence[Any], fields: Sequence[Field], width: int) -> list[Field]:
+    """Return the fields that fit into the width, in their order."""
+    room = width
+    chosen = []
+    for field in sorted(fields, key=lambda field: field.turn):
+        room -= GAP + max([len(field.header), *(len(field.say(row)) for row in rows)])
+        if room < 0:
+            break
+        chosen.append(field)
+    return [field for field in fields if field in chosen]
+
+
 def headed_measures(shown: Sequence[ColumnName]) -> list[str]:
     """The measures that have several rows, and so a heading of their own."""
     rows = Counter(name.measure for name in shown)
@@ -50,6 +76,11 @@ def row_names(shown: Sequence[ColumnName]) -> dict[ColumnName, str]:
 def without_beginning(name: str, room: int) -> str:
     """Return a run's name that is not too long: it is the end that tells runs apart."""
     return name if len(name) <= room else "…" + name[len(name) + 1 - room :]
+
+
+def without_end(name: str, room: int) -> str:
+    """Return a column's name that is not too long: its beginning says what it is."""
+    return name if len(name) <= room else name[: room - 1] + "…"
 
 
 def transition_line(of: Run | Results, memorised: int | None, grokked: int | None) -> Text:
@@ -75,3 +106,20 @@ def _say(line: Text, mark: str, word: str, goal: Goal, step: int | None, often: 
     else:
         line.append(mark, style=MARKS[mark])
         line.append(f" {word} at step {step} ({words})")
+
+
+def signed(value: float) -> Text:
+    """Return a number with its sign, a dash for what is missing."""
+    return Text("–", "dim") if math.isnan(value) else Text(f"{value:+.2f}")
+
+
+def interval(of: Mean) -> Text:
+    """Return the limits of a mean's interval, nothing where it has none."""
+    return Text("" if math.isnan(of.low) else f"{of.low:+.2f} {of.high:+.2f}", "dim")
+
+
+def p_value(value: float) -> Text:
+    """Return a p-value."""
+    if math.isnan(value):
+        return Text("–", "dim")
+    return Text("<0.001" if value < 0.001 else f"{value:.3f}")

@@ -80,6 +80,7 @@ def _measure_facts(registered: Registered) -> Iterable[tuple[str, str]]:
     yield "from", f"{registered.distribution} {registered.version}".strip()
     yield "source", measure.source or "not stated"
     yield "needs", ", ".join(measure.inputs)
+    yield "must know", "not stated" if measure.known is None else ", ".join(measure.known) or "nothing more"
     if "baseline" in measure.inputs:
         yield "baseline", f"{measure.baseline} unless --baseline says otherwise"
     yield "version", str(measure.version)

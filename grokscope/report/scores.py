@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grokscope.report.kit import GROKKED, MARKS, MEMORISED, foreign, plain_table, row_names, without_beginning
+from grokscope.report.kit import (
+    GROKKED,
+    MARKS,
+    MEMORISED,
+    Field,
+    fitting,
+    foreign,
+    interval,
+    p_value,
+    plain_table,
+    row_names,
+    signed,
+    without_beginning,
+    without_end,
+)
 from grokscope.report.ranked import answer, in_order
 from grokscope.report.text import csv_of, printable
 from grokscope.results import ColumnName, Comparison
 from grokscope.statistics.evidence import EDGE
-from grokscope.statistics.over_runs import Mean
 from grokscope.statistics.score import Scores
 
-GAP = 2
 LEAST_NAME = 14  # characters of a column's name that stay
 VERDICTS = {
     "leads": "bold green",
@@ -34,16 +46,6 @@ VERDICTS = {
 CHANGE = "A"  # test accuracy's own change, beside M and G
 
 
-@dataclass(frozen=True)
-class _Field:
-    """A table's column: its header, what it says of a row, its turn when room is given out."""
-
-    header: str
-    say: Callable[[Any], Text]
-    turn: int
-    justify: Literal["left", "right"] = "right"
-
-
 def scores_table(scores: Scores, width: int, sort: str = "measure") -> RenderableType:
     """Return when each run groks, what every column says over the runs, or of one run, and what moved first.
 
@@ -54,42 +56,42 @@ def scores_table(scores: Scores, width: int, sort: str = "measure") -> Renderabl
     rows: Sequence[Any] = in_order(scores.summaries if several else scores.rows, sort)
     grouped = sort == "measure"
     room = _room_for_names(rows, width, grouped)
-    shown = _fitting(rows, _over_runs(scores) if several else _ONE_RUN, width - room)
+    shown = fitting(rows, _over_runs(scores) if several else _ONE_RUN, width - room)
     legend = Text("\n").join(_legend(scores, [field.header for field in shown]))
     table = _table(rows, shown, room, grouped)
     return Group(_steps(scores, width), Text(), table, Text(), legend, Text(), foreign(answer(scores)))
 
 
-def _over_runs(scores: Scores) -> Sequence[_Field]:
+def _over_runs(scores: Scores) -> Sequence[Field]:
     changes: dict[str, list[float]] = {}
     for row in scores.rows:
         if row.change is not None and row.grokking_step is not None:
             changes.setdefault(row.column, []).append(row.change.middle)
     return (
-        _Field("change", lambda s: _step(changes.get(s.column), s.unresolved > 0), 5),
-        _Field("lead", lambda s: _signed(s.lead.mean), 8),
-        _Field("ahead", lambda s: _signed(s.ahead.mean), 1),
-        _Field("interval", lambda s: _interval(s.ahead), 4, "left"),
-        _Field("p", lambda s: _p(s.p.adjusted), 2),
-        _Field("sign p", lambda s: _p(s.p.signs_adjusted), 11),
-        _Field("rho", lambda s: _signed(s.correlations.spearman.mean), 7),
-        _Field("tau", lambda s: _signed(s.correlations.kendall.mean), 10),
-        _Field("partial", lambda s: _partial(s.correlations.partial.mean, s.twin), 6),
-        _Field("interval", lambda s: _interval(s.correlations.partial), 9, "left"),
-        _Field("verdict", lambda s: Text(s.verdict, VERDICTS[s.verdict]), 0, "left"),
-        _Field("why", lambda s: Text(s.judgement.reason, "dim"), 3, "left"),
+        Field("change", lambda s: _step(changes.get(s.column), s.unresolved > 0), 5),
+        Field("lead", lambda s: signed(s.lead.mean), 8),
+        Field("ahead", lambda s: signed(s.ahead.mean), 1),
+        Field("interval", lambda s: interval(s.ahead), 4, "left"),
+        Field("p", lambda s: p_value(s.p.adjusted), 2),
+        Field("sign p", lambda s: p_value(s.p.signs_adjusted), 11),
+        Field("rho", lambda s: signed(s.correlations.spearman.mean), 7),
+        Field("tau", lambda s: signed(s.correlations.kendall.mean), 10),
+        Field("partial", lambda s: _partial(s.correlations.partial.mean, s.twin), 6),
+        Field("interval", lambda s: interval(s.correlations.partial), 9, "left"),
+        Field("verdict", lambda s: Text(s.verdict, VERDICTS[s.verdict]), 0, "left"),
+        Field("why", lambda s: Text(s.judgement.reason, "dim"), 3, "left"),
     )
 
 
-_ONE_RUN: Sequence[_Field] = (
-    _Field("change", lambda s: _step(s.change and [s.change.middle], not s.resolved), 0),
-    _Field("shape", lambda s: Text(s.shape or "–"), 7, "left"),
-    _Field("lead", lambda s: Text("–" if math.isnan(s.lead) else f"{s.lead:+.0f}"), 1),
-    _Field("log lead", lambda s: _signed(s.log_lead), 5),
-    _Field("ahead", lambda s: _signed(s.ahead), 4),
-    _Field("rho", lambda s: _signed(s.spearman), 3),
-    _Field("tau", lambda s: _signed(s.kendall), 6),
-    _Field("partial", lambda s: _partial(s.partial, s.twin), 2),
+_ONE_RUN: Sequence[Field] = (
+    Field("change", lambda s: _step(s.change and [s.change.middle], not s.resolved), 0),
+    Field("shape", lambda s: Text(s.shape or "–"), 7, "left"),
+    Field("lead", lambda s: Text("–" if math.isnan(s.lead) else f"{s.lead:+.0f}"), 1),
+    Field("log lead", lambda s: signed(s.log_lead), 5),
+    Field("ahead", lambda s: signed(s.ahead), 4),
+    Field("rho", lambda s: signed(s.spearman), 3),
+    Field("tau", lambda s: signed(s.kendall), 6),
+    Field("partial", lambda s: _partial(s.partial, s.twin), 2),
 )
 
 
@@ -100,23 +102,6 @@ def _room_for_names(rows: Sequence[Any], width: int, grouped: bool) -> int:
     return min(max(map(len, names), default=0), max(LEAST_NAME, width // 3))
 
 
-def _without_end(name: str, room: int) -> str:
-    """A column's name that is not too long: its beginning says what it is."""
-    return name if len(name) <= room else name[: room - 1] + "…"
-
-
-def _fitting(rows: Sequence[Any], fields: Sequence[_Field], width: int) -> list[_Field]:
-    """The fields that fit into the width, in their order."""
-    room = width
-    chosen = []
-    for field in sorted(fields, key=lambda field: field.turn):
-        room -= GAP + max([len(field.header), *(len(field.say(row)) for row in rows)])
-        if room < 0:
-            break
-        chosen.append(field)
-    return [field for field in fields if field in chosen]
-
-
 def _names(columns: Sequence[ColumnName], grouped: bool) -> list[str]:
     """What the first column shows: `column:label` under its measure's heading; alone, the measure's name."""
     if not grouped:
@@ -124,7 +109,7 @@ def _names(columns: Sequence[ColumnName], grouped: bool) -> list[str]:
     return [printable(name) for name in row_names(columns).values()]
 
 
-def _table(rows: Sequence[Any], fields: Sequence[_Field], room: int, grouped: bool) -> Table:
+def _table(rows: Sequence[Any], fields: Sequence[Field], room: int, grouped: bool) -> Table:
     table = plain_table()
     table.add_column("", no_wrap=True, overflow="ellipsis")
     for field in fields:
@@ -133,9 +118,9 @@ def _table(rows: Sequence[Any], fields: Sequence[_Field], room: int, grouped: bo
     for row, name in zip(rows, _names([row.column for row in rows], grouped), strict=True):
         measure = row.column.measure
         if name.startswith(" ") and measure != heading:
-            table.add_row(foreign(_without_end(measure, room), "bold"))
+            table.add_row(foreign(without_end(measure, room), "bold"))
         heading = measure
-        title = foreign(_without_end(name, room), "bold" if grouped and not name.startswith(" ") else "")
+        title = foreign(without_end(name, room), "bold" if grouped and not name.startswith(" ") else "")
         table.add_row(title, *(field.say(row) for field in fields))
     return table
 
@@ -193,21 +178,7 @@ def _step(steps: Sequence[float] | None, unresolved: bool) -> Text:
 
 
 def _partial(value: float, twin: bool) -> Text:
-    return Text("twin", "dim") if twin else _signed(value)
-
-
-def _signed(value: float) -> Text:
-    return Text("–", "dim") if math.isnan(value) else Text(f"{value:+.2f}")
-
-
-def _interval(of: Mean) -> Text:
-    return Text("" if math.isnan(of.low) else f"{of.low:+.2f} {of.high:+.2f}", "dim")
-
-
-def _p(value: float) -> Text:
-    if math.isnan(value):
-        return Text("–", "dim")
-    return Text("<0.001" if value < 0.001 else f"{value:.3f}")
+    return Text("twin", "dim") if twin else signed(value)
 
 
 def scores_csv(scores: Scores, comparison: Comparison, summary: bool = False) -> str:

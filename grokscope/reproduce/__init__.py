@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import SettingError, UnknownName
 from grokscope.figure import Figure, Reading
@@ -140,6 +140,7 @@ def reproduce(
     data_dir: str | Path | None = None,
     device: str = "cpu",
     workers: int | None = 1,
+    dask: Any = None,
     isolate: bool = False,
     timeout: float | None = None,
     plugins: Plugins | None = None,
@@ -165,6 +166,7 @@ def reproduce(
             `digits` stands in, and `stand_ins` says so.
         device: where to train and measure; another than `cpu` makes other runs.
         workers: processes; more than one needs a script with a `__main__` guard. None is one for every core.
+        dask: train and measure on a Dask cluster instead, as for `sweep`.
         isolate, timeout: as for `analyze`.
         plugins: from `load_plugins`; loaded when not given.
         progress: called with words, done and total.
@@ -174,7 +176,9 @@ def reproduce(
     Raises:
         UnknownName: no such figure, or reading.
         DataError: the data is not in `data_dir`.
+        GrokscopeError: the Dask scheduler is gone. The same call goes on from there.
     """
+    from grokscope.cluster import reached
     from grokscope.discovery import load_plugins
     from grokscope.reproduce.checking import check
     from grokscope.reproduce.runs import Wanted, gather
@@ -187,30 +191,32 @@ def reproduce(
     chosen = choose_readings(figure, readings, quick)
     for sentence in plugins.slow:
         notify(sentence)
-    wanted = Wanted(
-        quick,
-        seeds,
-        Path(out),
-        None if data_dir is None else Path(data_dir),
-        device,
-        workers,
-        plugins,
-        progress or (lambda words, done, total: None),
-        stop or (lambda: False),
-        notify,
-        isolate,
-        timeout,
-    )
     judged: list[Judged] = []
     stand_ins: dict[str, str] = {}
-    for reading in chosen:
-        gathered = gather(figure.under(reading), wanted)
-        if gathered.stopped:
-            return None
-        parts = check(figure, gathered.found)
-        failures = [*gathered.failures, *(failure for part in parts for failure in part.failures)]
-        judged.append(Judged(reading, gathered.found, gathered.paths, parts, failures))
-        stand_ins |= gathered.stand_ins
+    with reached(dask, workers, notify) as cluster:
+        wanted = Wanted(
+            quick,
+            seeds,
+            Path(out),
+            None if data_dir is None else Path(data_dir),
+            device,
+            workers,
+            plugins,
+            progress or (lambda words, done, total: None),
+            stop or (lambda: False),
+            notify,
+            isolate,
+            timeout,
+            cluster,
+        )
+        for reading in chosen:
+            gathered = gather(figure.under(reading).groups, wanted, figure.name)
+            if gathered.stopped:
+                return None
+            parts = check(figure, gathered.found)
+            failures = [*gathered.failures, *(failure for part in parts for failure in part.failures)]
+            judged.append(Judged(reading, gathered.found, gathered.paths, parts, failures))
+            stand_ins |= gathered.stand_ins
     holds = {"quick": quick, "stand-in": bool(stand_ins)}
     beyond = [reason for circumstance, reason in figure.beyond.items() if holds[circumstance]]
     return Reproduction(figure, quick, judged, stand_ins, [f"undecided: {reason}" for reason in beyond])

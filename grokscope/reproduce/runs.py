@@ -1,4 +1,4 @@
-"""Which runs a figure gets: trained by `sweep`, or found finished; then measured by `analyze_many`."""
+"""Which runs groups get: trained by `sweep`, or found finished; then measured by `analyze_many`."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from grokscope.analysis import analyze_many
+from grokscope.cluster import Cluster
 from grokscope.errors import DataError, SettingError
-from grokscope.figure import Figure, Group, Subnetwork, Trained
+from grokscope.figure import Group, Subnetwork, Trained
 from grokscope.registry import Plugins
 from grokscope.results import Comparison
 from grokscope.statistics.courses import peak, reread
 from grokscope.training import resolve_config, with_data
 from grokscope.training.sweep import Sweep, sweep
+from grokscope.training.sweep.grid import plan_runs
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a figure's runs are made.
+    """How runs are made.
 
     Attributes:
         quick: the smaller variant.
-        seeds: how many instead of the figure's own; None leaves these.
+        seeds: how many instead of the groups' own; None leaves these.
         out: where run directories are made.
         data_dir: where MNIST or IMDb lies; None is the environment's or the default place.
         device: where to train and measure; `cpu` leaves the recipes as they are.
@@ -35,6 +37,7 @@ class Wanted:
         stop: asked all the time; True ends training with a checkpoint.
         notify: called with a sentence that the user should know.
         isolate, timeout: as for `analyze`.
+        cluster: where to train and measure instead of in processes.
     """
 
     quick: bool
@@ -49,6 +52,7 @@ class Wanted:
     notify: Callable[[str], None]
     isolate: bool = False
     timeout: float | None = None
+    cluster: Cluster | None = None
 
 
 @dataclass
@@ -62,20 +66,20 @@ class Gathered:
     stopped: bool = False
 
 
-def gather(figure: Figure, wanted: Wanted) -> Gathered:
-    """Train or find the runs of every group, in order, and measure them.
+def gather(groups: Mapping[str, Group], wanted: Wanted, what: str) -> Gathered:
+    """Train or find the runs of every group, in order, and measure them; `what` they are for is shown.
 
     Raises DataError where `wanted.data_dir` lacks the data, UsageError for what cannot be asked.
     """
     gathered = Gathered()
-    for name, group in figure.groups.items():
+    for name, group in groups.items():
         if isinstance(group.runs, Subnetwork):
             _train_parts(name, group.runs, gathered, wanted)
         else:
             _train(name, group, group.runs, gathered, wanted)
         if gathered.stopped:
             break
-        gathered.found[name] = _measure(f"{figure.name}, {name}", group, gathered.paths[name], wanted)
+        gathered.found[name] = _measure(f"{what}, {name}", group, gathered.paths[name], wanted)
         gathered.failures += _failures(gathered.found[name])
     return gathered
 
@@ -89,9 +93,30 @@ def _train(name: str, group: Group, trained: Trained, gathered: Gathered, wanted
         wanted,
         recipe=trained.recipe,
         settings=_settings(trained, wanted),
-        seeds=wanted.seeds or (1 if wanted.quick else trained.seeds),
+        seeds=_seeds(trained, wanted),
     )
     _keep(name, done, gathered)
+
+
+def planned(group: Group, wanted: Wanted) -> list[Path]:
+    """Return where the runs of a group that is trained will be, or are."""
+    if not isinstance(group.runs, Trained):
+        return []
+    trained = group.runs
+    runs = plan_runs(
+        trained.task,
+        trained.recipe,
+        {},
+        _seeds(trained, wanted),
+        _settings(trained, wanted),
+        wanted.out,
+        wanted.plugins,
+    )
+    return [run.path for run in runs]
+
+
+def _seeds(trained: Trained, wanted: Wanted) -> int:
+    return wanted.seeds or (1 if wanted.quick else trained.seeds)
 
 
 def _keep(name: str, done: Sweep, gathered: Gathered) -> None:
@@ -141,6 +166,7 @@ def _sweep(name: str, task: str, wanted: Wanted, **options: Any) -> Sweep:
         task,
         out=wanted.out,
         workers=wanted.workers,
+        dask=wanted.cluster,
         plugins=wanted.plugins,
         progress=lambda state: wanted.progress(f"training {name}", state.step, state.steps),
         stop=wanted.stop,
@@ -200,6 +226,7 @@ def _analyze(
         steps=steps,
         settings=parameters,
         workers=wanted.workers or 1,
+        dask=wanted.cluster,
         isolate=wanted.isolate,
         timeout=wanted.timeout,
         device=wanted.device,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
-    from grokscope.run.config import default_directory, differing_settings
+    from grokscope.run.config import differing_settings, directory_name
     from grokscope.run.curves import first_step_staying_above
     from grokscope.run.directory import Run
     from grokscope.run.results import Cell, CellKey
@@ -21,8 +21,8 @@ __all__ = [
     "Checkpoint",
     "CheckpointInfo",
     "Run",
-    "default_directory",
     "differing_settings",
+    "directory_name",
     "first_step_staying_above",
 ]
 
@@ -32,7 +32,7 @@ _LAZY = {
     "Checkpoint": "checkpoint",
     "CheckpointInfo": "checkpoint",
     "Run": "directory",
-    "default_directory": "config",
+    "directory_name": "config",
     "differing_settings": "config",
     "first_step_staying_above": "curves",
 }

@@ -50,29 +50,34 @@ def kendall(x: Course | None, y: Course | None) -> float:
     return float(kendalltau(*both).statistic)
 
 
-def partial_spearman(x: Course | None, y: Course | None, control: Course | None) -> float:
-    """Return Spearman's partial correlation of x and y, controlling for `control`.
+def partial_spearman(x: Course | None, y: Course | None, *controls: Course | None) -> float:
+    """Return Spearman's partial correlation of x and y, controlling for one course or several.
 
-    The Pearson correlation of what is left of the ranks of x and y when those of `control` are taken out by
-    linear regression; it is (r_xy - r_xc r_yc) / sqrt((1 - r_xc^2) (1 - r_yc^2)) of Spearman's r (Kendall &
-    Stuart, *The Advanced Theory of Statistics* 2, chapter 27). Only what is linear in the ranks is taken out.
-    A constant control takes nothing out. NaN where a course is constant, or has the control's very ranks.
+    The Pearson correlation of what is left of the ranks of x and y when those of the controls are taken out
+    by linear regression; with one control it is (r_xy - r_xc r_yc) / sqrt((1 - r_xc^2) (1 - r_yc^2)) of
+    Spearman's r (Kendall & Stuart, *The Advanced Theory of Statistics* 2, chapter 27). Only what is linear in
+    the ranks is taken out. A constant control takes nothing out. NaN where a course is constant, or the
+    controls leave nothing of it.
     """
     from scipy.stats import pearsonr, rankdata
 
-    found = _common(x, y, control)
+    found = _common(x, y, *controls)
     if found is None or not all(map(varies, found[:2])):
         return math.nan
-    if not varies(found[2]):
+    others = [rankdata(course) for course in found[2:] if varies(course)]
+    if not others:
         return spearman(x, y)
-    if max(abs(spearman(found[0], found[2])), abs(spearman(found[1], found[2]))) > SAME:
+    left = [_left_over(rankdata(course), others) for course in found[:2]]
+    if any(each is None for each in left):
         return math.nan
-    first, second, third = (rankdata(course) for course in found)
-    return float(pearsonr(_left_over(first, third), _left_over(second, third)).statistic)
+    return float(pearsonr(*left).statistic)
 
 
-def _left_over(ranks: np.ndarray, control: np.ndarray) -> np.ndarray:
-    from scipy.stats import linregress
+def _left_over(ranks: np.ndarray, controls: Sequence[np.ndarray]) -> np.ndarray | None:
+    """What is left of ranks; None where it is rounding."""
+    import numpy as np
 
-    line = linregress(control, ranks)
-    return ranks - line.intercept - line.slope * control
+    known = np.column_stack([each - each.mean() for each in controls])
+    centred = ranks - ranks.mean()
+    left: np.ndarray = centred - known @ np.linalg.lstsq(known, centred, rcond=None)[0]
+    return left if left @ left > (1 - SAME**2) * (centred @ centred) else None

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from grokscope.statistics.over_runs import wilson
 Array = NDArray[np.float64]
 
 PERMUTATIONS = 9999  # all of them where there are no more than these
+MOST_LABELLINGS = 9999  # of settings, likewise
 BOOTSTRAPS = 1999
 MOST_EXACT = 100  # runs whose labellings are counted and not drawn, where there are no ties
 FEWEST_OF_EACH = 2  # runs of each kind: one is left out, and one must stay
@@ -157,6 +159,54 @@ def smallest_separation_p(k: int, m: int) -> float:
     0.1
     """
     return max(2 / math.comb(k + m, k), 1 / (PERMUTATIONS + 1))
+
+
+def separation_of_settings(signs: Array, first: int, confidence: float, seed: int) -> Estimate:
+    """Return how well a feature tells settings of the first kind from those of the second.
+
+    As `separation`, with settings for runs: both settings of a pair are left out with all their seeds,
+    whether large or small values mean the first kind is learned from the other settings, and labels are
+    permuted over settings. All labellings are tried where there are no more than `MOST_LABELLINGS`.
+
+    Args:
+        signs: (n, n): over the seeds of two settings the mean sign of the first's value less the second's.
+        first: how many settings are of the first kind; they come first.
+    """
+    n = len(signs)
+    if min(first, n - first) < FEWEST_OF_EACH:
+        return Estimate()
+    pairs = signs[:first, first:]
+    value = float(leave_pair_out_auroc(pairs, np.ones(first), np.ones(n - first)))
+
+    def resampled(ones: NDArray[np.int64], others: NDArray[np.int64], axis: int) -> Array:
+        return leave_pair_out_auroc(pairs, _counts(ones, first), _counts(others, n - first))
+
+    low, high = _bootstrap(
+        (np.arange(first), np.arange(n - first)), resampled, confidence, seed, "percentile", pairs.size
+    )
+    if value == 1:
+        low = (1 - confidence) ** (1 / min(pairs.shape))
+    ones, others = _labellings(n, first, seed)
+    scored = [
+        leave_pair_out_auroc(signs[one[:, :, None], other[:, None, :]], np.ones(first), np.ones(n - first))
+        for one, other in zip(np.array_split(ones, 8), np.array_split(others, 8), strict=True)
+    ]
+    reached = int((np.concatenate(scored) >= value - _ROUNDING).sum())
+    drawn = math.comb(n, first) > MOST_LABELLINGS
+    return Estimate(value, low, high, (reached + drawn) / (len(ones) + drawn))
+
+
+@lru_cache(maxsize=8)
+def _labellings(n: int, first: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which of n settings are of the first kind, and which are not: every way, or so many drawn."""
+    if math.comb(n, first) <= MOST_LABELLINGS:
+        ones = np.array(list(combinations(range(n), first)))
+    else:
+        rng = np.random.default_rng(seed)
+        ones = np.sort(rng.permuted(np.tile(np.arange(n), (MOST_LABELLINGS, 1)), axis=1)[:, :first])
+    chosen = np.zeros((len(ones), n), bool)
+    np.put_along_axis(chosen, ones, True, axis=1)
+    return ones, np.nonzero(~chosen)[1].reshape(len(ones), n - first)
 
 
 def timing(feature: Array, target: Array, confidence: float, seed: int) -> Estimate:

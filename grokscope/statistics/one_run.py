@@ -125,11 +125,15 @@ class Window:
         """The course of the control column."""
         return self.course(self.control_column)
 
+    def curve(self, metric: str) -> np.ndarray | None:
+        """The course of a metric of the curve at the steps of the window; None where the run has no curve."""
+        return self._from_start(self.results.course(metric) if self.results.curve else None)
+
     @cached_property
     def reference(self) -> Between | None:
         """Where test accuracy's own transition lies, where the run groks and it is resolved."""
         found = self.change(self.accuracy) if self.grokked is not None else None
-        return found.between if found and _resolved(found) else None
+        return found.between if found and is_resolved(found) else None
 
     @cached_property
     def grokking(self) -> Between | None:
@@ -154,12 +158,15 @@ class Window:
             None if course is None else transition(self.steps, course.tolist(), scale=self.scale, peak=peak)
         )
 
+    def clear_change(self, name: ColumnName) -> Transition | None:
+        """Return the transition of a column that the run declares, where it is clear."""
+        found = self.change(self.course(name), self.results.declared[name].direction == "peak")
+        return found if found and found.clear else None
+
     def score(self, name: ColumnName) -> Score:
         """Return what the run says of a column that it declares."""
-        course = self.course(name)
-        found = self.change(course, self.results.declared[name].direction == "peak")
-        found = found if found and found.clear else None
-        resolved = found is None or _resolved(found)
+        course, found = self.course(name), self.clear_change(name)
+        resolved = found is None or is_resolved(found)
         place = found.between if found and resolved else None
         least, ahead, most = _ahead(self.reference, place)
         together = spearman(course, self.control)
@@ -189,7 +196,8 @@ class Window:
         )
 
 
-def _resolved(found: Transition) -> bool:
+def is_resolved(found: Transition) -> bool:
+    """Return whether a change does not lie where the search begins: it may have come before."""
     return found.place > EDGE
 
 

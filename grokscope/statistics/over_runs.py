@@ -115,6 +115,35 @@ def t_test(values: Iterable[float], groups: Groups = None) -> float:
     return float(2 * t.sf(abs(mean) / spread, len(units) - 1))
 
 
+def difference(
+    first: Iterable[float],
+    second: Iterable[float],
+    groups: tuple[Groups, Groups],
+    confidence: float,
+) -> tuple[Mean, float]:
+    """Return by how much the mean of one kind of runs is above that of another, and the p that it is not.
+
+    By the same units and spread as `Mean`, with Welch's degrees of freedom (Welch 1947, Biometrika 34, 28);
+    p is two-sided. No interval and NaN where either kind has fewer than two units.
+    """
+    from scipy.stats import t
+
+    kinds = [_units(values, of) for values, of in zip((first, second), groups, strict=True)]
+    if not all(kinds):
+        return Mean(math.nan, math.nan, math.nan), math.nan
+    mean = fmean(unit.mean for unit in kinds[0]) - fmean(unit.mean for unit in kinds[1])
+    if min(map(len, kinds)) < 2:
+        return Mean(mean, math.nan, math.nan), math.nan
+    squares = [_spread(units) ** 2 for units in kinds]
+    spread = math.sqrt(sum(squares))
+    if spread == 0:
+        return Mean(mean, mean, mean), 1.0 if mean == 0 else 0.0
+    shares = [square / spread**2 for square in squares]
+    freedom = 1 / sum(share**2 / (len(units) - 1) for share, units in zip(shares, kinds, strict=True))
+    half = float(t.ppf((1 + confidence) / 2, freedom)) * spread
+    return Mean(mean, mean - half, mean + half), float(2 * t.sf(abs(mean) / spread, freedom))
+
+
 def sign_test(values: Iterable[float], groups: Groups = None) -> float:
     """Two-sided p-value that as many are above 0 as below (scipy's exact binomial test).
 

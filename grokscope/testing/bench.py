@@ -17,6 +17,7 @@ import torch
 from grokscope.measure import Row
 from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, Probe, generator_for
+from grokscope.tasks.task import Task
 from grokscope.testing.examples import READOUT, kill_hidden_units
 
 
@@ -30,6 +31,22 @@ def broken_twins(probe: Probe) -> Iterator[Probe]:
         dead = copy.deepcopy(probe.model)
         kill_hidden_units(dead)
         yield _twin(probe, dead, "dead hidden units")
+
+
+def other_knowledge(probe: Probe) -> Iterator[tuple[str, Probe]]:
+    """Yield the probe with other labels, and with fewer held-out examples, and what that is called."""
+    task, shuffled = probe.task, generator_for("grokscope.testing", "labels")
+    if task.labels.ndim == 1:
+        labels = task.labels[torch.randperm(len(task.labels), generator=shuffled)]
+        yield "labels", _on(probe, replace(task, labels=labels))
+    if len(task.test) > 1:
+        yield "test", _on(probe, replace(task, test=task.test[: len(task.test) // 2]))
+
+
+def _on(probe: Probe, task: Task) -> Probe:
+    other = copy.copy(probe)
+    other.task = task
+    return other
 
 
 def _changed(probe: Probe, what: str, change: Callable[[str, torch.Tensor], Any]) -> Probe:

@@ -18,6 +18,7 @@ from grokscope.testing.bench import (
     Bench,
     broken_twins,
     global_state,
+    other_knowledge,
     other_random_states,
     same_rows,
     where_of,
@@ -37,6 +38,7 @@ def check_measure(
 
     - It is documented: a summary, a source, and help for every column, label array and parameter.
     - It answers at least one of the probes, and the others with NotApplicable or MeasureError and a sentence.
+    - It knows no more than it says by `knows`: other labels, or other held-out examples, change nothing.
     - It returns declared columns only, numbers within their bounds, NaN only where a column may be missing;
       and every declared column at least once.
     - It gives the same rows again, on a fresh and on a used probe, whatever the global random states are.
@@ -164,7 +166,21 @@ def _check_on(measure: Measure, probe: Probe) -> list[Row]:
         f"{measure.name} must give the same rows again on a fresh probe: {where_of(probe)}; "
         "randomness must come from the input rng, and nothing may be kept between checkpoints"
     )
+    _check_knowledge(measure, probe, first)
     return first
+
+
+def _check_knowledge(measure: Measure, probe: Probe, rows: list[Row]) -> None:
+    """Check that what the measure does not say it knows makes no difference to it."""
+    if measure.knows is None or not rows:
+        return
+    for what, twin in other_knowledge(probe):
+        if what in measure.knows:
+            continue
+        others = _run(measure, {}, Bench(twin))  # none where it is no longer the task that it is about
+        assert not others or same_rows(rows, others), (
+            f"{measure.name} must say knows=[{what!r}, ...]: other {what} give other rows: {where_of(probe)}"
+        )
 
 
 def _check_edges(measure: Measure, probe: Probe) -> set[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from grokscope.errors import SettingError, UnknownName
+from grokscope.run.outcome import OUTCOME, checked_outcome
 
 FOLDER = Path(__file__).with_name("recipes")
 TABLES = ("task", "model", "training")
@@ -27,6 +28,8 @@ class Recipe:
         seen: what its runs showed, and in which seeds.
         default: whether it is its task's default.
         settings: the tables `task`, `model` (each with `name`) and `training`.
+        outcome: what says that its runs have generalised, where it is not test accuracy: `column`, and
+            `above` or `below`.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Recipe:
     settings: Mapping[str, Mapping[str, Any]]
     default: bool = False
     seen: str = ""
+    outcome: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -80,19 +84,25 @@ def read_recipe(path: Path) -> Recipe:
         **{word: content.get(word, "") for word in WORDS},
         settings={table: content.get(table, {}) for table in TABLES},
         default=content.get("default", False),
+        outcome=content.get(OUTCOME, {}),
     )
 
 
 def _check(path: Path, content: Mapping[str, Any]) -> None:
     for key in content:
-        if key not in (*WORDS, "default", *TABLES):
+        if key not in (*WORDS, "default", *TABLES, OUTCOME):
             raise SettingError(
-                f"recipe {path} has {key!r}, which must be one of {', '.join((*WORDS, *TABLES))}"
+                f"recipe {path} has {key!r}, which must be one of {', '.join((*WORDS, *TABLES, OUTCOME))}"
             )
     wrong = [word for word in WORDS if not isinstance(content.get(word, ""), str)]
     wrong += [table for table in TABLES if not isinstance(content.get(table, {}), dict)]
     if wrong:
         raise SettingError(f"recipe {path}: {wrong[0]} must be {'text' if wrong[0] in WORDS else 'a table'}")
+    if OUTCOME in content:
+        try:
+            checked_outcome(content[OUTCOME])
+        except SettingError as error:
+            raise SettingError(f"recipe {path}: {error}") from error
     named = {"name": content, "task.name": content.get("task", {}), "model.name": content.get("model", {})}
     for where, table in named.items():
         if not isinstance(table.get("name"), str):

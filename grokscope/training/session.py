@@ -14,10 +14,10 @@ from grokscope.device import threads as use_threads
 from grokscope.discovery import load_plugins
 from grokscope.errors import SettingError
 from grokscope.models.making import make_network, make_task
-from grokscope.run import Run, default_directory
+from grokscope.run import Run, directory_name
 from grokscope.training.config import Config, known, resolve_config, training_of
 from grokscope.training.progress import Progress
-from grokscope.training.subnetwork import Source, find_source
+from grokscope.training.subnetwork import Source, find_sources
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,7 @@ def train(
     recipe: str | None = None,
     settings: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
+    folder: str | Path = "runs",
     threads: int = 1,
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
@@ -51,7 +52,8 @@ def train(
         task: the task's name, for example `modadd`.
         recipe: a recipe's name, or the path of a TOML file; the task's default recipe when not given.
         settings: what differs from the recipe, by dotted name: `{"task.p": 53, "training.lr": 0.01}`.
-        out: the run directory; named after the configuration, under `runs/`, when not given.
+        out: the run directory; one in `folder`, named after the configuration, when not given.
+        folder: the directory that run directories are made in.
         threads: CPU threads of torch while it trains; no part of the configuration, but of the last bits.
         tasks: the known tasks by name; those of all plugins when not given.
         models: the known models by name; those of all plugins when not given.
@@ -75,7 +77,7 @@ def train(
         models = plugins.models if models is None else models
     config = resolve_config(task, recipe=recipe, settings=settings, tasks=tasks, models=models)
     config = with_data(config, tasks)
-    path = Path(out) if out is not None else default_directory(config)
+    path = Path(out) if out is not None else Path(folder) / directory_name(config)
     if (path / "run.toml").exists():
         run = Run.create(path, lasting(config))
         for problem in run.problems:
@@ -89,7 +91,7 @@ def train(
 
     with torch_state(config, threads):
         made_task, network, drawn = build(config, tasks, models)
-        if source := find_source(training_of(settings or {})):
+        for source in find_sources(training_of(settings or {})):
             check_start(source, network)
         beside = interventions(config["training"], made_task, network, drawn)
         run = Run.create(path, lasting(config))
@@ -161,7 +163,7 @@ def build(
 
 
 def check_start(source: Source, network: Network) -> None:
-    """Check that a sub-network starts from the weights that its source started from. Raises SettingError."""
+    """Check that units of a source mean the same here: both start from the same weights, or SettingError."""
     import torch
 
     own = {name: weight.float().cpu() for name, weight in network.state_dict().items()}
@@ -169,8 +171,9 @@ def check_start(source: Source, network: Network) -> None:
     same = own.keys() == theirs.keys() and all(torch.equal(own[name], theirs[name].float()) for name in own)
     if not same:
         raise SettingError(
-            f"training.subnetwork must name a run with the same initial weights, got {source.run.path}, "
-            "whose step 0 has others, or is missing: train with its task, model, seed and init settings"
+            f"training.{source.setting} must name a run with the same initial weights, got "
+            f"{source.run.path}, whose step 0 has others, or is missing: train with its task, model, "
+            "seed and init settings"
         )
 
 

@@ -35,6 +35,7 @@ EMPTY = "when there is no such pair"
     ],
     per=["pairs"],
     source="Tan & Huang 2023, section 5",
+    knows=["labels", "test", "task"],
 )
 def abelian(probe: Probe) -> Iterator[dict[str, Any]]:
     """Whether the network answers (a, b) as it answers (b, a): on training, test and half-trained pairs.

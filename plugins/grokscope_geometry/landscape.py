@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Column("test_zero_loss", "share of test examples whose loss is exactly 0", min=0, max=1),
     ],
     source="Prieto et al. 2025, definition 3, equations 2 and 3",
+    knows=["labels", "test"],
 )
 def softmax_collapse(probe: Probe) -> dict[str, Any]:
     """On how many examples float32 rounds the whole softmax to its largest class, so that learning stops.
@@ -73,6 +74,7 @@ def softmax_collapse(probe: Probe) -> dict[str, Any]:
     arrays={"losses": "loss along each chain after burn-in, (chains, draws)"},
     expensive=True,
     source="Lau et al. 2023, definition 2 and algorithm 1",
+    knows=["labels"],
 )
 def llc(
     probe: Probe,
@@ -181,6 +183,7 @@ def llc(
     version=2,
     expensive=True,
     source="Kumar et al. 2023, section 2; Fort et al. 2020, equation 4",
+    knows=[],
 )
 def ntk_distance(
     probe: Probe,

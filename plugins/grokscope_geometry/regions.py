@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     per=["layer"],
     version=2,
     source="Humayun et al. 2024, section 3",
+    knows=["test"],
 )
 def local_complexity(
     probe: Probe,

@@ -25,6 +25,7 @@ FLAT = "when a gradient is zero"
     ],
     expensive=True,
     source="Xu 2026, arXiv 2602.16746",
+    knows=["labels"],
 )
 def commutator_defect(
     probe: Probe,
@@ -101,6 +102,7 @@ def commutator_defect(
     },
     expensive=True,
     source="Ghorbani, Krishnan & Xiao 2019, algorithm 2; Yao et al. 2020",
+    knows=["labels"],
 )
 def hessian_spectrum(
     probe: Probe,

@@ -79,6 +79,7 @@ def _both(
 @measure(
     columns=_columns("pe", "matrix entropy of the last layer on noised inputs", 0),
     source="Tan & Huang 2023, section 6",
+    knows=[],
 )
 def pe(
     probe: Probe,
@@ -138,6 +139,7 @@ def pe(
 @measure(
     columns=_columns("pmi", "matrix mutual information of first and last layer on noised inputs", None),
     source="Tan & Huang 2023, section 6",
+    knows=[],
 )
 def pmi(
     probe: Probe,
@@ -189,6 +191,7 @@ def pmi(
 @measure(
     columns=_columns("ed", "change of the last layer's matrix entropy by the noise", 0),
     source="Tan & Huang 2023, section 6",
+    knows=[],
 )
 def ed(
     probe: Probe,
@@ -237,6 +240,7 @@ def ed(
 @measure(
     columns=_columns("mid", "change of the mutual information of first and last layer by the noise", 0),
     source="Tan & Huang 2023, section 6",
+    knows=[],
 )
 def mid(
     probe: Probe,
@@ -295,6 +299,7 @@ def mid(
         *_NOISE,
     ],
     source="Tan & Huang 2023, appendix C",
+    knows=["labels"],
 )
 def pmi_label(
     probe: Probe,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Column("units", "how many units and operands the mean is over", min=0),
     ],
     source="Gromov 2023, arXiv 2301.02679",
+    knows=["test", "task"],
 )
 def embedding_ipr(probe: Probe) -> dict[str, float]:
     """How few waves the embedding of each operand is made of; it needs no final checkpoint.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
-from grokscope_oinfo.functional import gram, is_constant
+from grokscope_oinfo.functional import correlation, gram, is_constant
 
 DROPPED = -1
 
@@ -23,13 +25,64 @@ def ward_clusters(values: torch.Tensor, clusters: int) -> torch.Tensor:
     Returns:
         (units,) int64 labels, numbered by each cluster's first unit.
     """
+    return _merged(_distances(values), "ward", values.shape[1], clusters)
+
+
+def correlation_clusters(values: torch.Tensor, clusters: int) -> torch.Tensor:
+    """Cluster the columns of a matrix by average linkage on 1 - abs(r), r their Pearson correlation.
+
+    How large a unit's values are does not count, as it does for Ward's: nor does it for O-information, which
+    reads ranks. A unit and its mirror image, r = -1, go together.
+
+    Args:
+        values: (n, units), none constant.
+        clusters: how many; with no more units than that each is its own cluster.
+
+    Returns:
+        (units,) int64 labels, numbered by each cluster's first unit.
+    """
+    apart = 1 - correlation(values).abs()
+    return _merged(_condensed(apart).clamp(min=0), "average", len(apart), clusters)
+
+
+def spectral_clusters(values: torch.Tensor, clusters: int) -> torch.Tensor:
+    """Cluster the columns of a matrix by the normalised cut of the graph whose edges weigh abs(r).
+
+    The first eigenvectors of the normalised Laplacian (Ng, Jordan & Weiss 2001), each unit's row divided by
+    the root of its degree, and labels by a pivoted QR factorisation in place of k-means (Damle, Minden & Ying
+    2019): nothing is drawn at random, and which basis of the eigenspace is found makes no difference.
+
+    Args:
+        values: (n, units), none constant.
+        clusters: how many at most; with no more units than that each is its own cluster.
+
+    Returns:
+        (units,) int64 labels, numbered by each cluster's first unit.
+    """
     units = values.shape[1]
+    if units <= clusters:
+        return torch.arange(units)
+    from scipy.linalg import eigh, qr, svd
+
+    weights = correlation(values).abs().fill_diagonal_(0)
+    root = weights.sum(dim=1).sqrt()
+    root = root.where(root > 0, 1.0)  # a unit without a neighbour
+    cut = (weights / root[:, None] / root).numpy()
+    _, vectors = eigh(cut, subset_by_index=(units - clusters, units - 1))
+    rows = vectors / root.numpy()[:, None]
+    _, pivots = qr(rows.T, pivoting=True, mode="r")
+    left, _, right = svd(rows[pivots[:clusters]].T)
+    return _by_first_unit(torch.from_numpy(abs(rows @ (left @ right)).argmax(axis=1)))
+
+
+def _merged(distances: torch.Tensor, linkage_name: str, units: int, clusters: int) -> torch.Tensor:
+    """Return the labels after merging by scipy's linkage until `clusters` are left."""
     if units <= clusters:
         return torch.arange(units)
     import numpy
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    merges = linkage(_distances(values).numpy(), "ward")
+    merges = linkage(distances.numpy(), linkage_name)
     merges[:, 2] = numpy.arange(1, units)  # merge numbers, not heights: a cut at one leaves no tie open
     return _by_first_unit(torch.from_numpy(fcluster(merges, units - clusters, "distance")))
 
@@ -38,27 +91,57 @@ def _distances(values: torch.Tensor) -> torch.Tensor:
     """Return the Euclidean distances between columns, (units (units - 1) / 2,): scipy's condensed order."""
     products = gram(values)
     squares = products.diagonal()
-    i, j = torch.triu_indices(len(products), len(products), offset=1)
-    return (squares[i] + squares[j] - 2 * products[i, j]).clamp(min=0).sqrt()
+    return _condensed(squares[:, None] + squares - 2 * products).clamp(min=0).sqrt()
+
+
+def _condensed(square: torch.Tensor) -> torch.Tensor:
+    i, j = torch.triu_indices(len(square), len(square), offset=1)
+    return square[i, j]
 
 
 def _by_first_unit(labels: torch.Tensor) -> torch.Tensor:
     seen: dict[int, int] = {}
-    return torch.tensor([seen.setdefault(label, len(seen)) for label in labels.tolist()])
+    numbers = [seen.setdefault(label, len(seen)) for label in labels.tolist()]
+    return torch.tensor(numbers, dtype=torch.int64)
 
 
-def cluster_units(values: torch.Tensor, clusters: int) -> torch.Tensor:
-    """Return each unit's Ward cluster, `DROPPED` (-1) for units that are constant over all examples.
+GROUPINGS: dict[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
+    "ward": ward_clusters,
+    "spectral": spectral_clusters,
+    "correlation": correlation_clusters,
+}
+
+
+def cluster_units(values: torch.Tensor, clusters: int, grouping: str = "ward") -> torch.Tensor:
+    """Return each unit's cluster, `DROPPED` (-1) for units that are constant over all examples.
 
     Args:
         values: (n, units).
+        clusters: how many.
+        grouping: a name in `GROUPINGS`.
 
     Returns:
         (units,) int64.
     """
     live = ~is_constant(values)
     labels = torch.full((values.shape[1],), DROPPED)
-    labels[live] = ward_clusters(values[:, live], clusters)
+    labels[live] = GROUPINGS[grouping](values[:, live], clusters)
+    return labels
+
+
+def head_units(values: torch.Tensor, heads: int) -> torch.Tensor:
+    """Return the head of each unit, where equally wide heads lie in a row, and `DROPPED` for constant units.
+
+    Args:
+        values: (n, units), units a multiple of `heads`.
+
+    Returns:
+        (units,) int64; heads of constant units alone are not counted.
+    """
+    head = torch.arange(heads).repeat_interleave(values.shape[1] // heads)
+    live = ~is_constant(values)
+    labels = torch.full_like(head, DROPPED)
+    labels[live] = _by_first_unit(head[live])
     return labels
 
 

@@ -137,19 +137,29 @@ def o_information(correlation: torch.Tensor) -> torch.Tensor:
     return omega.where((failed == 0) & (inverse <= 1 / SINGULAR).all(dim=-1), torch.nan)
 
 
+def entropy_bias(largest: int, n: int) -> torch.Tensor:
+    """Return what n examples add to the estimated entropy of 0 to `largest` Gaussian variables, in nats.
+
+    gcmi's (Ince et al. 2017) correction of an entropy of m variables, up to terms that cancel in Omega:
+    -1/2 sum_{i=1..m} psi((n - i) / 2), with its sign turned.
+
+    Returns:
+        (largest + 1,) float64; NaN from m = n on, as there is no estimate.
+    """
+    halves = (n - torch.arange(1, largest + 1, dtype=torch.float64)) / 2
+    digamma = torch.special.digamma(halves).where(halves > 0, torch.nan)
+    return torch.cat([digamma.new_zeros(1), digamma.cumsum(0)]) / 2
+
+
 def bias(size: torch.Tensor, n: int) -> torch.Tensor:
     """Return what estimating from n examples adds to Omega of `size` Gaussian variables, in nats.
 
-    gcmi's (Ince et al. 2017) correction of an entropy of m variables, -1/2 sum_{i=1..m} psi((n - i) / 2) up
-    to terms that cancel in Omega, put into Omega's definition: subtract the result from the estimate.
+    `entropy_bias` put into Omega's definition: subtract the result from the estimate.
 
     Returns:
         the shape of `size`, float64; NaN where n <= size, as there is no estimate.
     """
-    largest = int(size.max())
-    halves = (n - torch.arange(1, largest + 1, dtype=torch.float64)) / 2
-    digamma = torch.special.digamma(halves).where(halves > 0, torch.nan)
-    entropy = torch.cat([digamma.new_zeros(1), digamma.cumsum(0)]) / 2
+    entropy = entropy_bias(int(size.max()), n)
     return (size - 2) * entropy[size] + size * (entropy[1] - entropy[size - 1])
 
 
@@ -192,18 +202,64 @@ def o_information_of_subsets(correlation: torch.Tensor) -> torch.Tensor:
         (2^d,) nats by mask; NaN for singular subsets and, having no Omega, for those of fewer than two
         variables. Exactly 0 for pairs.
     """
-    d = len(correlation)
     half_log_det = log_minors(correlation) / 2
-    size = union_sizes(torch.ones(d, dtype=torch.int64))
-    omega = (size - 2) * half_log_det
-    most_explained = torch.zeros_like(omega)
-    for j in range(d):
-        # seen as (higher bits, bit j, lower bits): subsets with j stand beside the same subsets without it
-        without, with_j = half_log_det.view(-1, 2, 2**j).unbind(1)
-        omega.view(-1, 2, 2**j)[:, 1] += half_log_det[2**j] - without
-        worst = most_explained.view(-1, 2, 2**j)[:, 1]
+    most_explained = torch.zeros_like(half_log_det)
+    for without, with_j, worst in _by_member(half_log_det, most_explained):
         torch.maximum(worst, 2 * (without - with_j), out=worst)
-    return omega.where((most_explained <= -math.log(SINGULAR)) & (size >= 2), torch.nan)
+    omega = o_information_of_entropies(half_log_det)
+    return omega.where(most_explained <= -math.log(SINGULAR), torch.nan)
+
+
+def o_information_of_entropies(entropy: torch.Tensor) -> torch.Tensor:
+    """Compute Omega of every set of variables from the entropy of every set, whatever the variables are.
+
+    Args:
+        entropy: (2^k,) nats by mask, 0 for the empty one, NaN where there is none.
+
+    Returns:
+        (2^k,) nats by mask; NaN for sets of fewer than two variables, and where an entropy is missing.
+        Exactly 0 for pairs.
+    """
+    size = union_sizes(torch.ones(len(entropy).bit_length() - 1, dtype=torch.int64))
+    omega = (size - 2) * entropy
+    for j, (without, _, sums) in enumerate(_by_member(entropy, omega)):
+        sums += entropy[2**j] - without
+    return omega.where(size >= 2, torch.nan)
+
+
+def _by_member(
+    values: torch.Tensor, result: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Yield, for each j, `values` of the sets without it and of the same with it, and their `result`."""
+    for j in range(len(values).bit_length() - 1):
+        # seen as (higher bits, bit j, lower bits): sets with j stand beside the same sets without it
+        without, with_j = values.view(-1, 2, 2**j).unbind(1)
+        yield without, with_j, result.view(-1, 2, 2**j)[:, 1]
+
+
+def entropies_of_unions(correlation: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Compute the Gaussian entropy of every union of groups of variables, up to terms that cancel in Omega.
+
+    H = 1/2 log det R, one factorisation for each union: it takes the time of 2^k of them.
+
+    Args:
+        correlation: (variables, variables) with unit diagonal.
+        labels: (variables,) group of each, 0 to k - 1.
+
+    Returns:
+        (2^k,) nats by mask, 0 for the empty one; NaN where a variable of a union is singular.
+    """
+    entropy = correlation.new_zeros(2 ** (int(labels.max()) + 1))
+    for mask in range(1, len(entropy)):
+        chosen = torch.nonzero((mask >> labels) & 1)[:, 0]
+        part = correlation[chosen][:, chosen]
+        factor, failed = torch.linalg.cholesky_ex(part)
+        inverse = torch.linalg.solve_triangular(factor, torch.eye(len(part), dtype=part.dtype), upper=False)
+        if failed or (inverse.square().sum(dim=0) > 1 / SINGULAR).any():
+            entropy[mask] = torch.nan
+        else:
+            entropy[mask] = factor.diagonal().log().sum()
+    return entropy
 
 
 class _Partial(NamedTuple):

@@ -94,6 +94,7 @@ NONE = "no multiplet has a value: too few units vary, or all multiplets are sing
     array_roles={"groups": "cluster", "synergistic": "synergy_multiplet"},
     version=2,
     source="Clauw et al. 2024, arXiv 2408.08944, section 3: O-information, clusters and multiplets",
+    knows=[],
 )
 def oinfo(
     probe: Probe,
@@ -113,8 +114,19 @@ def oinfo(
         Literal["average", "argsort"], Param("equal activations share their mean rank, or rank by row order")
     ] = "average",
     bias_correction: Annotated[bool, Param("subtract the finite sample's bias (digamma terms)")] = False,
-    layer: Annotated[str | None, Param("hidden layer, by name; none: the first")] = None,
+    layer: Annotated[str | None, Param("layer, by name; none: the first hidden one")] = None,
     split: Annotated[Literal["train", "test", "all"], Param("examples used")] = "train",
+    grouping: Annotated[
+        Literal["ward", "spectral", "correlation"],
+        Param(
+            "how units are clustered: by distance, or by abs(correlation) as a graph or as nearness",
+            later=True,
+        ),
+    ] = "ward",
+    heads: Annotated[
+        int | None,
+        Param("attention heads of which the layer is made: each is one variable", min=2, max=16, later=True),
+    ] = None,
 ) -> dict[str, Any]:
     """Synergy and redundancy of the hidden units: the extremes of O-information over multiplets of clusters.
 
@@ -138,6 +150,16 @@ def oinfo(
         unless pairs are left out. With no more varying units than `clusters`, each unit is its own cluster.
         With fewer than `min_size` of them, there is no multiplet and the columns are NaN. The released code
         leaves out the multiplet of all clusters (`max_size=9`) and ranks by `ties=argsort`.
+
+        Other clusters, by abs(r) of two units' Pearson correlation: `grouping=correlation` merges them by
+        average linkage on 1 - abs(r), `grouping=spectral` cuts the graph whose edges weigh abs(r) (Ng, Jordan
+        & Weiss 2001; labels by pivoted QR, Damle et al. 2019, so nothing is drawn at random; now and then it
+        finds fewer clusters than asked for).
+
+        Attention heads: `heads=4` with `layer=blocks.0.attn_heads` (or another layer of equally wide heads in
+        a row) makes each head one variable of as many numbers as it is wide. Omega is then that of vectors,
+        H(Z) = 1/2 log det of its numbers' R; `variables`, `clusters` and `grouping` play no part, and a bin
+        is a head. It takes one factorisation for each of 2^heads sets.
 
     Cost:
         3763 x 250 activations take 90 ms, a third of them for the ranks of the units; with `mean` 20 ms.
@@ -172,21 +194,21 @@ def oinfo(
         MeasureError: an exhaustive search beyond 20 clusters, min_size above max_size, no such layer, fewer
         than 2 examples, or activations that are not finite.
     """
+    from grokscope_oinfo.clusters import DROPPED
+
     _check(clusters, min_size, max_size, search)
-    name = _layer(probe, layer)
+    name = _layer(probe, layer, split)
     values = _activations(probe, name, split)
-
-    from grokscope_oinfo.clusters import DROPPED, cluster_units
-
-    cluster = probe.shared(
-        ("oinfo", "cluster", name, split, clusters), lambda: cluster_units(values, clusters)
-    )
+    if heads is None:
+        cluster = _clusters(probe, name, split, values, clusters, grouping)
+    else:
+        cluster = _heads(probe, layer, values, heads, search)
     live = cluster != DROPPED
     labels = cluster[live]
     found = _multiplets(
         values[:, live],
         labels,
-        mean=variables == "mean",
+        variables=variables if heads is None else "heads",
         sizes=(min_size, max_size),
         search=search,
         ties=ties,
@@ -216,11 +238,39 @@ def _check(clusters: int, min_size: int, max_size: int, search: str) -> None:
         )
 
 
-def _layer(probe: Probe, layer: str | None) -> str:
-    hidden = probe.require_hidden()
-    if layer is not None and layer not in hidden:
-        raise MeasureError(f"oinfo.layer must be one of {', '.join(hidden)}, got {layer!r}")
-    return hidden[0] if layer is None else layer
+def _layer(probe: Probe, layer: str | None, split: str) -> str:
+    if layer is None:
+        return probe.require_hidden()[0]
+    known = [name for name, values in probe.trace(split).items() if values.ndim == 2 and name != "logits"]
+    if layer not in known:
+        raise MeasureError(f"oinfo.layer must be one of {', '.join(known)}, got {layer!r}")
+    return layer
+
+
+def _clusters(
+    probe: Probe, layer: str, split: str, values: torch.Tensor, clusters: int, grouping: str
+) -> torch.Tensor:
+    """Return each unit's cluster, (units,); all settings that cluster alike share it."""
+    from grokscope_oinfo.clusters import cluster_units
+
+    key = ("oinfo", "cluster", layer, split, clusters, grouping)
+    return probe.shared(key, lambda: cluster_units(values, clusters, grouping))
+
+
+def _heads(probe: Probe, layer: str | None, values: torch.Tensor, heads: int, search: str) -> torch.Tensor:
+    """Return each unit's head, (units,), of a layer that is made of `heads` of them."""
+    from grokscope_oinfo.clusters import head_units
+
+    if layer is None:
+        raise MeasureError("oinfo.layer must name the layer that the heads make, blocks.0.attn_heads for one")
+    if search != "exhaustive":
+        raise MeasureError(f"oinfo.search must be exhaustive with oinfo.heads, got {search}")
+    seen = probe.model.attention(probe.encoded("train")[:1], probe.inputs("train")[:1])
+    real = {reads.shape[1] for reads in seen.values()}
+    if (real and heads not in real) or values.shape[1] % heads:
+        have = " or ".join(map(str, sorted(real))) or f"a divisor of the {values.shape[1]} units of {layer}"
+        raise MeasureError(f"oinfo.heads must be as many as the attention has, {have}, got {heads}")
+    return head_units(values, heads)
 
 
 def _activations(probe: Probe, layer: str, split: str) -> torch.Tensor:
@@ -229,7 +279,7 @@ def _activations(probe: Probe, layer: str, split: str) -> torch.Tensor:
     def compute() -> torch.Tensor:
         import torch
 
-        values = probe.activations(split)[layer].to("cpu", torch.float64)
+        values = probe.trace(split)[layer].to("cpu", torch.float64)
         if len(values) < 2:
             raise MeasureError(f"oinfo - the {split} split must hold at least 2 examples, got {len(values)}")
         numbers.require_finite(f"oinfo - the activations of {layer} at step {probe.step}", values)
@@ -242,7 +292,7 @@ def _multiplets(
     values: torch.Tensor,
     labels: torch.Tensor,
     *,
-    mean: bool,
+    variables: str,
     sizes: tuple[int, int],
     search: str,
     ties: Literal["average", "argsort"],
@@ -252,20 +302,32 @@ def _multiplets(
     import torch
 
     from grokscope_oinfo.clusters import cluster_means
-    from grokscope_oinfo.functional import bias, copula_correlation
-    from grokscope_oinfo.search import Multiplets, exhaustive, greedy, members
+    from grokscope_oinfo.functional import copula_correlation
+    from grokscope_oinfo.search import Multiplets, exhaustive, exhaustive_of_groups, greedy
 
     if not len(labels):
         return Multiplets(labels, values.new_zeros(0))
-    grouped = (
-        (cluster_means(values, labels), torch.arange(int(labels.max()) + 1)) if mean else (values, labels)
-    )
-    matrix, group = copula_correlation(grouped[0], ties), grouped[1]
-    found = (exhaustive if search == "exhaustive" else greedy)(matrix, group, *sizes)
+    numbers, group = values, labels
+    if variables == "mean":
+        numbers, group = cluster_means(values, labels), torch.arange(int(labels.max()) + 1)
+    looked = greedy if search == "greedy" else exhaustive_of_groups if variables == "heads" else exhaustive
+    found = looked(copula_correlation(numbers, ties), group, *sizes)
     if not bias_correction or not len(found.masks):
         return found
-    size = members(found.masks, int(group.max()) + 1)[:, group].sum(dim=1)
-    return Multiplets(found.masks, found.omega - bias(size, len(values)))
+    return Multiplets(found.masks, found.omega - _bias(found.masks, group, len(values), variables))
+
+
+def _bias(masks: torch.Tensor, group: torch.Tensor, n: int, variables: str) -> torch.Tensor:
+    """Return what n examples add to Omega of each multiplet of groups, (M,)."""
+    import torch
+
+    from grokscope_oinfo.functional import bias, entropy_bias, o_information_of_entropies, union_sizes
+    from grokscope_oinfo.search import members
+
+    if variables == "heads":
+        entropies = entropy_bias(len(group), n)[union_sizes(torch.bincount(group))]
+        return o_information_of_entropies(entropies)[masks]
+    return bias(members(masks, int(group.max()) + 1)[:, group].sum(dim=1), n)
 
 
 def _optimum(name: str, found: Multiplets, sign: int, labels: torch.Tensor) -> dict[str, Any]:

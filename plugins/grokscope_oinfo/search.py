@@ -8,7 +8,9 @@ import torch
 
 from grokscope_oinfo.functional import (
     BATCH_VALUES,
+    entropies_of_unions,
     o_information,
+    o_information_of_entropies,
     o_information_of_subsets,
     o_information_of_unions,
     union_sizes,
@@ -53,7 +55,25 @@ def exhaustive(correlation: torch.Tensor, labels: torch.Tensor, min_size: int, m
         omega = o_information_of_subsets(correlation[labels.argsort()][:, labels.argsort()])
     else:
         omega = o_information_of_unions(correlation, labels)
-    size = union_sizes(torch.ones(groups, dtype=torch.int64))
+    return _of_sizes(omega, min_size, max_size)
+
+
+def exhaustive_of_groups(
+    correlation: torch.Tensor, labels: torch.Tensor, min_size: int, max_size: int
+) -> Multiplets:
+    """Return Omega of every set of `min_size` to `max_size` groups, each group one variable of many numbers.
+
+    Args:
+        correlation: (numbers, numbers) with unit diagonal.
+        labels: (numbers,) group of each number, 0 to k - 1; time grows as 2^k.
+    """
+    omega = o_information_of_entropies(entropies_of_unions(correlation, labels))
+    return _of_sizes(omega, min_size, max_size)
+
+
+def _of_sizes(omega: torch.Tensor, min_size: int, max_size: int) -> Multiplets:
+    """Return the multiplets of these sizes, from Omega of all sets of groups by mask."""
+    size = union_sizes(torch.ones(len(omega).bit_length() - 1, dtype=torch.int64))
     masks = torch.nonzero((size >= min_size) & (size <= max_size))[:, 0]
     return Multiplets(masks, omega[masks])
 

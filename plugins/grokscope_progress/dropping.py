@@ -33,6 +33,7 @@ RATES = tuple(tenths / 10 for tenths in range(1, 10))
     arrays={"drop_curve": "mean accuracy at r = 0, 0.1, ... 0.9, (10,)"},
     expensive=True,
     source="Salah & Yevick 2025, arXiv 2507.11645",
+    knows=["labels", "test"],
 )
 def dropout_robustness(
     probe: Probe,

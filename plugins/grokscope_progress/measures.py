@@ -24,6 +24,7 @@ SOURCE = "Golechha 2024, section 3"
     per=["layer"],
     version=2,
     source=f"{SOURCE}, activation sparsity",
+    knows=[],
 )
 def activation_sparsity(
     probe: Probe,
@@ -126,6 +127,7 @@ def weight_entropy(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, An
     per=["layer"],
     expensive=True,
     source=f"{SOURCE}, approximate local circuit complexity",
+    knows=[],
 )
 def circuit_complexity(
     probe: Probe,

@@ -21,6 +21,7 @@ CHUNK_VALUES = 1 << 24  # attention weights held at once
     ],
     per=["head"],
     source="Clark et al. 2019, section 3.2; Zhai et al. 2023, section 2",
+    knows=[],
 )
 def attention_entropy(
     probe: Probe,

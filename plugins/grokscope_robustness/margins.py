@@ -25,6 +25,7 @@ NOT_HOMOGENEOUS = "when the network is not homogeneous in its weights: `note` sa
         Column("note", "why there is no normalised margin, or nothing", text=True),
     ],
     source="Lyu & Li 2020, arXiv 1906.05890; Lyu et al. 2023, arXiv 2311.18817",
+    knows=["labels"],
 )
 def margin(probe: Probe, *, split: Split = "train") -> dict[str, float | str]:
     """How far the right logit is ahead of the others, and that in units of the weights' norm.

@@ -34,6 +34,7 @@ _COLUMNS = [
         *_COLUMNS,
     ],
     source="Tan & Huang 2023",
+    knows=[],
 )
 def perturbation_error(
     probe: Probe, *, sigma: Sigma = None, split: Split = "train"
@@ -71,6 +72,7 @@ def perturbation_error(
 @measure(
     columns=[Column("pc", "mean confidence on noised inputs", "%", min=0, max=100 + 1e-9), *_COLUMNS],
     source="Tan & Huang 2023",
+    knows=[],
 )
 def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float | str]:
     """How confident the network stays when noise is put on the input: perturb confidence (PC), in percent.
@@ -102,6 +104,7 @@ def pc(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -
 @measure(
     columns=[Column("cd", "change of mean confidence by the noise", "%", min=0, max=100 + 1e-9), *_COLUMNS],
     source="Tan & Huang 2023",
+    knows=[],
 )
 def cd(probe: Probe, *, sigma: ConfidenceSigma = None, split: Split = "train") -> dict[str, float | str]:
     """How much confidence changes with noise on the input: confidence difference (CD), in percentage points.

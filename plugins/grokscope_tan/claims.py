@@ -84,6 +84,7 @@ def l2_falls(results: Results) -> Found:
     source=f"{PAPER}, section 1",
     groups="that grok",
     group=courses.groks,
+    chance=0.65,  # where accuracy rises late and checkpoints lie densely before, noise is often first
 )
 def l2_falls_first(results: Results) -> Found:
     """Its fall begins first: the norm is at a tenth of it before test accuracy is at a tenth of its rise."""
@@ -108,6 +109,7 @@ def l1_falls(results: Results) -> Found:
     source=f"{PAPER}, appendix A.1, Corollary A.2",
     groups="that grok",
     group=courses.groks,
+    chance=0.65,  # where accuracy rises late and checkpoints lie densely before, noise is often first
 )
 def l1_falls_first(results: Results) -> Found:
     """Its fall begins first: the norm is at a tenth of it before test accuracy is at a tenth of its rise."""

@@ -15,6 +15,9 @@ STEPS = [0, 5, 10, 15, 20]
         ("first", [0]),
         ("last", [20]),
         ("every:2", [0, 10, 20]),
+        ("log:2", [5, 20]),
+        ("first,log:3", [0, 5, 10, 20]),
+        ("log:9", [5, 10, 15, 20]),
         ("5:15", [5, 10, 15]),
         (":5", [0, 5]),
         ("15:", [15, 20]),
@@ -26,7 +29,7 @@ def test_steps(text, expected):
     assert select_steps(text, STEPS) == expected
 
 
-@pytest.mark.parametrize("text", ["every:0", "every:x", "soon", "7", "", "30:40", "1:2:3"])
+@pytest.mark.parametrize("text", ["every:0", "log:0", "every:x", "soon", "7", "", "30:40", "1:2:3"])
 def test_steps_that_do_not_exist_are_refused(text):
     with pytest.raises(UsageError, match="`steps`"):
         select_steps(text, STEPS)
@@ -62,6 +65,16 @@ def test_a_setting_reaches_its_measure(plugins):
 def test_a_setting_of_a_family_reaches_all_that_have_it(plugins):
     found = parameters(plugins, ["matrix_information"], {"matrix_information.alpha": 3})
     assert all(values["alpha"] == 3.0 for values in found.values())
+
+
+def test_a_parameter_that_came_later_leaves_earlier_results_found_at_its_default(plugins):
+    plain, said, other = (
+        parameters(plugins, ["oinfo"], given)["oinfo:oinfo"]
+        for given in ({}, {"oinfo.grouping": "ward"}, {"oinfo.grouping": "spectral"})
+    )
+    assert plain == said
+    assert "grouping" not in plain
+    assert other == {**plain, "grouping": "spectral"}
 
 
 def test_a_setting_of_a_measure_not_asked_for_is_refused(plugins):

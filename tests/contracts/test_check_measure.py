@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from grokscope import load_plugins
 from grokscope.declare import Param
-from grokscope.errors import MeasureError, NotApplicable
+from grokscope.errors import MeasureError, NotApplicable, PluginError
 from grokscope.measure import Column, Measure, measure
 from grokscope.probe import Probe
 from grokscope.testing import check_measure, example_pair, example_probe, example_task
@@ -333,3 +334,20 @@ def test_rounding_at_a_bound_is_forgiven_and_no_more():
         else:
             with pytest.raises(AssertionError, match=r"must be within \[None, 1\], got 1.00001"):
                 check_measure(declared, probes=[example_probe("mlp")])
+
+
+def test_a_measure_that_knows_more_than_it_says_is_caught():
+    def right(probe):
+        return {"x": probe.accuracy("train")}
+
+    with pytest.raises(AssertionError, match=r"right must say knows=\['labels', ...\]: other labels give"):
+        check_measure(declare(right, knows=["test"]), probes=[example_probe("mlp")])
+    check_measure(declare(right, knows=["labels"]), probes=[example_probe("mlp")])
+    check_measure(declare(right), probes=[example_probe("mlp")])
+    with pytest.raises(PluginError, match="knows must be of labels, test, task, got 'answers'"):
+        declare(right, knows=["answers"])
+
+
+def test_every_measure_of_grokscopes_own_says_what_it_must_know():
+    unsaid = [each.id for each in load_plugins().registered if each.measure.known is None]
+    assert unsaid == []

@@ -78,6 +78,7 @@ def test_what_blocks_attend_to_mixes_their_values(built):
             assert torch.allclose(weights.sum(dim=-1), torch.ones(weights.shape[:-1]), atol=1e-6)
             values = torch.einsum("hed,ntd->nhte", block.attn.W_V, seen[layer])
             mixed = (weights[:, :, -1:] @ values)[:, :, 0].flatten(1)
+            assert torch.allclose(mixed, trace[f"blocks.{layer}.attn_heads"], atol=1e-5)
             assert torch.allclose(mixed @ block.attn.W_O.T, trace[f"blocks.{layer}.attn_out"], atol=1e-5)
     length = probe.encoded("train").shape[1]
     assert found["blocks.0.attn"].shape[2:] == (length, length)

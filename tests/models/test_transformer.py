@@ -99,6 +99,7 @@ def test_trace_is_named_and_shaped_as_documented(task):
     assert torch.equal(encoded[:, -1], network.embed.weight[-1].expand(49, -1))
     assert {name: tuple(value.shape) for name, value in trace.items()} == {
         "first": (49, 32),
+        "blocks.0.attn_heads": (49, 15),
         "blocks.0.attn_out": (49, 16),
         "blocks.0.mlp_pre": (49, 24),
         "blocks.0.mlp_post": (49, 24),

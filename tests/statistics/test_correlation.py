@@ -33,6 +33,16 @@ def test_the_partial_correlation_by_three_routes(courses):
     assert found == pytest.approx(np.corrcoef(*left)[0, 1], abs=1e-12)
 
 
+def test_several_controls_are_taken_out_together(courses):
+    x, y, control = courses
+    other = np.random.default_rng(3).normal(size=80) + x
+    inverse = np.linalg.inv(scipy.stats.spearmanr(np.c_[x, y, control, other]).statistic)
+    expected = -inverse[0, 1] / math.sqrt(inverse[0, 0] * inverse[1, 1])
+    assert partial_spearman(x, y, control, other) == pytest.approx(expected, abs=1e-12)
+    assert partial_spearman(x, y, control, -control) == pytest.approx(partial_spearman(x, y, control))
+    assert math.isnan(partial_spearman(x, y, control, np.exp(x)))
+
+
 def test_only_ranks_matter_and_points_with_a_gap_are_left_out(courses):
     x, y, control = courses
     assert partial_spearman(np.exp(x), y**3, -control) == pytest.approx(partial_spearman(x, y, control))

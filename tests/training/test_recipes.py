@@ -3,6 +3,7 @@ import pytest
 from grokscope.errors import SettingError, UnknownName
 from grokscope.models import MODELS
 from grokscope.tasks import TASKS
+from grokscope.training import train
 from grokscope.training.config import resolve_config
 from grokscope.training.recipes import load_recipe, load_recipes, recipe_text
 from grokscope.training.settings import TRAINING
@@ -93,6 +94,19 @@ def test_the_published_settings_of_nanda():
     assert training["loss_dtype"] == "float64"
 
 
+def test_where_there_is_no_accuracy_a_recipe_says_what_counts(tmp_path):
+    assert RECIPES["polynomial"].outcome == {"column": "test_loss", "below": 0.1}
+    text = (
+        recipe_text("polynomial").replace("below = 0.1", "below = 5.0").replace("steps = 8000", "steps = 4")
+    )
+    path = tmp_path / "lenient.toml"
+    path.write_text(text.replace("log_every = 20", "log_every = 1"))
+    run = train("polynomial", recipe=str(path), out=tmp_path / "run")
+    assert (run.memorisation_step(), run.grokking_step()) == (0, 0)
+    assert run.goals[1].words == "test_loss ≤ 5"
+    assert "outcome" not in resolve_config("modadd")
+
+
 def test_each_task_has_at_most_one_default_recipe():
     defaults = [recipe.task for recipe in RECIPES.values() if recipe.default]
     assert len(set(defaults)) == len(defaults)
@@ -123,6 +137,7 @@ def test_an_unknown_recipe_lists_near_ones():
         ("name = 3", "name must be text"),
         ('name = "x"\ntask = "modadd"', "task must be a table"),
         ('[task]\nname = "modadd"\n[model]\nname = "mlp"', 'must say name = "..."'),
+        ('name = "x"\n[outcome]\ncolumn = "test_loss"', "with either `above` or `below`"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_path(tmp_path, text, words):

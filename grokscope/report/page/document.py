@@ -20,9 +20,9 @@ POLICY = (
 
 def html(content: dict[str, Any]) -> str:
     """Return the page that shows `content`. Foreign text is only in the data, which is no script."""
-    styles = [_read("vendor", "uPlot.min.css"), _read("page.css")]
-    scripts = [_licensed(_read("vendor", "uPlot.iife.min.js")), _page_script()]
-    return Template(_read("page.html")).substitute(
+    styles = [read_part("vendor", "uPlot.min.css"), read_part("page.css")]
+    scripts = [_licensed(read_part("vendor", "uPlot.iife.min.js")), _page_script()]
+    return Template(read_part("page.html")).substitute(
         policy=_policy(scripts, styles),
         styles="\n".join(f"<style>{text}</style>" for text in styles),
         data=embedded_json(content),
@@ -55,14 +55,15 @@ def _policy(scripts: list[str], styles: list[str]) -> str:
 
 
 def _page_script() -> str:
-    parts = "\n".join(_read("script", f"{name}.js") for name in SCRIPTS)
+    parts = "\n".join(read_part("script", f"{name}.js") for name in SCRIPTS)
     return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 
 def _licensed(code: str) -> str:
-    return f"/*\n{_read('vendor', 'uPlot.LICENSE').strip()}\n*/\n{code}"
+    return f"/*\n{read_part('vendor', 'uPlot.LICENSE').strip()}\n*/\n{code}"
 
 
-def _read(*place: str) -> str:
+def read_part(*place: str) -> str:
+    """Return a part of the page as text, as a browser reads it."""
     # A browser reads CR LF as LF, and would then find another hash.
     return files(__package__).joinpath(*place).read_bytes().decode().replace("\r\n", "\n")

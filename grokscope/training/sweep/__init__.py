@@ -7,13 +7,14 @@ tests/benchmarks/test_sweep.py), so each run is what `train` makes of it, to the
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from grokscope.discovery import load_plugins
+from grokscope.cluster import reached
+from grokscope.device import cores
+from grokscope.discovery import left_out, load_plugins
 from grokscope.registry import Plugins
 from grokscope.training.config import known
 from grokscope.training.sweep.account import Account, FailedRun, Sweep, SweepProgress
@@ -34,6 +35,7 @@ def sweep(
     settings: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
     workers: int | None = 1,
+    dask: Any = None,
     plugins: Plugins | None = None,
     progress: Callable[[SweepProgress], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -57,6 +59,9 @@ def sweep(
         out: the directory that the run directories are made in.
         workers: processes of one thread each; 1 trains in this one. None is one for every core where all
             runs train on the CPU, else 1. More than one needs a script with a `__main__` guard.
+        dask: train on a Dask cluster instead, as many runs at a time as it has threads: `local` starts one on
+            this machine, with `workers` threads; else the address of a scheduler, its file, or a
+            `distributed.Client`. Its workers must see the same files.
         plugins: from `load_plugins`; loaded when not given. Processes load them anew.
         progress: called now and then, and when a run ends.
         stop: asked all the time; True ends every run under way with a checkpoint.
@@ -64,6 +69,7 @@ def sweep(
 
     Raises:
         UnknownName, SettingError: what was asked for cannot be; nothing was written.
+        GrokscopeError: the Dask scheduler is gone. The same call goes on from there.
     """
     plugins, notify = plugins or load_plugins(), notify or log.warning
     for sentence in plugins.slow:
@@ -73,11 +79,16 @@ def sweep(
     account = Account(planned, progress or (lambda _: None), notify)
     asked = stop or (lambda: False)
     left = account.unfinished()
-    workers = min(workers or _cores(planned), len(left))
-    if workers > 1:
-        train_in_processes(left, workers, account, asked)
-    else:
-        _train_here(left, account, asked, plugins)
+    workers = min(workers or _worthwhile(planned), len(left))
+    with reached(dask, workers, notify) as cluster:
+        if cluster and left:
+            from grokscope.training.sweep.cluster import train_on
+
+            train_on(cluster, left, account, asked)
+        elif workers > 1:
+            train_in_processes(left, workers, account, asked, without=left_out())
+        else:
+            _train_here(left, account, asked, plugins)
     return account.closed()
 
 
@@ -97,8 +108,6 @@ def _train_here(
         account.ended(run.path, outcome)
 
 
-def _cores(planned: Iterable[PlannedRun]) -> int:
-    """The cores this process may use; a GPU is shared badly."""
-    if any(run.config["training"]["device"] != "cpu" for run in planned):
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _worthwhile(planned: Iterable[PlannedRun]) -> int:
+    """Return how many processes are worth it: a GPU is shared badly."""
+    return cores() if all(run.config["training"]["device"] == "cpu" for run in planned) else 1

@@ -8,18 +8,23 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from grokscope.discovery import left_out, load_plugins
+from grokscope.discovery import load_plugins
 from grokscope.errors import GrokscopeError, described, told
 from grokscope.registry import Plugins
 from grokscope.streams import guarded_streams
+from grokscope.surroundings import OF_THE_GROUP, signals_blocked
 from grokscope.training.progress import Progress
 from grokscope.training.session import is_finished, train
-from grokscope.training.sweep.account import Account, FailedRun, Outcome
+from grokscope.training.sweep.account import FailedRun, Outcome
 from grokscope.training.sweep.grid import PlannedRun
+
+if TYPE_CHECKING:
+    from grokscope.cluster.origin import Origin
 
 SECONDS_BETWEEN_WORDS = 0.1  # a step may take less than telling of it
 PRELOADED = ["__main__", "grokscope.training.loop", "grokscope.training.sweep.processes"]
@@ -61,10 +66,32 @@ def train_one(
     return is_finished(run)
 
 
+class Accounting(Protocol):
+    """Takes what becomes of runs, as `Account` does."""
+
+    def reached(self, path: Path, step: int) -> None:
+        """Take how far a run is."""
+
+    def said(self, path: Path, message: str) -> None:
+        """Take what the training of a run had to say."""
+
+    def ended(self, path: Path, outcome: Outcome) -> None:
+        """Take how the training of a run ended."""
+
+
 def train_in_processes(
-    planned: Iterable[PlannedRun], workers: int, account: Account, stop: Callable[[], bool]
+    planned: Iterable[PlannedRun],
+    workers: int,
+    account: Accounting,
+    stop: Callable[[], bool],
+    *,
+    without: Sequence[str],
+    origin: Origin | None = None,
 ) -> None:
-    """Train `planned`, at most `workers` at a time; when `stop` says so, all end with a checkpoint."""
+    """Train `planned`, at most `workers` at a time; when `stop` says so, all end with a checkpoint.
+
+    Processes load all plugins but those `without`. Names mean there what they mean at `origin`.
+    """
     waiting = deque(planned)
     crew: dict[Connection, _Worker] = {}
     try:
@@ -74,7 +101,7 @@ def train_in_processes(
                 for worker in crew.values():
                     worker.ask_to_stop()
             while waiting and len(crew) < workers:
-                worker = _Worker(account, stop)
+                worker = _Worker(account, stop, without, origin)
                 crew[worker.line] = worker
             for worker in crew.values():
                 worker.give(waiting)
@@ -92,15 +119,17 @@ def train_in_processes(
 class _Worker:
     """A process that trains one run after the other, seen from here."""
 
-    def __init__(self, account: Account, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, account: Accounting, stop: Callable[[], bool], without: Sequence[str], origin: Origin | None
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self.line, theirs = context.Pipe()
         self._account, self._stop = account, stop
         self._run: PlannedRun | None = None
         self._asked = False
-        self._process = context.Process(target=_work, args=(theirs, left_out()), daemon=True)
-        with _interrupts_blocked():
+        self._process = context.Process(target=_work, args=(theirs, without, origin), daemon=True)
+        with signals_blocked(["SIGINT"]):  # Ctrl-C reaches the whole group: this process decides
             self._process.start()
         theirs.close()
 
@@ -165,16 +194,6 @@ class _Worker:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Start processes that Ctrl-C, which reaches the whole group, leaves alone: this process decides."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class _Line:
     """The connection to the sweep, seen from a process that trains."""
 
@@ -205,13 +224,15 @@ class _Line:
         return self._stop
 
 
-def _work(connection: Connection, without: Sequence[str]) -> None:
-    for name in ("SIGINT", "SIGHUP"):  # both reach the whole group: the sweep decides
+def _work(connection: Connection, without: Sequence[str], origin: Origin | None) -> None:
+    for name in OF_THE_GROUP:  # the sweep decides
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     line = _Line(connection)
     signal.signal(signal.SIGTERM, line.terminated)
     with guarded_streams(data=False):
+        if origin:
+            origin.enter()
         plugins = load_plugins(without=without)
         for planned in line.runs():
             outcome = train_one(

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from grokscope_oinfo.clusters import DROPPED, cluster_means, cluster_units, ward_clusters
+from grokscope_oinfo.clusters import (
+    DROPPED,
+    cluster_means,
+    cluster_units,
+    correlation_clusters,
+    head_units,
+    spectral_clusters,
+    ward_clusters,
+)
 
 
 def partition(labels):
@@ -60,3 +68,32 @@ def test_means_keep_equal_examples_equal(relu_units):
     twice = torch.cat([values, values])
     means = cluster_means(twice, ward_clusters(values, 5))
     assert torch.equal(means[:97], means[97:])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("clusters", [2, 7])
+def test_the_other_groupings_are_scikit_learns(relu_units, seed, clusters):
+    cluster = pytest.importorskip("sklearn.cluster")
+    values = relu_units(n=150, units=40, seed=seed)
+    near = np.abs(np.corrcoef(values.numpy().T))
+    merged = cluster.AgglomerativeClustering(clusters, metric="precomputed", linkage="average").fit(1 - near)
+    assert partition(correlation_clusters(values, clusters)) == partition(merged.labels_)
+    cut = cluster.SpectralClustering(clusters, affinity="precomputed", assign_labels="cluster_qr").fit(near)
+    assert partition(spectral_clusters(values, clusters)) == partition(cut.labels_)
+
+
+@pytest.mark.parametrize("grouping", ["spectral", "correlation"])
+def test_groupings_by_correlation_see_neither_size_nor_sign(relu_units, grouping):
+    causes, noise = (relu_units(units=n, seed=n) for n in (3, 12))
+    values = causes.repeat_interleave(4, dim=1) + 0.1 * noise
+    values = values * torch.tensor([1.0, -1.0, 100.0, 0.01]).repeat(3)
+    padded = torch.cat([torch.ones(400, 1), values], dim=1)
+    assert cluster_units(padded, 3, grouping).tolist() == [DROPPED, *[0] * 4, *[1] * 4, *[2] * 4]
+    assert cluster_units(padded[:, :3], 3, grouping).tolist() == [DROPPED, 0, 1]
+
+
+def test_a_head_is_its_units_but_the_constant_ones(relu_units):
+    values = relu_units(units=12)
+    values[:, [0, 1, 2, 7]] = 0.5
+    assert head_units(values, 4).tolist() == [-1, -1, -1, 0, 0, 0, 1, -1, 1, 2, 2, 2]
+    assert head_units(torch.zeros(5, 4), 2).tolist() == [-1] * 4

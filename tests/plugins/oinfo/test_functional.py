@@ -15,9 +15,12 @@ from grokscope_oinfo.functional import (
     bias,
     copula_correlation,
     correlation,
+    entropies_of_unions,
+    entropy_bias,
     log_minors,
     normal_scores,
     o_information,
+    o_information_of_entropies,
     o_information_of_subsets,
     o_information_of_unions,
     union_sizes,
@@ -347,3 +350,56 @@ def test_order_of_examples_and_variables_does_not_matter(relu_units):
     assert o_information(copula_correlation(values[:, variables])).item() == pytest.approx(
         omega.item(), abs=1e-12
     )
+
+
+def test_groups_as_variables_are_enumerated_from_the_definition():
+    matrix, labels = a_correlation(7), torch.tensor([0, 2, 1, 1, 0, 2, 0])
+    omega = o_information_of_entropies(entropies_of_unions(matrix, labels))
+
+    def entropy(groups):
+        chosen = [unit for unit in range(7) if int(labels[unit]) in groups]
+        return np.linalg.slogdet(matrix[chosen][:, chosen].numpy())[1] / 2 if chosen else 0.0
+
+    everything = {0, 1, 2}
+    by_hand = entropy(everything) + sum(entropy({g}) - entropy(everything - {g}) for g in everything)
+    assert omega[0b111].item() == pytest.approx(by_hand, abs=1e-12)
+    assert omega[[0b011, 0b101, 0b110]].tolist() == [0, 0, 0]
+    assert omega[[0b000, 0b001, 0b010, 0b100]].isnan().all()
+
+
+def test_groups_of_one_variable_are_subsets():
+    matrix = a_correlation(5)
+    found = o_information_of_entropies(entropies_of_unions(matrix, torch.arange(5)))
+    torch.testing.assert_close(found, o_information_of_subsets(matrix), equal_nan=True)
+
+
+def test_what_happens_inside_a_group_is_no_business_of_others():
+    """Turning a group's variables about among themselves moves no Omega."""
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    draw = torch.Generator().manual_seed(0)
+    values = torch.randn(50, 6, generator=draw, dtype=torch.float64) @ torch.randn(
+        6, 6, generator=draw, dtype=torch.float64
+    )
+    turned = values.clone()
+    turned[:, 2:4] = values[:, 2:4] @ torch.tensor([[1.0, 2.0], [-0.5, 3.0]], dtype=torch.float64)
+    plain, other = (
+        o_information_of_entropies(entropies_of_unions(correlation(v), labels)) for v in (values, turned)
+    )
+    assert other[-1].item() == pytest.approx(plain[-1].item(), abs=1e-10)
+
+
+def test_a_group_that_holds_a_copy_has_no_value(relu_units):
+    values = relu_units(units=5)
+    values[:, 4] = 2 * values[:, 3]
+    omega = o_information_of_entropies(
+        entropies_of_unions(correlation(values), torch.tensor([0, 1, 2, 3, 3]))
+    )
+    assert [mask for mask in range(16) if mask.bit_count() > 1 and omega[mask].isnan()] == [
+        mask for mask in range(16) if mask.bit_count() > 1 and mask & 0b1000
+    ]
+
+
+def test_the_bias_of_groups_of_one_is_that_of_variables():
+    sizes = union_sizes(torch.ones(4, dtype=torch.int64))
+    found = o_information_of_entropies(entropy_bias(4, 50)[sizes])
+    torch.testing.assert_close(found[3:], bias(sizes, 50).where(sizes > 1, torch.nan)[3:], equal_nan=True)

@@ -12,7 +12,15 @@ from grokscope.errors import MeasureError, SettingError
 from grokscope.testing import example_probe
 from grokscope_oinfo import grokscope_measures
 from grokscope_oinfo.clusters import cluster_means
-from grokscope_oinfo.functional import bias, copula_correlation, o_information
+from grokscope_oinfo.functional import (
+    bias,
+    copula_correlation,
+    entropies_of_unions,
+    entropy_bias,
+    o_information,
+    o_information_of_entropies,
+    union_sizes,
+)
 from grokscope_oinfo.measures import oinfo
 
 GOLDEN = Path(__file__).parent / "golden.json"
@@ -231,6 +239,66 @@ def test_other_layers_and_splits_are_other_numbers():
     assert row_of(probe, split="test").values["synergy"] != plain
     assert row_of(probe, clusters=5).arrays["cluster"].max() == 4
     assert row_of(probe).values["synergy"] == plain
+
+
+def test_any_layer_of_the_network_can_be_named():
+    probe = example_probe("transformer")
+    found = {name: row_of(probe, layer=f"blocks.0.{name}") for name in ("attn_out", "resid_post", "mlp_pre")}
+    for name, row in found.items():
+        assert len(row.arrays["cluster"]) == probe.trace("train")[f"blocks.0.{name}"].shape[1]
+    assert len({row.values["redundancy"] for row in found.values()}) == 3
+    with pytest.raises(
+        MeasureError, match=r"layer must be one of first, .*blocks.0.attn_out.*, got 'logits'"
+    ):
+        row_of(probe, layer="logits")
+
+
+@pytest.mark.parametrize("grouping", ["spectral", "correlation"])
+def test_other_groupings_are_other_clusters_of_as_many_units(probe_with, relu_units, grouping):
+    probe = probe_with(relu_units())
+    plain, other = row_of(probe), row_of(probe, grouping=grouping)
+    assert other.arrays["cluster"].max() == 9
+    assert (other.arrays["cluster"] != plain.arrays["cluster"]).any()
+    assert other.arrays["omega"][-1] == pytest.approx(plain.arrays["omega"][-1], abs=1e-9)  # of all units
+
+
+def test_attention_heads_are_variables(probe_with, relu_units):
+    probe = example_probe("transformer")
+    heads = probe.model.attention(probe.encoded("train")[:1], probe.inputs("train")[:1])["blocks.0.attn"]
+    count, values = heads.shape[1], probe.trace("train")["blocks.0.attn_heads"]
+    for corrected in (False, True):
+        row = row_of(probe, layer="blocks.0.attn_heads", heads=count, bias_correction=corrected)
+        labels = torch.arange(count).repeat_interleave(values.shape[1] // count)
+        assert row.arrays["cluster"].tolist() == labels.tolist()
+        expected = o_information_of_entropies(entropies_of_unions(copula_correlation(values), labels))[-1]
+        if corrected:
+            sizes = union_sizes(torch.bincount(labels))
+            expected -= o_information_of_entropies(entropy_bias(len(labels), len(values))[sizes])[-1]
+        assert row.arrays["omega"][-1] == pytest.approx(expected.item(), abs=1e-9)
+
+
+def test_three_heads_of_which_one_is_the_sum_of_the_others_are_synergistic(probe_with):
+    draw = torch.Generator().manual_seed(0)
+    a, b, noise = torch.randn(3, 500, 4, generator=draw, dtype=torch.float64)
+    probe = probe_with(torch.cat([a, b, a + b + 0.1 * noise], dim=1))
+    row = row_of(probe, layer="layers.0_post", heads=3)
+    assert row.values["synergy"] > 5
+    assert (row.values["synergy_bins"], row.values["synergy_neurons"]) == (3, 12)
+    assert row.values["redundancy"] == 0
+    same = probe_with(torch.cat([a, a + 0.1 * b, a + 0.1 * noise], dim=1))
+    assert row_of(same, layer="layers.0_post", heads=3).values["redundancy"] > 5
+
+
+def test_heads_that_cannot_be_are_refused(probe_with, relu_units):
+    probe = example_probe("transformer")
+    with pytest.raises(MeasureError, match=r"layer must name the layer that the heads make"):
+        row_of(probe, heads=2)
+    with pytest.raises(MeasureError, match=r"heads must be as many as the attention has, \d+, got 7"):
+        row_of(probe, layer="blocks.0.attn_heads", heads=7)
+    with pytest.raises(MeasureError, match=r"search must be exhaustive with oinfo.heads, got greedy"):
+        row_of(probe, layer="blocks.0.attn_heads", heads=2, search="greedy")
+    with pytest.raises(MeasureError, match=r"a divisor of the 30 units of layers.0_post, got 4"):
+        row_of(probe_with(relu_units()), layer="layers.0_post", heads=4)
 
 
 def test_a_dead_layer_gives_no_number():

@@ -1,0 +1,263 @@
+"""`grokscope league`: every column of every measure on one table, by what it foretells of grokking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grokscope.cli import completing
+from grokscope.cli.measuring import Wanted, end, measured
+from grokscope.cli.options import Json, Measuring, Names, Output, RunsFolder, Thresholds, shared
+from grokscope.cli.progress import staged
+from grokscope.cli.terminal import data_width, deliver, present, ready_for, say, stdout_to_stderr
+from grokscope.errors import UsageError
+
+if TYPE_CHECKING:
+    from grokscope.registry import Plugins
+    from grokscope.reproduce.runs import Wanted as Making
+    from grokscope.results import ColumnName, Comparison, Results
+    from grokscope.statistics.league import League, Sighting
+
+    Rows = tuple[list[Sighting], dict[str, str]]
+
+
+@shared
+def league(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="RUN...",
+            help="Run directories. Default: the league's own settings, trained where they are not there yet.",
+            show_default=False,
+            autocompletion=completing.runs,
+        ),
+    ] = None,
+    *,
+    measure: Names = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Three seeds, smaller networks, fewer checkpoints.")
+    ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="How many seeds, from 0. Default: 5; 3 with --quick."),
+    ] = None,
+    out: RunsFolder = Path("runs"),
+    thresholds: Thresholds,
+    rows: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write what each run says of each column, all that it is made of."),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Make the league again of what --rows wrote."),
+    ] = None,
+    file: Output = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write an .html page: settings against measures.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a figure for a talk: png, svg or pdf.")
+    ] = None,
+    json: Json = False,
+    asked: Measuring,
+) -> None:
+    """Rank every column of every measure by how early and how surely it foretells grokking, or say none does.
+
+    It takes runs of settings that grok and of settings that never do, three of each at least, with several
+    seeds. Without RUNs it trains its own; the same command again goes on where it was interrupted.
+
+    White noise, a random walk and a copy of test accuracy are among the columns. The rule is printed below
+    the table.
+
+    Examples:
+        grokscope league --quick --figure league.svg
+        grokscope league runs/* --steps log:40 -o league.csv --page league.html
+        grokscope league --from rows.csv
+    """
+    ready_for(file, rows, page, figure)
+    _check(runs, source, quick or seeds is not None, asked)
+    kind = _drawable(page, figure)
+    with stdout_to_stderr():
+        from grokscope.discovery import load_plugins
+
+        plugins = load_plugins()
+    look = _Look(Wanted.of(measure, plugins), thresholds, asked, plugins)
+    found: Comparison | None = None
+    if source is not None:
+        from grokscope.report.league import read_rows
+
+        sighted, excluded = read_rows(source)
+    elif runs:
+        found, (sighted, excluded) = look.at_runs(runs)
+    else:
+        sighted, excluded = look.at_own(quick, seeds, out)
+    from grokscope.statistics.league import league as ranked
+
+    if rows is not None:
+        from grokscope.report.league import rows_csv
+
+        deliver(rows_csv(sighted, excluded), rows)
+    _print(ranked(sighted, excluded), plugins, file, json, page, (figure, kind))
+    if found is not None:
+        end(found)
+
+
+OF_ALL = ("--device", "--data-dir", "--workers", "--timeout", "--quiet")  # how runs are made too
+
+
+def _check(runs: Sequence[Path] | None, source: Path | None, training: bool, asked: Measuring) -> None:
+    """Refuse what cannot be, before anything is computed."""
+    from grokscope.statistics.transition import require_ruptures
+
+    require_ruptures()
+    if source is not None and runs:
+        raise UsageError("league must be given runs or --from, got both")
+    if (runs or source) and training:
+        raise UsageError("--quick and --seeds must be given without runs: they are about runs to be trained")
+    strange = [flag for flag in asked.given() if flag not in OF_ALL]
+    if not runs and strange:
+        raise UsageError(f"{strange[0]} must be given with runs: the league's own are measured as declared")
+
+
+def _drawable(page: Path | None, figure: Path | None) -> str:
+    """Refuse a page or figure that cannot be written; return the figure's format."""
+    if page is not None:
+        from grokscope.report.page import checked_path
+
+        checked_path(page)
+    if figure is None:
+        return ""
+    from grokscope.report.figures import format_of, require_matplotlib
+
+    require_matplotlib()
+    return format_of(figure)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How runs are looked at."""
+
+    wanted: Wanted
+    thresholds: Thresholds
+    asked: Measuring
+    plugins: Plugins
+
+    @property
+    def control(self) -> ColumnName:
+        """The weight norm."""
+        from grokscope.statistics.score import CONTROL
+
+        return self.plugins.column_of(CONTROL)
+
+    def at_runs(self, runs: Sequence[Path]) -> tuple[Comparison, Rows]:
+        """Return the runs measured, and what each says of each column."""
+        from grokscope.reproduce.league import grokked_at, setting_of
+
+        found = measured(runs, self.wanted.and_of(self.control), self.asked, plugins=self.plugins)
+        shown = self.wanted.only(found, self.control)
+        settings = {run: setting_of(results.config, self.plugins) for run, results in shown.runs.items()}
+        named = {path.resolve().name: path for path in runs}
+        paths = {settings[run]: named.get(run, Path(run)) for run in reversed(list(settings))}
+        bounds = grokked_at(shown.runs, settings, self.thresholds.test_threshold)
+        return found, self._sighted(shown.runs, settings, paths, bounds)
+
+    def at_own(self, quick: bool, seeds: int | None, out: Path) -> Rows:
+        """Return what runs of the league's own settings say, trained where they are not there yet."""
+        from grokscope.reproduce.league import foretold, league_settings, train_league
+
+        own = league_settings(self.wanted.and_of(self.control))
+        making = self._making(quick, seeds, out)
+        runs, minutes = foretold(own.values(), making)
+        say(
+            f"{runs} runs are left to train and measure: about {minutes:.0f} minutes of one core",
+            self.asked.quiet,
+        )
+        gathered = staged(self.asked.quiet, lambda **watching: train_league(own, making, **watching))
+        for failure in gathered.failures:
+            say(f"failed: {failure}")
+        every = {run: results for found in gathered.found.values() for run, results in found.runs.items()}
+        settings = {run: name for name, found in gathered.found.items() for run in found.runs}
+        paths = {name: each[0] for name, each in gathered.paths.items() if each}
+        bounds = {name: min(self.thresholds.test_threshold, each.grokked_at) for name, each in own.items()}
+        return self._sighted(every, settings, paths, bounds)
+
+    def _making(self, quick: bool, seeds: int | None, out: Path) -> Making:
+        from grokscope.reproduce.runs import Wanted as Made
+
+        return Made(
+            quick=quick,
+            seeds=seeds,
+            out=out,
+            data_dir=self.asked.data_dir,
+            device=self.asked.device,
+            workers=self.asked.workers,
+            plugins=self.plugins,
+            progress=lambda words, done, total: None,
+            stop=lambda: False,
+            notify=lambda sentence: say(sentence, self.asked.quiet),
+            isolate=True,
+            timeout=self.asked.timeout,
+        )
+
+    def _sighted(
+        self,
+        runs: Mapping[str, Results],
+        settings: Mapping[str, str],
+        paths: Mapping[str, Path],
+        bounds: Mapping[str, float],
+    ) -> Rows:
+        """Return what each run says of each column, with what measures cost in each setting."""
+        from grokscope.reproduce.league import costs
+        from grokscope.statistics.league import sightings
+
+        with stdout_to_stderr():
+            ms = costs(
+                paths,
+                self.wanted.measures,
+                device=self.asked.device,
+                data_dir=self.asked.data_dir,
+                model=self.asked.model,
+                data=self.asked.data,
+                loss=self.asked.loss,
+                trust=self.asked.trust,
+                isolate=True,
+                timeout=self.asked.timeout,
+                plugins=self.plugins,
+            )
+        train = self.thresholds.train_threshold
+        return sightings(runs, settings, self.control, train=train, test=bounds, ms=ms)
+
+
+def _print(
+    found: League,
+    plugins: Plugins,
+    file: str | None,
+    json: bool,
+    page: Path | None,
+    figure: tuple[Path | None, str],
+) -> None:
+    from grokscope.report.league import as_dict, knowledge, league_csv, league_table
+    from grokscope.run.outputs import write_output
+
+    known = knowledge(plugins)
+    present(
+        file,
+        json,
+        csv=lambda: league_csv(found, known),
+        plain=lambda: as_dict(found, known),
+        table=lambda: [league_table(found, known, data_width())],
+    )
+    if page is not None:
+        from grokscope.report.page.league import league_page
+
+        write_output(page, league_page(found, known).encode("utf-8", "replace"))
+    path, kind = figure
+    if path is not None:
+        from grokscope.report.figures import picture
+        from grokscope.report.figures.league import draw_league
+
+        write_output(path, picture(draw_league(found), kind))

@@ -1,0 +1,135 @@
+"""What one run says of one column: when it changes, how it goes with test accuracy, what it was before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from grokscope.results import ColumnName, Results
+from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
+from grokscope.statistics.correlation import partial_spearman
+from grokscope.statistics.league.columns import entrants
+from grokscope.statistics.league.fates import Fate, fates, window_of
+from grokscope.statistics.one_run import Window, is_resolved
+from grokscope.statistics.transition import FEWEST, Between, Scale
+
+DIGITS = 6  # of the numbers that are kept: others are rounding, which ranks would read as news
+TRAIN_LOSS = "train_loss"  # of the curve
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One column in one run: all that the league knows of it.
+
+    Attributes:
+        run, fate: whose, and what became of it.
+        column: `measure.column`.
+        shape: of its clear change from memorisation on: `rise`, `fall` or `peak`; empty where there is none,
+            or it lies within two checkpoints of where the search begins.
+        change: the checkpoints between which that lies.
+        partial: Spearman with test accuracy from memorisation on, the ranks of the weight norm and of the
+            train loss taken out of both; NaN in runs that never grok.
+        value: the last value up to memorisation.
+        moved: how far it is from the first, (last - first) / (|last| + |first|): -1 to 1 in any unit.
+        ms: milliseconds that its measure took of the processor at one checkpoint of this setting.
+    """
+
+    run: str
+    fate: Fate
+    column: ColumnName
+    shape: str = ""
+    change: Between | None = None
+    partial: float = math.nan
+    value: float = math.nan
+    moved: float = math.nan
+    ms: float = math.nan
+
+    @property
+    def ahead(self) -> float:
+        """log10(the end / the change), by the middles of the checkpoints between which they lie."""
+        return math.nan if self.change is None else _decades(self.change.middle, self.fate.end.middle)
+
+    def foreseen(self, shape: str) -> float:
+        """Return which share of the way to the end was left when it had changed in this shape.
+
+        The way goes from memorisation to test accuracy's own change, or to the end of the training, in log
+        steps. 0 where it does not change so, or not surely before.
+        """
+        if self.change is None or self.shape != shape or not shape:
+            return 0.0
+        if self.fate.groks and self.change.until > self.fate.end.after:
+            return 0.0
+        way = _decades(self.fate.start, self.fate.end.middle)
+        return min(1.0, max(0.0, self.ahead / way)) if way > 0 else 0.0
+
+
+def sightings(
+    runs: Mapping[str, Results],
+    settings: Mapping[str, str],
+    control: ColumnName,
+    *,
+    train: float = MEMORISED_AT,
+    test: float | Mapping[str, float] = GROKKED_AT,
+    scale: Scale = "log",
+    ms: Mapping[tuple[str, str], float] | None = None,
+) -> tuple[list[Sighting], dict[str, str]]:
+    """Return what each run says of each column that it has, and why runs are left out, by run.
+
+    Args:
+        runs: measured runs, by name.
+        settings: what each is a seed of.
+        control: the weight norm.
+        train, test: accuracies that count as memorised and grokked; by setting, where they differ.
+        scale: the step axis on which changes are looked for.
+        ms: what each measure cost, by setting and measure.
+    """
+    bounds = test if isinstance(test, Mapping) else dict.fromkeys(settings.values(), test)
+    thresholds = {run: (train, bounds.get(settings[run], GROKKED_AT)) for run in runs}
+    found, excluded = fates(runs, settings, control, thresholds, scale)
+    rows: list[Sighting] = []
+    for run, fate in found.items():
+        results = entrants(runs[run])
+        window = window_of(run, results, fate.start, control, thresholds[run], scale)
+        rows += [
+            _sighting(window, fate, name, (ms or {}).get((fate.setting, name.measure), math.nan))
+            for name in results.measured
+        ]
+    return rows, excluded
+
+
+def _sighting(window: Window, fate: Fate, name: ColumnName, ms: float) -> Sighting:
+    found = window.clear_change(name)
+    seen = (found.shape, found.between) if found and is_resolved(found) else ("", None)
+    value, moved = _before(window.results, name, fate.start)
+    partial = _partial(window, name) if fate.groks else math.nan
+    return Sighting(window.run, fate, name, *seen, *map(_rounded, (partial, value, moved, ms)))
+
+
+def _partial(window: Window, name: ColumnName) -> float:
+    """What is left of the correlation with test accuracy; NaN of too few evaluations."""
+    if len(window.steps) < FEWEST:
+        return math.nan
+    loss = window.curve(TRAIN_LOSS)
+    return partial_spearman(window.course(name), window.accuracy, window.control, loss)
+
+
+def _before(results: Results, name: ColumnName, start: int) -> tuple[float, float]:
+    """The last value up to `start`, and how far it has moved since the first."""
+    known = [
+        value
+        for step, value in zip(results.steps, results.columns[name], strict=True)
+        if step <= start and math.isfinite(value)
+    ]
+    if not known:
+        return math.nan, math.nan
+    size = abs(known[-1]) + abs(known[0])
+    return known[-1], (known[-1] - known[0]) / size if 0 < size < math.inf else 0.0
+
+
+def _decades(earlier: float, later: float) -> float:
+    return math.log10(max(later, 1) / max(earlier, 1))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

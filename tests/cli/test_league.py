@@ -1,0 +1,82 @@
+"""`grokscope league`: on runs that are given, on its own, and again of what it wrote."""
+
+import csv
+import json
+
+import pytest
+
+from grokscope.reproduce import league as own
+
+TINY = """
+[clauw]
+recipe = "clauw"
+groks = true
+first = [5, 2]
+seconds = [60, 30]
+quick = { p = 13, hidden = [16], train_fraction = 0.6, steps = 40 }
+
+["weight decay 10"]
+recipe = "clauw"
+groks = false
+first = [5, 2]
+seconds = [60, 30]
+settings = { weight_decay = 10.0 }
+quick = { p = 13, hidden = [16], train_fraction = 0.6, steps = 40 }
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Two small settings in the place of the league's own."""
+    path = tmp_path / "league.toml"
+    path.write_text(TINY)
+    monkeypatch.setattr(own, "FILE", path)
+
+
+def test_its_own_settings_are_trained_once_and_found_again(cli, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["league", "--quick", "--seeds", "1", "-m", "weight_norm", "--workers", "1"]
+    first = cli(*command, "-o", "table.csv", "--rows", "rows.csv", "--page", "league.html")
+    assert first.code == 0, first.err
+    assert "2 runs are left to train and measure: about 1 minutes of one core" in first.err
+    assert "there are no ranks" in first.out
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    with open("rows.csv") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["setting"] for row in rows if row["setting"]} <= {"clauw", "weight decay 10"}
+    assert {row["run"] for row in rows} == {path.name for path in (tmp_path / "runs").iterdir()}
+    again = cli(*command, "--json")
+    assert "0 runs are left" in again.err
+    told = json.loads(again.out)
+    columns = {place["column"] for place in told["places"]}
+    assert columns <= {row["column"] for row in rows}
+    assert cli("league", "--from", "rows.csv", "-o", "again.csv", "--rows", "rows-again.csv").code == 0
+    for one, other in (("table.csv", "again.csv"), ("rows.csv", "rows-again.csv")):
+        assert (tmp_path / one).read_bytes() == (tmp_path / other).read_bytes()
+    assert (tmp_path / "league.html").read_text().startswith("<!doctype html>")
+
+
+def test_given_runs_are_named_by_what_they_differ_in(cli, trained, tmp_path):
+    done = cli("league", trained, "-m", "weight_norm", "--results", tmp_path, "--json", "--steps", "log:6")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    settings = [*told["grok"], *told["never"]]
+    assert settings == ["clauw, p 13, train_fraction 0.5, hidden [24]"] or told["excluded"]
+    assert told["tested"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--from", "missing.csv"], "missing.csv must be a CSV file that --rows wrote"),
+        (["--from", "rows.csv", "run"], "league must be given runs or --from, got both"),
+        (["run", "--quick"], "--quick and --seeds must be given without runs"),
+        (["--quick", "--steps", "last"], "--steps must be given with runs"),
+        (["run", "--page", "league.txt"], "must be an .html file"),
+        (["run", "--figure", "league.gif"], "must end in .png, .svg, .pdf"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(cli, words, said):
+    ended = cli("league", *words)
+    assert ended.code == 2
+    assert said in ended.err
