@@ -36,16 +36,15 @@ class Checkpoints:
         self._remembered = remembered
         self._listed: dict[int, Listed] | None = None
 
-    def listed(self) -> dict[int, Listed]:
+    def listed(self, remembered: Mapping[str, Listed] | None = None) -> dict[int, Listed]:
         """Return the sound checkpoints by step.
 
-        Hash and header come from the index where a file's size and time are still those recorded there.
+        Hash and header come from the index where a file's size and time are still those recorded there:
+        from `remembered`, who has read it already.
         """
-        return self.list_anew(self._remembered()) if self._listed is None else self._listed
-
-    def list_anew(self, remembered: Mapping[str, Listed]) -> dict[int, Listed]:
-        """Look at the folder now, and return the sound checkpoints; `remembered` is what the index says."""
-        self._listed = {entry.info.step: entry for entry in self._sound(remembered)}
+        if self._listed is None:
+            known = self._remembered() if remembered is None else remembered
+            self._listed = {entry.info.step: entry for entry in self._sound(known)}
         return self._listed
 
     def _sound(self, remembered: Mapping[str, Listed]) -> Iterable[Listed]:

@@ -384,6 +384,8 @@ class Run:
         found = self._read_index()
         listed = {entry.stamp() for entry in self._checkpoints.list_anew(found.listed).values()}
         trouble = self._index_trouble
+        self._checkpoints.forget()
+        listed = {entry.stamp() for entry in self._checkpoints.listed(found.listed).values()}
         fits = {entry.stamp() for entry in found.listed.values()} == listed
         if not trouble and fits and found.segments == self._segments.names():
             return ""

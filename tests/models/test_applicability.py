@@ -148,7 +148,7 @@ def test_sharpness_is_the_trace_of_the_dense_hessian(own, built, name):
 
 
 def test_sharpness_of_a_loss_of_one_s_own_is_that_of_the_loss(own, monkeypatch):
-    """Chunks of examples have unequal numbers of labels, and count by these: the same probes give the same."""
+    """Chunks of examples count by their labels, which are unequally many: the same probes give the same."""
     known = own["gpt"]
     labels = known.task.labels.clone()
     labels[3:7, 1:] = IGNORED
