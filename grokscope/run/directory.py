@@ -382,7 +382,6 @@ class Run:
         if not self.writable:
             return ""
         found = self._read_index()
-        listed = {entry.stamp() for entry in self._checkpoints.list_anew(found.listed).values()}
         trouble = self._index_trouble
         self._checkpoints.forget()
         listed = {entry.stamp() for entry in self._checkpoints.listed(found.listed).values()}
