@@ -14,7 +14,6 @@ from grokscope.errors import PluginError, SettingError, UnknownName, described
 from grokscope.importable import function_at, name_of
 from grokscope.numbers import all_finite
 from grokscope.run.code import UNNAMED_LOSS
-from grokscope.tasks.task import IGNORED
 
 LOSSES = ("cross_entropy", "mse", "stablemax_cross_entropy")
 ACCURACIES = ("positions", "sequences")  # what is right or wrong where an example has several labels
@@ -46,19 +45,6 @@ class Objective:
     def code(self) -> tuple[Any, ...]:
         """The user's own code in it: nothing, or the loss."""
         return () if self.own is None else (self.own,)
-
-    def check(self, labels: torch.Tensor, outputs: int) -> None:
-        """Raise PluginError where labels are no classes of a network with so many logits.
-
-        A loss of the user's own may mean something else by whole numbers.
-        """
-        most = max(outputs, 2) - 1
-        wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels > most))]
-        if self.own is None and not labels.is_floating_point() and len(wrong):
-            raise PluginError(
-                f"labels must be classes 0 to {most}, as the network has {outputs} logits, or {IGNORED} "
-                f"where one does not count, got {int(wrong[0])}"
-            )
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the mean loss. Raises UnknownName, and PluginError where the user's own gives none."""
