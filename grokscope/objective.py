@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from grokscope.errors import PluginError, SettingError, UnknownName, described
 from grokscope.importable import function_at, name_of
+from grokscope.numbers import all_finite
 from grokscope.run.code import UNNAMED_LOSS
 
 LOSSES = ("cross_entropy", "mse", "stablemax_cross_entropy")
@@ -76,7 +77,7 @@ class Objective:
         """
         if self.accuracy == "positions" or examples is None or not len(labels):
             return accuracy(logits, labels)
-        if labels.is_floating_point() or not logits.isfinite().all():
+        if labels.is_floating_point() or not all_finite(logits):
             return math.nan
         _, place = examples.unique(return_inverse=True)
         wrong = torch.zeros(int(place.max()) + 1, dtype=torch.float64, device=labels.device)
@@ -181,7 +182,8 @@ def predictions(logits: torch.Tensor) -> torch.Tensor:
     >>> predictions(torch.tensor([[0.0, 2.0], [3.0, float("nan")], [0.0, float("inf")]]))
     tensor([ 1, -1, -1])
     """
-    return class_logits(logits).argmax(dim=1).where(logits.isfinite().all(dim=1), -1)
+    answers = class_logits(logits).argmax(dim=1)
+    return answers if all_finite(logits) else answers.where(logits.isfinite().all(dim=1), -1)
 
 
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -196,6 +198,6 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     >>> accuracy(torch.tensor([[0.0, 2.0], [3.0, float("nan")]]), torch.tensor([1, 1]))
     nan
     """
-    if labels.is_floating_point() or not logits.isfinite().all():
+    if labels.is_floating_point() or not all_finite(logits):
         return math.nan
     return (predictions(logits) == labels).double().mean().item()

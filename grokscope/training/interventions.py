@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -12,89 +12,11 @@ from grokscope import objective
 from grokscope.errors import SettingError
 from grokscope.models.network import Network
 from grokscope.tasks.task import Task
+from grokscope.training.moments import Forward, Intervention, Interventions, Tensors
+from grokscope.training.settings import TRAINING
+from grokscope.training.units import Subnetwork, UnitDropout
 
-Tensors = dict[str, torch.Tensor]
-Forward = Callable[[torch.Tensor], torch.Tensor]
-
-
-class Intervention:
-    """One thing done beside plain training. Each method is a moment of a step; it changes nothing here.
-
-    It is made once, with the network at its initialisation, and may change that. `state` is saved with every
-    checkpoint: all that a stopped run needs to go on bit for bit, always under the same names.
-    """
-
-    def forward(self, forward: Forward, inputs: torch.Tensor, labels: torch.Tensor) -> Forward:
-        """Return the function from inputs to logits that this step trains."""
-        return forward
-
-    def loss(
-        self, loss: torch.Tensor, logits: torch.Tensor, forward: Forward, inputs: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the loss with what is added to it."""
-        return loss
-
-    def change_gradients(self) -> None:
-        """Change the gradients, before the optimiser sees them."""
-
-    def change_weights(self) -> None:
-        """Change the weights, after the optimiser's update."""
-
-    def state(self) -> Tensors:
-        """Return what `restore` needs."""
-        return {}
-
-    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on where `state` was taken."""
-
-
-class Interventions(Intervention):
-    """All interventions of a run, in order; none of them is plain training."""
-
-    def __init__(
-        self,
-        network: Network,
-        loss: str,
-        parts: Sequence[Intervention] = (),
-        loss_dtype: torch.dtype = torch.float32,
-    ) -> None:
-        self._network, self._loss, self.parts = network, loss, tuple(parts)
-        self._dtype = loss_dtype
-
-    def objective(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the loss of this step, from which gradients are taken."""
-        forward: Forward = self._network
-        for part in self.parts:
-            forward = part.forward(forward, inputs, labels)
-        logits = forward(inputs)
-        wide = logits.to(torch.promote_types(logits.dtype, self._dtype))
-        loss = objective.loss(self._loss, wide, labels)
-        for part in self.parts:
-            loss = part.loss(loss, logits, forward, inputs)
-        return loss
-
-    def change_gradients(self) -> None:
-        """Let each part change the gradients."""
-        for part in self.parts:
-            part.change_gradients()
-
-    def change_weights(self) -> None:
-        """Let each part change the weights."""
-        for part in self.parts:
-            part.change_weights()
-
-    def state(self) -> Tensors:
-        """Return the states of all parts."""
-        return {
-            f"{type(part).__name__}.{name}": value
-            for part in self.parts
-            for name, value in part.state().items()
-        }
-
-    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Give each part its own state back."""
-        for part in self.parts:
-            part.restore({name: state[f"{type(part).__name__}.{name}"] for name in part.state()})
+SHARE = "synergistic_dropout_share"
 
 
 class Perturbed(Intervention):
@@ -180,44 +102,6 @@ class Dropout(Intervention):
                 "(Network.drops, Network.dropped)"
             )
         network.dropout = share
-
-
-class Subnetwork(Intervention):
-    """Clauw et al. 2024, section 7: some hidden units are held at zero, with all weights to and from them.
-
-    Their weights start at zero, see no gradient, so that the optimiser's state stays zero too, and are set to
-    zero again after each update, whatever else was done to them.
-    """
-
-    def __init__(self, network: Network, units: Sequence[int], layer: str | None) -> None:
-        layer = network.hidden[0] if layer is None else layer
-        if layer not in network.hidden:
-            raise SettingError(
-                f"training.masked_layer must be one of {', '.join(network.hidden)}, got {layer!r}"
-            )
-        named = dict(network.named_parameters())
-        self._places = [(named[name], dim) for name, dim in network.unit_weights(layer).items()]
-        size = {weight.shape[dim] for weight, dim in self._places}.pop()
-        if max(units) >= size or len(set(units)) >= size:
-            raise SettingError(
-                f"training.masked_units must leave some of the units 0 to {size - 1} of {layer}, "
-                f"got {len(set(units))} units up to {max(units)}"
-            )
-        self._units = torch.tensor(sorted(set(units)), device=self._places[0][0].device)
-        self.change_weights()
-
-    @torch.no_grad()
-    def change_gradients(self) -> None:
-        """Set the gradients of masked weights to zero."""
-        for weight, dim in self._places:
-            if weight.grad is not None:
-                weight.grad.index_fill_(dim, self._units, 0)
-
-    @torch.no_grad()
-    def change_weights(self) -> None:
-        """Set masked weights to zero."""
-        for weight, dim in self._places:
-            weight.index_fill_(dim, self._units, 0)
 
 
 class GrokfastEMA(Intervention):
@@ -351,6 +235,12 @@ def interventions(
     """
     makers: dict[str, Callable[[Any], Intervention]] = {
         "dropout": lambda share: Dropout(network, share),
+        "dropped_units": lambda units: UnitDropout(
+            network,
+            units,
+            settings.get("dropped_layer"),
+            settings.get(SHARE, TRAINING[SHARE].default),
+        ),
         "perturb": lambda lambdas: _perturbed(task, network, *lambdas),
         # Before there was a choice it was the sum: so are the configurations that do not say.
         "abelian": lambda weight: Abelian(task, weight, settings.get("abelian_reduction", "sum")),

@@ -21,7 +21,7 @@ from grokscope.run import Run
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.kinds import kinds_of
 from grokscope.tasks.task import Task
-from grokscope.training.interventions import Interventions
+from grokscope.training.moments import Interventions
 from grokscope.training.optimizers import Optimizer
 from grokscope.training.order import Order
 from grokscope.training.progress import Progress

@@ -9,7 +9,7 @@ from grokscope.models.factories import mlp
 from grokscope.run import Run
 from grokscope.tasks import modadd
 from grokscope.training.config import resolve_config
-from grokscope.training.interventions import Interventions
+from grokscope.training.moments import Interventions
 from grokscope.training.recipes import load_recipes
 
 LR, DECAY, STEPS = 0.01, 2.0, 30
