@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +36,7 @@ from grokscope.errors import (
     told,
 )
 from grokscope.measure import call_measure
+from grokscope.memory import KEPT, Memory, Shelf
 from grokscope.models.glue import fingerprint
 from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
@@ -77,7 +78,8 @@ class Bench:
         self._device = place.device
         self._data_dir = place.data_dir
         self._trusted = place.trusted
-        self._noise = NoiseSource(run.noise_seed)
+        self._memory = Memory(None if place.memory is None else place.memory // KEPT)
+        self._noise, self._of_task = self._given()
         self._baseline: tuple[str, GuardedProbe] | None = None
         self.kept = Kept()
         """What all checkpoints' measures are given: the task and the noise."""
@@ -229,6 +231,8 @@ class Bench:
             noise=self._noise,
             judged=self.judged,
             clock=self.clock,
+            memory=self._memory,
+            of_task=self._of_task,
         )
 
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
@@ -241,13 +245,25 @@ class Bench:
     def keep_noise(self) -> None:
         """Take in the noise that was drawn since."""
         for key, drawn in self._noise.draws.items():
-            self.kept.take(f"the noise of {key[0]}", drawn)
+            self.kept.take(_noise_name(key), drawn)
+
+    def _given(self) -> tuple[NoiseSource, Shelf]:
+        """Return where the noise and what depends on the task alone are kept for all checkpoints."""
+        return NoiseSource(self.run.noise_seed, self._memory, self._let_go), Shelf(self._memory)
+
+    def _let_go(self, key: Hashable) -> None:
+        self.kept.forget(_noise_name(key))
 
     def renew(self) -> None:
         """Throw everything away that measures were given; it is made anew when it is asked for."""
         self.__dict__.pop("task", None)
         self.__dict__.pop("_template", None)
-        self._noise, self._baseline, self.kept = NoiseSource(self.run.noise_seed), None, Kept()
+        (self._noise, self._of_task), self._baseline, self.kept = self._given(), None, Kept()
+
+
+def _noise_name(key: Any) -> str:
+    split, sigma, _ = key
+    return f"the noise of {split} at sigma {sigma:g}"
 
 
 def look_for_data(bench: Bench, cells: Sequence[PlannedCell]) -> None:
