@@ -85,6 +85,9 @@ class Memory:
         if size is None:
             self._sizes.move_to_end(place)
             return
+        if size > self.most:
+            shelf.drop(key)
+            return
         if id(shelf) not in self._shelves:
             self._shelves[id(shelf)] = weakref.ref(shelf, partial(self._gone, id(shelf)))
         self._sizes[place] = size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -64,7 +64,7 @@ class Probe:
         self._budget = memory or Memory()
         self._memory = Shelf(self._budget, self._let_go)
         self._of_task = of_task
-        self._passes = Passes(self, noise, self._budget)
+        self._passes = Passes(self, self._budget)
 
     def shared(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return `compute()`, run once per checkpoint and `key`, whichever measure asks first.
@@ -136,6 +136,10 @@ class Probe:
             return self.encoded(split)[chosen]
         every = self.task.indices(split)
         return self._passes.encode(self.task.inputs[chosen if isinstance(every, slice) else every[chosen]])
+
+    def encoded_parts(self, split: str) -> Iterator[torch.Tensor]:
+        """Yield the encoded inputs of a split, so many examples at a time."""
+        return (encoded for encoded, _ in self._passes.parts(split, 0.0))
 
     def scale(self) -> float:
         """Return the standard deviation of the training split's encoded inputs over all their values.
@@ -294,6 +298,10 @@ class Probe:
         Raises PluginError where it is the user's own, and cannot be computed.
         """
         return self._judged.loss(logits, labels)
+
+    def loss_over(self, parts: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> float:
+        """Return the run's loss of logits and labels that come in parts, the mean over all their rows."""
+        return self._judged.loss_over(parts)
 
     def doubled(self) -> Probe:
         """Return this checkpoint with a copy of its network in float64, for what cancels in float32."""

@@ -17,7 +17,6 @@ from grokscope.errors import MeasureError
 if TYPE_CHECKING:
     from grokscope.memory import Memory
     from grokscope.probe import Probe
-    from grokscope.probe.noise import NoiseSource
 
 SOME = 16  # examples, beside random inputs, on which it is proven what a network is
 CHUNK_VALUES = 1 << 22  # encoded values per forward pass: 16 MB in float32
@@ -28,8 +27,8 @@ MOST_VALUES = 1 << 30  # of the hidden layers of a split, of networks of one's o
 class Passes:
     """The forward passes of one probe."""
 
-    def __init__(self, probe: Probe, noise: NoiseSource, budget: Memory) -> None:
-        self._probe, self._noise, self._budget = probe, noise, budget
+    def __init__(self, probe: Probe, budget: Memory) -> None:
+        self._probe, self._budget = probe, budget
         self._task, self._model = probe.task, probe.model
 
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -40,7 +39,7 @@ class Passes:
     def noised(self, split: str, sigma: float) -> torch.Tensor:
         """Return all encoded inputs of a split with noise."""
         encoded = self._probe.encoded(split)
-        return encoded + sigma * self._noise.draw(split, sigma, encoded)
+        return encoded + sigma * self._probe._noise.draw(split, sigma, encoded)
 
     def some(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return some examples, encoded and raw."""
@@ -56,13 +55,20 @@ class Passes:
 
         return self._probe.shared(("trace", "some"), run)
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names in the trace."""
+        if self._size("train") is None:
+            self.traced("logits", "train", 0.0)  # all that there is, and it is noted what that is
+        return self._probe.shared(("trace", "names"), lambda: tuple(self.sample()))
+
     def traced(self, name: str, split: str, sigma: float) -> torch.Tensor:
         """Return one tensor of the trace; the others are kept too where there is room for all."""
 
         def compute() -> torch.Tensor:
-            if not self._budget.fits(self._bytes_of(split)):
+            at_once = self._size(split) is None
+            if not at_once and not self._budget.fits(self._bytes_of(split)):
                 return self._run(split, sigma, [name])[name]
-            found = self._run(split, sigma, self.sample())
+            found = self._run(split, sigma, None if at_once else self.names())
             for other in found.keys() - {name}:
                 self._probe.shared(("trace", split, sigma, other), partial(found.__getitem__, other))
             return found[name]
@@ -83,17 +89,16 @@ class Passes:
 
     def parts(self, split: str, sigma: float) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the encoded and the raw inputs of a split, so many examples at a time."""
-        count, (encoded, inputs) = self._examples(split), self.some()
-        each = encoded.numel() // max(1, len(inputs)) + self._model.values_per_example
-        size = max(1, CHUNK_VALUES // max(1, each) // ROWS) * ROWS
-        if count < size + ROWS:
+        count, size, encoded = self._examples(split), self._size(split), self.some()[0]
+        if size is None:
             yield self._probe.encoded(split, sigma), self._probe.inputs(split)
             return
         starts = range(0, count - ROWS + 1, size)
         ends = [*starts[1:], count]
-        whole = self._probe.encoded(split, sigma) if self._budget.fits(4 * each * count) else None
+        kept = self._budget.fits(count * encoded[0].numel() * encoded.element_size())
+        whole = self._probe.encoded(split, sigma) if kept else None
         shapes = [(end - start, *encoded.shape[1:]) for start, end in zip(starts, ends, strict=True)]
-        noises = self._noise.parts(split, sigma, shapes, encoded) if whole is None and sigma else None
+        noises = self._probe._noise.parts(split, sigma, shapes, encoded) if whole is None and sigma else None
         every = self._task.indices(split)
         for start, end in zip(starts, ends, strict=True):
             inputs = self._task.inputs[slice(start, end) if isinstance(every, slice) else every[start:end]]
@@ -102,6 +107,13 @@ class Passes:
                 yield encoded if noises is None else encoded + sigma * next(noises), inputs
             else:
                 yield whole[start:end], inputs
+
+    def _size(self, split: str) -> int | None:
+        """Return how many examples of a split pass at a time; None is all."""
+        encoded, inputs = self.some()
+        each = encoded.numel() // max(1, len(inputs)) + self._model.values_per_example
+        size = max(1, CHUNK_VALUES // max(1, each) // ROWS) * ROWS
+        return None if self._examples(split) < size + ROWS else size
 
     def _examples(self, split: str) -> int:
         every = self._task.indices(split)
@@ -116,13 +128,17 @@ class Passes:
         """Return whether every example is in just one of train and test, and is one row of every layer."""
         parts = torch.cat([self._task.train, self._task.test])
         whole = len(parts) == len(self._task.labels) == len(parts.unique())
-        rows = {len(each) for each in self.sample().values()}
-        return whole and self._probe.counted("train") is None and rows == {len(self.some()[1])}
+        if not whole or self._probe.counted("train") is not None:
+            return False
+        if self._size("train") is not None:
+            return {len(each) for each in self.sample().values()} == {len(self.some()[1])}
+        every = (self.traced(name, "train", 0.0) for name in ("logits", *self.names()))
+        return {len(rows) for rows in every} == {len(self._task.train)}
 
-    def _run(self, split: str, sigma: float, names: Collection[str]) -> dict[str, torch.Tensor]:
-        """Return some tensors of the trace."""
+    def _run(self, split: str, sigma: float, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
+        """Return some tensors of the trace, or all."""
         if split == "all" and sigma == 0 and self._divided():
-            return {name: self._joined(name) for name in names}
+            return {name: self._joined(name) for name in names or self.names()}
         noted, count = self._model.values_per_example, self._examples(split)
         if count * noted > MOST_VALUES:
             raise MeasureError(
@@ -130,7 +146,7 @@ class Passes:
                 f"{MOST_VALUES:.2g} are kept at most: choose fewer layers (`layers` of an import) or examples"
             )
         counted, done = self._probe.counted(split), 0
-        gathered = {name: _Rows(count) for name in names}
+        gathered: dict[str, _Rows] = {}
         for encoded, inputs in self.parts(split, sigma):
             with torch.no_grad():
                 part = self._model.trace_from(encoded, inputs)
@@ -138,9 +154,11 @@ class Passes:
                 each = len(counted) // count
                 own = counted[done * each : (done + len(inputs)) * each]
                 part = {name: rows[own] if len(rows) == len(own) else rows for name, rows in part.items()}
-            for name, rows in gathered.items():
+            for name in part if names is None else names:
+                rows = gathered.setdefault(name, _Rows(count))
                 rows.add(part[name], len(inputs), known=counted is None)
             done += len(inputs)
+        self._probe.shared(("trace", "names"), lambda: tuple(part))
         return {name: rows.together() for name, rows in gathered.items()}
 
     def _joined(self, name: str) -> torch.Tensor:
@@ -160,15 +178,13 @@ class Trace(Mapping[str, torch.Tensor]):
         self._passes, self._split, self._sigma = passes, split, sigma
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        if name not in self._passes.sample():
-            raise KeyError(name)
         return self._passes.traced(name, self._split, self._sigma)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._passes.sample())
+        return iter(self._passes.names())
 
     def __len__(self) -> int:
-        return len(self._passes.sample())
+        return len(self._passes.names())
 
 
 class _Rows:
