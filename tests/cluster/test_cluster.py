@@ -231,10 +231,18 @@ def test_dask_is_looked_for_before_anything_is_computed(cli, run_path, monkeypat
 
 def test_no_scheduler_answers(run_path, dask_client, monkeypatch):
     monkeypatch.setattr("grokscope.cluster.ANSWER_WITHIN", "0.2 s")
-    with pytest.raises(UsageError, match="`dask` must be local, the address of a Dask"):
-        analyze(run_path, "fit", dask="tcp://127.0.0.1:9")
-    for wrong in (7, ""):
-        with pytest.raises(SettingError, match="`dask` must be local"):
+    monkeypatch.chdir(run_path)
+    Path("list.json").write_text("[1]")
+    for wrong, why in {
+        "tcp://127.0.0.1:9": "Timed out trying to connect",
+        "tcp://somewhere": "missing port number",
+        "ftp://here:1": "unknown address scheme 'ftp'",
+        "none.json": "No such file",
+        "list.json": "missing port number",
+    }.items():
+        with pytest.raises(UsageError, match=f"`dask` must be local, the address .* got {wrong}: .*{why}"):
             analyze(run_path, "fit", dask=wrong)
+    for other in (7, ""):
+        with pytest.raises(SettingError, match="`dask` must be local"):
+            analyze(run_path, "fit", dask=other)
     assert not Run.open(run_path).cells()
-    assert Path(run_path, "run.toml").exists()
