@@ -1,6 +1,7 @@
 """What is sent to a Dask cluster comes back as it would be computed here; who may compute it is checked."""
 
 import builtins
+import importlib.util
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -20,6 +21,9 @@ from grokscope.cluster.origin import Origin
 from grokscope.export import measured_columns
 from grokscope.report.text import csv_of
 
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None, reason="pip install 'grokscope[dask]'"
+)
 ROGUE = """
 import os, signal
 from grokscope import Column, hookimpl, measure

@@ -1,5 +1,6 @@
 """A real scheduler and real workers: some are killed, nothing is lost, and the same command goes on."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -12,7 +13,12 @@ import pytest
 
 from grokscope import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("distributed") is None, reason="pip install 'grokscope[dask]'"
+    ),
+]
 SLOW = """
 import os, pathlib, time
 from grokscope import Column, hookimpl, measure
