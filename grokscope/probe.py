@@ -12,6 +12,7 @@ import torch
 from grokscope.errors import MeasureError, NotApplicable
 from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
+from grokscope.numbers import moments
 from grokscope.objective import Objective
 from grokscope.tasks.pairs import pairs_of
 from grokscope.tasks.task import IGNORED, Task
@@ -160,6 +161,13 @@ class Probe:
     def activations(self, split: str, sigma: float = 0.0) -> dict[str, torch.Tensor]:
         """Return the hidden layers' activations after the non-linearity, (n, units) by layer name."""
         return {name: self.trace(split, sigma)[name] for name in self.model.hidden}
+
+    def moments(self, layer: str, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean (d,) and the scatter matrix (d, d) of a hidden layer's activations, float64.
+
+        The scatter matrix is the sum over examples of (h - mean)(h - mean)^T.
+        """
+        return self.shared(("moments", layer, split), lambda: moments(self.activations(split)[layer]))
 
     def first_layer(self, split: str, sigma: float = 0.0) -> torch.Tensor:
         """Return the first layer of the matrix information measures, (n, d).

@@ -20,7 +20,7 @@ from grokscope import (
 from grokscope import measure as declare
 from grokscope.measure import Row
 from grokscope.run import Cell, CellKey
-from grokscope.training.subnetwork import find_source
+from grokscope.training.subnetwork import find_sources
 
 STEPS = np.arange(0, 1000, 10)
 
@@ -93,9 +93,9 @@ def test_a_sub_network_is_of_the_measure_that_stores_its_arrays(run_path, plugin
     key = CellKey(checkpoint.sha256, "stranger:halves", 1, "{}", run.data_hash, run.noise_seed)
     arrays = {"where": np.array([0, 0, 1, 1]), "which": np.array([1])}
     run.store([Cell(key, checkpoint.step, (Row((), {"value": 1.0}, arrays),))])
-    found = find_source({"subnetwork": f"{run_path}@{checkpoint.step}"})
+    (found,) = find_sources({"subnetwork": f"{run_path}@{checkpoint.step}"})
     assert found.settings()["masked_units"] == [0, 1]
-    inverse = find_source({"subnetwork": f"{run_path}@{checkpoint.step}:inverse"})
+    (inverse,) = find_sources({"subnetwork": f"{run_path}@{checkpoint.step}:inverse"})
     assert inverse.settings()["masked_units"] == [2, 3]
 
 

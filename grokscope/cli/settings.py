@@ -228,12 +228,13 @@ def _of_all(plugins: Plugins) -> Declared:
 def _start(given: Mapping[str, Sequence[str]], plugins: Plugins) -> Start:
     """Return what the configuration starts from that the words ask for. Raises as `resolve_config`."""
     from grokscope.training.config import MODEL_NAMES, starting_point
+    from grokscope.training.subnetwork import UNITS
 
-    options = {"model.name": "model", "subnetwork": f"training{JOINED}subnetwork"}
+    options = {"model.name": "model", **{setting: f"training{JOINED}{setting}" for setting in UNITS}}
     settings = {name: given[option][-1] for name, option in options.items() if given.get(option)}
     for pair in given.get("settings", ()):
         name, _, value = pair.partition("=")
-        if name.strip() in (*MODEL_NAMES, "subnetwork", "training.subnetwork"):
+        if name.strip() in MODEL_NAMES or name.strip().removeprefix("training.") in UNITS:
             settings[name.strip()] = value.strip()
     return starting_point(
         given["task"][0],

@@ -37,9 +37,12 @@ def pairs_of(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             f"{end + 1} up to the answer; here they differ at {where} (counted from 0)"
         )
     pairs = inputs[:, varying]
-    found, counts = pairs.unique(dim=0, return_counts=True)
+    least, span = pairs.amin(), pairs.amax() - pairs.amin() + 1
+    numbered = (pairs[:, 0] - least) * span + pairs[:, 1] - least
+    found, counts = numbered.unique(return_counts=True)
     if len(found) < len(pairs):
-        a, b = found[counts.argmax()].tolist()
+        most = found[counts.argmax()]
+        a, b = int(most // span + least), int(most % span + least)
         raise NotApplicable(
             f"it needs every pair of tokens once, and ({a}, {b}) is there {int(counts.max())} times"
         )

@@ -15,7 +15,7 @@ from grokscope.tasks import TASKS
 from grokscope.training.recipes import Recipe, load_recipe, load_recipes
 from grokscope.training.schedule import checkpoint_steps
 from grokscope.training.settings import OF_OPTIMIZER, TRAINING
-from grokscope.training.subnetwork import Source, find_source
+from grokscope.training.subnetwork import Source, find_sources
 
 Config = dict[str, Any]
 MODEL_NAMES = ("model.name", "model")
@@ -34,10 +34,10 @@ def resolve_config(
 
     `{recipe, task: {name, ...}, model: {name, ...}, training: {...}}`, every setting explicit, in types that
     TOML knows, and `outcome` where the recipe has one. Without `recipe` the task's default recipe is taken,
-    or the declared defaults if it has none; with `training.subnetwork` and no recipe, what the run that it
-    names was trained with. A task that has settings of this machine, such as `data_dir`, has them in a
-    table of their own, `local`; a run named by `training.subnetwork` says where its data is as long as it is
-    there.
+    or the declared defaults if it has none; with `training.subnetwork` or `training.synergistic_dropout` and
+    no recipe, what the run that it names was trained with. A task that has settings of this machine, such as
+    `data_dir`, has them in a table of their own, `local`; a run so named says where its data is as long as it
+    is there.
 
     Args:
         task: the task's name.
@@ -51,14 +51,14 @@ def resolve_config(
         UnknownName: no such task, recipe, model or setting.
         SettingError: a value of the wrong type or out of bounds, a bare name that two tables have, a setting
             given twice, or a recipe of another task.
-        RunError: `training.subnetwork` names no run.
+        RunError: `training.subnetwork` or `training.synergistic_dropout` names no run.
     """
     start = starting_point(task, recipe=recipe, settings=settings, tasks=tasks, models=models)
     tables = {name: dict(table) for name, table in start.tables.items()}
     for (table, name), value in placed(_without_model(settings or {}), start.declared).items():
         tables[table][name] = value
-    source = start.source or find_source(tables["training"])
-    if source:
+    sources = {source.setting: source for source in (*find_sources(tables["training"]), *start.sources)}
+    for source in sources.values():
         tables["training"] |= source.settings()
         if source.run.config["task"]["name"] == task:
             tables["task"] = places_of(source.run.path, source.run.config, start.task) | tables["task"]
@@ -90,7 +90,7 @@ class Start:
         task: the task, as declared.
         model: the network, as declared.
         tables: what the recipe sets in `task`, `model` and `training`; the two names left out.
-        source: the run that the settings given name with `training.subnetwork`.
+        sources: the runs that the settings given name with `training.subnetwork` and the like.
         outcome: what says that the network has generalised, where it is not test accuracy.
     """
 
@@ -98,7 +98,7 @@ class Start:
     task: Factory
     model: Factory
     tables: Mapping[str, Mapping[str, Any]]
-    source: Source | None
+    sources: tuple[Source, ...]
     outcome: Mapping[str, Any]
 
     @property
@@ -117,18 +117,19 @@ def starting_point(
 ) -> Start:
     """Return what the configuration of training `task` starts from.
 
-    Of `settings` it takes the network's name and the run of a sub-network, see `resolve_config` for what it
+    Of `settings` it takes the network's name and the runs that name units, see `resolve_config` for what it
     raises.
     """
     settings = dict(settings or {})
     task_factory = known("task", task, TASKS if tasks is None else tasks)
-    source = find_source(training_of(settings))
-    if source is None or recipe is not None:
+    sources = find_sources(training_of(settings))
+    if not sources or recipe is not None:
         chosen = _recipe(task, recipe)
         _refuse_local(chosen, task_factory)
     else:
-        chosen = _as_trained(task, source)
-        settings_of(source.run.path, "task", source.run.config["task"], task_factory)
+        chosen = _as_trained(task, sources[0])
+        first = sources[0].run
+        settings_of(first.path, "task", first.config["task"], task_factory)
     tables = {name: dict(chosen.settings[name]) for name in ("task", "model", "training")}
     if "abelian" not in tables["training"]:
         tables["training"] = {"abelian_reduction": "mean"} | tables["training"]
@@ -139,7 +140,7 @@ def starting_point(
     if model_name != own_model:
         tables["model"] = {}
     model_factory = known("model", model_name, MODELS if models is None else models)
-    return Start(chosen.name, task_factory, model_factory, tables, source, chosen.outcome)
+    return Start(chosen.name, task_factory, model_factory, tables, sources, chosen.outcome)
 
 
 def known(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:
@@ -167,11 +168,11 @@ def _refuse_local(recipe: Recipe, task: Factory) -> None:
 
 
 def _as_trained(task: str, source: Source) -> Recipe:
-    """Return what the source of a sub-network was trained with. Raises SettingError for another task."""
+    """Return what the source of some units was trained with. Raises SettingError for another task."""
     config = source.run.config
     if config["task"]["name"] != task:
         raise SettingError(
-            f"training.subnetwork must name a run of task {task}, got {source.run.path}, "
+            f"training.{source.setting} must name a run of task {task}, got {source.run.path}, "
             f"one of {config['task']['name']}"
         )
     settings = {table: config[table] for table in ("task", "model", "training")}
@@ -234,8 +235,11 @@ def _training(given: Mapping[str, Any]) -> dict[str, Any]:
     _check_optimizer(values)
     if values["abelian"] is None:
         values.pop("abelian_reduction", None)
-    if values["masked_units"] == []:
-        values["masked_units"] = None
+    for units in ("masked_units", "dropped_units"):
+        if values.get(units) == []:
+            values[units] = None
+    if values.get("dropped_units") is None:
+        values.pop("synergistic_dropout_share", None)
     return values
 
 

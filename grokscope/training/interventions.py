@@ -13,7 +13,10 @@ from grokscope.errors import SettingError
 from grokscope.models.network import Network
 from grokscope.tasks.task import Task
 from grokscope.training.moments import Forward, Intervention, Interventions, Tensors
-from grokscope.training.units import Subnetwork
+from grokscope.training.settings import TRAINING
+from grokscope.training.units import Subnetwork, UnitDropout
+
+SHARE = "synergistic_dropout_share"
 
 
 class Perturbed(Intervention):
@@ -232,6 +235,12 @@ def interventions(
     """
     makers: dict[str, Callable[[Any], Intervention]] = {
         "dropout": lambda share: Dropout(network, share),
+        "dropped_units": lambda units: UnitDropout(
+            network,
+            units,
+            settings.get("dropped_layer"),
+            settings.get(SHARE, TRAINING[SHARE].default),
+        ),
         "perturb": lambda lambdas: _perturbed(task, network, *lambdas),
         # Before there was a choice it was the sum: so are the configurations that do not say.
         "abelian": lambda weight: Abelian(task, weight, settings.get("abelian_reduction", "sum")),

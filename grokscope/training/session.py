@@ -17,7 +17,7 @@ from grokscope.models.making import make_network, make_task
 from grokscope.run import Run, directory_name
 from grokscope.training.config import Config, known, resolve_config, training_of
 from grokscope.training.progress import Progress
-from grokscope.training.subnetwork import Source, find_source
+from grokscope.training.subnetwork import Source, find_sources
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ def train(
 
     with torch_state(config, threads):
         made_task, network, drawn = build(config, tasks, models)
-        if source := find_source(training_of(settings or {})):
+        for source in find_sources(training_of(settings or {})):
             check_start(source, network)
         beside = interventions(config["training"], made_task, network, drawn)
         run = Run.create(path, lasting(config))
@@ -163,7 +163,7 @@ def build(
 
 
 def check_start(source: Source, network: Network) -> None:
-    """Check that a sub-network starts from the weights that its source started from. Raises SettingError."""
+    """Check that units of a source mean the same here: both start from the same weights, or SettingError."""
     import torch
 
     own = {name: weight.float().cpu() for name, weight in network.state_dict().items()}
@@ -171,8 +171,9 @@ def check_start(source: Source, network: Network) -> None:
     same = own.keys() == theirs.keys() and all(torch.equal(own[name], theirs[name].float()) for name in own)
     if not same:
         raise SettingError(
-            f"training.subnetwork must name a run with the same initial weights, got {source.run.path}, "
-            "whose step 0 has others, or is missing: train with its task, model, seed and init settings"
+            f"training.{source.setting} must name a run with the same initial weights, got "
+            f"{source.run.path}, whose step 0 has others, or is missing: train with its task, model, "
+            "seed and init settings"
         )
 
 

@@ -133,6 +133,24 @@ def intervention_settings(
         Param("hidden units held at zero; what subnetwork stands for", min=0),
     ] = None,
     masked_layer: Annotated[str | None, Param("hidden layer of masked_units; none: the first")] = None,
+    synergistic_dropout: Annotated[
+        str | None,
+        Param(
+            "RUN@STEP[:inverse]: drops units of RUN's most synergistic multiplet there, or of the others",
+            later=True,
+            metavar="RUN@STEP[:inverse]",
+        ),
+    ] = None,
+    synergistic_dropout_share: Annotated[
+        float, Param("of these units dropped, of each example anew", above=0, below=1, later=True)
+    ] = 0.5,
+    dropped_units: Annotated[
+        tuple[int, ...] | None,
+        Param("hidden units dropped so; what synergistic_dropout stands for", min=0, later=True),
+    ] = None,
+    dropped_layer: Annotated[
+        str | None, Param("hidden layer of dropped_units; none: the first", later=True)
+    ] = None,
     grokfast_ema: Annotated[
         tuple[float, ...] | None,
         Param("alpha,lambda: adds lambda times the gradient's running mean", min=0, metavar="A,L"),

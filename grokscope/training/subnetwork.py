@@ -1,4 +1,4 @@
-"""Which hidden units `subnetwork`, RUN@STEP, leaves: those of a multiplet stored in another run."""
+"""Which hidden units `subnetwork` and `synergistic_dropout`, RUN@STEP, mean: a multiplet's of another run."""
 
 from __future__ import annotations
 
@@ -17,54 +17,61 @@ if TYPE_CHECKING:
     from grokscope.run.results import Cell
 
 GROUPS, SYNERGISTIC = "groups", "synergistic"  # roles of the arrays that a measure stores
+UNITS = {  # by setting: those that say which units it stands for, and in which layer
+    "subnetwork": ("masked_units", "masked_layer"),
+    "synergistic_dropout": ("dropped_units", "dropped_layer"),
+}
 FORM = "RUN@STEP, RUN@STEP:inverse, or with :NAME=VALUE for the result of that setting"
 
 
 @dataclass(frozen=True)
 class Source:
-    """The checkpoint of another run whose most synergistic units are kept, or with `inverse` left out.
+    """The checkpoint of another run that says which hidden units are the most synergistic multiplet.
 
     Attributes:
+        setting: `subnetwork`, which keeps these units, or `synergistic_dropout`, which drops them.
         run: the run.
         step: the checkpoint's step.
-        inverse: whether the units of the multiplet are masked, instead of all others.
+        inverse: whether all other units are meant.
         where: settings that the measure must have been computed with, as text.
     """
 
+    setting: str
     run: Run
     step: int
     inverse: bool
     where: Mapping[str, str]
 
     def settings(self) -> dict[str, Any]:
-        """Return the training settings that mask the units, whole without the other run.
+        """Return the training settings that name the units, whole without the other run.
 
         Raises UnknownName for a step without a checkpoint, SettingError where no multiplet is stored.
         """
-        found = {self._masked(cell) for cell in self._cells()} - {None}
+        found = {self._meant(cell) for cell in self._cells()} - {None}
         if not found:
             names = ",".join(registered.title for registered in self._finders.values())
             raise SettingError(
-                f"training.subnetwork - {self.run.path} must have a synergistic multiplet stored at step "
+                f"training.{self.setting} - {self.run.path} must have a synergistic multiplet stored at step "
                 f"{self.step}, got none: run `grokscope analyze {self.run.path} --measure {names} "
                 f"--steps {self.step}` first"
             )
         if len(found) > 1:
             raise SettingError(
-                f"training.subnetwork must name one result, got {len(found)} different ones at step "
+                f"training.{self.setting} must name one result, got {len(found)} different ones at step "
                 f"{self.step} of {self.run.path}: add one of {', '.join(self._choices())}"
             )
         layer, units, size = found.pop()  # type: ignore[misc]
         if len(units) in (0, size):
             raise SettingError(
-                f"training.subnetwork must name a multiplet of some units, got all {size} of the layer at "
-                f"step {self.step} of {self.run.path}: take another step, or store a smaller one"
+                f"training.{self.setting} must name a multiplet of some units, got all {size} of the layer "
+                f"at step {self.step} of {self.run.path}: take another step, or store a smaller one"
             )
         words = "".join(f":{name}={value}" for name, value in sorted(self.where.items()))
+        named, of_layer = UNITS[self.setting]
         return {
-            "subnetwork": f"{self.run.id}@{self.step}{':inverse' if self.inverse else ''}{words}",
-            "masked_units": list(units),
-            "masked_layer": layer,
+            self.setting: f"{self.run.id}@{self.step}{':inverse' if self.inverse else ''}{words}",
+            named: list(units),
+            of_layer: layer,
         }
 
     def _cells(self) -> list[Cell]:
@@ -97,8 +104,8 @@ class Source:
         defaults = {name: each.default for name, each in declared.items() if each.param.later}
         return {**defaults, **json.loads(cell.key.parameters)}
 
-    def _masked(self, cell: Cell) -> tuple[str | None, tuple[int, ...], int] | None:
-        """Return the layer, its units to mask and how many it has; None where there is no multiplet."""
+    def _meant(self, cell: Cell) -> tuple[str | None, tuple[int, ...], int] | None:
+        """Return the layer, its units to mask or to drop, and how many it has; None without a multiplet."""
         import numpy as np
 
         roles = self._finders[cell.key.measure].measure.array_roles
@@ -107,8 +114,9 @@ class Source:
         if not len(multiplet):
             return None
         inside = np.isin(arrays[roles[GROUPS]], multiplet)
-        masked = np.flatnonzero(inside if self.inverse else ~inside)
-        return self._given(cell).get("layer"), tuple(masked.tolist()), len(inside)
+        others = self.inverse != (self.setting == "subnetwork")  # a sub-network masks all but its own
+        meant = np.flatnonzero(~inside if others else inside)
+        return self._given(cell).get("layer"), tuple(meant.tolist()), len(inside)
 
     def _choices(self) -> list[str]:
         given = [self._given(cell) for cell in self._cells()]
@@ -122,24 +130,29 @@ class Source:
         )
 
 
-def find_source(training: Mapping[str, Any]) -> Source | None:
-    """Return what the setting `subnetwork` of `training` names; None when nothing is left to be looked up.
+def find_sources(training: Mapping[str, Any]) -> tuple[Source, ...]:
+    """Return what `subnetwork` and `synergistic_dropout` of `training` name, where it is to be looked up.
 
-    That is when there is no such setting, or when `masked_units` already says which units it stands for.
+    It is not where there is no such setting, or where the units that it stands for are already there.
 
     Raises SettingError for text of another form, RunError when RUN is no run.
     """
-    text = training.get("subnetwork")
-    if text is None or str(text).lower() == "none" or training.get("masked_units") is not None:
-        return None
-    path, at, rest = str(text).rpartition("@")
+    return tuple(
+        _source(setting, str(training[setting]))
+        for setting, (units, _) in UNITS.items()
+        if str(training.get(setting, "none")).lower() != "none" and training.get(units) is None
+    )
+
+
+def _source(setting: str, text: str) -> Source:
+    path, at, rest = text.rpartition("@")
     step, *words = rest.split(":")
     if not at or not path or not (step.isascii() and step.isdigit()):
-        raise SettingError(f"training.subnetwork must be {FORM}, got {text!r}")
+        raise SettingError(f"training.{setting} must be {FORM}, got {text!r}")
     where = dict(word.split("=", 1) for word in words if "=" in word)
     if any(word != "inverse" and "=" not in word for word in words):
-        raise SettingError(f"training.subnetwork must be {FORM}, got {text!r}")
-    return Source(Run.open(path), int(step), "inverse" in words, where)
+        raise SettingError(f"training.{setting} must be {FORM}, got {text!r}")
+    return Source(setting, Run.open(path), int(step), "inverse" in words, where)
 
 
 def _text(value: Any) -> str:

@@ -47,22 +47,30 @@ def bzipped(content: bytes) -> int:
     return len(bz2.compress(content, 9))
 
 
-def coarsest(enough: Callable[[int], bool], low: int, high: int) -> int | None:
-    """Return a k from low to high that is `enough` while k + 1 is not, by bisection; None where low is not.
+def coarsest(enough: Callable[[int], bool], low: int, high: int, start: int | None = None) -> int | None:
+    """Return a k from low to high that is `enough` while k + 1 is not; None where low is not.
 
-    The largest k of all that are enough, where all below it are too.
+    The largest k of all that are enough, where all below it are too. From `start` on, or else from the
+    middle, it is closed in on by steps that double, and then halved.
 
-    >>> coarsest(lambda k: k <= 5, 0, 100)
-    5
+    >>> coarsest(lambda k: k <= 5, 0, 100), coarsest(lambda k: k <= 5, 0, 100, start=7)
+    (5, 5)
     """
-    if enough(high):
-        return high
-    if not enough(low):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if enough(middle) else (low, middle)
-    return low
+    fits, fails = low - 1, high + 1
+    at, step = (low + high) // 2 if start is None else start, 1 if start is not None else high - low
+    while fails - fits > 1:
+        if enough(at):
+            fits = at
+        else:
+            fails = at
+        if fails > high and fits >= low:
+            at = min(fits + step, high)
+        elif fits < low and fails <= high:
+            at = max(fails - step, low)
+        else:
+            at = (fits + fails) // 2
+        step *= 2
+    return fits if fits >= low else None
 
 
 def factors(weight: torch.Tensor, share: float) -> tuple[torch.Tensor, ...]:

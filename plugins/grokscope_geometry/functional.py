@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
+
+Onward = Callable[[torch.Tensor], torch.Tensor]
+EXAMPLES = 1024  # asked at once
+CLOSE = 1e-5  # of the largest logit there can be: nearer ones may change places by float32's rounding
 
 
 def as_matrix(weight: torch.Tensor) -> torch.Tensor:
@@ -103,18 +108,27 @@ def centred(features: torch.Tensor) -> torch.Tensor:
     return features - features.mean(dim=0)
 
 
-def cka(x: torch.Tensor, y: torch.Tensor) -> float:
+def cka(
+    x: torch.Tensor, y: torch.Tensor, own_x: torch.Tensor | None = None, own_y: torch.Tensor | None = None
+) -> float:
     """Return the linear centred kernel alignment of features (n, d1) and (n, d2) of the same examples.
 
     Kornblith et al. 2019, section 3, in feature space: `|Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F)` of centred X, Y.
     1 for features that are equal up to a rotation and a scale, 0 for uncorrelated ones; NaN when either is
-    constant. The test compares it with HSIC of the n x n kernels.
+    constant. The test compares it with HSIC of the n x n kernels. `own_x` and `own_y` are X^T X and Y^T Y of
+    the centred features, where they are known.
     """
-    x, y = centred(x), centred(y)
-    cross, own_x, own_y = (y.T @ x).square().sum(), (x.T @ x).norm(), (y.T @ y).norm()
-    if own_x == 0 or own_y == 0:
+    x_mean, y_mean = x.mean(dim=0, dtype=torch.float64), y.mean(dim=0, dtype=torch.float64)
+    between = torch.zeros(y.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+    for x_rows, y_rows in zip(x.split(EXAMPLES), y.split(EXAMPLES), strict=True):
+        between.addmm_((y_rows.double() - y_mean).T, x_rows.double() - x_mean)
+    size_x, size_y = (
+        (centred(each).T @ centred(each) if own is None else own).norm()
+        for each, own in ((x, own_x), (y, own_y))
+    )
+    if size_x == 0 or size_y == 0:
         return math.nan
-    return min((cross / (own_x * own_y)).item(), 1.0)
+    return min((between.square().sum() / (size_x * size_y)).item(), 1.0)
 
 
 def weight_distance(weight: torch.Tensor, start: torch.Tensor) -> dict[str, float]:
@@ -151,27 +165,105 @@ def collapsed(logits: torch.Tensor) -> torch.Tensor:
 
 
 def fewest_units(
-    without: torch.Tensor,
+    whole: torch.Tensor,
     activations: torch.Tensor,
     outgoing: torch.Tensor,
     order: torch.Tensor,
-    enough: Callable[[torch.Tensor], bool],
+    labels: torch.Tensor,
+    least: int,
+    onward: Onward | None = None,
 ) -> int:
-    """Return the least k >= 1 such that the first k units of `order` are `enough`, or the number of units.
+    """Return the least k >= 1 such that the first k units of `order` answer `least` examples rightly.
 
-    A linear search, since performance need not rise with k (Merrill et al. 2023, section 3, as their code
-    does it before it falls back on bisection). Each step adds one unit's part of the next layer.
+    The number of units where none do. k is not found by bisection, since performance need not rise with it
+    (Merrill et al. 2023, section 3); the tests hold it against trying every k. But few need be tried: an
+    example is wrong with k units for as long as the class that beat its label at another k is ahead of it by
+    more than rounding, which is a sum over units for all k at once; and a k is not enough as soon as too many
+    examples are wrong, so that those which were wrong before are asked first.
 
     Args:
-        without: (n, m) the next layer's values with every unit at zero.
+        whole: (n, m) the next layer's values with all units.
         activations: (n, h) the units' activations.
         outgoing: (m, h) the next layer's weights.
         order: (h,) unit indices, the first to keep first.
-        enough: says of the next layer's values (n, m) whether the performance is reached.
+        labels: (n,) the right classes.
+        least: how many examples must be answered rightly.
+        onward: what makes logits (n, K) of the next layer's values; None where these are the logits.
     """
-    values = without.clone()
-    for kept, unit in enumerate(order.tolist(), start=1):
-        values.addr_(activations[:, unit], outgoing[:, unit])
-        if enough(values):
-            return kept
-    return len(order)
+    units = _Units(outgoing[:, order], onward)
+    cut = (each.split(EXAMPLES) for each in (whole, activations[:, order], labels))
+    parts = [_Part(w, a, own, units) for w, a, own in zip(*cut, strict=True)]
+    fewest, spare = len(order), len(labels) - least
+    left, kept = torch.arange(1, fewest), 1
+    while len(left):
+        if _wrong(parts, kept, spare) <= spare:
+            fewest = kept
+        known = torch.stack([part.known for part in parts]).sum(dim=0)
+        left = left[(left < fewest) & (left != kept) & (known[left - 1] <= spare)]
+        kept = int(left[len(left) // 2]) if len(left) else 0
+    return fewest
+
+
+class _Units(NamedTuple):
+    """Outgoing weights (m, h) of units in the order they are kept, and the way on from there."""
+
+    outgoing: torch.Tensor
+    onward: Onward | None
+
+
+def _wrong(parts: list[_Part], kept: int, spare: int) -> int:
+    """Return how many examples are wrong with so many units; not all are asked once it is more than spare."""
+    parts.sort(key=lambda part: -len(part.wrong))
+    wrong = 0
+    for asked, part in enumerate(parts, start=1):
+        wrong += part.ask(kept)
+        if wrong > spare:
+            for each in parts[:asked]:
+                each.learn()
+            break
+    return wrong
+
+
+class _Part:
+    """Some examples, and with which numbers of units how many of them are known to be wrong.
+
+    Attributes:
+        known: (h,) int64, for k = 1 .. h.
+        wrong: which were answered wrongly when they were last asked.
+    """
+
+    def __init__(
+        self, whole: torch.Tensor, activations: torch.Tensor, labels: torch.Tensor, units: _Units
+    ) -> None:
+        self._whole, self._activations, self._labels, self._units = whole, activations, labels, units
+        self._beaten = torch.zeros(activations.shape, dtype=torch.bool, device=activations.device)
+        self.known = torch.zeros(activations.shape[1], dtype=torch.int64)
+        self.wrong = self._answers = torch.arange(0)
+
+    def ask(self, kept: int) -> int:
+        """Return how many are answered wrongly with so many units."""
+        outgoing, onward = self._units
+        logits = torch.addmm(self._whole, self._activations[:, kept:], outgoing[:, kept:].T, alpha=-1)
+        logits = logits if onward is None else onward(logits)
+        if not logits.sum().isfinite() and not logits.isfinite().all():
+            self.wrong = self._answers = torch.arange(0)
+            return len(logits)
+        self._answers = logits.argmax(dim=1)
+        self.wrong = (self._answers != self._labels).nonzero()[:, 0]
+        return len(self.wrong)
+
+    def learn(self) -> None:
+        """Note with which other numbers of units those who were ahead of the labels are so too."""
+        if self._units.onward is None and len(self.wrong):
+            self._beaten[self.wrong] |= self._behind(self.wrong, self._answers[self.wrong])
+            self.known = self._beaten.sum(dim=0).cpu()
+
+    def _behind(self, rows: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
+        """Return with which numbers of units the rivals are surely ahead of the labels, (rows, h) bool."""
+        outgoing, whole, labels = self._units.outgoing, self._whole[rows], self._labels[rows]
+        activations = self._activations[rows]
+        more = activations * (outgoing[rivals] - outgoing[labels])
+        ahead = whole.gather(1, rivals[:, None]) - whole.gather(1, labels[:, None])
+        later = more.sum(dim=1, keepdim=True) - more.cumsum(dim=1)
+        rounding = CLOSE * (whole.abs().amax(dim=1) + activations.abs() @ outgoing.abs().amax(dim=0))
+        return ahead - later > rounding[:, None]

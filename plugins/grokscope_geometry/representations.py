@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from grokscope import Probe
 
     Onward = Callable[[torch.Tensor], torch.Tensor]
-    Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, Onward]
+    Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, Onward | None]
 
 Split = Literal["train", "test", "all"]
 
@@ -65,7 +65,8 @@ def cka(
     other = baseline.activations(split)
     for layer, activations in probe.activations(split).items():
         numbers.require_finite(f"cka: {layer}", activations, other[layer])
-        yield {"layer": layer, "cka": formula(activations, other[layer])}
+        own, its = probe.moments(layer, split)[1], baseline.moments(layer, split)[1]
+        yield {"layer": layer, "cka": formula(activations, other[layer], own, its)}
 
 
 @measure(
@@ -89,13 +90,14 @@ def effective_sparsity(probe: Probe) -> Iterator[dict[str, Any]]:
         Activations (n, d) of each hidden layer; a number of units, and that over d.
 
     How it is computed:
-        Layers are pruned one at a time. The search goes through every k, since accuracy need not rise with k.
+        Layers are pruned one at a time. Every k counts, since accuracy need not rise with k; where a class is
+        known to be ahead of the label by the sums of single units, it is not computed again.
         For chains of Linear and ReLU, and the MLP neurons of a transformer whose logits are linear in them
         (attention stays whole), both proven; the units of an LSTM cannot be taken out one at a time.
 
     Cost:
-        One rank-one update of the next layer and one prediction per unit: up to 0.3 s for 3763 x 250 and 97
-        classes.
+        30 ms for 3763 x 250 and 97 classes. With further layers behind, one prediction per unit of some
+        examples or, before the training split is fitted, of most.
 
     Traps:
         Before the training split is fitted there is little to keep, and a single unit may be enough.
@@ -110,16 +112,10 @@ def effective_sparsity(probe: Probe) -> Iterator[dict[str, Any]]:
     probe.require_classes()
     labels = probe.labels("train")
     numbers.require_finite("effective_sparsity: a logit", probe.logits("train"))
-    target = objective.accuracy(probe.logits("train"), labels)
+    right = int((objective.predictions(probe.logits("train")) == labels).sum())
     for layer, (activations, incoming, outgoing, whole, onward) in _prunable(probe).items():
         numbers.require_finite(f"effective_sparsity: {layer}", activations, whole)
-
-        def enough(values: torch.Tensor, onward: Onward = onward) -> bool:
-            return objective.accuracy(onward(values), labels) >= target
-
-        neurons = fewest_units(
-            whole - activations @ outgoing.T, activations, outgoing, _by_norm(incoming), enough
-        )
+        neurons = fewest_units(whole, activations, outgoing, _by_norm(incoming), labels, right, onward)
         yield {"layer": layer, "neurons": neurons, "share": neurons / activations.shape[1]}
 
 
@@ -132,12 +128,33 @@ def _prunable(probe: Probe) -> dict[str, Parts]:
     neurons = _neurons(probe)
     if neurons is not None:
         return neurons
-    chain = probe.require_chain()
-    layers, values = chain.layers, chain.values(probe.encoded("train"))
+    layers = probe.require_chain().layers
+    hidden = _hidden_of(probe)
     return {
-        layer: (values[i].relu(), layers[i][0], layers[i + 1][0], values[i + 1], _rest_of(layers[i + 2 :]))
-        for i, layer in enumerate(chain.hidden)
+        layer: (
+            values,
+            layers[i][0],
+            layers[i + 1][0],
+            _next(values, layers[i + 1]),
+            _rest_of(layers[i + 2 :]),
+        )
+        for i, (layer, values) in enumerate(hidden.items())
     }
+
+
+def _hidden_of(probe: Probe) -> dict[str, torch.Tensor]:
+    """Return every hidden layer of a chain after its ReLU, also those that the run does not name."""
+    chain, named = probe.require_chain(), probe.activations("train")
+    if set(chain.hidden) <= set(named):
+        return {layer: named[layer] for layer in chain.hidden}
+    values = chain.values(probe.encoded("train"))
+    return {layer: each.relu() for layer, each in zip(chain.hidden, values, strict=False)}
+
+
+def _next(values: torch.Tensor, layer: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
+    from torch.nn import functional
+
+    return functional.linear(values, *layer)
 
 
 def _neurons(probe: Probe) -> dict[str, Parts] | None:
@@ -150,7 +167,7 @@ def _neurons(probe: Probe) -> dict[str, Parts] | None:
     if not probe.is_linear_in(f"{mlp}_post", outgoing):
         return None
     activations = probe.activations("train")[f"{mlp}_post"]
-    return {f"{mlp}_post": (activations, incoming, outgoing, probe.logits("train"), lambda values: values)}
+    return {f"{mlp}_post": (activations, incoming, outgoing, probe.logits("train"), None)}
 
 
 def _by_norm(incoming: torch.Tensor) -> torch.Tensor:
@@ -160,8 +177,12 @@ def _by_norm(incoming: torch.Tensor) -> torch.Tensor:
 
 def _rest_of(
     layers: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
-) -> Onward:
+) -> Onward | None:
+    """Return the way through these layers, each behind a ReLU; None where there is none left."""
     from torch.nn import functional
+
+    if not layers:
+        return None
 
     def onward(values: torch.Tensor) -> torch.Tensor:
         for weight, bias in layers:

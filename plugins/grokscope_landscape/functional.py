@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 
+Layer = tuple[torch.Tensor, torch.Tensor | None]  # weight and bias
+JACOBIAN_VALUES = 1 << 20  # numbers of Jacobians at once
 Field = Callable[[torch.Tensor], torch.Tensor]  # a vector at each point, or what a matrix makes of a vector
 ROUNDING = 1e-6  # of the norm of float32 gradients
 LEAST_RANGE = 1e-12  # of eigenvalues, where all are equal: a density has some width
@@ -57,15 +59,39 @@ def first_component(rows: torch.Tensor) -> float:
     >>> round(first_component(torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])), 12)
     1.0
     """
-    centred = rows.double() - rows.double().mean(dim=0)
+    values = rows.double()
+    mean = values.mean(dim=0)
+    centred = values - mean
     gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    return largest_share(gram, len(rows) * mean.square().sum().item())
+
+
+def largest_share(gram: torch.Tensor, offset: float) -> float:
+    """Return the largest eigenvalue of a Gram matrix over its trace; NaN where that is rounding.
+
+    `offset` is what the squares of the rows have beside the trace: those of their mean.
+    """
     total = gram.trace()
-    if total <= ROUNDING**2 * rows.double().square().sum():
+    if total <= ROUNDING**2 * (total + offset):
         return math.nan
     return (torch.linalg.eigvalsh(gram)[-1] / total).item()
 
 
-ROUNDING = 1e-6  # of the norm of float32 gradients
+def chain_jacobians(layers: Sequence[Layer], inputs: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the Jacobians (m, K, d) of a chain of Linear and ReLU at inputs (n, d), some inputs at a time.
+
+    `W_L D_(L-1) ... D_1 W_1`, D_l the 0 and 1 of the ReLUs that are active.
+    """
+    largest = len(layers[-1][0]) * max(len(weight.T) for weight, _ in layers)
+    for rows in inputs.split(max(1, JACOBIAN_VALUES // largest)):
+        active, values = [], rows
+        for weight, bias in layers[:-1]:
+            values = torch.nn.functional.linear(values, weight, bias).relu()
+            active.append(values > 0)
+        found = layers[-1][0].expand(len(rows), *layers[-1][0].shape)
+        for (weight, _), there in zip(reversed(layers[:-1]), reversed(active), strict=True):
+            found = (found * there[:, None]) @ weight
+        yield found
 
 
 def cosines(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from grokscope import Column, NotApplicable, Param, measure, numbers
 if TYPE_CHECKING:
     import torch
 
-    from grokscope import Probe
+    from grokscope import Chain, Probe
 
 
 @measure(
@@ -54,7 +54,8 @@ def jacobian_alignment(
         split. Where several positions count, each gives K rows of its example.
 
     Cost:
-        K backward passes on the samples, times the positions that count: 0.1 s for `clauw`.
+        In closed form for chains of Linear and ReLU that are proven to be such, 30 ms for `clauw`; elsewhere
+        K backward passes on the samples, times the positions that count.
 
     Traps:
         An offset common to all logits of an example moves the centroid and is nothing to a softmax: under
@@ -67,22 +68,59 @@ def jacobian_alignment(
     """
     from grokscope_landscape import functional
 
-    rows, centroids, inputs = _jacobians(probe, samples)
-    numbers.require_finite("jacobian_alignment: the Jacobian", rows)
+    chosen = _evenly(probe, samples)
+    chain = probe.relu_chain()
+    if chain is not None and probe.counted("train") is None:
+        inputs = probe.encoded("train")[chosen].flatten(1)
+        share, centroids = _of_chain(chain, inputs)
+    else:
+        rows, centroids, inputs = _jacobians(probe, chosen)
+        numbers.require_finite("jacobian_alignment: the Jacobian", rows)
+        share = functional.first_component(rows)
     return {
-        "first_component": functional.first_component(rows),
+        "first_component": share,
         "centroid_cosine": functional.cosines(centroids, inputs).nanmean().item(),
         "samples": len(inputs),
     }
 
 
-def _jacobians(probe: Probe, samples: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _evenly(probe: Probe, samples: int) -> torch.Tensor:
+    """Return which training examples are looked at."""
+    import torch
+
+    count = len(probe.task.train)
+    return torch.linspace(0, count - 1, min(samples, count)).long().unique().to(probe.task.inputs.device)
+
+
+def _of_chain(chain: Chain, inputs: torch.Tensor) -> tuple[float, torch.Tensor]:
+    """Return the first component's share, and the sum of each Jacobian's rows, (n, d), in closed form."""
+    import torch
+
+    from grokscope_landscape import functional
+
+    n, d = inputs.shape
+    outputs = len(chain.layers[-1][0])
+    if n * outputs < d:
+        found = torch.cat(list(functional.chain_jacobians(chain.layers, inputs)))
+        numbers.require_finite("jacobian_alignment: the Jacobian", found)
+        return functional.first_component(found.flatten(0, 1)), found.double().sum(dim=1)
+    ahead = [*chain.layers[:-1], (chain.layers[-1][0].sum(dim=0, keepdim=True), None)]
+    sums = torch.cat(list(functional.chain_jacobians(ahead, inputs)))[:, 0].double()
+    numbers.require_finite("jacobian_alignment: the Jacobian", sums)
+    mean = sums.sum(dim=0) / (n * outputs)
+    scatter = torch.zeros(d, d, dtype=torch.float64, device=inputs.device)
+    for found in functional.chain_jacobians(chain.layers, inputs):
+        numbers.require_finite("jacobian_alignment: the Jacobian", found)
+        centred = found.flatten(0, 1).double() - mean
+        scatter.addmm_(centred.T, centred)
+    return functional.largest_share(scatter, n * outputs * mean.square().sum().item()), sums
+
+
+def _jacobians(probe: Probe, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the rows of all Jacobians, (rows, d), their sums by example, (n, d), and the inputs, (n, d)."""
     import torch
 
     encoded, inputs, counted = probe.encoded("train"), probe.inputs("train"), probe.counted("train")
-    chosen = torch.linspace(0, len(encoded) - 1, min(samples, len(encoded))).long().unique()
-    chosen = chosen.to(encoded.device)
     with torch.enable_grad():
         leaf = encoded[chosen].detach().requires_grad_()
         logits = probe.model.trace_from(leaf, inputs[chosen])["logits"]

@@ -123,12 +123,27 @@ class Batches:
         return self.entropy(first) + self.entropy(second) - self.entropy(first, second)
 
     def _mean_entropy(self, layers: tuple[Layer, ...]) -> float:
-        if len(layers) == 1 and self._is_thin(layers[0]):
+        others = [layer for layer in layers if layer.name != "labels"]
+        if len(others) < len(layers) and self._alpha != 2:
+            entropies = self._label_entropies(others)
+        elif len(layers) == 1 and self._is_thin(layers[0]):
             entropies = [functional.matrix_entropy(batch, self._alpha) for batch in self._cut(layers[0])]
         else:
             products = zip(*(self._grams(layer) for layer in layers), strict=True)
             entropies = [functional.gram_entropy(reduce(torch.mul, grams), self._alpha) for grams in products]
         return torch.stack(entropies).mean().item()
+
+    def _label_entropies(self, others: Sequence[Layer]) -> list[Tensor]:
+        """Return the entropy of the labels, or of these and other layers, batch by batch."""
+        rows = self._rows[: self.count * self._size]
+        labels = self._probe.labels(self._split)[rows].split(self._size)
+        if not others:
+            return [functional.label_entropy(own, self._alpha) for own in labels]
+        products = (reduce(torch.mul, each) for each in zip(*map(self._grams, others), strict=True))
+        return [
+            functional.label_joint_entropy(gram, own, self._alpha)
+            for gram, own in zip(products, labels, strict=True)
+        ]
 
     def _is_thin(self, layer: Layer) -> bool:
         return self._features(layer).shape[1] < self._size

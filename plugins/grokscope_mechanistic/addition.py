@@ -33,7 +33,11 @@ class Addition:
 
     def logits(self, probe: Probe) -> torch.Tensor:
         """Return the logits of the results for all pairs, (p^2, p)."""
-        return probe.logits("all")[:, self.first_logit : self.first_logit + self.p]
+        return self.logits_of(probe, "all")
+
+    def logits_of(self, probe: Probe, split: str) -> torch.Tensor:
+        """Return the logits of the results for the pairs of a split, (n, p)."""
+        return probe.logits(split)[:, self.first_logit : self.first_logit + self.p]
 
 
 def addition_of(probe: Probe) -> Addition:

@@ -49,7 +49,9 @@ def fold(logits: torch.Tensor, results: torch.Tensor) -> torch.Tensor:
     """
     p = logits.shape[1]
     sums = torch.zeros(p, p, dtype=torch.float64, device=logits.device)
-    return sums.index_add_(0, results, logits.double()) / p
+    for rows, own in zip(logits.split(PAIRS), results.split(PAIRS), strict=True):
+        sums.index_add_(0, own, rows.double())
+    return sums / p
 
 
 def project(folded: torch.Tensor, frequencies: Sequence[int]) -> torch.Tensor:
@@ -84,6 +86,51 @@ def restricted_logits(
     return project(folded, frequencies)[results] + folded.mean(dim=0)
 
 
+def excluded_cross_entropies(
+    logits: torch.Tensor, results: torch.Tensor, folded: torch.Tensor, sets: Sequence[Sequence[int]]
+) -> list[float] | None:
+    """Return the mean cross-entropy of `excluded_logits` for each of several sets of frequencies.
+
+    What is taken out is the same for all pairs of one result, so with e = exp a sum over classes c of e(L_c -
+    q_c) is one of e(L_c) e(-q_c): for all pairs of a result and all sets at once a matrix product. None where
+    the part q varies by more than RANGE in any row, so that such a product might lose the largest term.
+
+    Args:
+        logits, results: of the pairs wanted, (n, p) and (n,).
+        folded: `fold` of the logits of *all* pairs.
+        sets: frequencies, 1 .. p // 2 each.
+    """
+    p = folded.shape[0]
+    basis = fourier_basis(p).to(folded.device)
+    along = basis @ folded
+    chosen = torch.zeros(len(sets), p, dtype=torch.float64, device=folded.device)
+    for at, frequencies in enumerate(sets):
+        chosen[at, rows_of(frequencies, p)] = 1
+    totals = torch.zeros(len(sets), dtype=torch.float64, device=folded.device)
+    order = results.argsort(stable=True)
+    counts = torch.bincount(results, minlength=p).tolist()
+    for result, pairs in enumerate(order.split(counts)):
+        if not len(pairs):
+            continue
+        parts = (chosen * basis[:, result]) @ along
+        least = parts.amin(dim=1, keepdim=True)
+        if (parts.amax(dim=1, keepdim=True) - least).amax() > RANGE:
+            return None
+        own = logits[pairs].double()
+        highest = own.amax(dim=1, keepdim=True)
+        sums = (own - highest).exp() @ (least - parts).exp().T
+        totals += (sums.log() + highest - least.T).sum(dim=0)
+        totals -= own[:, result].sum() - len(pairs) * parts[:, result]
+    return (totals / len(results)).tolist()
+
+
+def restricted_cross_entropies(folded: torch.Tensor, frequencies: Sequence[int]) -> torch.Tensor:
+    """Return the cross-entropy of `restricted_logits` at each result, (p,): pairs of one result are alike."""
+    results = torch.arange(len(folded), device=folded.device)
+    kept = restricted_logits(results, folded, frequencies)
+    return torch.nn.functional.cross_entropy(kept, results, reduction="none")
+
+
 def frequency_power(folded: torch.Tensor) -> torch.Tensor:
     """Return the squared norm of the logits in `cos(w_k(a+b-c))` and `sin(w_k(a+b-c))`, (p // 2,).
 
@@ -91,17 +138,19 @@ def frequency_power(folded: torch.Tensor) -> torch.Tensor:
     """
     p = folded.shape[0]
     s = torch.arange(p, device=folded.device)
-    by_difference = torch.stack([folded[s, (s - d) % p].mean() for d in range(p)])
+    by_difference = folded.gather(1, (s[:, None] - s) % p).mean(dim=0)
     power = p**2 * (fourier_basis(p).to(folded.device) @ by_difference) ** 2
-    return torch.stack([power[rows_of([k], p)].sum() for k in range(1, p // 2 + 1)])
+    return torch.nn.functional.pad(power[1:], (0, (p - 1) % 2)).unflatten(0, (-1, 2)).sum(dim=1)
 
 
 def class_variation(logits: torch.Tensor) -> float:
     """Return the sum of squares of the logits about each example's mean, which a softmax does not see."""
-    logits = logits.double()
-    return (logits - logits.mean(dim=1, keepdim=True)).square().sum().item()
+    parts = (rows.double() for rows in logits.split(PAIRS))
+    return math.fsum((rows - rows.mean(dim=1, keepdim=True)).square().sum().item() for rows in parts)
 
 
+PAIRS = 2048  # taken to float64 at once
+RANGE = 600.0  # of an exponent, in float64, of which a product with another is not yet nothing
 JUMP = 3.0  # by which the weakest key's norm is above the strongest other's, at least
 OTHERS = 1 / 3  # of all frequencies, and two: what is below a jump must be enough to be a floor
 LEFT = 1e-3  # share of the power of all frequencies that may lie below the first jump without a second look
@@ -164,6 +213,21 @@ def fourier_norms(matrix: torch.Tensor) -> torch.Tensor:
     return (matrix.double() @ fourier_basis(matrix.shape[1]).to(matrix.device).T).norm(dim=0)
 
 
+def showing_all(tokens: torch.Tensor) -> torch.Tensor:
+    """Return rows of (n, places) that hold every token of every place at that place, (m,) int64.
+
+    >>> showing_all(torch.tensor([[0, 5], [1, 5], [0, 5], [1, 6]])).tolist()
+    [0, 1, 3]
+    """
+    places = tokens.unbind(dim=1)
+    firsts = []
+    for place in places:
+        _, of = place.unique(return_inverse=True)
+        first = torch.full((int(of.max()) + 1,), len(of), device=of.device)
+        firsts.append(first.scatter_reduce(0, of, torch.arange(len(of), device=of.device), "amin"))
+    return torch.cat(firsts).unique()
+
+
 def operand_means(first: torch.Tensor, operand: torch.Tensor, p: int) -> torch.Tensor:
     """Return the mean of a layer (p^2, units) over all pairs with the same operand, (p, units) float64.
 
@@ -171,7 +235,9 @@ def operand_means(first: torch.Tensor, operand: torch.Tensor, p: int) -> torch.T
     to a constant of each unit.
     """
     sums = torch.zeros(p, first.shape[1], dtype=torch.float64, device=first.device)
-    return sums.index_add_(0, operand, first.double()) / p
+    for rows, own in zip(first.split(PAIRS), operand.split(PAIRS), strict=True):
+        sums.index_add_(0, own, rows.double())
+    return sums / p
 
 
 def inverse_participation(table: torch.Tensor) -> torch.Tensor:

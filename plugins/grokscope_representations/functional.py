@@ -7,6 +7,36 @@ from typing import NamedTuple
 
 import torch
 
+EXAMPLES = 2048  # taken to float64 at once
+
+
+class Moments(NamedTuple):
+    """Mean (d,) and scatter matrix (d, d) of values (n, d), float64.
+
+    The scatter matrix is the sum over rows of (v - mean)(v - mean)^T.
+    """
+
+    mean: torch.Tensor
+    scatter: torch.Tensor
+
+
+def moments(values: torch.Tensor) -> Moments:
+    """Return the moments of values (n, d)."""
+    centred = values.double() - values.double().mean(dim=0)
+    return Moments(values.double().mean(dim=0), centred.T @ centred)
+
+
+class ClassMeans(NamedTuple):
+    """Of each class that has examples: the mean, (K', d) float64, which it is, (K',), and how many it has."""
+
+    means: torch.Tensor
+    there: torch.Tensor
+    counts: torch.Tensor
+
+    def centred(self) -> torch.Tensor:
+        """Return the means less that of all examples, (K', d)."""
+        return self.means - (self.counts[:, None] * self.means).sum(dim=0) / self.counts.sum()
+
 
 class LinearReadout(NamedTuple):
     """A fitted map from activations to class scores: `scores = (values - centre) / scale @ weight + offset`.
@@ -22,12 +52,18 @@ class LinearReadout(NamedTuple):
 
     def predictions(self, values: torch.Tensor) -> torch.Tensor:
         """Return the class of the highest score of each row, (n, d) -> (n,) int64."""
-        scores = (values.double() - self.centre) / self.scale @ self.weight + self.offset
-        return scores.argmax(dim=1)
+        weight = self.weight / self.scale[:, None]
+        offset = self.offset - self.centre @ weight
+        parts = values.split(EXAMPLES)
+        return torch.cat([torch.addmm(offset, rows.double(), weight).argmax(dim=1) for rows in parts])
 
 
 def ridge_readout(
-    values: torch.Tensor, labels: torch.Tensor, classes: int, penalty: float = 1e-3
+    values: torch.Tensor,
+    labels: torch.Tensor,
+    classes: int,
+    penalty: float = 1e-3,
+    known: Moments | None = None,
 ) -> LinearReadout:
     """Fit a linear classifier on activations by ridge regression to one-hot labels, in closed form.
 
@@ -44,39 +80,36 @@ def ridge_readout(
         values: (n, d).
         labels: (n,) int64, 0 to `classes` - 1.
         penalty: > 0, in units of n.
+        known: the moments of `values`, where they are known.
 
     >>> readout = ridge_readout(torch.tensor([[0.0], [1.0], [5.0], [6.0]]), torch.tensor([0, 0, 1, 1]), 2)
     >>> readout.predictions(torch.tensor([[2.0], [4.0]])).tolist()
     [0, 1]
     """
-    values = values.double()
-    n = len(values)
-    centre = values.mean(dim=0)
-    centred = values - centre
-    deviation = centred.square().mean(dim=0).sqrt()
+    n, (centre, scatter) = len(values), known or moments(values)
     constant = values.amax(dim=0) == values.amin(dim=0)
-    scale = torch.where(constant, torch.inf, deviation)
-    x = centred / scale
-    y = torch.nn.functional.one_hot(labels, classes).double()
-    offset = y.mean(dim=0)
-    normal = x.T @ x
+    scale = torch.where(constant, torch.inf, (scatter.diagonal() / n).sqrt())
+    normal = scatter / scale / scale[:, None]
     normal.diagonal().add_(penalty * n)
-    weight = torch.cholesky_solve(x.T @ (y - offset), torch.linalg.cholesky(normal))
-    return LinearReadout(centre, scale, weight, offset)
+    means, there, counts = class_means(values, labels, classes)
+    targets = torch.zeros(len(centre), classes, dtype=torch.float64, device=values.device)
+    targets[:, there] = ((means - centre) * counts[:, None] / scale).T
+    weight = torch.cholesky_solve(targets, torch.linalg.cholesky(normal))
+    offset = torch.zeros(classes, dtype=torch.float64, device=values.device)
+    return LinearReadout(centre, scale, weight, offset.index_copy(0, there, counts.double() / n))
 
 
-def class_means(
-    values: torch.Tensor, labels: torch.Tensor, classes: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean of each class that has examples, (K', d) float64, and these classes, (K',)."""
+def class_means(values: torch.Tensor, labels: torch.Tensor, classes: int) -> ClassMeans:
+    """Return the means of values (n, d) whose labels (n,) are 0 to `classes` - 1."""
     counts = torch.bincount(labels, minlength=classes)
     sums = torch.zeros(classes, values.shape[1], dtype=torch.float64, device=values.device)
-    sums.index_add_(0, labels, values.double())
+    for rows, own in zip(values.split(EXAMPLES), labels.split(EXAMPLES), strict=True):
+        sums.index_add_(0, own, rows.double())
     there = torch.nonzero(counts)[:, 0]
-    return sums[there] / counts[there, None], there
+    return ClassMeans(sums[there] / counts[there, None], there, counts[there])
 
 
-def within_over_between(values: torch.Tensor, labels: torch.Tensor, classes: int) -> float:
+def within_over_between(values: torch.Tensor, labels: torch.Tensor, classes: ClassMeans) -> float:
     """Compute NC1 of Papyan, Han & Donoho 2020: tr(Sigma_W Sigma_B^+) / K.
 
     Sigma_W is the mean over examples of (h - mu_c)(h - mu_c)^T, Sigma_B the mean over classes of
@@ -87,24 +120,28 @@ def within_over_between(values: torch.Tensor, labels: torch.Tensor, classes: int
     Args:
         values: (n, d).
         labels: (n,) int64.
+        classes: their means.
 
     Returns:
         a number >= 0; NaN with fewer than two classes, or with all class means equal.
     """
-    values = values.double()
-    means, there = class_means(values, labels, classes)
+    means, there, _ = classes
     if len(there) < 2:
         return math.nan
-    centred = (means - values.mean(dim=0)) / math.sqrt(len(there))
+    centred = classes.centred() / math.sqrt(len(there))
     _, lengths, directions = torch.linalg.svd(centred, full_matrices=False)
     tolerance = max(centred.shape) * torch.finfo(torch.float64).eps * lengths[0]
     kept = lengths > tolerance
     if not kept.any():
         return math.nan
-    place = torch.zeros(classes, dtype=torch.int64, device=values.device)
+    place = torch.zeros(int(there[-1]) + 1, dtype=torch.int64, device=values.device)
     place[there] = torch.arange(len(there), device=values.device)
-    spread = (values - means[place[labels]]) @ directions[kept].T
-    return (spread.square().mean(dim=0) / lengths[kept].square()).sum().item() / len(there)
+    along = directions[kept].T
+    centres = means @ along
+    within = torch.zeros(len(along.T), dtype=torch.float64, device=values.device)
+    for rows, own in zip(values.split(EXAMPLES), labels.split(EXAMPLES), strict=True):
+        within += (rows.double() @ along - centres[place[own]]).square().sum(dim=0)
+    return (within / len(values) / lengths[kept].square()).sum().item() / len(there)
 
 
 def equal_norms(centred: torch.Tensor) -> float:
@@ -142,10 +179,13 @@ def self_duality(weight: torch.Tensor, centred: torch.Tensor) -> float:
 def nearest_mean(values: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
     """Return the row of the nearest of `means` (K, d) to each of `values` (n, d), (n,) int64."""
     means = means.double()
-    return (means.square().sum(dim=1) - 2 * values.double() @ means.T).argmin(dim=1)
+    squares, parts = means.square().sum(dim=1), values.split(EXAMPLES)
+    return torch.cat([torch.addmm(squares, rows.double(), means.T, alpha=-2).argmin(dim=1) for rows in parts])
 
 
-def feature_rank(values: torch.Tensor, share: float = 1e-3) -> tuple[int, float]:
+def feature_rank(
+    values: torch.Tensor, share: float = 1e-3, known: Moments | None = None
+) -> tuple[int, float]:
     """Return how many singular values of the centred activations are large, and exp of their entropy.
 
     Large is above `share` of the largest.
@@ -155,6 +195,7 @@ def feature_rank(values: torch.Tensor, share: float = 1e-3) -> tuple[int, float]
 
     Args:
         values: (n, d).
+        known: the moments of `values`, where they are known.
 
     Returns:
         (rank, effective rank); (0, NaN) where no column varies.
@@ -162,8 +203,11 @@ def feature_rank(values: torch.Tensor, share: float = 1e-3) -> tuple[int, float]
     >>> feature_rank(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
     (2, 2.0)
     """
-    centred = values.double() - values.double().mean(dim=0)
-    gram = centred.T @ centred if centred.shape[1] <= len(centred) else centred @ centred.T
+    if known is None and values.shape[1] > len(values):
+        centred = values.double() - values.double().mean(dim=0)
+        gram = centred @ centred.T
+    else:
+        gram = (known or moments(values)).scatter
     found = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     varies = (values.amax(dim=0) != values.amin(dim=0)).any()
     if not varies or found[-1] == 0:

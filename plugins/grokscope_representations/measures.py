@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import torch
 
     from grokscope import Probe
+    from grokscope_representations.functional import ClassMeans
+
+SEEN_ON = 256  # examples, evenly spaced: whether the logits are a linear map of a layer
 
 
 @measure(
@@ -69,7 +72,7 @@ def linear_probe(
         Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes", who fit
         theirs by gradient descent on cross-entropy.
     """
-    from grokscope_representations.functional import ridge_readout
+    from grokscope_representations.functional import Moments, ridge_readout
 
     probe.require_classes()
     probe.require_hidden()
@@ -81,7 +84,8 @@ def linear_probe(
         if not (values.amax(dim=0) != values.amin(dim=0)).any():
             yield {"layer": layer, "train": math.nan, "test": math.nan}
             continue
-        readout = ridge_readout(values, labels["train"], probe.task.classes, penalty)
+        known = Moments(*probe.moments(layer, "train"))
+        readout = ridge_readout(values, labels["train"], probe.task.classes, penalty, known)
         yield {
             "layer": layer,
             **{split: _share(readout.predictions(hidden[split][layer]), labels[split]) for split in labels},
@@ -182,17 +186,25 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
         predicted = objective.predictions(probe.logits(split))
         yield {
             "split": split,
-            **_geometry(values, labels, probe.task.classes, weight),
-            "nc4": _share(predicted, _nearest(values, trained, probe)),
+            **_geometry(values, labels, _means(probe, layer, split), weight),
+            "nc4": _share(predicted, _nearest(values, _means(probe, layer, "train"))),
         }
 
 
+def _means(probe: Probe, layer: str, split: str) -> ClassMeans:
+    from grokscope_representations.functional import class_means
+
+    def compute() -> ClassMeans:
+        return class_means(probe.activations(split)[layer], probe.labels(split), probe.task.classes)
+
+    return probe.shared(("representations", "class means", layer, split), compute)
+
+
 def _geometry(
-    values: torch.Tensor, labels: torch.Tensor, classes: int, weight: torch.Tensor | None
+    values: torch.Tensor, labels: torch.Tensor, classes: ClassMeans, weight: torch.Tensor | None
 ) -> dict[str, float]:
     """Return NC1 to NC3 of one split."""
     from grokscope_representations.functional import (
-        class_means,
         equal_angles,
         equal_norms,
         self_duality,
@@ -200,28 +212,19 @@ def _geometry(
     )
 
     names = ("nc1", "nc2_norms", "nc2_angles", "nc3")
-    if not len(values):
-        return dict.fromkeys(names, math.nan)
-    means, there = class_means(values, labels, classes)
-    centred = means - values.double().mean(dim=0)
-    nc1 = within_over_between(values, labels, classes)
+    nc1 = within_over_between(values, labels, classes) if len(values) else math.nan
     if math.isnan(nc1):
         return dict.fromkeys(names, math.nan)
-    dual = math.nan if weight is None else self_duality(weight[there], centred)
-    return {
-        "nc1": nc1,
-        "nc2_norms": equal_norms(centred),
-        "nc2_angles": equal_angles(centred),
-        "nc3": dual,
-    }
+    centred = classes.centred()
+    dual = math.nan if weight is None else self_duality(weight[classes.there], centred)
+    return dict(zip(names, (nc1, equal_norms(centred), equal_angles(centred), dual), strict=True))
 
 
-def _nearest(values: torch.Tensor, trained: torch.Tensor, probe: Probe) -> torch.Tensor:
-    """Return the class whose training mean is the nearest, (n,) int64."""
-    from grokscope_representations.functional import class_means, nearest_mean
+def _nearest(values: torch.Tensor, classes: ClassMeans) -> torch.Tensor:
+    """Return the class whose mean is the nearest, (n,) int64."""
+    from grokscope_representations.functional import nearest_mean
 
-    means, there = class_means(trained, probe.labels("train"), probe.task.classes)
-    return there[nearest_mean(values, means)]
+    return classes.there[nearest_mean(values, classes.means)]
 
 
 def _last_weight(probe: Probe, layer: str) -> torch.Tensor | None:
@@ -229,11 +232,14 @@ def _last_weight(probe: Probe, layer: str) -> torch.Tensor | None:
     import torch
     from torch.nn import functional as F
 
-    values, logits = probe.activations("train")[layer], probe.logits("train")
+    logits = probe.logits("train")
+    some = torch.linspace(0, max(0, len(logits) - 1), min(SEEN_ON, len(logits))).long().unique()
+    values, rounding = probe.activations("train")[layer][some.to(logits.device)], _rounding(logits)
+    logits = logits[some.to(logits.device)]
     last = [weight for weight in probe.weights.values() if weight.shape == (logits.shape[1], values.shape[1])]
     for weight in last:
         rest = logits.double() - F.linear(values.double(), weight.double())
-        if torch.allclose(rest, rest.mean(dim=0).expand_as(rest), rtol=0, atol=_rounding(logits)):
+        if torch.allclose(rest, rest.mean(dim=0).expand_as(rest), rtol=0, atol=rounding):
             return weight
     return None
 
@@ -285,12 +291,15 @@ def feature_rank(
         Fan et al. 2024, "Deep grokking: would deep neural networks generalize better?", who see feature rank
         fall in two stages as a deep network generalises.
     """
+    from grokscope_representations.functional import Moments
     from grokscope_representations.functional import feature_rank as formula
 
     probe.require_hidden()
     for layer, values in probe.activations("train").items():
         numbers.require_finite(f"feature_rank: the activations of {layer}", values)
-        rank, effective = formula(values, share)
+        wide = values.shape[1] > len(values)
+        known = None if wide else Moments(*probe.moments(layer, "train"))
+        rank, effective = formula(values, share, known)
         yield {"layer": layer, "rank": rank, "effective_rank": effective}
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Column("stderr", "its standard error; 0 where it is exact", min=0),
         Column("method", "exact, or how it was estimated", text=True),
     ],
-    version=2,
+    version=3,
     source="Tan & Huang 2023",
     expensive=True,
     knows=["labels"],
@@ -36,7 +36,7 @@ def sharpness(
         float, Param("relative standard error at which an estimate may stop", min=0.001, max=1)
     ] = 0.01,
     max_probes: Annotated[
-        int, Param("probes after which it stops all the same (64 gradients or one Hessian product)", min=16)
+        int, Param("probes after which it stops all the same (64 gradients or a Hessian product)", min=16)
     ] = 200,
     method: Annotated[
         Literal["auto", "estimate"], Param("exact where it can be, or estimated everywhere")
@@ -54,19 +54,21 @@ def sharpness(
 
     How it is computed:
         ReLU MLPs, `exact`: the logits are piecewise linear in each single weight, so the trace is that of the
-        Gauss-Newton matrix, (1/n) sum_i ||S_i^T df(x_i)/dW||_F^2, computed from layer-wise norms in float64.
-        That the network is one is verified on its logits.
+        Gauss-Newton matrix, (1/n) sum_i ||S_i^T df(x_i)/dW||_F^2, computed from layer-wise norms: forward in
+        float64, backward in the weights' own type (to 1e-7). That the network is one is verified on its
+        logits.
 
         Every other network, `estimate`: Tr H = Tr (Gauss-Newton) + Tr (remainder). The first by squared
         gradient norms of single examples, drawn in proportion to the curvature of their loss (all of them,
         without error, where there are few); the second by Rademacher probes on one parameter tensor at a
-        time. Of another loss than these two there are only such probes, of the whole. `method` says how many
-        of each and whether `max_probes` came before `accuracy`.
+        time, each of 64 examples drawn in proportion to their residuals. Of another loss than these two there
+        are only such probes, of the whole. `method` says how many of each and whether `max_probes` came
+        before `accuracy`.
 
     Cost:
         MLP about two gradients of the loss for one hidden layer, else one backward pass per class; `nanda`
-        some seconds; an LSTM on 500 words minutes per probe, because each is a second derivative through
-        every word.
+        some seconds, a GPT of two layers on 25 tokens about ten; an LSTM on 500 words minutes per probe,
+        because each is a second derivative through every word.
 
     Traps:
         Under cross-entropy it falls to 0 as the loss does, whatever the network learns; under MSE it does not

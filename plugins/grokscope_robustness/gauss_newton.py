@@ -9,7 +9,7 @@ the Hessian has a zero diagonal and the Gauss-Newton trace is the Hessian's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from grokscope_robustness.output_root import OutputRoot, output_root
 
 Layer = tuple[torch.Tensor, torch.Tensor | None]
 CHUNK_VALUES = 1 << 21  # float64 values of the widest layer per chunk: 16 MB
+DELTA_VALUES = 1 << 18  # values of a layer's deltas, of all classes, per chunk: they stay in a core's cache
 
 
 class SquaredNorms(NamedTuple):
@@ -41,7 +42,8 @@ def hessian_trace(layers: Sequence[Layer], inputs: torch.Tensor, loss: str) -> f
 
     Tested equal to the brute-force Hessian by autograd and to BackPACK's; invariant under permuting hidden
     units and examples. Cost: one forward pass, and one backward pass per class where there is more than one
-    hidden layer. Computed in float64, at twice the time of float32.
+    hidden layer. The first is in float64, so that no unit's sign and no probability is off; the others are in
+    the weights' own type: they are sums of squares, which float32 gives to 1e-7.
 
     >>> hessian_trace([(torch.tensor([[3.0, 4.0]]), None)], torch.tensor([[1.0, 2.0], [0.0, 1.0]]), "mse")
     3.0
@@ -70,20 +72,21 @@ def _mean_norms(
     layers: Sequence[Layer], inputs: torch.Tensor, loss: str, *, with_inputs: bool
 ) -> SquaredNorms:
     double = [(weight.double(), None if bias is None else bias.double()) for weight, bias in layers]
+    below = _Below([weight for weight, _ in layers], loss)
     widest = max(max(weight.shape) for weight, _ in double)
     parts = [
-        _summed_norms(double, chunk.double(), loss, with_inputs=with_inputs)
+        _summed_norms(double, below, chunk.double(), loss, with_inputs=with_inputs)
         for chunk in inputs.split(max(1, CHUNK_VALUES // widest))
     ]
     return SquaredNorms(*(sum(column) / len(inputs) for column in zip(*parts, strict=True)))
 
 
 def _summed_norms(
-    layers: Sequence[Layer], inputs: torch.Tensor, loss: str, *, with_inputs: bool
+    layers: Sequence[Layer], below: _Below, inputs: torch.Tensor, loss: str, *, with_inputs: bool
 ) -> SquaredNorms:
     squares, masks, logits = _forward(layers, inputs)
     root = output_root(logits, loss)
-    energies, input_energy = _energies(layers, masks, root, with_inputs=with_inputs)
+    energies, input_energy = _energies(layers, below, masks, root, with_inputs=with_inputs)
     parameters = sum(
         ((square + (bias is not None)) * energy).sum().item()
         for square, energy, (_, bias) in zip(squares, energies, layers, strict=True)
@@ -98,15 +101,15 @@ def _forward(
     squares, masks, values = [], [], inputs
     for index, (weight, bias) in enumerate(layers):
         if index:
-            masks.append((values > 0).to(values.dtype))
             values = values.clamp(min=0)
-        squares.append(values.square().sum(dim=1))
+            masks.append(values.sign())
+        squares.append(torch.linalg.vector_norm(values, dim=1).square())
         values = torch.nn.functional.linear(values, weight, bias)
     return squares, masks, values
 
 
 def _energies(
-    layers: Sequence[Layer], masks: list[torch.Tensor], root: OutputRoot, *, with_inputs: bool
+    layers: Sequence[Layer], below: _Below, masks: list[torch.Tensor], root: OutputRoot, *, with_inputs: bool
 ) -> tuple[list[torch.Tensor], float]:
     """Return sum_c ||delta_{l,c}||^2 of each layer l, (n,) each, and the total of ||S^T df/dx||_F^2.
 
@@ -116,54 +119,82 @@ def _energies(
     last = root.column_energy().sum(dim=1)
     if not masks:
         return [last], len(last) * weights[0].square().sum().item()
-    top = (masks[-1] * _second_moment(weights[-1], root)).sum(dim=1)
+    top = _top_energy(weights[-1], masks[-1], root)
     if len(masks) > 1:
-        below, total = _lower_energies(weights, masks, root, with_inputs=with_inputs)
-        return [*below, top, last], total
+        energies, total = below.energies(masks, root, with_inputs=with_inputs)
+        return [*energies, top, last], total
     if not with_inputs:
         return [top, last], 0.0
     metric = (weights[0] @ weights[0].t()) * (weights[1].t() @ weights[1])
     return [top, last], torch.linalg.vecdot(masks[0] @ metric, masks[0]).sum().item()
 
 
-def _second_moment(weight: torch.Tensor, root: OutputRoot) -> torch.Tensor:
-    """Return sum_c (S^T W)_{c,h}^2, (n, h) or (1, h): for the softmax the variance of W's rows under p.
+def _top_energy(weight: torch.Tensor, mask: torch.Tensor, root: OutputRoot) -> torch.Tensor:
+    """Return sum_c ||S_c^T W||^2 over the units of a mask, (n,): for the softmax a variance of W's rows.
 
-    Rows are taken relative to the row of the most probable class, so that nothing cancels as p -> 1.
+    With w the row of the most probable class t, and q = p - e_t, of which no digit is lost as p -> 1, the
+    variance under p is sum_c q_c W_c^2 - u (u + 2 w), u = sum_c q_c W_c. From the mean row, so that it is not
+    a small difference of large numbers.
     """
-    if root.probabilities is None:
-        return root.scale.square() * weight.square().sum(dim=0)
     p = root.probabilities
-    variance = p.new_empty(len(p), weight.shape[1])
+    if p is None or root.complement is None:
+        return root.scale[:, 0].square() * (mask @ weight.square().sum(dim=0))
+    weight = weight - weight.mean(dim=0)
     top = p.argmax(dim=1)
-    for reference in top.unique():
-        rows = top == reference
-        shifted = weight - weight[reference]
-        variance[rows] = p[rows] @ shifted.square() - (p[rows] @ shifted).square()
-    return variance.clamp(min=0)
+    q = p.scatter(1, top[:, None], -root.complement.gather(1, top[:, None]))
+    u = q @ weight
+    linear = torch.linalg.vecdot(q, mask @ weight.square().t())
+    return linear - torch.linalg.vecdot(mask, u.add(weight[top], alpha=2).mul_(u))
 
 
-def _lower_energies(
-    weights: list[torch.Tensor], masks: list[torch.Tensor], root: OutputRoot, *, with_inputs: bool
-) -> tuple[list[torch.Tensor], float]:
-    energies = [mask.new_zeros(len(mask)) for mask in masks[:-1]]
-    total, metric = 0.0, weights[0] @ weights[0].t()
-    for delta in _top_deltas(weights[-1], root):
-        delta = delta * masks[-1]
-        for layer in reversed(range(len(energies))):
-            delta = (delta @ weights[layer + 1]) * masks[layer]
-            energies[layer] += torch.linalg.vecdot(delta, delta)
-        if with_inputs:
-            total += torch.linalg.vecdot(delta @ metric, delta).sum().item()
-    return energies, total
+class _Below:
+    """Backward passes of all classes through the layers below the last two, in the weights' own type.
+
+    They start at W's rows, for the softmax at their differences from the first: sum_c ||S_c^T J||^2 is the
+    variance of J's rows under p, which is sum_{c < c'} p_c p_c' ||J_c - J_c'||^2. That has no digits to lose
+    as p -> 1, and one row less. Each matrix is divided by its largest entry, so that no power of them leaves
+    what float32 can hold.
+    """
+
+    def __init__(self, weights: Sequence[torch.Tensor], loss: str) -> None:
+        last = weights[-1].double()
+        softmax = loss == "cross_entropy" and len(last) > 1
+        self.rows, self.scale = _scaled(last[1:] - last[:1] if softmax else last, weights[-1].dtype)
+        self.inner = [_scaled(weight, weight.dtype) for weight in weights[1:-1]]
+        self.first = weights[0]
+
+    def energies(
+        self, masks: list[torch.Tensor], root: OutputRoot, *, with_inputs: bool
+    ) -> tuple[list[torch.Tensor], float]:
+        """Return sum_c ||delta_{l,c}||^2 of each layer below, (n,) each, and the total at the input."""
+        energies = [mask.new_zeros(len(mask)) for mask in masks[:-1]]
+        widest = max(mask.shape[1] for mask in masks)
+        size = max(1, DELTA_VALUES // (len(self.rows) * widest))
+        metric, total = self.first @ self.first.t() if with_inputs else None, 0.0
+        for start in range(0, len(masks[0]), size):
+            part = slice(start, start + size)
+            gates = [mask[part, None].to(self.rows.dtype) for mask in masks]
+            deltas, factor = self.rows * gates[-1], self.scale
+            for layer in reversed(range(len(energies))):
+                weight, scale = self.inner[layer]
+                deltas, factor = (deltas @ weight).mul_(gates[layer]), factor * scale
+                energies[layer][part] = factor**2 * _spread(deltas, root, part)
+            if metric is not None:
+                total += factor**2 * torch.sum(deltas @ metric * deltas, dtype=torch.float64).item()
+        return energies, total
 
 
-def _top_deltas(weight: torch.Tensor, root: OutputRoot) -> Iterator[torch.Tensor]:
-    """Yield S_c^T W for each class c: (n, h), before the ReLU's mask."""
-    p = root.probabilities
-    if p is None:
-        yield from (root.scale * row for row in weight)
-        return
-    mean = p @ weight
-    for category, row in enumerate(weight):
-        yield p[:, category, None].sqrt() * (row - mean)
+def _scaled(matrix: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, float]:
+    """Return a matrix with entries up to 1, and what it was divided by."""
+    largest = matrix.abs().max().item() or 1.0
+    return (matrix / largest).to(dtype), largest
+
+
+def _spread(deltas: torch.Tensor, root: OutputRoot, part: slice) -> torch.Tensor:
+    """Return sum_c ||S_c^T J||^2 of J (rows, K, h), or of its differences for the softmax, (rows,)."""
+    if root.probabilities is None:
+        return root.scale[part, 0].square() * deltas.flatten(1).square().sum(dim=1)
+    products = torch.nn.functional.pad((deltas @ deltas.mT).double(), (1, 0, 1, 0))
+    squares, p = products.diagonal(dim1=1, dim2=2), root.probabilities[part, :, None]
+    distances = squares[:, :, None] + squares[:, None] - 2 * products
+    return (p * (distances @ p)).sum(dim=(1, 2)) / 2

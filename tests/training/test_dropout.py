@@ -8,7 +8,7 @@ from grokscope.models.factories import lstm, mlp, transformer
 from grokscope.models.network import Network
 from grokscope.testing import example_task
 from grokscope.training.interventions import Dropout
-from grokscope.training.units import Subnetwork
+from grokscope.training.units import Subnetwork, UnitDropout
 
 SMALL = [
     (mlp, "modadd", {"hidden": [24]}),
@@ -59,3 +59,31 @@ def test_a_network_without_dropout_or_masks_refuses_them():
     for network in (Own(), lstm.build(example_task("text"))):
         with pytest.raises(SettingError, match=r"does not say which those are \(Network\.unit_weights\)"):
             Subnetwork(network, [0], None)
+        with pytest.raises(SettingError, match=r"does not say which those are \(Network\.unit_weights\)"):
+            UnitDropout(network, [0], None, 0.5)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_dropped_units_are_those_of_their_layer_in_both_forward_passes(layers):
+    torch.manual_seed(0)
+    task = example_task("modadd")
+    network = transformer.build(
+        task, d_model=16, heads=2, d_head=8, d_mlp=24, layers=layers, activation="gelu"
+    )
+    layer = network.hidden[-1]
+    seen = []
+    plainly = network.dropped
+    object.__setattr__(network, "dropped", lambda values: seen.append(plainly(values)) or seen[-1])
+    UnitDropout(network, [1, 5], layer, 0.5)
+    inner, found = network.dropped, []
+    object.__setattr__(network, "dropped", lambda values: found.append(inner(values)) or found[-1])
+    for forward in (network, lambda x: network.trace(network.encode(x))["logits"]):
+        for training in (True, False):
+            network.train(training)
+            seen.clear(), found.clear()
+            forward(task.inputs[:32])
+            changed = [
+                (before != after).flatten(0, -2).any(0) for before, after in zip(seen, found, strict=True)
+            ]
+            where = [torch.nonzero(units)[:, 0].tolist() for units in changed]
+            assert where == [*[[]] * (layers - 1), [1, 5] if training else []]

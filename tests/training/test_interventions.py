@@ -170,6 +170,23 @@ def test_dropout_drops_hidden_activations_and_scales_the_rest(trainer):
     assert_same(trained(trainer, dropout=0.3), by_hand(task, network, loss=loss))
 
 
+def test_dropout_of_some_units_drops_them_alone_and_scales_the_rest_of_them(trainer):
+    task, network = start()
+    units, share = [0, 3, 4], 0.3
+
+    def loss(inputs, labels):
+        first, last = network.layers
+        post = F.relu(first(network.encode(inputs)))
+        parts = list(post.unbind(1))
+        dropped = F.dropout(post[:, units], share)
+        for place, unit in enumerate(units):
+            parts[unit] = dropped[:, place]
+        return F.cross_entropy(last(torch.stack(parts, dim=1)), labels)
+
+    found = trained(trainer, dropped_units=units, synergistic_dropout_share=share)
+    assert_same(found, by_hand(task, network, loss=loss))
+
+
 def test_losses_and_accuracies_of_a_run_with_dropout_are_those_without(trainer):
     run = trainer(training__dropout=0.5, training__dtype="float64")
     task, network = start()

@@ -23,6 +23,7 @@ BESIDE = [
     {"constrain_norm": "all"},
     {"constrain_norm": "weights", "init_scale": 2, "init_scale_only": "weights", "init_zero": "last_layer"},
     {"masked_units": [0, 5, 6]},
+    {"dropped_units": [0, 5, 6], "synergistic_dropout_share": 0.3},
     {"grokfast_ema": "0.98,2"},
     {"grokfast_ma": "7,5"},
     {"orthogonal_gradient": "tensor"},

@@ -28,6 +28,7 @@ EVERYTHING = {
     "training__abelian": 1,
     "training__anti_norm": 1e-4,
     "training__dropout": 0.2,
+    "training__dropped_units": [1, 2],
     "training__grokfast_ema": "0.9,2",
     "training__orthogonal_gradient": "tensor",
     "training__constrain_norm": "all",
@@ -80,6 +81,8 @@ def test_the_other_units_start_as_without_a_mask(trainer):
         ({"masked_units": [12]}, "must leave some of the units 0 to 11 of layers.0_post"),
         ({"masked_units": list(range(12))}, "must leave some of the units"),
         ({"masked_units": [1], "masked_layer": "layers.7_post"}, "training.masked_layer must be one of"),
+        ({"dropped_units": [12]}, "training.dropped_units must leave some of the units 0 to 11"),
+        ({"dropped_units": [1], "dropped_layer": "x"}, "training.dropped_layer must be one of"),
     ],
 )
 def test_impossible_masks_write_nothing(trainer, settings, words):

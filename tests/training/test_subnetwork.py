@@ -73,6 +73,36 @@ def test_it_is_trained_as_its_source_was_and_holds_all_that_it_needs(source, tmp
     assert all(torch.equal(v, run.weights(60)[n]) for n, v in again.weights(60).items())
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+def test_synergistic_dropout_has_the_units_of_the_multiplet_or_the_others(source, tmp_path, inverse):
+    text = f"{source}@{STEP}{':inverse' if inverse else ''}"
+    run = train("modadd", settings={"training.synergistic_dropout": text}, out=tmp_path / "run")
+    training, whole = run.config["training"], Run.open(source)
+    inside = stored(source)
+    assert training["dropped_units"] == np.flatnonzero(~inside if inverse else inside).tolist()
+    assert training["synergistic_dropout"] == f"{whole.id}@{STEP}{':inverse' if inverse else ''}"
+    assert training["lr"] == whole.config["training"]["lr"]
+    assert all(torch.equal(v, run.weights(0)[n]) for n, v in whole.weights(0).items())
+    named = {"training.dropped_units": training["dropped_units"], "training.synergistic_dropout": run.id}
+    same = resolve_config("modadd", settings={"training.synergistic_dropout": text})
+    assert same["training"]["dropped_units"] == training["dropped_units"]
+    assert resolve_config("modadd", settings=named)["training"]["dropped_units"] == training["dropped_units"]
+    other = {"training.synergistic_dropout": text, "training.synergistic_dropout_share": 0.2}
+    assert resolve_config("modadd", settings=other)["training"] != same["training"]
+    with pytest.raises(
+        SettingError, match=r"training\.synergistic_dropout must name a run with the same initial"
+    ):
+        train("modadd", settings={**other, "training.seed": 9}, out=tmp_path / "elsewhere")
+
+
+def test_a_sub_network_can_have_synergistic_dropout_of_its_own(source):
+    both = {"training.subnetwork": f"{source}@{STEP}", "training.synergistic_dropout": f"{source}@{STEP}"}
+    training = resolve_config("modadd", settings=both)["training"]
+    assert sorted(training["masked_units"] + training["dropped_units"]) == list(range(24))
+    alone = resolve_config("modadd", settings={"training.synergistic_dropout_share": 0.2})
+    assert alone == resolve_config("modadd")  # without units it says nothing
+
+
 def test_the_same_command_finds_its_run_and_where_the_source_lies_does_not_matter(source, tmp_path):
     run = subnetwork(source, tmp_path / "sub")
     moved = shutil.copytree(source, tmp_path / "moved@home")

@@ -9,8 +9,9 @@ import torch
 
 from grokscope import objective
 from grokscope.testing import example_probe, probe_of
+from grokscope_complexity import measures
 from grokscope_complexity.functional import coarsest, factors, packed, product, rounded
-from grokscope_complexity.measures import COARSEST, FINEST, OCTAVE, _loss, _rounded, compression
+from grokscope_complexity.measures import COARSEST, FINEST, OCTAVE, _Losses, _rounded, compression
 
 
 def measured(probe, **parameters):
@@ -29,8 +30,10 @@ def loss_by_hand(probe, exponent):
     return objective.loss(probe.loss_name, logits.double(), probe.labels("train")).item()
 
 
+@pytest.mark.parametrize("some", [512, 10], ids=["from the middle", "from where some examples lose it"])
 @pytest.mark.parametrize("kind", ["mlp", "lstm"])
-def test_the_step_is_where_an_exhaustive_search_first_loses_the_loss(kind):
+def test_the_step_is_where_an_exhaustive_search_first_loses_the_loss(kind, some, monkeypatch):
+    monkeypatch.setattr(measures, "SOME", some)
     probe = example_probe(kind)
     allowed = 1.05 * probe.loss("train")
     kept = [loss_by_hand(probe, k) <= allowed for k in range(-8 * OCTAVE, COARSEST + 1)]
@@ -101,9 +104,9 @@ def test_factors_give_the_truncated_matrix():
 
 def test_what_the_finest_step_cannot_keep_is_as_long_as_it_is():
     probe = example_probe("mlp")
-    assert _loss(probe, _rounded({n: (w,) for n, w in probe.weights.items()}, FINEST)) == pytest.approx(
-        probe.loss("train"), rel=1e-5
-    )
+    fine = _rounded({name: (weight,) for name, weight in probe.weights.items()}, FINEST)
+    assert _Losses(probe).keeps(fine, 1 + 1e-5)
+    assert not _Losses(probe).keeps(fine, 1 - 1e-5)
     with torch.no_grad():
         for weight in probe.model.layers[2].parameters():
             weight.mul_(300)  # the loss is a difference of large logits: float32 has no digit to spare

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from grokscope.numbers import gini
+from grokscope_geometry import functional
 from grokscope_geometry.functional import (
     as_matrix,
     cka,
@@ -179,32 +180,54 @@ def test_collapse_is_judged_in_float32() -> None:
     assert (logits - logits.max()).exp().sum().item() > 1
 
 
-def test_fewest_units_goes_through_every_number() -> None:
-    """Brute force: mask all but the first k, and see; with an accuracy that does not rise steadily."""
-    a, v, without = numbers(60, 8).relu(), numbers(4, 8, seed=1), numbers(60, 4, seed=2)
-    labels = (without + a @ v.T).argmax(dim=1)
-    order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
-
-    def right(values: torch.Tensor) -> int:
-        return int((values.argmax(dim=1) == labels).sum())
-
+def every_count(whole, a, v, order, labels, onward) -> list[int]:
+    """How many are right with the first k units, one k after the other: mask all others, and see."""
     counts = []
-    for k in range(1, 9):
-        kept = torch.zeros(8, dtype=torch.float64)
+    for k in range(1, len(order) + 1):
+        kept = torch.zeros(len(order), dtype=a.dtype)
         kept[order[:k]] = 1
-        counts.append(right(without + (a * kept) @ v.T))
-    assert counts[-1] == 60
-    for wanted in (20, 30, 45, 60):
-        expected = next(k for k, count in enumerate(counts, start=1) if count >= wanted)
-        found = fewest_units(without, a, v, order, lambda z, least=wanted: right(z) >= least)
-        assert found == expected
+        values = onward(whole - (a * (1 - kept)) @ v.T)
+        counts.append(int((values.argmax(dim=1) == labels).sum()))
+    return counts
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["linear from here", "through another ReLU"])
+@pytest.mark.parametrize("seed", range(4))
+def test_fewest_units_is_the_first_of_all_that_are_enough(seed, deep, monkeypatch) -> None:
+    """Also where accuracy falls again with more units, and whether few or most must be right."""
+    monkeypatch.setattr(functional, "EXAMPLES", 16)
+    a, v, without = numbers(60, 24, seed=seed).relu(), numbers(5, 24, seed=seed + 9), numbers(60, 5, seed=2)
+    head = numbers(5, 5, seed=seed + 20)
+    way = (lambda values: values.relu() @ head) if deep else None
+    whole, order = without + a @ v.T, torch.randperm(24, generator=torch.Generator().manual_seed(seed))
+    labels = (way(whole) if way else whole).argmax(dim=1)
+    labels[::7] = 0  # not all are right in the end
+    counts = every_count(whole, a, v, order, labels, way or (lambda values: values))
+    assert counts != sorted(counts)
+    for least in (1, 15, 30, 40, counts[-1]):
+        expected = next((k for k, count in enumerate(counts, start=1) if count >= least), 24)
+        assert fewest_units(whole, a, v, order, labels, least, way) == expected
+
+
+def test_fewest_units_asks_few_of_all_numbers_where_it_is_linear(monkeypatch) -> None:
+    asked: list[int] = []
+    ask = functional._Part.ask
+    monkeypatch.setattr(functional._Part, "ask", lambda self, kept: asked.append(kept) or ask(self, kept))
+    a, v = numbers(400, 120).relu(), numbers(9, 120, seed=1)
+    labels = (a @ v.T).argmax(dim=1)
+    fewest_units(a @ v.T, a, v, torch.arange(120), labels, 400)
+    assert len(set(asked)) < 30
 
 
 def test_fewest_units_is_all_when_nothing_less_is_enough() -> None:
-    assert fewest_units(numbers(3, 2), numbers(3, 5), numbers(2, 5), torch.arange(5), lambda _: False) == 5
+    labels = torch.zeros(3, dtype=torch.int64)
+    assert fewest_units(numbers(3, 2), numbers(3, 5), numbers(2, 5), torch.arange(5), labels, 4) == 5
+    nan = torch.full((3, 5), math.nan, dtype=torch.float64)
+    assert fewest_units(numbers(3, 2), nan, numbers(2, 5), torch.arange(5), labels, 1) == 5
 
 
 def test_fewest_units_leaves_its_inputs_alone() -> None:
-    without, before = numbers(3, 2), numbers(3, 2)
-    fewest_units(without, numbers(3, 5), numbers(2, 5), torch.arange(5), lambda _: False)
-    torch.testing.assert_close(without, before, atol=0, rtol=0)
+    whole, before = numbers(3, 2), numbers(3, 2)
+    labels = torch.zeros(3, dtype=torch.int64)
+    fewest_units(whole, numbers(3, 5), numbers(2, 5), torch.arange(5), labels, 3)
+    torch.testing.assert_close(whole, before, atol=0, rtol=0)

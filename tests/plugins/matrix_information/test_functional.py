@@ -16,6 +16,8 @@ from grokscope_matrix_information.functional import (
     gram,
     gram_entropy,
     joint_entropy,
+    label_entropy,
+    label_joint_entropy,
     matrix_entropy,
     mutual_information,
     renyi_entropy,
@@ -69,6 +71,15 @@ def test_entropy_equals_brute_force_on_either_side(
 ) -> None:
     features = drawn(*shape)
     close(matrix_entropy(features, alpha), brute_entropy(features, alpha=alpha))
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("classes", [1, 3, 40])
+def test_labels_are_decomposed_block_by_block(classes: int, alpha: float) -> None:
+    features, labels = drawn(60, 30), torch.arange(60) * 7 % classes
+    one_hot = torch.nn.functional.one_hot(labels, classes)
+    close(label_entropy(labels, alpha), matrix_entropy(one_hot, alpha))
+    close(label_joint_entropy(gram(features), labels, alpha), joint_entropy(features, one_hot, alpha))
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)

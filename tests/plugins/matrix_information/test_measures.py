@@ -53,7 +53,7 @@ def decompositions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     eigvalsh = torch.linalg.eigvalsh
 
     def counted(matrix: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(matrix))
+        sizes.append(matrix.shape[-1])
         return eigvalsh(matrix)
 
     monkeypatch.setattr(torch.linalg, "eigvalsh", counted)
@@ -307,7 +307,7 @@ def test_measures_share_every_decomposition(decompositions: list[int]) -> None:
     row(ed, probe)
     assert decompositions == []
     row(pmi_label, probe)
-    assert decompositions == [13, 13, 30, 30]
+    assert max(decompositions) < 10  # of the examples of one label
 
 
 @by_name

@@ -11,6 +11,7 @@ from grokscope.numbers import gini
 from grokscope_mechanistic.functional import (
     above_the_gap,
     class_variation,
+    excluded_cross_entropies,
     excluded_logits,
     fold,
     fourier_basis,
@@ -18,8 +19,10 @@ from grokscope_mechanistic.functional import (
     frequency_power,
     key_frequencies,
     project,
+    restricted_cross_entropies,
     restricted_logits,
     rows_of,
+    showing_all,
 )
 
 
@@ -77,6 +80,37 @@ def test_projection_is_that_of_the_grid() -> None:
     torch.testing.assert_close(
         restricted_logits(results, folded, chosen), expected + logits.mean(dim=0, keepdim=True)
     )
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0, 200.0])
+def test_losses_of_all_sets_at_once_are_those_of_the_logits(size: float) -> None:
+    """Also where a term of one factor alone would be nothing in float64; beyond that there is no answer."""
+    p, generator = 12, torch.Generator().manual_seed(0)
+    (_, _, results), draw = grid(p), torch.randn(p * p, p, generator=generator, dtype=torch.float64)
+    logits, sets = size * (draw + 2 * waves(p, {1: 1.0, 4: 0.5, 6: 0.3})), [[1, 4, 6], [1], [4], [6]]
+    some = torch.randperm(p * p, generator=generator)[:50]
+    folded = fold(logits, results)
+    found = excluded_cross_entropies(logits[some], results[some], folded, sets)
+    if size == 200:
+        assert found is None
+        return
+    for chosen, loss in zip(sets, found, strict=True):
+        kept = excluded_logits(logits[some], results[some], folded, chosen)
+        plain = torch.nn.functional.cross_entropy(kept, results[some]).item()
+        assert loss == pytest.approx(plain, rel=1e-11, abs=1e-14)
+    restricted = restricted_logits(results[some], folded, sets[0])
+    plain = torch.nn.functional.cross_entropy(restricted, results[some])
+    ours = restricted_cross_entropies(folded, sets[0])[results[some]].mean()
+    torch.testing.assert_close(ours, plain, rtol=1e-12, atol=0)
+
+
+def test_some_pairs_show_every_token_at_every_place() -> None:
+    a, b, _ = grid(7)
+    pairs = torch.stack([a, b + 3], dim=1)[torch.randperm(49, generator=torch.Generator().manual_seed(0))]
+    shown = pairs[showing_all(pairs)]
+    assert len(shown) <= 14
+    assert sorted(set(shown[:, 0].tolist())) == list(range(7))
+    assert sorted(set(shown[:, 1].tolist())) == list(range(3, 10))
 
 
 def test_order_of_pairs_does_not_matter() -> None:

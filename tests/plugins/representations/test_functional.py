@@ -18,6 +18,10 @@ from grokscope_representations.functional import (
 )
 
 
+def nc1(values, labels, classes):
+    return within_over_between(values, labels, class_means(values, labels, classes))
+
+
 def drawn(*shape, seed=0):
     return torch.from_numpy(np.random.RandomState(seed).standard_normal(shape))
 
@@ -86,22 +90,20 @@ def nc1_by_hand(values, labels):
 def test_nc1_is_the_definition_by_brute_force(n, d, classes):
     values = drawn(n, d)
     labels = torch.arange(n) % classes
-    assert within_over_between(values, labels, classes) == pytest.approx(
-        nc1_by_hand(values, labels), rel=1e-8
-    )
+    assert nc1(values, labels, classes) == pytest.approx(nc1_by_hand(values, labels), rel=1e-8)
 
 
 def test_nc1_is_unchanged_by_scale_and_rotation_and_zero_at_the_means():
     values, labels = drawn(60, 5), labels_of(60, 3)
     rotation, _ = torch.linalg.qr(drawn(5, 5, seed=3))
-    plain = within_over_between(values, labels, 3)
-    assert within_over_between(7 * values @ rotation, labels, 3) == pytest.approx(plain, rel=1e-10)
-    assert within_over_between(drawn(3, 5)[labels], labels, 3) == pytest.approx(0, abs=1e-20)
+    plain = nc1(values, labels, 3)
+    assert nc1(7 * values @ rotation, labels, 3) == pytest.approx(plain, rel=1e-10)
+    assert nc1(drawn(3, 5)[labels], labels, 3) == pytest.approx(0, abs=1e-20)
 
 
 def test_nc1_has_no_value_without_two_different_means():
-    assert math.isnan(within_over_between(drawn(9, 4), torch.zeros(9, dtype=torch.int64), 3))
-    assert math.isnan(within_over_between(torch.ones(9, 4), torch.arange(9) % 3, 3))
+    assert math.isnan(nc1(drawn(9, 4), torch.zeros(9, dtype=torch.int64), 3))
+    assert math.isnan(nc1(torch.ones(9, 4), torch.arange(9) % 3, 3))
 
 
 def test_a_simplex_is_collapsed():
@@ -124,8 +126,9 @@ def test_angles_and_norms_by_loop():
 
 def test_means_are_of_the_classes_that_are_there_and_the_nearest_is_found_by_search():
     values, labels = drawn(30, 4), torch.tensor([0, 2, 5] * 10)
-    means, there = class_means(values, labels, 7)
+    means, there, counts = class_means(values, labels, 7)
     assert there.tolist() == [0, 2, 5]
+    assert counts.tolist() == [10, 10, 10]
     for row, c in enumerate(there.tolist()):
         assert torch.allclose(means[row], values[labels == c].mean(0))
     searched = [min(range(3), key=lambda row: float((value - means[row]).norm())) for value in values]

@@ -63,11 +63,28 @@ def test_error_is_as_large_as_it_says(attention, sampled, loss):
     assert 0.3 < math.fsum(score**2 for score in scores) / 16 < 2.5
 
 
-def test_it_converges_to_the_brute_force_trace(attention, sampled):
+@pytest.mark.parametrize("examples", [25, 8])
+def test_it_converges_to_the_brute_force_trace(attention, sampled, monkeypatch, examples):
+    monkeypatch.setattr(hessian_estimate, "EXAMPLES", examples)
     arguments, exact = attention("mse")
     estimate = hessian_estimate.hessian_trace(*arguments, generator=seeded(0), accuracy=0.03, max_probes=2000)
     assert estimate.stderr <= 0.03 * estimate.value
     assert estimate.value == pytest.approx(exact, abs=3 * estimate.stderr)
+
+
+def test_a_network_that_cannot_be_vectorised_gives_the_same_number(attention):
+    (logits, *rest), _ = attention("mse")
+
+    def looking(weights, inputs):
+        assert int(inputs.sum()) >= 0  # a look at values, which vmap refuses
+        return logits(weights, inputs)
+
+    together, single = (
+        hessian_estimate.hessian_trace(network, *rest, generator=seeded(0), accuracy=0.2)
+        for network in (logits, looking)
+    )
+    assert together._replace(value=0, stderr=0) == single._replace(value=0, stderr=0)
+    assert together.value == pytest.approx(single.value, rel=1e-9)
 
 
 def test_the_remainder_is_part_of_it(attention):
