@@ -44,7 +44,7 @@ class Known:
     ) -> tuple[list[Checked], list[Problem]]:
         """Return what is to be written of `found`, and what is wrong: other weights at a step that is there.
 
-        Where the network's `code` is not what it was, losses that it makes others of are written anew.
+        Where the network's `code` is not what it was, all that is found is written anew, with its losses.
 
         Raises RunError where the run is of another task, network or training, or had curves and has none now.
         """
@@ -60,23 +60,13 @@ class Known:
             raise RunError(
                 f"{run.path} was imported with `curves`: give them again, as losses are written anew"
             )
-        new = [
-            item
-            for item in found
-            if not self.records
-            or item.record.step not in there
-            or (anew and item.record.metrics != self._metrics(item))
-        ]
+        new = [item for item in found if anew or not self.records or item.record.step not in there]
         changed = [item for item in found if self._is_other(item, there)]
         return new, [Problem(_changed(run, changed))] if changed else []
 
     def has_losses_of(self, code: str) -> bool:
         """Whether the losses in the run are those that this code of the user's own gives; "" for none."""
         return not code or self.run is None or glue.of_losses(self.run.path) == code
-
-    def _metrics(self, item: Checked) -> Mapping[str, str]:
-        before = self.records.get(item.record.step)
-        return before.metrics if before else {}
 
     def _is_other(self, item: Checked, there: set[int]) -> bool:
         """Whether the run has, or had, something else at the step of `item`."""

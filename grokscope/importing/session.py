@@ -27,6 +27,7 @@ from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.imported import Record, contents
 from grokscope.run.outcome import OUTCOME
 from grokscope.run.rename import read_rules, read_ties
+from grokscope.run.verify import verify_run
 
 log = logging.getLogger("grokscope")
 
@@ -219,6 +220,7 @@ class Plan:
     _reader: Reader
     _link: bool
     _curve: Curve
+    _code: str
     _outcome: Mapping[str, Any]
 
     def refuse(self) -> None:
@@ -233,12 +235,15 @@ class Plan:
         if reader.setup.kept:
             run.keep_examples(reader.setup.kept)
         if reader.setup.made_by:
-            code = fingerprint(reader.setup.network, reader.setup.made_by)
-            glue.remember(run.path, code, losses=code if self.is_whole else "")
+            glue.remember(run.path, self._code)
         records = self.known.joined(self._with_curves())
         run.save_import(records, reader.kinds)
         _write(run, reader, self.new, {record.step: record for record in records})
         run.refresh_index()
+        if self._code and self.is_whole:
+            glue.remember(run.path, self._code, losses=self._code)
+        if any(item.record.step in self.known.records for item in self.new):
+            verify_run(run.path, repair=True)  # results of the files that were written anew are set aside
         return run
 
     def _with_curves(self) -> list[Record]:
@@ -327,7 +332,7 @@ def plan_import(
     problems += more
     whole = known.has_losses_of(code) or set(known.records) <= {item.record.step for item in found}
     return Plan(
-        Path(out), once, known, remarks, problems, len(paths), whole, reader, request.link, curve, said
+        Path(out), once, known, remarks, problems, len(paths), whole, reader, request.link, curve, code, said
     )
 
 

@@ -12,6 +12,7 @@ from grokscope import Run, analyze, import_checkpoints
 from grokscope.errors import DataError, PluginError, RunError, SettingError
 from grokscope.run import glue
 from grokscope.run.examples import FILE
+from grokscope.run.verify import verify_run
 
 CODE = """
 import torch
@@ -209,7 +210,8 @@ def test_losses_of_changed_code_are_said_until_an_import_of_all_renews_them(fold
     import_checkpoints("run", "step_30.pt", model=MODEL, task=DATA)  # the others keep their losses
     assert [info.train_loss for info in Run.open("run").checkpoints][:3] == before
     after = bring(notify=said.append)
-    assert said[-1] == "losses and accuracies at steps 0, 10, 20 are written anew"
+    assert said[-1] == "losses and accuracies at steps 0, 10, 20, 30 are written anew"
+    assert not verify_run("run")
     fits = analyze(after, "fit", model=MODEL)
     assert not fits.messages
     assert [info.train_loss for info in after.checkpoints] == pytest.approx(fits.columns["fit.train_loss"])
