@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import types
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +154,40 @@ def plugin_of():
         return load_plugins(extra=[module])
 
     return make
+
+
+class Kin:
+    """Processes that a process has started, as /proc shows them."""
+
+    @staticmethod
+    def _stat(pid):
+        """State and parent."""
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            return ["X", "0"]
+
+    def runs(self, pid):
+        return self._stat(pid)[0] not in "XZ"
+
+    def of(self, root):
+        parents = {int(path.name): int(self._stat(path.name)[1]) for path in Path("/proc").glob("[0-9]*")}
+        found = {root}
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found - {root}
+
+    def wait_until_gone(self, pids, seconds=300):
+        for _ in range(seconds * 20):
+            if not any(map(self.runs, pids)):
+                return
+            time.sleep(0.05)
+        raise AssertionError("processes are left")
+
+
+@pytest.fixture
+def kin():
+    return Kin()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,9 +157,10 @@ def make_plan(
 
     Raises UsageError for steps or a baseline that the run does not have.
     """
-    by_step = {checkpoint.step: checkpoint for checkpoint in run.checkpoints}
+    ordered = sorted(run.checkpoints, key=_step)
+    by_step = {checkpoint.step: checkpoint for checkpoint in ordered}
     selected = tuple(by_step[step] for step in select_steps(request.steps, list(by_step)))
-    lasts = _Lasts(run, stored or {}, code)
+    lasts = _Lasts(ordered, stored or {}, code)
     cells = tuple(
         _planned(run, registered, checkpoint, request, lasts, code)
         for checkpoint in selected
@@ -170,9 +172,10 @@ def make_plan(
 class _Lasts:
     """Which checkpoint is the last one that a measure can be compared with."""
 
-    def __init__(self, run: Run, stored: Mapping[CellKey, Cell], code: str) -> None:
-        self._run, self._code = run, code
-        self._newest_first = sorted(run.checkpoints, key=lambda found: found.step, reverse=True)
+    def __init__(self, ordered: Sequence[CheckpointInfo], stored: Mapping[CellKey, Cell], code: str) -> None:
+        self.ordered, self._code = ordered, code
+        self._newest_first = ordered[::-1]
+        self._found: dict[str, CheckpointInfo] = {}
         self._unfit = {
             (key.measure, key.version, key.parameters): cell.note.removeprefix(UNFIT)
             for key, cell in stored.items()
@@ -184,6 +187,11 @@ class _Lasts:
 
     def of(self, registered: Registered, parameters: Mapping[str, Any]) -> CheckpointInfo:
         """Return the newest checkpoint that is not known to be unfit for a measure; the last when all are."""
+        if registered.id not in self._found:
+            self._found[registered.id] = self._newest_fit(registered, parameters)
+        return self._found[registered.id]
+
+    def _newest_fit(self, registered: Registered, parameters: Mapping[str, Any]) -> CheckpointInfo:
         reasons = []
         for candidate in self._newest_first:
             reason = self._reason(registered, parameters, candidate)
@@ -251,9 +259,10 @@ def _resolved(registered: Registered, given: Mapping[str, Any]) -> dict[str, Any
 def select_steps(text: str, steps: Sequence[int]) -> list[int]:
     """Return the steps that `text` selects among `steps`, in order.
 
-    Comma-separated: `all`, `first`, `last`, `every:N` (every N-th checkpoint, counted from the first),
-    `log:N` (N checkpoints after step 0, as evenly as may be on a log axis; fewer where several would be the
-    same), `A:B` (from A to B, both included; either may be left out), or a step.
+    Comma-separated: `all`, `first`, `last`, `every:N` (every N-th checkpoint, from the first on),
+    `every:N:K` (from the one on that has K before it: shares for N jobs), `log:N` (N checkpoints after step
+    0, as evenly as may be on a log axis; fewer where several would be the same), `A:B` (from A to B, both
+    included; either may be left out), or a step.
     """
     ordered = sorted(steps)
     if not ordered:
@@ -271,9 +280,7 @@ def _select_part(part: str, ordered: list[int]) -> list[int]:
     head, colon, tail = part.partition(":")
     try:
         if head == "every" and colon:
-            if int(tail) < 1:
-                raise ValueError
-            return ordered[:: int(tail)]
+            return _every(ordered, *map(int, tail.split(":")))
         if head == "log" and colon:
             return _log_spaced(ordered, int(tail))
         if colon:
@@ -287,12 +294,22 @@ def _select_part(part: str, ordered: list[int]) -> list[int]:
         step = int(part)
     except ValueError:
         raise UsageError(
-            f"`steps` must be all, first, last, every:N, log:N, A:B or steps with commas, got {part!r}"
+            f"`steps` must be all, first, last, every:N, every:N:K with K < N, log:N, A:B or steps with "
+            f"commas, got {part!r}"
         ) from None
     if step not in ordered:
         near = sorted(sorted(ordered, key=lambda other: abs(other - step))[:3])
         raise UsageError(f"`steps`: there is no checkpoint at step {step}; the nearest are {near}")
     return [step]
+
+
+def _every(ordered: list[int], count: int, first: int = 0, *more: int) -> list[int]:
+    """The step with `first` before it, and every `count`-th from there. Raises ValueError and UsageError."""
+    if more or not 0 <= first < count:
+        raise ValueError
+    if first >= len(ordered):
+        raise UsageError(f"`steps` every:{count}:{first}: there are only {len(ordered)} checkpoints")
+    return ordered[first::count]
 
 
 def _log_spaced(ordered: Sequence[int], count: int) -> list[int]:
@@ -310,17 +327,21 @@ def _log_spaced(ordered: Sequence[int], count: int) -> list[int]:
 def choose_baseline(text: str, step: int, checkpoints: Sequence[CheckpointInfo]) -> CheckpointInfo:
     """Return the checkpoint that `first`, `last`, `previous` or a step means, seen from `step`.
 
-    `previous` of the first checkpoint is that checkpoint itself.
+    `previous` of the first checkpoint is that checkpoint itself. `checkpoints` are in order.
     """
-    ordered = sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
     if text == "previous":
-        return next((c for c in reversed(ordered) if c.step < step), ordered[0])
+        return checkpoints[max(0, bisect_left(checkpoints, step, key=_step) - 1)]
     if text in ("first", "last"):
-        return ordered[0] if text == "first" else ordered[-1]
-    for checkpoint in ordered:
-        if str(checkpoint.step) == text:
-            return checkpoint
+        return checkpoints[0] if text == "first" else checkpoints[-1]
+    if text.isascii() and text.isdigit():
+        at = bisect_left(checkpoints, int(text), key=_step)
+        if at < len(checkpoints) and str(checkpoints[at].step) == text:
+            return checkpoints[at]
     raise UsageError(f"`baseline` must be first, last, previous or the step of a checkpoint, got {text!r}")
+
+
+def _step(checkpoint: CheckpointInfo) -> int:
+    return checkpoint.step
 
 
 def _planned(
@@ -339,7 +360,7 @@ def _planned(
         against = (
             lasts.of(registered, parameters)
             if which == "last"
-            else choose_baseline(which, checkpoint.step, run.checkpoints)
+            else choose_baseline(which, checkpoint.step, lasts.ordered)
         )
     key = CellKey(
         checkpoint=checkpoint.sha256,

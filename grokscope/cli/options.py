@@ -137,7 +137,9 @@ class Measuring:
 
     steps: Annotated[
         str,
-        typer.Option(metavar="STEPS", help="all, first, last, every:N, log:N, A:B or steps, with commas."),
+        typer.Option(
+            metavar="STEPS", help="all, first, last, every:N[:K], log:N, A:B or steps, with commas."
+        ),
     ] = "all"
     settings: Annotated[
         list[str] | None,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -178,8 +179,11 @@ def _started(threads: int) -> Iterator[str]:
 
     Its computations are processes of their own, as everywhere: so one process of Dask's is enough.
     """
+    from multiprocessing import resource_tracker
+
     from distributed import LocalCluster
 
+    resource_tracker.ensure_running()  # who starts it has its signals unblocked
     with signals_blocked(OF_THE_GROUP):  # Ctrl-C reaches the whole group: this process decides
         cluster = LocalCluster(
             n_workers=1,
@@ -217,8 +221,16 @@ class _Stream(Generic[T]):
         self._stopped = False
         self._counted, self._threads, self._waits = -math.inf, 0, False
         self.under_way: dict[str, tuple[Future, T]] = {}
-        self._ask(client.subscribe_topic, self._name, lambda event: self._arrived.put(("said", event[1])))
-        self._ask(client.subscribe_topic, "all", lambda event: self._arrived.put(("event", event[1])))
+        for topic, word in self._topics.items():
+            self._ask(client.subscribe_topic, topic, partial(self._hear, word))
+
+    @property
+    def _topics(self) -> dict[str, str]:
+        """What the scheduler tells of: what jobs say, and what becomes of workers."""
+        return {self._name: "said", "all": "event"}
+
+    def _hear(self, word: str, event: tuple[float, Any]) -> None:
+        self._arrived.put((word, event[1]))
 
     @property
     def threads(self) -> int:
@@ -314,5 +326,6 @@ class _Stream(Generic[T]):
         if self._client.status != "running":
             return
         with suppress(OSError):
-            self._client.unsubscribe_topic(self._name)
+            for topic in self._topics:
+                self._client.unsubscribe_topic(topic)
             self._client.cancel([future for future, _ in self.under_way.values()])

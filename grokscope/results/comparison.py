@@ -70,8 +70,12 @@ class Comparison:
 
     def settings_of(self, run: str) -> dict[str, Any]:
         """Return one run's values of the settings in which the runs differ."""
-        at = list(self.runs).index(run)
+        at = self._places[run]
         return {name: values[at] for name, values in self.settings.items()}
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {run: at for at, run in enumerate(self.runs)}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one dict per run and step; a column that the run does not have is NaN, or empty for text."""

@@ -36,17 +36,19 @@ class Checkpoints:
         self._remembered = remembered
         self._listed: dict[int, Listed] | None = None
 
-    def listed(self) -> dict[int, Listed]:
+    def listed(self, remembered: Mapping[str, Listed] | None = None) -> dict[int, Listed]:
         """Return the sound checkpoints by step.
 
-        Hash and header come from the index where a file's size and time are still those recorded there.
+        Hash and header come from the index where a file's size and time are still those recorded there:
+        from `remembered`, who has read it already.
         """
         if self._listed is None:
-            self._listed = {entry.info.step: entry for entry in self._sound()}
+            known = self._remembered() if remembered is None else remembered
+            self._listed = {entry.info.step: entry for entry in self._sound(known)}
         return self._listed
 
-    def _sound(self) -> Iterable[Listed]:
-        remembered, there = self._remembered(), checkpoint_files(self.path)
+    def _sound(self, remembered: Mapping[str, Listed]) -> Iterable[Listed]:
+        there = checkpoint_files(self.path)
         self.problems |= dict.fromkeys(there.problems)
         self.remarks |= dict.fromkeys(there.remarks)
         for file, status in there.files:

@@ -381,10 +381,10 @@ class Run:
         """
         if not self.writable:
             return ""
-        self._checkpoints.forget()
-        listed = {entry.stamp() for entry in self._checkpoints.listed().values()}
         found = self._read_index()
         trouble = self._index_trouble
+        self._checkpoints.forget()
+        listed = {entry.stamp() for entry in self._checkpoints.listed(found.listed).values()}
         fits = {entry.stamp() for entry in found.listed.values()} == listed
         if not trouble and fits and found.segments == self._segments.names():
             return ""

@@ -15,6 +15,7 @@ STEPS = [0, 5, 10, 15, 20]
         ("first", [0]),
         ("last", [20]),
         ("every:2", [0, 10, 20]),
+        ("every:2:1", [5, 15]),
         ("log:2", [5, 20]),
         ("first,log:3", [0, 5, 10, 20]),
         ("log:9", [5, 10, 15, 20]),
@@ -29,7 +30,22 @@ def test_steps(text, expected):
     assert select_steps(text, STEPS) == expected
 
 
-@pytest.mark.parametrize("text", ["every:0", "log:0", "every:x", "soon", "7", "", "30:40", "1:2:3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "every:0",
+        "every:2:2",
+        "every:2:-1",
+        "every:2:1:1",
+        "log:0",
+        "every:x",
+        "soon",
+        "7",
+        "",
+        "30:40",
+        "1:2:3",
+    ],
+)
 def test_steps_that_do_not_exist_are_refused(text):
     with pytest.raises(UsageError, match="`steps`"):
         select_steps(text, STEPS)

@@ -210,7 +210,7 @@ def stuck(probe, *, folder: str = "."):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGKILL, -9), (signal.SIGHUP, 129)])
-def test_nothing_is_left_of_a_command_that_was_ended(run_path, stranger, tmp_path, signum, code):
+def test_nothing_is_left_of_a_command_that_was_ended(run_path, stranger, tmp_path, kin, signum, code):
     folder = tmp_path / "started"
     folder.mkdir()
     command = grokscope(
@@ -223,43 +223,15 @@ def test_nothing_is_left_of_a_command_that_was_ended(run_path, stranger, tmp_pat
     while not list(folder.iterdir()):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    family = _descendants(process.pid)
+    family = kin.of(process.pid)
     assert {int(path.name) for path in folder.iterdir()} <= family
     assert len(family) >= 3  # the server, what it forked, and the tracker that Python starts with it
     process.send_signal(signum)
     out, _ = process.communicate(timeout=600)  # returns when nobody holds the pipes any more
     assert (process.returncode, out) == (code, "")
-    _wait_until(lambda: not any(map(_runs, family)))
+    kin.wait_until_gone(family)
     if signum == signal.SIGHUP:
         assert "core:fit" in {key.measure for key in Run.open(run_path).cells()}
-
-
-def _wait_until(true, seconds=300):
-    for _ in range(seconds * 20):
-        if true():
-            return
-        time.sleep(0.05)
-    raise AssertionError("processes are left")
-
-
-def _stat(pid):
-    """State and parent of a process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-    except OSError:
-        return ["X", "0"]
-
-
-def _runs(pid):
-    return _stat(pid)[0] not in "XZ"
-
-
-def _descendants(root):
-    parents = {int(path.name): int(_stat(path.name)[1]) for path in Path("/proc").glob("[0-9]*")}
-    found = {root}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {root}
 
 
 def test_a_watched_pipe_ends_a_process_without_the_kernel_s_help():

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -29,11 +30,11 @@ def grokscope_measures():
 """
 
 
-def analyze(*arguments, environment, dask):
+def analyze(*arguments, environment, dask, **options):
     command = [sys.executable, "-m", "grokscope", "analyze", *map(str, arguments), "--csv", "-"]
     command += ["--dask", str(dask)] if dask else ["--workers", "1"]
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
 
 
@@ -44,14 +45,6 @@ def wait_until(true, process=None, seconds=120):
         assert process is None or process.poll() is None, process.communicate()
         time.sleep(0.05)
     raise AssertionError("it did not come to that")
-
-
-def runs(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.fixture
@@ -109,7 +102,51 @@ def test_a_killed_scheduler_loses_nothing_that_had_come_back(case, processes, be
     assert stored.items() <= Run.open(run).cells().items()
 
 
-def test_nothing_goes_on_for_a_command_that_was_killed(case, processes, begun):
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_nothing_is_left_of_a_cluster_on_this_machine(case, begun, kin, signum, code):
+    run, wanted, environment = case
+    command = analyze(
+        run, *wanted, "--workers", "2", environment=environment, dask="local", start_new_session=True
+    )
+    wait_until(lambda: len(list(begun.iterdir())) >= 4, command)
+    family = kin.of(command.pid)
+    assert len(family) >= 4  # a worker, its server of processes, and two that compute
+    os.killpg(command.pid, signum) if signum == signal.SIGINT else command.send_signal(signum)
+    out, err = command.communicate(timeout=300)  # it ends when the last process that may write there has gone
+    assert (command.returncode, out) == (code, "")
+    assert "Traceback" not in err, err
+    kin.wait_until_gone(family)
+    assert signum == signal.SIGKILL or "what was computed is stored" in err
+
+
+def test_a_run_goes_on_elsewhere_from_its_last_checkpoint(processes, tmp_path):
+    fixed = ["p=13", "hidden=16", "steps=6000", "checkpoint_every=100,6000", "log_every=50"]
+    cluster = processes()
+    workers = [cluster.worker(), cluster.worker()]
+    command = [sys.executable, "-m", "grokscope", "sweep", "modadd", "--seeds", "2"]
+    command += [word for each in fixed for word in ("--set", each)]
+
+    def sweep(*where):
+        return subprocess.Popen(
+            [*command, "--out", *where], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    going = sweep(tmp_path / "there", "--dask", cluster.file)
+    wait_until(lambda: len(list(tmp_path.glob("there/*/checkpoints/*"))) >= 4, going)
+    os.killpg(workers[0].pid, signal.SIGKILL)
+    out, err = going.communicate(timeout=600)
+    assert going.returncode == 0, err
+    assert "was lost: what it was at is computed again elsewhere" in err
+    whole = sweep(tmp_path / "here", "--workers", "2")
+    assert len(whole.communicate(timeout=600)[0].splitlines()) == len(out.splitlines()) == 2
+    for path in out.splitlines():
+        other = tmp_path / "here" / Path(path).name
+        assert [c.sha256 for c in Run.open(path).checkpoints] == [
+            c.sha256 for c in Run.open(other).checkpoints
+        ]
+
+
+def test_nothing_goes_on_for_a_command_that_was_killed(case, processes, begun, kin):
     run, wanted, environment = case
     cluster = processes(environment)
     worker = cluster.worker()
@@ -119,8 +156,8 @@ def test_nothing_goes_on_for_a_command_that_was_killed(case, processes, begun):
     computes = int(called.name.split("-")[1])
     command.kill()
     command.communicate()
-    wait_until(lambda: not runs(computes))
-    assert runs(worker.pid)
+    kin.wait_until_gone([computes])
+    assert kin.runs(worker.pid)
 
 
 def test_a_worker_of_another_kind_computes_nothing(case, processes, begun, tmp_path, plugin_in):

@@ -73,6 +73,7 @@ class Account:
         self._reached = dict.fromkeys(self._planned, 0)
         self._finished: set[Path] = set()
         self._failures: dict[Path, FailedRun] = {}
+        self._steps, self._done = sum(run.steps for run in planned), 0
 
     def unfinished(self) -> list[PlannedRun]:
         """Return the runs that are left to train; a directory that holds something else counts as failed."""
@@ -89,17 +90,27 @@ class Account:
         try:
             run = Run.create(planned.path, planned.config)
         except GrokscopeError as error:
-            self._failures[planned.path] = FailedRun(planned.path, str(error))
+            self._fail(planned.path, FailedRun(planned.path, str(error)))
             return
-        self._reached[planned.path] = max(run.steps, default=0)
+        self._reach(planned.path, max(run.steps, default=0))
         if is_finished(run):
             run.refresh_index()
             self._finished.add(planned.path)
 
     def reached(self, path: Path, step: int) -> None:
-        """Take how far a run is."""
+        """Take how far a run is; what comes late, of one that has ended, is no news."""
+        if path not in self._finished and path not in self._failures:
+            self._reach(path, step)
+            self._tell()
+
+    def _reach(self, path: Path, step: int) -> None:
+        self._done += step - self._reached[path]
         self._reached[path] = step
-        self._tell()
+
+    def _fail(self, path: Path, failure: FailedRun) -> None:
+        """What a failed run has left will never be trained: it is no part of the whole."""
+        self._failures[path] = failure
+        self._steps -= self._planned[path].steps - self._reached[path]
 
     def said(self, path: Path, message: str) -> None:
         """Pass on what the training of a run had to say."""
@@ -108,10 +119,10 @@ class Account:
     def ended(self, path: Path, outcome: Outcome) -> None:
         """Take how the training of a run ended."""
         if isinstance(outcome, FailedRun):
-            self._failures[path] = outcome
+            self._fail(path, outcome)
         elif outcome:
             self._finished.add(path)
-            self._reached[path] = self._planned[path].steps
+            self._reach(path, self._planned[path].steps)
         self._tell()
 
     def closed(self) -> Sweep:
@@ -123,11 +134,5 @@ class Account:
         )
 
     def _tell(self) -> None:
-        # What a failed run has left will never be trained: it is no part of the whole.
-        steps = sum(
-            self._reached[path] if path in self._failures else run.steps
-            for path, run in self._planned.items()
-        )
-        done = sum(self._reached.values())
         counts = len(self._planned), len(self._finished), len(self._failures)
-        self._progress(SweepProgress(done, steps, *counts))
+        self._progress(SweepProgress(self._done, self._steps, *counts))
