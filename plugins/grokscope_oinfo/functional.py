@@ -98,6 +98,7 @@ def correlation(scores: torch.Tensor) -> torch.Tensor:
 
 
 def _correlation(scores: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:
+    scores = scores.to(torch.float64)
     matrix = gram(scores - scores.mean(dim=0))
     norms = torch.where(constant, torch.inf, matrix.diagonal().sqrt())
     matrix = matrix / norms[:, None] / norms

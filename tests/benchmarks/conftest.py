@@ -10,8 +10,9 @@ import pytest
 import races
 import torch
 
-# Read by jax when it is first imported.
+# Read when they are first imported: by jax, by numpy and scipy.
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 RUN = pytest.StashKey[list[races.Race]]()
 
 

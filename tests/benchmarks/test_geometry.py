@@ -68,7 +68,7 @@ DRAWS = 10
 
 @pytest.mark.parametrize("batch", [512, 3763], ids=["batch", "full"])
 def test_langevin(race, batch: int) -> None:
-    """Steps of `llc` on `clauw`; two chains are of different noise, so that only first losses are compared."""
+    """Steps of `llc` on `clauw`, so small that the noise of either chain hardly moves the mean loss."""
     sampler = pytest.importorskip("devinterp.slt.sampler")
     from devinterp.optim.sgld import SGLD
     from devinterp.slt.llc import LLCEstimator
