@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 
 # Before torch is first imported: one thread, as grokscope itself computes; also for every subprocess.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup every command would inherit that it is ignored
 
 SMALL = {
     "task.p": 13,

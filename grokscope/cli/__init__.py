@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.command import Command, Group, help_and_examples
+from grokscope.cli.command import Command, Group, help_and_examples, print_lines
 from grokscope.cli.options import with_plugins
 from grokscope.cli.terminal import Stopped, say
 from grokscope.errors import GrokscopeError, ReaderGone
@@ -57,7 +57,7 @@ PANELS = {
 SETTABLE = ("train", "sweep")
 LOAD_NO_PLUGINS = ("show", "recipes", "list", "rm", "new-plugin")
 HELP = {"help_option_names": ["-h", "--help"]}
-_PLACES = {name: (panel, place) for panel, places in PANELS.items() for name, place in places.items()}
+_PLACES = {name: place for places in PANELS.values() for name, place in places.items()}
 
 
 class _Known(Mapping[str, Any]):
@@ -75,23 +75,32 @@ class _Known(Mapping[str, Any]):
         return len(_PLACES)
 
 
+def _function(name: str) -> Any:
+    """Return a command's function, from its file."""
+    file, _, function = _PLACES[name].partition(":")
+    return getattr(import_module(f"grokscope.cli.{file}"), function or file)
+
+
+def _summary(name: str) -> str:
+    """Return what a command does: the first paragraph of its help."""
+    return (inspect.getdoc(_function(name)) or "").partition("\n\n")[0].replace("\n", " ")
+
+
 @functools.cache
 def _command(name: str) -> Any:
     return _made(name, ())
 
 
 def _made(name: str, options: Sequence[SettingOption]) -> Any:
-    """Import a command's file and make the command, with what every command has."""
-    panel, place = _PLACES[name]
-    file, _, function = place.partition(":")
-    own = getattr(import_module(f"grokscope.cli.{file}"), function or file)
+    """Make a command, with what every command has."""
+    own = _function(name)
     words, examples = help_and_examples(inspect.getdoc(own) or "")
     if name in SETTABLE:
         from grokscope.cli.settings import with_settings
 
         own = with_settings(own, options)
     alone = typer.Typer(rich_markup_mode="rich", add_completion=False, context_settings=HELP)
-    added = alone.command(name, cls=Command, help=words, epilog=examples, rich_help_panel=panel)
+    added = alone.command(name, cls=Command, help=words, epilog=examples)
     added(own if name in LOAD_NO_PLUGINS else with_plugins(own))
     return typer.main.get_command(alone)
 
@@ -114,6 +123,14 @@ class Commands(Group):
                 if not ctx.resilient_parsing:  # a shell that completes shows no errors
                     raise
         return name, command, words
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the options, and each command with what it does."""
+        from grokscope.cli.overview import print_overview
+
+        panels = {title: [(name, _summary(name)) for name in places] for title, places in PANELS.items()}
+        print_overview(self.get_usage(ctx), self.help or "", self.get_params(ctx), panels)
+        print_lines(self.epilog or "")
 
 
 app = typer.Typer(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
 
 from typer.core import TyperCommand, TyperGroup
 
@@ -20,27 +23,25 @@ FORMER = {
 EXAMPLES = "Examples"
 
 
-class _Shown:
-    """How a command's help is shown."""
-
-    epilog: str | None
+class _Ours:
+    """How the words of a command, or those before it, are read."""
 
     def get_params(self, ctx: Any) -> Any:
-        """Return the options; a flag takes no value, so help shows no type of it."""
-        return _without_types(super().get_params(ctx))  # type: ignore[misc]
+        """Return the arguments and options."""
+        return [_ours(each) for each in super().get_params(ctx)]  # type: ignore[misc]
+
+
+class Command(_Ours, TyperCommand):
+    """A command of grokscope."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help, and its last lines as they are: typer would put an empty one between them."""
         last, self.epilog = self.epilog, None
         try:
-            super().format_help(ctx, formatter)  # type: ignore[misc]
+            super().format_help(ctx, formatter)
         finally:
             self.epilog = last
-        _print_lines((last or "").split("\n\n"))
-
-
-class Command(_Shown, TyperCommand):
-    """A command of grokscope."""
+        print_lines(last or "")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words, some of which may be of an earlier day."""
@@ -53,15 +54,42 @@ class Command(_Shown, TyperCommand):
         return super().invoke(ctx)
 
 
-class Group(_Shown, TyperGroup):
+@dataclass(frozen=True)
+class _Reader:
+    """Reads text, paths and what was not given; the rest is typer's.
+
+    Typer has pydantic read each word, which takes longer to be loaded than most commands take to run.
+    """
+
+    by_typer: Callable[[Any], Any]
+
+    def itself(self) -> _Reader:
+        """Return the reader, where typer asks for its own."""
+        return self
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return what the words `value` stand for."""
+        several = param.multiple or param.nargs == -1
+        if value is None:
+            return () if several else None
+        kind = param.type_descriptor.annotation
+        kind, words = (*get_args(kind), value) if several else (kind, [value])
+        if kind not in (str, Path) and any(type(word) is not kind for word in words):
+            return self.by_typer(param).coerce(value, param=param, ctx=ctx)
+        read = [kind(word) for word in words]
+        return read if several else read[0]
+
+
+class Group(_Ours, TyperGroup):
     """All commands of grokscope."""
 
 
-def _print_lines(lines: list[str]) -> None:
+def print_lines(text: str) -> None:
+    """Print what ends a help: a title, and lines below it that are kept as they are."""
     from rich.console import Console
     from rich.padding import Padding
 
-    title, *others = lines
+    title, *others = text.split("\n\n")
     if title:
         text = "\n".join([f"[dim]{title}[/dim]", *(f"  {line}" for line in others)])
         Console(highlight=False).print(Padding(text, (0, 1, 1, 1)))
@@ -79,8 +107,10 @@ def _renamed(word: str, former: dict[str, str]) -> str:
     return former.get(flag, flag) + equals + value
 
 
-def _without_types(parameters: list[Any]) -> list[Any]:
-    for each in parameters:
-        if getattr(each, "is_flag", False):
-            each.metavar = ""
-    return parameters
+def _ours(parameter: Any) -> Any:
+    """Return the parameter: a flag takes no value, so help shows no type of it."""
+    if getattr(parameter, "is_flag", False):
+        parameter.metavar = ""
+    if hasattr(parameter, "get_runtime_param"):
+        parameter.get_runtime_param = _Reader(type(parameter).get_runtime_param).itself
+    return parameter

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grokscope.run.config import RUN_FILE
-
 if TYPE_CHECKING:
     from grokscope.registry import Plugins
 
@@ -67,6 +65,8 @@ def recipes(incomplete: str) -> list[str]:
 
 def runs(incomplete: str) -> list[str]:
     """Return the run directories that begin so, and other directories, which may hold some, with a slash."""
+    from grokscope.run.config import RUN_FILE
+
     typed = Path(incomplete)
     folder, begun = (typed, "") if incomplete.endswith("/") else (typed.parent, typed.name)
     try:

@@ -11,7 +11,7 @@ from grokscope.cli import completing
 from grokscope.cli.measuring import Wanted, end, measured
 from grokscope.cli.options import Json, Measuring, Names, Output, PerLayer, Runs, Thresholds, shared
 from grokscope.cli.terminal import data_width, present, ready_for
-from grokscope.statistics.over_runs import CONFIDENCE
+from grokscope.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
     from grokscope.results import Comparison

@@ -12,11 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from grokscope.report.text import printable
-from grokscope.results import ColumnName, Results
+from grokscope.results.names import ColumnName
 from grokscope.run.outcome import Goal, goals_of
 from grokscope.statistics.over_runs import Mean
 
 if TYPE_CHECKING:
+    from grokscope.results.results import Results
     from grokscope.run import Run
 
 GAP = 2

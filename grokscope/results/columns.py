@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Sized
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, TypeAlias
 
 from grokscope.errors import UnknownName, UsageError
-from grokscope.results.comparison import Comparison
 from grokscope.results.names import ColumnName, bare
-from grokscope.results.results import Results
 from grokscope.run.curves import CURVE_COLUMNS
 
+if TYPE_CHECKING:
+    from grokscope.results.comparison import Comparison
+    from grokscope.results.results import Results
+
 LOSS = "loss"  # stands for train_loss and test_loss of the curve
-Found = Results | Comparison
+Found: TypeAlias = "Results | Comparison"
 
 
 def number_columns(found: Found) -> list[ColumnName]:
@@ -158,6 +161,8 @@ def _bare(told: Iterable[ColumnName], name: str) -> list[ColumnName]:
 
 def each_run(found: Found) -> list[Results]:
     """Return the results of each run."""
+    from grokscope.results.results import Results
+
     return [found] if isinstance(found, Results) else list(found.runs.values())
 
 

@@ -11,7 +11,6 @@ import hashlib
 import io
 import os
 import re
-import secrets
 import stat
 from pathlib import Path
 
@@ -230,7 +229,7 @@ def _refuse_holes(descriptor: int, size: int, path: str | Path) -> None:
 
 def temporary_name() -> str:
     """Return a new name for a temporary file: it says which process on which machine made it."""
-    return f".grokscope-{_machine()}-{os.getpid()}-{_start(os.getpid()) or 0}-{secrets.token_hex(8)}.tmp"
+    return f".grokscope-{_machine()}-{os.getpid()}-{_start(os.getpid()) or 0}-{os.urandom(8).hex()}.tmp"
 
 
 def sweep(folder: str | Path) -> list[str]:

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -204,7 +204,7 @@ class _Piece(NamedTuple):
 
     cell: int
     row: int
-    first: np.void
+    first: Mapping[str, Any]
     values: dict[str, float | str]
     arrays: dict[str, Any]
 
@@ -217,7 +217,8 @@ def _pieces(part: np.ndarray, text: Any, arrays: _Arrays) -> Iterator[_Piece]:
     new = (np.diff(part["cell"]) != 0) | (np.diff(part["row"]) != 0)
     edges = [0, *(np.flatnonzero(new) + 1).tolist(), len(part)]
     numbers = np.logical_and.reduceat(part["kind"] == b"number", edges[:-1]).tolist()
-    for start, end, plain in zip(edges, edges[1:], numbers, strict=False):
+    heads = part[edges[:-1]].tolist()
+    for start, end, plain, head in zip(edges, edges[1:], numbers, heads, strict=False):
         found: dict[str, float | str] = {}
         beside: dict[str, Any] = {}
         if plain:
@@ -225,7 +226,7 @@ def _pieces(part: np.ndarray, text: Any, arrays: _Arrays) -> Iterator[_Piece]:
         elif rows[start] >= 0:
             for entry in zip(*(column[start:end] for column in entries), strict=True):
                 _read_entry(entry, text, arrays, found, beside)
-        yield _Piece(cells[start], rows[start], part[start], found, beside)
+        yield _Piece(cells[start], rows[start], dict(zip(FIELDS, head, strict=True)), found, beside)
 
 
 def _read_entry(
@@ -244,19 +245,20 @@ def _read_entry(
 
 def _cell(pieces: Iterator[_Piece], text: Any, labels: Any) -> Cell:
     rows: list[Row] = []
-    head, last = None, -1
+    head: Mapping[str, Any] = {}
+    last = -1
     for piece in pieces:
-        head = piece.first if head is None else head
+        head = head or piece.first
         if rows and piece.row == last:  # it began in the part of the table before this one
             rows[-1].values.update(piece.values)  # type: ignore[attr-defined]
             rows[-1].arrays.update(piece.arrays)  # type: ignore[attr-defined]
         elif piece.row >= 0:
             rows.append(Row(labels(piece.first["label"]), piece.values, piece.arrays))
             last = piece.row
-    words = {name: text(head[name]) for name in KEY if name != "version"}  # type: ignore[index]
-    key = CellKey(version=int(head["version"]), **words)  # type: ignore[index]
-    note = text(head["text"]) if head["row"] < 0 else ""  # type: ignore[index]
-    return Cell(key, int(head["step"]), tuple(rows), note)  # type: ignore[index]
+    words = {name: text(head[name]) for name in KEY if name != "version"}
+    key = CellKey(version=head["version"], **words)
+    note = text(head["text"]) if head["row"] < 0 else ""
+    return Cell(key, head["step"], tuple(rows), note)
 
 
 def _records(number: int, cell: Cell, stacks: _Stacks) -> Iterator[tuple[Any, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -104,7 +103,7 @@ class Segments:
             return
         cells = merge(cell for name in inputs for cell in self._read[name])
         try:
-            self.add(in_order(cells), nonce=secrets.token_hex(16))
+            self.add(in_order(cells), nonce=os.urandom(16).hex())
         except TooMuch:  # a single result that an earlier grokscope wrote: it stays where it is
             return
         for name in inputs:

@@ -7,7 +7,6 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-CONFIDENCE = 0.95  # of intervals and tests, unless another is asked for
 Groups = Sequence[Hashable] | None  # the setting of each run; None: every run is for itself
 
 

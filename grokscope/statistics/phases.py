@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from grokscope.results import Results
 from grokscope.results.columns import column_of
 from grokscope.statistics.turns import FLAT, LEAST, NOISE, SPACING, WEIGHT, Turning, turning
+
+if TYPE_CHECKING:
+    from grokscope.results import Results
 
 SYNERGY, REDUNDANCY, LOSS = "synergy", "redundancy", "test_loss"  # two roles and a column of the curve
 FEWEST = 12  # checkpoints

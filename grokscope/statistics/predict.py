@@ -12,9 +12,10 @@ from grokscope.results import Comparison, Results
 from grokscope.results.columns import named_columns, shown_columns
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.run.outcome import goals_of
+from grokscope.statistics import CONFIDENCE
 from grokscope.statistics.grid import alike
 from grokscope.statistics.hjorth import HJORTH, hjorth
-from grokscope.statistics.over_runs import CONFIDENCE, holm
+from grokscope.statistics.over_runs import holm
 from grokscope.statistics.settings import by_settings
 
 if TYPE_CHECKING:

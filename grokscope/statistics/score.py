@@ -11,9 +11,9 @@ from grokscope.results import ColumnName, Comparison
 from grokscope.results.columns import column_of, named_columns, number_columns, shown_columns
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.run.outcome import Goal
+from grokscope.statistics import CONFIDENCE
 from grokscope.statistics.evidence import FEWEST_RUNS, RULES, Summary, summaries
 from grokscope.statistics.one_run import Score, Since, Window
-from grokscope.statistics.over_runs import CONFIDENCE
 from grokscope.statistics.settings import by_settings
 from grokscope.statistics.transition import Scale
 

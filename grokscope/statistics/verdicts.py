@@ -12,10 +12,10 @@ from grokscope.errors import described
 from grokscope.hypothesis import GROKKING, GROUPS, PAIRS, Hypothesis
 from grokscope.results import Comparison, Results
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
-from grokscope.statistics import judging
+from grokscope.statistics import CONFIDENCE, judging
 from grokscope.statistics.grid import Reading, levelled
 from grokscope.statistics.judging import Answer, Decision, ask, decide, share_decides, side_by_side
-from grokscope.statistics.over_runs import CONFIDENCE, Mean, holm
+from grokscope.statistics.over_runs import Mean, holm
 
 RULE = (
     f"{judging.RULE}; of two kinds of runs it is the share of pairs (AUROC). p says how often noise alone "

@@ -341,7 +341,7 @@ def _optimum(name: str, found: Multiplets, sign: int, labels: torch.Tensor) -> d
     mask, omega = optimum
     inside = members(torch.tensor([mask]), int(labels.max()) + 1)[0]
     return {
-        name: sign * omega,
+        name: sign * omega + 0.0,  # no pair has minus nothing
         f"{name}_bins": int(inside.sum()),
         f"{name}_neurons": int(inside[labels].sum()),
         f"{name}_multiplet": torch.nonzero(inside)[:, 0],

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-import statsmodels.api as sm
+from statsmodels.regression.linear_model import OLS
+from statsmodels.tools import add_constant
 
 from grokscope.statistics.correlation import kendall, partial_spearman, spearman
 
@@ -28,7 +29,7 @@ def test_the_partial_correlation_by_three_routes(courses):
     inverse = np.linalg.inv(r)
     assert found == pytest.approx(-inverse[0, 1] / math.sqrt(inverse[0, 0] * inverse[1, 1]), abs=1e-12)
     ranks = [scipy.stats.rankdata(values) for values in courses]
-    left = [sm.OLS(each, sm.add_constant(ranks[2])).fit().resid for each in ranks[:2]]
+    left = [OLS(each, add_constant(ranks[2])).fit().resid for each in ranks[:2]]
     assert found == pytest.approx(np.corrcoef(*left)[0, 1], abs=1e-12)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import ruptures
-import statsmodels.api as sm
+from statsmodels.regression.linear_model import OLS, WLS
+from statsmodels.tools import add_constant
 
 from grokscope.statistics.costs import WeightedLevel, WeightedLine
 
@@ -19,14 +20,14 @@ def test_equal_weights_give_the_librarys_costs(start, end):
     line = WeightedLine(np.ones(40), AXIS).fit(SIGNAL)
     theirs = 0.0
     for column in SIGNAL.T:
-        theirs += sm.OLS(column[start:end], sm.add_constant(AXIS[start:end])).fit().ssr
+        theirs += OLS(column[start:end], add_constant(AXIS[start:end])).fit().ssr
     assert line.error(start, end) == pytest.approx(theirs)
 
 
 def test_unequal_weights_give_weighted_least_squares():
     weights = rng.random(40) + 0.1
     line = WeightedLine(weights, AXIS).fit(SIGNAL[:, :1])
-    fitted = sm.WLS(SIGNAL[5:30, 0], sm.add_constant(AXIS[5:30]), weights=weights[5:30]).fit()
+    fitted = WLS(SIGNAL[5:30, 0], add_constant(AXIS[5:30]), weights=weights[5:30]).fit()
     assert line.error(5, 30) == pytest.approx(fitted.ssr)
     level = WeightedLevel(weights).fit(SIGNAL[:, :1])
     assert level.level(5, 30)[0] == pytest.approx(np.average(SIGNAL[5:30, 0], weights=weights[5:30]))
