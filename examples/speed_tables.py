@@ -1,11 +1,10 @@
-"""Writes the tables of guides/speed.md: `python examples/speed_tables.py`; `--check` only says whether they differ.
+"""Writes the tables of guides/speed.md: `python examples/speed_tables.py`; `--check` writes nothing.
 
 They are made from results/speed.json. `sh tests/run.sh --benchmarks` puts its races there, and
-`python examples/speed_tables.py --profile NAME FILE CHECKPOINTS` what `grokscope analyze --profile --json` printed.
+`--profile NAME FILE CHECKPOINTS` what `grokscope analyze --profile --json` printed into FILE.
 """
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -23,9 +22,12 @@ def main(*words: str) -> int:
     before = GUIDE.read_text(encoding="utf-8")
     after = before
     for name, lines in tables.items():
-        between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", flags=re.DOTALL)
-        after, times = between.subn(lambda found: f"{found[1]}{'\n'.join(lines)}\n{found[2]}", after)
-        assert times == 1, f"{GUIDE} has no place for {name}"
+        start = after.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n")
+        after = (
+            after[:start]
+            + "".join(f"{line}\n" for line in lines)
+            + after[after.index("<!-- end -->", start) :]
+        )
     if "--check" in words and after != before:
         print(f"{GUIDE.name} differs from {RESULTS.name}; python examples/speed_tables.py writes it anew")
         return 1

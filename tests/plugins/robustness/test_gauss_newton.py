@@ -152,7 +152,7 @@ def test_output_root_is_a_root_of_the_losss_hessian(risk, loss, outputs):
         lambda f: risk(f[None], torch.zeros(1).long(), loss), logits[0]
     )
     root = output_root(logits, loss)
-    columns = torch.stack([root.column(0, category) for category in range(outputs)], dim=1)
+    columns = root.columns(torch.zeros(outputs, dtype=torch.int64), torch.arange(outputs)).t()
     torch.testing.assert_close(columns @ columns.t(), hessian, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(root.column_energy()[0], columns.square().sum(dim=0), rtol=1e-10, atol=1e-14)
 
