@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from grokscope.errors import PluginError
 from grokscope.tasks.task import IGNORED
 
 if TYPE_CHECKING:
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
 
 CHUNK = 4096  # examples per forward pass: what still fits the cache
 CHUNK_INPUTS = 1 << 17  # numbers in them: an LSTM keeps a state for every token
+
+
+def check_classes(network: Network, task: Task, judged: Objective) -> None:
+    """Raise PluginError where labels are no classes of a network with so many logits.
+
+    A loss of the user's own may mean something else by whole numbers.
+    """
+    labels, most = network.row_labels(task.labels), max(network.outputs, 2) - 1
+    wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels > most))]
+    if judged.own is None and not labels.is_floating_point() and len(wrong):
+        raise PluginError(
+            f"labels must be classes 0 to {most}, as the network has {network.outputs} logits, or {IGNORED} "
+            f"where one does not count, got {int(wrong[0])}"
+        )
 
 
 def evaluate(network: Network, task: Task, judged: Objective) -> dict[str, float]:

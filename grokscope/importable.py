@@ -24,7 +24,7 @@ def factory_at(kind: str, path: str) -> Factory:
 
     It may be made by @task or @model. Anything else that can be called is a plain factory: what it needs not
     be given, and has a yes or no, a number or a text for its default, is a setting. A model's may take one
-    more thing, the task. What is no function is taken as what a factory would make: a network, or data.
+    more thing, `task`. What is no function is taken as what a factory would make: a network, or data.
 
     Raises SettingError when `path` is no such text, PluginError when it cannot be imported or is no such.
     """
@@ -95,13 +95,12 @@ def plain_factory(kind: str, path: str, found: Any) -> Factory:
         raise PluginError(f"{kind} {path} must be a function or a class, got {found!r}") from error
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [each.name for each in parameters if each.default is each.empty and each.kind not in variadic]
-    if len(needed) > (kind == "model"):
-        allowed = "but the task, its only argument without one" if kind == "model" else "a default"
+    takes_task = kind == "model" and needed == ["task"]
+    if needed and not takes_task:
         raise PluginError(
-            f"{kind} {path}: its arguments must have defaults, got {', '.join(needed)} without; "
-            f"nothing is given to it {allowed}"
+            f"{kind} {path}: its arguments must have defaults, got {', '.join(needed)} without; with a "
+            f"default it is a setting{', and one called task is given the task' if kind == 'model' else ''}"
         )
-    takes_task = bool(needed)
 
     def build(*task: Any, **settings: Any) -> Any:
         return found(*task, **settings) if takes_task else found(**settings)

@@ -35,7 +35,7 @@ def ran(kernel, tmp_path):
     """The notebook after it has run in an empty folder; outputs by cell."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (tmp_path / "empty").mkdir()
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path / "empty")}})
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path / "empty")}})
     client.execute()
     return {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
 

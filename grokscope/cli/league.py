@@ -260,4 +260,4 @@ def _print(
         from grokscope.report.figures import picture
         from grokscope.report.figures.league import draw_league
 
-        write_output(path, picture(draw_league(found), kind))
+        write_output(path, picture(draw_league(found, known), kind))

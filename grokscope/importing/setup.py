@@ -88,6 +88,7 @@ def set_up(
     The settings of a `recipe` count where no others are given, and so do its task and network. Of a split of
     the user's own data there are at most `most` examples. Raises UsageError, PluginError, DataError.
     """
+    from grokscope.evaluation import check_classes
     from grokscope.objective import own_or_fitting
 
     task, model, base = _from_recipe(task, model, recipe)
@@ -110,6 +111,7 @@ def set_up(
     if accuracy != "positions":
         training["accuracy"] = accuracy
     network = make_network_apart(model_factory, made, model_settings, view)
+    check_classes(network, made, judged)
     if "data_sha256" in task_settings:
         task_settings["data_sha256"] = made.data_sha256
     lasting = {

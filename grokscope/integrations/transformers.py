@@ -20,8 +20,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
     Args:
         out: the run directory.
-        train, test: the examples to evaluate and measure on, as for `grokscope.record`: for a causal language
-            model `(tokens[:, :-1], tokens[:, 1:])`.
+        train, test: the examples to evaluate and measure on, as for `grokscope.record`; the Trainer's own
+            data sets will do, or for a causal language model `(tokens[:, :-1], tokens[:, 1:])`.
         **options: what else `grokscope.record` takes.
 
     Attributes:

@@ -12,6 +12,7 @@ from torch import nn
 
 from grokscope.discovery import load_plugins
 from grokscope.errors import RunError, SettingError, UsageError
+from grokscope.evaluation import check_classes
 from grokscope.importable import factory_at, plain_factory
 from grokscope.models.making import MOST_EXAMPLES, make_network_apart
 from grokscope.objective import Objective, own_or_fitting
@@ -158,6 +159,7 @@ def _twin(
         _, words = differences(live.state(), network.state_dict())
         if words:
             raise UsageError(f"factory {name} must make the network that is recorded: {words}")
+    check_classes(network, task, judged)
     network = network.to(live.device, getattr(torch, live.dtype)).eval()
     made_by = (factory.source or factory.function,) if name else ()
     return Twin(network, task, judged, (*made_by, *judged.code))

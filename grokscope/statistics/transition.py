@@ -220,7 +220,9 @@ def _split(course: np.ndarray, axis: np.ndarray, changes: int) -> tuple[Weighted
 
         from grokscope.statistics.costs import WeightedLevel
     cost = WeightedLevel(axis_shares(axis))
-    jump = 1 if changes == 1 else -(-len(course) // MOST_ENDS)
+    if changes == 1:
+        return cost, [cost.fit(course).split(), len(course)]
+    jump = -(-len(course) // MOST_ENDS)
     search = Dynp(custom_cost=cost, min_size=1, jump=jump).fit(course)
     return cost, search.predict(n_bkps=changes)
 

@@ -12,7 +12,7 @@ import torch
 
 from grokscope.errors import DataError, PluginError, described
 from grokscope.tasks.packing import by_name, packed
-from grokscope.tasks.task import Task
+from grokscope.tasks.task import IGNORED, Task
 
 SEED = 0  # draws the examples
 INPUTS, LABELS = ("input_ids", "inputs", "x", "image", "pixel_values"), ("labels", "label", "targets", "y")
@@ -25,15 +25,20 @@ def own_task(name: str, made: Any, most: int) -> Task:
     """Return the task of what a data factory made: (train, test).
 
     Each is a pair of tensors (inputs, labels), a Dataset of such pairs, or an iterable of batches of them; a
-    dict may stand for a pair. Where the network takes several inputs, `inputs` is a tuple or a dict of
-    tensors. Of more than `most` examples so many are drawn, always the same; of an iterable the first are
-    taken. Labels are classes (n,), classes per position (n, t), -100 where one does not count, or numbers to
-    be predicted (n, k).
+    dict may stand for a pair, and arrays for tensors. Where the network takes several inputs, `inputs` is a
+    tuple or a dict of tensors. Of more than `most` examples so many are drawn, always the same; of an
+    iterable the first are taken. Labels are classes (n,), classes per position (n, t), -100 where one does
+    not count, or numbers to be predicted (n, k). Items whose labels are their own `input_ids`, as
+    transformers' causal language models are given them, are labelled by the token after each.
 
     Raises PluginError where it is none of these, DataError where a split is empty.
     """
     if not isinstance(made, (tuple, list)) or len(made) != 2:
         raise PluginError(f"data {name} must return (train, test), got {type(made).__name__}")
+    if all(isinstance(each, (torch.Tensor, np.ndarray)) for each in made):
+        raise PluginError(
+            f"data {name} must return (train, test), each a pair (inputs, labels); got one pair"
+        )
     return task_of(
         name,
         {split: _pair(name, split, each, most) for split, each in zip(("train", "test"), made, strict=True)},
@@ -104,7 +109,7 @@ def _pair(name: str, split: str, data: Any, most: int) -> Pair:
 
 def _read(data: Any, most: int) -> Pair | None:
     if _is_pair(data):
-        inputs, labels = by_name(data[0]), data[1]
+        inputs, labels = by_name(data[0]), torch.as_tensor(data[1])
         if any(len(each) != len(labels) for each in inputs.values()):
             return inputs, labels
         chosen = _draw(len(labels), most)
@@ -137,7 +142,21 @@ def _draw(count: int, most: int) -> torch.Tensor:
 def _stacked(pairs: Sequence[Pair], join: Any) -> Pair | None:
     if not pairs:
         return None
-    return {name: join([x[name] for x, _ in pairs]) for name in pairs[0][0]}, join([y for _, y in pairs])
+    parts = [[x[name] for x, _ in pairs] for name in pairs[0][0]] + [[y for _, y in pairs]]
+    for tensors in parts:
+        _check_alike(tensors, batched=join is torch.cat)
+    *inputs, labels = map(join, parts)
+    return dict(zip(pairs[0][0], inputs, strict=True)), labels
+
+
+def _check_alike(tensors: Sequence[torch.Tensor], batched: bool) -> None:
+    """Raise ValueError where examples are of several shapes."""
+    shapes = list(dict.fromkeys(tuple(each.shape[batched:]) for each in tensors))
+    if len(shapes) > 1:
+        raise ValueError(
+            f"all examples must have one shape, got {shapes[0]} and {shapes[1]}: pad or cut them, with -100 "
+            "for labels that do not count"
+        )
 
 
 def _is_pair(data: Any) -> bool:
@@ -146,15 +165,30 @@ def _is_pair(data: Any) -> bool:
     inputs = data[0].values() if isinstance(data[0], Mapping) else data[0]
     several = isinstance(data[0], (Mapping, tuple, list))
     tensors = [*(inputs if several else [inputs]), data[1]]
-    return all(isinstance(part, torch.Tensor) and part.ndim > 0 for part in tensors)
+    return all(isinstance(part, (torch.Tensor, np.ndarray)) and part.ndim > 0 for part in tensors)
 
 
 def _as_pair(item: Any) -> Pair:
     """Return inputs, by name, and labels of an example or a batch, as tensors."""
     if isinstance(item, Mapping):
-        item = _inputs_of(item), next((item[name] for name in LABELS if name in item), None)
+        labels = next((item[name] for name in LABELS if name in item), None)
+        item = _inputs_of(item), _next_tokens(item.get("input_ids"), labels)
     inputs, labels = islice(item, 2)
     return by_name(inputs), torch.as_tensor(labels)
+
+
+def _next_tokens(tokens: Any, labels: Any) -> Any:
+    """Return the labels, one place on where they are the tokens: their network itself compares with the next.
+
+    No other network is asked for the token that it is given at the same place.
+    """
+    if tokens is None or labels is None:
+        return labels
+    tokens, found = torch.as_tensor(tokens), torch.as_tensor(labels)
+    counts = found != IGNORED
+    if tokens.shape != found.shape or not found.ndim or not counts.any() or (found != tokens)[counts].any():
+        return labels
+    return torch.cat([found[..., 1:], torch.full_like(found[..., :1], IGNORED)], dim=-1)
 
 
 def _inputs_of(item: Mapping[str, Any]) -> Any:

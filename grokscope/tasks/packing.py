@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 
 EXACT = 1 << 24  # whole numbers up to here are themselves in float32
@@ -75,7 +76,7 @@ def by_name(inputs: Any) -> dict[str, torch.Tensor]:
     if (
         isinstance(inputs, (tuple, list))
         and inputs
-        and all(isinstance(each, torch.Tensor) for each in inputs)
+        and all(isinstance(each, (torch.Tensor, np.ndarray)) for each in inputs)
     ):
-        return {str(place): each for place, each in enumerate(inputs)}
+        return {str(place): torch.as_tensor(each) for place, each in enumerate(inputs)}
     return {ONLY: torch.as_tensor(inputs)}

@@ -78,6 +78,33 @@ def per_row(logits, labels):
 
 def needs(a, b):
     return net(a)
+
+
+def needs_one(width):
+    return net(width)
+
+
+def one_pair():
+    return data()[0]
+
+
+def ragged():
+    rows = [(torch.zeros(3 + at), 0) for at in range(2)]
+    return rows, rows
+
+
+def five():
+    (x, y), test = data()
+    return (x, y), (test[0], test[1] + (test[1] == 3))
+
+
+def negative():
+    (x, y), test = data()
+    return (x, y - 1), test
+
+
+def arrays():
+    return tuple((x.numpy(), y.numpy()) for x, y in data())
 """
 MODEL, DATA = "my_cnn:net", "my_cnn:data"
 
@@ -206,6 +233,11 @@ def test_layers_and_settings_are_part_of_the_run(folder):
         bring(out="third", layers=["nothing"])
 
 
+def test_arrays_are_tensors(folder):
+    found, same = (bring(data=data, out=data[-3:]).checkpoints for data in (DATA, "my_cnn:arrays"))
+    assert [info.test_loss for info in found] == [info.test_loss for info in same]
+
+
 def test_data_sets_and_batches_and_fewer_examples(folder):
     from grokscope.importable import factory_at
     from grokscope.models.making import make_task
@@ -285,6 +317,15 @@ def test_sequences_are_right_as_a_whole_or_by_position(folder):
     ("model", "data", "words"),
     [
         ("my_cnn:needs", DATA, "its arguments must have defaults, got a, b"),
+        ("my_cnn:needs_one", DATA, "its arguments must have defaults, got width without; with a default it"),
+        (MODEL, "my_cnn:one_pair", "each a pair .*; got one pair"),
+        (MODEL, "my_cnn:ragged", r"must have one shape, got \(3,\) and \(4,\): pad or cut them"),
+        (
+            MODEL,
+            "my_cnn:five",
+            "labels must be classes 0 to 3, as the network has 4 logits, or -100 .*, got 4",
+        ),
+        (MODEL, "my_cnn:negative", "labels must be classes 0 to 3, .*, got -1"),
         ("my_cnn:gone", DATA, "cannot be imported .*in the current folder"),
         (MODEL, "my_cnn:unequal", "4 inputs and 3 labels"),
         (MODEL, "my_cnn:net", r"must return \(train, test\), got Sequential"),

@@ -63,3 +63,18 @@ def test_a_trainer_that_goes_on_goes_on_recording(fit, tmp_path):
     fit(recorder, 12, resume=str(tmp_path / "theirs" / "checkpoint-6"), gradient_accumulation_steps=1)
     assert recorder.recorder.run.steps == (0, 4, 6, 8, 12)
     assert not said
+
+
+def test_the_trainers_own_items_are_labelled_by_the_token_after_each(fit, tmp_path):
+    rows = [{"input_ids": row.tolist(), "labels": row.tolist()} for row in TOKENS]
+    recorder = Recorder(tmp_path / "run", train=rows, test=rows, checkpoint_every="4")
+    fit(recorder, 4)
+    config = transformers.GPT2Config(vocab_size=11, n_positions=8, n_embd=8, n_layer=1, n_head=2)
+    network = transformers.GPT2LMHeadModel(config).eval()
+    for info in recorder.recorder.run.checkpoints:
+        network.load_state_dict(recorder.recorder.run.weights(info.step))
+        with torch.no_grad():
+            theirs = network(input_ids=TOKENS, labels=TOKENS)
+        assert info.train_loss == pytest.approx(theirs.loss.item(), rel=1e-5)
+        right = (theirs.logits[:, :-1].argmax(-1) == TOKENS[:, 1:]).double().mean().item()
+        assert info.train_accuracy == pytest.approx(right)

@@ -129,8 +129,8 @@ def test_the_page_is_safe_and_has_a_cell_for_every_setting_and_column(found, kno
     assert "style=" not in text
 
 
-def test_the_figure_is_drawn_with_foreign_names(found):
-    assert picture(draw_league(found), "svg").startswith(b"<?xml")
+def test_the_figure_is_drawn_with_foreign_names(found, known):
+    assert picture(draw_league(found, known), "svg").startswith(b"<?xml")
 
 
 def test_what_each_measure_must_know_is_said(known):

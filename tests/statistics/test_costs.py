@@ -24,6 +24,14 @@ def test_equal_weights_give_the_librarys_costs(start, end):
     assert line.error(start, end) == pytest.approx(theirs)
 
 
+@pytest.mark.parametrize("courses", [SIGNAL, SIGNAL[:, :1], np.round(SIGNAL), SIGNAL[:2], np.zeros((9, 1))])
+def test_the_cheapest_split_is_the_librarys(courses):
+    for weights in (np.ones(len(courses)), rng.random(len(courses)) + 0.1):
+        level = WeightedLevel(weights).fit(courses)
+        search = ruptures.Dynp(custom_cost=WeightedLevel(weights), min_size=1, jump=1).fit(courses)
+        assert [level.split(), len(courses)] == search.predict(n_bkps=1)
+
+
 def test_unequal_weights_give_weighted_least_squares():
     weights = rng.random(40) + 0.1
     line = WeightedLine(weights, AXIS).fit(SIGNAL[:, :1])

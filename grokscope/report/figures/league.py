@@ -9,28 +9,30 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from grokscope.measure import LATER
 from grokscope.report.figures.axes import Drawing, heading_of, note_below
 from grokscope.report.figures.style import FAINT, INK, PALETTE, QUIET, drawable, look
-from grokscope.report.league import answer
+from grokscope.report.league import Knowledge, answer, known_of
 from grokscope.statistics.league import League, Place
 
 FIRST = 18  # columns that are drawn, and the controls
+DAGGER = "†"
 ROW, WIDTH, ROOM = 0.24, 9.6, 2.9  # inches
 COLOURS = LinearSegmentedColormap.from_list("league", [PALETTE[1], "white", PALETTE[0]])
 
 
-def draw_league(league: League) -> Figure:
+def draw_league(league: League, known: Knowledge) -> Figure:
     """Return the first columns and the controls: foresight with its interval, and setting by setting.
 
-    In settings that grok blue is the share of the way that was left when the column had changed; in those
-    that never do orange is the share that a false alarm would have been left.
+    Blue is the share of the way that was left when the column had changed, in settings that grok; orange
+    that which was left to the end at a false alarm, in settings that never do.
     """
     shown = [place for at, place in enumerate(league.places) if at < FIRST or place.control]
     with look():
         figure = Drawing(figsize=(WIDTH, ROW * len(shown) + ROOM), layout="constrained")
         settings = [*((name, True) for name in league.grok), *((name, False) for name in league.never)]
         left, right = figure.subplots(1, 2, width_ratios=[1.1, max(1.0, 0.16 * len(settings))], sharey=True)
-        _intervals(left, shown, league)
+        _intervals(left, shown, league, known)
         _cells(right, shown, settings)
         heading_of(figure, drawable_answer(league))
         note_below(figure, [_note(league, shown)])
@@ -42,7 +44,7 @@ def drawable_answer(league: League) -> str:
     return answer(league).partition(" The controls:")[0].replace("$", r"\$")
 
 
-def _intervals(axis: Any, shown: Sequence[Place], league: League) -> None:
+def _intervals(axis: Any, shown: Sequence[Place], league: League, known: Knowledge) -> None:
     for at, place in enumerate(shown):
         colour = QUIET if place.control else PALETTE[2] if place.foretells else INK
         of = place.foresight
@@ -50,15 +52,16 @@ def _intervals(axis: Any, shown: Sequence[Place], league: League) -> None:
             axis.plot([of.low, of.high], [at, at], color=colour, linewidth=1.6, alpha=0.7)
         axis.plot(of.mean, at, marker="s" if place.control else "o", color=colour, markersize=5)
     axis.axvline(0, color=FAINT, linewidth=1, zorder=0)
-    axis.set_yticks(range(len(shown)), [_named(place, league) for place in shown])
+    axis.set_yticks(range(len(shown)), [_named(place, league, known) for place in shown])
     for label, place in zip(axis.get_yticklabels(), shown, strict=True):
         label.set_color(QUIET if place.control else INK)
     axis.set_ylim(len(shown) - 0.5, -0.5)
     axis.set_xlabel("foresight")
 
 
-def _named(place: Place, league: League) -> str:
+def _named(place: Place, league: League, known: Knowledge) -> str:
     name = f"{place.column.column} (control)" if place.control else str(place.column)
+    name += DAGGER if LATER in known_of(place, known).split(", ") else ""
     return f"{drawable(name)}  {league.place(place.column)}"
 
 
@@ -88,5 +91,5 @@ def _note(league: League, shown: Sequence[Place]) -> str:
         f"controls, with their places; {league.confidence:.0%} intervals over settings; {runs[0]} runs that "
         f"grok and {runs[1]} that never do. Blue: the share of the way from memorisation to test accuracy's "
         "own change, in log steps, that was left when the column had changed. Orange: likewise of the way to "
-        "the end, in runs that never grok. Grey: no value."
+        f"the end, in runs that never grok. Grey: no value. {DAGGER}: it must know the last checkpoint."
     )

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grokscope.results import ColumnName
+from grokscope.statistics import CONFIDENCE
 from grokscope.statistics.league.columns import CONTROLS
 from grokscope.statistics.league.places import FEWEST_SETTINGS, RULE, SIGNIFICANT, Place, places
 from grokscope.statistics.league.sightings import Sighting, sightings
-from grokscope.statistics.over_runs import CONFIDENCE
 
 __all__ = ["CONTROLS", "RULE", "League", "Place", "Sighting", "league", "sightings"]
 

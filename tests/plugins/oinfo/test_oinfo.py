@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from grokscope.errors import MeasureError, SettingError
-from grokscope.testing import example_probe
+from grokscope.models.plain import Plain
+from grokscope.tasks.task import Task
+from grokscope.testing import example_probe, probe_of
 from grokscope_oinfo import grokscope_measures
 from grokscope_oinfo.clusters import cluster_means
 from grokscope_oinfo.functional import (
@@ -275,6 +279,32 @@ def test_attention_heads_are_variables(probe_with, relu_units):
             sizes = union_sizes(torch.bincount(labels))
             expected -= o_information_of_entropies(entropy_bias(len(labels), len(values))[sizes])[-1]
         assert row.arrays["omega"][-1] == pytest.approx(expected.item(), abs=1e-9)
+
+
+class Attention(nn.Module):
+    """Two heads of a stranger's; `mixed` is where they lie in a row."""
+
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.mixed, self.out = nn.Embedding(9, 8), nn.Identity(), nn.Linear(8, 9)
+
+    def forward(self, inputs):
+        heads = self.tokens(inputs).view(*inputs.shape, 2, 4).transpose(1, 2)
+        read = (heads @ heads.mT).softmax(-1) @ heads
+        return self.out(F.relu(self.mixed(read.transpose(1, 2).flatten(2))))[:, -1]
+
+
+def test_heads_of_a_module_of_anybodys_are_counted_as_it_runs():
+    torch.manual_seed(0)
+    inputs, everything = torch.randint(9, (200, 3)), torch.arange(200)
+    labels = inputs.sum(dim=1) % 9
+    network = Plain(Attention(), inputs, labels, layers=["mixed"], positions="last")
+    probe = probe_of(network, Task("own", "tokens", inputs, labels, 9, everything, everything, vocabulary=9))
+    row = row_of(probe, layer="mixed", heads=2)
+    assert row.arrays["cluster"].tolist() == [0] * 4 + [1] * 4
+    assert (row.values["synergy"], row.values["redundancy"]) == (0, 0)  # of two variables there is neither
+    with pytest.raises(MeasureError, match="as many as the attention has, 2, got 4"):
+        row_of(probe, layer="mixed", heads=4)
 
 
 def test_three_heads_of_which_one_is_the_sum_of_the_others_are_synergistic(probe_with):
