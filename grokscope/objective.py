@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from grokscope.run.code import UNNAMED_LOSS
 
 LOSSES = ("cross_entropy", "mse", "stablemax_cross_entropy")
 ACCURACIES = ("positions", "sequences")  # what is right or wrong where an example has several labels
+VALUES = 1 << 21  # numbers taken to float64 at once: 16 MB
 OwnLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -66,7 +67,28 @@ class Objective:
 
     def mean_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> float:
         """Return the loss as a number, in float64; the user's own sees the network's own type."""
-        return self.loss(logits if self.own else logits.double(), labels).item()
+        if self.own:
+            return self.loss(logits, labels).item()
+        size = rows_at_once(logits)
+        pairs = zip(logits.split(size), labels.split(size), strict=True)
+        return self.loss_over((rows.double(), own) for rows, own in pairs)
+
+    def loss_over(self, parts: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> float:
+        """Return the loss of logits and labels that come in parts, the mean over all rows.
+
+        The user's own, of which nothing is known but its value on all rows, sees these together.
+        """
+        if self.own:
+            logits, labels = (torch.cat(each) for each in zip(*parts, strict=True))
+            return self.loss(logits, labels).item()
+        means, counts = [], []
+        for logits, labels in parts:
+            means.append(self.loss(logits, labels).item())
+            counts.append(len(logits))
+        if len(means) == 1:
+            return means[0]
+        products = (mean * count for mean, count in zip(means, counts, strict=True))
+        return math.fsum(products) / sum(counts)
 
     def share_right(
         self, logits: torch.Tensor, labels: torch.Tensor, examples: torch.Tensor | None = None
@@ -83,6 +105,11 @@ class Objective:
         wrong = torch.zeros(int(place.max()) + 1, dtype=torch.float64, device=labels.device)
         wrong.index_add_(0, place.to(labels.device), (predictions(logits) != labels).double())
         return (wrong == 0).double().mean().item()
+
+
+def rows_at_once(rows: torch.Tensor) -> int:
+    """Return how many of the rows (n, ...) are taken to float64 at once."""
+    return max(1, VALUES // max(1, rows[:1].numel()))
 
 
 def class_logits(logits: torch.Tensor) -> torch.Tensor:

@@ -198,7 +198,7 @@ def dask_client():
     distributed = pytest.importorskip("distributed", reason="pip install 'grokscope[dask]'")
     with (
         distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, memory_limit=0
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0", memory_limit=0
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from grokscope import UnknownName, probe
-from grokscope.probe import NoiseSource, generator_for
+from grokscope import SettingError, UnknownName
+from grokscope.memory import Memory, Shelf, bytes_each, read_size, size_of
+from grokscope.probe import NoiseSource, Probe, generator_for, passes
 from grokscope.testing import example_probe
 
 
@@ -13,25 +14,100 @@ def test_every_tensor_is_computed_once(kind):
     example = example_probe(kind)
     for ask in (example.logits, example.encoded, example.first_layer):
         assert ask("train", 0.1) is ask("train", 0.1)
-    assert example.trace("test") is example.trace("test", 0)
+    assert example.trace("test")["logits"] is example.trace("test", 0)["logits"]
     assert set(example.activations("train")) == set(example.model.hidden)
 
 
 def test_all_is_train_and_test_put_together():
     example = example_probe("mlp")
-    passes = []
+    ran = []
     trace = example.model.trace
-    example.model.trace = lambda encoded: passes.append(len(encoded)) or trace(encoded)
+    example.model.trace = lambda encoded: ran.append(len(encoded)) or trace(encoded)
     everything = example.logits("all")
-    assert sum(passes) == len(example.task.labels)
+    assert sum(ran) == len(example.task.labels)
     for split in ("train", "test"):
         assert torch.equal(everything[example.task.indices(split)], example.logits(split))
-    assert sum(passes) == len(example.task.labels)
+    assert sum(ran) == len(example.task.labels)
+
+
+def with_memory(example, memory, shelf=None):
+    """The same checkpoint, where so much is kept."""
+    noise = NoiseSource("grokscope.testing", memory)
+    return Probe(
+        step=0,
+        task=example.task,
+        model=example.model,
+        weights=example.weights,
+        loss_name=example.loss_name,
+        noise=noise,
+        memory=memory,
+        of_task=shelf,
+    )
+
+
+@pytest.mark.parametrize("kind", ["mlp", "transformer", "lstm"])
+def test_what_does_not_fit_is_computed_again_by_the_same_steps(kind, monkeypatch):
+    """With room for nothing at all, for some, and for everything: the same bits, and never more held."""
+    monkeypatch.setattr(passes, "CHUNK_VALUES", 1000)
+    example = example_probe(kind)
+    ample = with_memory(example, Memory())
+    for most in (0, 20_000, 60_000):
+        memory = Memory(most)
+        tight = with_memory(example, memory, Shelf(memory))
+        for split, sigma in (("all", 0.0), ("train", 0.3), ("test", 0.0), ("train", 0.3)):
+            for name, wanted in ample.trace(split, sigma).items():
+                assert torch.equal(tight.trace(split, sigma)[name], wanted)
+                assert memory.held <= most
+            assert torch.equal(tight.encoded(split, sigma), ample.encoded(split, sigma))
+        assert tight.scale() == ample.scale()
+        chosen = torch.tensor([3, 1])
+        assert torch.equal(tight.encoded_some("test", chosen), ample.encoded("test")[chosen])
+
+
+def test_the_longest_unasked_goes_first_and_what_is_too_large_is_not_kept():
+    memory, gone = Memory(100), []
+    shelf, other = Shelf(memory, gone.append), Shelf(memory, gone.append)
+    made = []
+
+    def ask(shelf, key, size):
+        return shelf.shared(key, lambda: made.append(key) or torch.zeros(size, dtype=torch.uint8))
+
+    ask(shelf, "a", 40), ask(other, "b", 40), ask(shelf, "a", 40)
+    ask(shelf, "c", 50)
+    assert (gone, made, memory.held) == (["b"], ["a", "b", "c"], 90)
+    assert len(ask(other, "huge", 101)) == 101
+    assert (gone, memory.held) == (["b", "huge"], 90)
+    del shelf
+    assert memory.held == 0
+
+
+def test_sizes_are_read_and_counted():
+    tensor = torch.zeros(3, 4)
+    assert size_of({"x": [tensor, (tensor, 1)], "y": tensor.numpy()}) == 3 * 48
+    assert bytes_each("2GB", 2) == 10**9
+    for wrong in ("lots", "2XB", "", "1MB", -5):
+        with pytest.raises(SettingError, match="max_memory must be"):
+            read_size(wrong)
+
+
+def test_the_variable_and_a_quarter_of_the_machine_are_the_defaults(monkeypatch):
+    monkeypatch.setattr("grokscope.memory.machine", lambda: 16 << 30)
+    monkeypatch.delenv("GROKSCOPE_MAX_MEMORY", raising=False)
+    assert bytes_each(None, 2) == 2 << 30
+    monkeypatch.setenv("GROKSCOPE_MAX_MEMORY", "3GB")
+    assert bytes_each(None, 1) == 3 * 10**9
+
+
+@pytest.mark.parametrize("shape", [(48, 3), (100, 7), (33, 16)])
+def test_noise_in_parts_is_the_noise(shape):
+    like, source = torch.zeros(shape), NoiseSource("run")
+    parts = source.parts("train", 0.1, [(16, shape[1]), (shape[0] - 16, shape[1])], like)
+    assert torch.equal(torch.cat(list(parts)), source.draw("train", 0.1, like))
 
 
 def test_chunks_change_nothing(monkeypatch):
     whole = example_probe("transformer")
-    monkeypatch.setattr(probe, "CHUNK_VALUES", 1000)
+    monkeypatch.setattr(passes, "CHUNK_VALUES", 1000)
     chunked = example_probe("transformer")
     torch.testing.assert_close(chunked.logits("train", 0.2), whole.logits("train", 0.2), rtol=1e-5, atol=1e-5)
     assert chunked.logits("train").shape == whole.logits("train").shape

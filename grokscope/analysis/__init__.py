@@ -14,6 +14,7 @@ from grokscope.analysis.session import Crew, Progress, Session
 from grokscope.cluster import reached
 from grokscope.discovery import load_plugins
 from grokscope.errors import GrokscopeError, SettingError
+from grokscope.memory import bytes_each
 from grokscope.registry import Plugins
 from grokscope.results import Comparison, Results
 from grokscope.run import Run
@@ -34,6 +35,7 @@ def analyze(
     workers: int = 1,
     isolate: bool = False,
     timeout: float | None = None,
+    max_memory: int | str | None = None,
     dask: Any = None,
     data_dir: str | Path | None = None,
     model: Any = None,
@@ -65,6 +67,9 @@ def analyze(
         dask: compute on a Dask cluster, in processes of their own there: `local` starts one on this machine,
             with `workers` threads; else the address of a scheduler, its file, or a `distributed.Client`. Its
             workers must see the same files, and have the same grokscope and plugins.
+        max_memory: bytes of memory that all processes together take at most, or a text such as `2GB`; None
+            is what $GROKSCOPE_MAX_MEMORY says, or else a quarter of the machine. What does not fit is
+            computed again when it is asked for; no number depends on it.
         data_dir: where the task's data lies now, if no longer where the run found it.
         model: the run's network, `package.module:factory`, where no plugin brings it: named by the run alone
             it is not imported.
@@ -97,6 +102,7 @@ def analyze(
         workers=workers,
         isolate=isolate,
         timeout=timeout,
+        max_memory=max_memory,
         dask=dask,
         data_dir=data_dir,
         model=model,
@@ -125,6 +131,7 @@ def analyze_many(
     workers: int = 1,
     isolate: bool = False,
     timeout: float | None = None,
+    max_memory: int | str | None = None,
     dask: Any = None,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
@@ -160,7 +167,8 @@ def analyze_many(
     request = Request.of(plugins, _names(measures), steps=steps, settings=settings, baseline=baseline)
     sessions: dict[Path, Session] = {}
     failed: dict[str, GrokscopeError] = {}
-    place = Place.of(device, data_dir, Trusted.of(model, data, trust, loss))
+    memory = bytes_each(max_memory, workers)
+    place = Place.of(device, data_dir, Trusted.of(model, data, trust, loss), memory)
     for run in runs:
         try:
             opened = _opened(run, out)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from grokscope.analysis.clock import OWN, Clock, timed
+from grokscope.analysis.given import Given
 from grokscope.analysis.guard import GuardedProbe, Kept, watched_doors
 from grokscope.analysis.interrupts import Interrupts, noted_interrupts
 from grokscope.analysis.ledger import Failure, Ledger, failure
@@ -40,7 +41,7 @@ from grokscope.models.glue import fingerprint
 from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
 from grokscope.objective import Objective
-from grokscope.probe import NoiseSource, generator_for
+from grokscope.probe import generator_for
 from grokscope.run import Cell, Checkpoint, CheckpointInfo, Run, examples
 from grokscope.run.code import UNNAMED, find_factory, find_loss, own_code, places_of, settings_of
 from grokscope.run.kinds import Kinds, differences, kinds_of, untied, wrong_types
@@ -77,10 +78,9 @@ class Bench:
         self._device = place.device
         self._data_dir = place.data_dir
         self._trusted = place.trusted
-        self._noise = NoiseSource(run.noise_seed)
+        self._most = place.memory
+        self.given = Given(run.noise_seed, place.memory)
         self._baseline: tuple[str, GuardedProbe] | None = None
-        self.kept = Kept()
-        """What all checkpoints' measures are given: the task and the noise."""
 
     @cached_property
     def task(self) -> Task:
@@ -98,7 +98,7 @@ class Bench:
         except DataError as error:
             raise DataError(f"{self.run.path} cannot be measured without its data: {error}") from error
         task = task.to(self._device)
-        self.kept.take("the task (its inputs, labels or split)", task)
+        self.given.kept.take("the task (its inputs, labels or split)", task)
         return task
 
     @property
@@ -226,9 +226,11 @@ class Bench:
             model=network,
             weights={name: weight.detach() for name, weight in network.named_parameters()},
             loss_name=self.judged.name,
-            noise=self._noise,
+            noise=self.given.noise,
             judged=self.judged,
             clock=self.clock,
+            memory=self.given.memory,
+            of_task=self.given.of_task,
         )
 
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
@@ -238,16 +240,11 @@ class Bench:
             self._baseline = (checkpoint.sha256, self.probe(checkpoint, state.whole))
         return self._baseline[1]
 
-    def keep_noise(self) -> None:
-        """Take in the noise that was drawn since."""
-        for key, drawn in self._noise.draws.items():
-            self.kept.take(f"the noise of {key[0]}", drawn)
-
     def renew(self) -> None:
         """Throw everything away that measures were given; it is made anew when it is asked for."""
         self.__dict__.pop("task", None)
         self.__dict__.pop("_template", None)
-        self._noise, self._baseline, self.kept = NoiseSource(self.run.noise_seed), None, Kept()
+        self.given, self._baseline = Given(self.run.noise_seed, self._most), None
 
 
 def look_for_data(bench: Bench, cells: Sequence[PlannedCell]) -> None:
@@ -345,15 +342,15 @@ class _Inputs:
 
     def guarded(self) -> list[Kept]:
         """Return all that the measure under way can reach."""
-        return [self._kept, self.bench.kept, *(probe.kept for probe in self._given.values())]
+        return [self._kept, self.bench.given.kept, *(probe.kept for probe in self._given.values())]
 
     def changes(self, written: set[int]) -> list[str]:
         """Return in words what the last measure changed; `written` is where it did so past the counters."""
-        found = [str(name) for kept in (self._kept, self.bench.kept) for name in kept.changed(written)]
+        found = [str(name) for kept in (self._kept, self.bench.given.kept) for name in kept.changed(written)]
         for whose, probe in self._given.items():
             found += [f"{whose}{what}" for what in probe.changes(written)]
         self._given.clear()
-        self.bench.keep_noise()
+        self.bench.given.watch_noise()
         return found
 
     def renew(self) -> None:

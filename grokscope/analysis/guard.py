@@ -48,6 +48,10 @@ class Kept:
             self._seen[name] = _Seen(value)
             self.addresses |= self._seen[name].addresses
 
+    def forget(self, name: Hashable) -> None:
+        """Take a value in no more."""
+        self._seen.pop(name, None)
+
     def changed(self, written: set[int], names: Iterable[Hashable] | None = None) -> list[Hashable]:
         """Return the names of the values - of all, or of these - that are not what they were.
 
@@ -181,6 +185,7 @@ class GuardedProbe(Probe):
         self.kept = Kept()
         self._clock = clock
         self._asked: set[Hashable] = set()
+        self._gone: list[str] = []
         super().__init__(**options)
         self._about = _attributes(self)
         self._network = _network(self.model)
@@ -190,9 +195,15 @@ class GuardedProbe(Probe):
     def shared(self, key: Hashable, compute: Callable[[], Any]) -> Any:
         """As a probe's; what is remembered is watched."""
         value = super().shared(key, partial(self._timed, key, compute) if self._clock else compute)
-        self.kept.take(key, value)
-        self._asked.add(key)
+        if key in self._memory:
+            self.kept.take(key, value)
+            self._asked.add(key)
         return value
+
+    def _let_go(self, key: Hashable) -> None:
+        if self.kept.changed(set(), [key]):
+            self._gone.append(_in_words(key))
+        self.kept.forget(key)
 
     def _timed(self, key: Hashable, compute: Callable[[], Any]) -> Any:
         with timed(self._clock, _subject(key)):
@@ -200,8 +211,9 @@ class GuardedProbe(Probe):
 
     def changes(self, written: set[int]) -> list[str]:
         """Return in words what a measure has changed since the last time; `written` is as for `Kept`."""
-        changed = [_in_words(key) for key in self.kept.changed(written, self._asked)]
+        changed = [*self._gone, *(_in_words(key) for key in self.kept.changed(written, self._asked))]
         self._asked.clear()
+        self._gone.clear()
         if _attributes(self) != self._about or _outline(self.weights, []) != _outline(self._dict, []):
             changed.append("the probe itself")
         if _network(self.model) != self._network:
@@ -244,7 +256,7 @@ def _subject(key: Hashable) -> str:
 
 
 _METHODS = frozenset(dir(Probe))
-_OWN = ("step", "task", "model", "weights", "loss_name", "_judged", "_noise", "_memory")
+_OWN = ("step", "task", "model", "weights", "loss_name", "_judged", "_noise", "_memory", "_passes")
 
 
 def _attributes(probe: Probe) -> list[tuple[str, int]]:

@@ -26,17 +26,24 @@ class Place:
     """Where cells are computed: on which device, with data from where, with whose code.
 
     `data_dir` is where the task's data lies if not where the run found it; code that no plugin brings is
-    imported only if it is named here.
+    imported only if it is named here; each process takes `memory` bytes at most, None is no bound.
     """
 
     device: str = "cpu"
     data_dir: str | None = None
     trusted: Trusted = NOTHING
+    memory: int | None = None
 
     @classmethod
-    def of(cls, device: str, data_dir: str | Path | None, trusted: Trusted = NOTHING) -> Place:
+    def of(
+        cls,
+        device: str,
+        data_dir: str | Path | None,
+        trusted: Trusted = NOTHING,
+        memory: int | None = None,
+    ) -> Place:
         """Return the place; a path becomes its text."""
-        return cls(device, None if data_dir is None else str(data_dir), trusted)
+        return cls(device, None if data_dir is None else str(data_dir), trusted, memory)
 
 
 @dataclass(frozen=True)

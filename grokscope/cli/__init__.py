@@ -144,6 +144,7 @@ app = typer.Typer(
         [
             "Variables",
             "GROKSCOPE_DATA_DIR: where data sets lie, as --data-dir says; else data/",
+            "GROKSCOPE_MAX_MEMORY: the memory that measuring may take, as --max-memory says; else a quarter",
             "GROKSCOPE_DISABLE_PLUGINS: plugins to leave out, as --no-plugins does; separated by commas",
             "GROKSCOPE_DEBUG: show the traceback of an error, as --debug does",
         ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grokscope.run import Run
 
 
-COMPUTED_WITH = ("--set", "--baseline", "--device", "--data-dir", "--workers", "--timeout")
+COMPUTED_WITH = ("--set", "--baseline", "--device", "--data-dir", "--workers", "--timeout", "--max-memory")
 
 
 @shared

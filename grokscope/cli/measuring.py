@@ -59,6 +59,7 @@ def measured(
                 workers=asked.workers or _worthwhile_workers(asked.device),
                 isolate=True,
                 timeout=asked.timeout,
+                max_memory=asked.max_memory,
                 notify=lambda sentence: say(sentence, asked.quiet),
                 out=asked.results,
                 data_dir=asked.data_dir,

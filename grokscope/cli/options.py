@@ -97,6 +97,14 @@ Dask = Annotated[
         "starts one on this machine.",
     ),
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory that all processes take at most, such as 2GB; else $GROKSCOPE_MAX_MEMORY or a quarter "
+        "of the machine. What does not fit is computed again.",
+    ),
+]
 Timeout = Annotated[
     float | None,
     typer.Option(
@@ -162,6 +170,7 @@ class Measuring:
     data_dir: DataDir = None
     workers: Workers = None
     timeout: Timeout = None
+    max_memory: MaxMemory = None
     quiet: Quiet = False
     model: Model = None
     data: Data = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import queue
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["LOCAL", "Cluster", "Job", "Lost", "reached", "require_dask"]
 
 LOCAL = "local"
+MUST_BE = f"`dask` must be {LOCAL}, the address of a Dask scheduler, or the file that it writes (.json)"
 PAUSE = 0.1  # seconds between two looks at whether to stop
 SECONDS_BETWEEN_COUNTS = 1.0
 ANSWER_WITHIN = "10 s"
@@ -79,9 +81,7 @@ class Cluster:
         from distributed import Client
 
         if not dask or not isinstance(dask, (str, Client)):
-            raise SettingError(
-                f"`dask` must be {LOCAL}, the address of a Dask scheduler, or its file, got {dask!r}"
-            )
+            raise SettingError(f"{MUST_BE}, got {dask!r}")
         self._dask, self._workers, self._notify = dask, workers or cores(), notify
         self._held = ExitStack()
         self._client: Client | None = None
@@ -143,15 +143,12 @@ class Cluster:
             yield self._dask
             return
         with _quiet(), ExitStack() as held:
-            address = held.enter_context(_started(self._workers)) if self._dask == LOCAL else self._dask
-            where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+            started = held.enter_context(_started(self._workers)) if self._dask == LOCAL else ""
             try:
-                client = Client(**where, timeout=ANSWER_WITHIN, set_as_default=False)
+                address = started or _address(self._dask)
+                client = Client(address, timeout=ANSWER_WITHIN, set_as_default=False)
             except (OSError, ValueError, ImportError) as error:
-                raise UsageError(
-                    f"`dask` must be {LOCAL}, the address of a Dask scheduler, or its file, got {address}: "
-                    f"{told(error)}"
-                ) from error
+                raise UsageError(f"{MUST_BE}, got {self._dask}: {told(error)}") from error
             held.callback(client.close)
             yield client
 
@@ -173,6 +170,17 @@ def reached(
         cluster.close()
 
 
+def _address(dask: str) -> str:
+    """Return the address that is given, or is in the file. Raises OSError and ValueError where it is none."""
+    from distributed.comm import get_address_host_port
+
+    if dask.endswith(".json"):
+        found = json.loads(Path(dask).read_bytes())
+        dask = str(found.get("address") if isinstance(found, dict) else found)
+    get_address_host_port(dask)  # before Dask tries to reach it, which it would for long
+    return dask
+
+
 @contextmanager
 def _started(threads: int) -> Iterator[str]:
     """Yield the address of a scheduler with one worker that lasts for the block.
@@ -190,7 +198,7 @@ def _started(threads: int) -> Iterator[str]:
             threads_per_worker=threads,
             processes=True,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
         )
     with cluster:
@@ -218,7 +226,7 @@ class _Stream(Generic[T]):
         self._client, self._scheduler, self._notify = client, scheduler, notify
         self._name, self._origin = f"grokscope-{secrets.token_hex(8)}", Origin.here()
         self._arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._stopped = False
+        self._stopped = -math.inf
         self._counted, self._threads, self._waits = -math.inf, 0, False
         self.under_way: dict[str, tuple[Future, T]] = {}
         for topic, word in self._topics.items():
@@ -245,7 +253,7 @@ class _Stream(Generic[T]):
 
     def has_room(self, spare: int) -> bool:
         """Whether another job is to be sent."""
-        return not self._stopped and len(self.under_way) < spare * self.threads
+        return self._stopped < 0 and len(self.under_way) < spare * self.threads
 
     def send(self, job: Job[T]) -> None:
         """Send a job."""
@@ -256,10 +264,15 @@ class _Stream(Generic[T]):
         future.add_done_callback(lambda done: self._arrived.put(("done", done.key)))
 
     def stop(self) -> None:
-        """Send no more, and bring what is under way to an end."""
-        if not self._stopped:
-            self._stopped = True
-            self._ask(self._client.run, stop, self._name, on_error="ignore")
+        """Send no more, bring what is under way to an end, and forget what no worker is at."""
+        if time.monotonic() - self._stopped < SECONDS_BETWEEN_COUNTS:
+            return
+        self._stopped = time.monotonic()
+        self._ask(self._client.run, stop, self._name, on_error="ignore")  # again, for workers that join
+        at_work = {key for keys in self._ask(self._client.processing).values() for key in keys}
+        waiting = [key for key, (future, _) in self.under_way.items() if future.status == "pending"]
+        for key in set(waiting) - at_work:
+            del self.under_way[key]  # nobody waits for it now, so Dask forgets it too
 
     def come(self, heard: Callable[[Any], None]) -> Iterator[tuple[T, Any]]:
         """Yield what has come, if anything has; wait a moment for it."""
@@ -328,4 +341,5 @@ class _Stream(Generic[T]):
         with suppress(OSError):
             for topic in self._topics:
                 self._client.unsubscribe_topic(topic)
-            self._client.cancel([future for future, _ in self.under_way.values()])
+            if self.under_way:
+                self._client.cancel([future for future, _ in self.under_way.values()])

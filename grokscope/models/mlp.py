@@ -30,6 +30,7 @@ class MLP(Network):
 
     kind = "mlp"
     drops = True
+    fixed_encoding = True
 
     def __init__(
         self,

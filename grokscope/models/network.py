@@ -23,6 +23,7 @@ class Network(nn.Module):
         drops: whether every hidden activation goes through `dropped`, so that dropout can be asked for.
         dropout: share of the hidden activations that `dropped` drops while training.
         values_per_example: how many numbers `trace` keeps of each example, where they may be very many.
+        fixed_encoding: whether `encode` gives the same whatever the weights are.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Network(nn.Module):
     drops = False
     dropout = 0.0
     values_per_example = 0
+    fixed_encoding = False
 
     @abstractmethod
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+ROWS = 2048  # taken to float64 at once
+
 
 def mirror(pairs: torch.Tensor) -> torch.Tensor:
     """Return for each pair (a, b) the index of (b, a), or -1 where `pairs` lacks it: (N, 2) -> (N,) int64.
@@ -25,4 +27,15 @@ def mirror(pairs: torch.Tensor) -> torch.Tensor:
 
 def squared_distance(logits: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Return sum_k (logits_k - other_k)^2 of each row: (n, K), (n, K) -> (n,) float64."""
-    return (logits.double() - other.double()).square().sum(dim=1)
+    pairs = zip(logits.split(ROWS), other.split(ROWS), strict=True)
+    return torch.cat([(left.double() - right.double()).square().sum(dim=1) for left, right in pairs])
+
+
+def mirrored_distance(logits: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Return the squared distance of each row to that of its mirror image, (n,) float64."""
+    return torch.cat(
+        [
+            squared_distance(rows, logits[own])
+            for rows, own in zip(logits.split(ROWS), image.split(ROWS), strict=True)
+        ]
+    )

@@ -72,7 +72,7 @@ def abelian(probe: Probe) -> Iterator[dict[str, Any]]:
         Tan & Huang 2023 (arXiv 2311.06597), section 5.
     """
     from grokscope import objective
-    from grokscope_abelian.functional import mirror, squared_distance
+    from grokscope_abelian.functional import mirror, mirrored_distance
 
     tokens = _symmetric_pairs(probe)
     image = mirror(tokens)
@@ -80,7 +80,7 @@ def abelian(probe: Probe) -> Iterator[dict[str, Any]]:
     numbers.require_finite("abelian: logits", logits)
     predicted = objective.predictions(logits)
     agrees = (predicted == predicted[image]).double()
-    distance = squared_distance(logits, logits[image])
+    distance = mirrored_distance(logits, image)
     for name, chosen in _sets(probe, tokens, image).items():
         yield {"pairs": name, "agreement": _mean(agrees[chosen]), "logit_distance": _mean(distance[chosen])}
 

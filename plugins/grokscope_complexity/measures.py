@@ -171,8 +171,7 @@ class _Losses:
         parts = self.inputs[:examples].split(CHUNK)
         if self._simple:
             pairs = zip(parts, self._labels[:examples].split(CHUNK), strict=True)
-            sums = (self._probe.loss_of(logits(x).double(), own).item() * len(own) for x, own in pairs)
-            return math.fsum(sums) / examples
+            return self._probe.loss_over((logits(inputs).double(), own) for inputs, own in pairs)
         whole = torch.cat([logits(part) for part in parts])
         counted = whole if self._counted is None else whole[self._counted]
         return self._probe.loss_of(counted.double(), self._labels).item()

@@ -160,8 +160,11 @@ def collapsed(logits: torch.Tensor) -> torch.Tensor:
     Prieto et al. 2025, definition 3 and equation 2: every other class is absorbed by the largest, so that the
     cross-entropy of a rightly classified example, and the gradient of its own logit, are exactly zero.
     """
-    z = logits.float()
-    return (z - z.max(dim=1, keepdim=True).values).exp().sum(dim=1) == 1
+    return torch.cat([_absorbs(rows.float()) for rows in logits.split(EXAMPLES)])
+
+
+def _absorbs(z: torch.Tensor) -> torch.Tensor:
+    return (z - z.amax(dim=1, keepdim=True)).exp().sum(dim=1) == 1
 
 
 def fewest_units(

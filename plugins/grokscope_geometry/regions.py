@@ -77,10 +77,11 @@ def local_complexity(
     spread = random_directions(count, width, rng).to(chain.layers[0][0])
     counts = {}
     for split in ("train", "test"):
-        encoded = probe.encoded(split).flatten(1)
-        chosen = torch.randperm(len(encoded), generator=rng)[:samples].to(encoded.device)
+        inputs = probe.inputs(split)
+        chosen = torch.randperm(len(inputs), generator=rng)[:samples].to(inputs.device)
+        encoded = probe.encoded_some(split, chosen).flatten(1)
         with torch.no_grad():
-            counts[split] = formula(chain.layers, encoded[chosen], spread, radius).double().mean(dim=0)
+            counts[split] = formula(chain.layers, encoded, spread, radius).double().mean(dim=0)
     yield {"directions": count, **{split: crossed.sum() for split, crossed in counts.items()}}
     for index, layer in enumerate(chain.hidden):
         yield {"layer": layer, **{split: crossed[index] for split, crossed in counts.items()}}

@@ -71,7 +71,7 @@ def jacobian_alignment(
     chosen = _evenly(probe, samples)
     chain = probe.relu_chain()
     if chain is not None and probe.counted("train") is None:
-        inputs = probe.encoded("train")[chosen].flatten(1)
+        inputs = probe.encoded_some("train", chosen).flatten(1)
         share, centroids = _of_chain(chain, inputs)
     else:
         rows, centroids, inputs = _jacobians(probe, chosen)
@@ -120,12 +120,12 @@ def _jacobians(probe: Probe, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.
     """Return the rows of all Jacobians, (rows, d), their sums by example, (n, d), and the inputs, (n, d)."""
     import torch
 
-    encoded, inputs, counted = probe.encoded("train"), probe.inputs("train"), probe.counted("train")
+    inputs, counted = probe.inputs("train"), probe.counted("train")
     with torch.enable_grad():
-        leaf = encoded[chosen].detach().requires_grad_()
+        leaf = probe.encoded_some("train", chosen).detach().requires_grad_()
         logits = probe.model.trace_from(leaf, inputs[chosen])["logits"]
         logits = logits.unflatten(0, (len(leaf), -1))
-    each = torch.ones(len(encoded), logits.shape[1], dtype=torch.bool, device=encoded.device)
+    each = torch.ones(len(inputs), logits.shape[1], dtype=torch.bool, device=leaf.device)
     kept = (each if counted is None else counted.view(each.shape))[chosen]
     if not kept.any():
         raise NotApplicable("no position of these examples has a label")

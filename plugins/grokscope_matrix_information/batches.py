@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from grokscope import Probe
 
 
+ROWS = 2048  # taken to float64 at once
+
+
 @dataclass(frozen=True)
 class Layer:
     """One feature matrix of a probe: which tensor, on inputs with which noise.
@@ -29,7 +32,7 @@ class Layer:
     sigma: float = 0.0
 
     def features(self, probe: Probe, split: str) -> Tensor:
-        """Return the features, (n, d).
+        """Return the features, (n, d), not yet centred.
 
         Raises NotApplicable where the network has no such layer, and MeasureError for values that are not
         finite.
@@ -40,7 +43,11 @@ class Layer:
         values = self._activations(probe, split)
         probe.require_rows(split, values)
         numbers.require_finite(f"{self.name}: activations", values)
-        return functional.centred(values) if self.name == "logits_centred" else values
+        return values
+
+    def rows(self, features: Tensor) -> Tensor:
+        """Return some rows of the features as they are compared, centred where the name says so."""
+        return functional.centred(features) if self.name == "logits_centred" else features
 
     def _activations(self, probe: Probe, split: str) -> Tensor:
         if self.name == "first":
@@ -83,7 +90,7 @@ class Batches:
     and batches of neighbours are less varied than the split is. Examples with a row of zeros in any of the
     layers are taken out *before* cutting, so that every batch has exactly `size` examples and log(size)
     bounds every entropy alike; the remainder that fills no batch is dropped. Gram matrices (8 n size bytes a
-    layer) and mean entropies are kept on the probe, for whichever measure asks next.
+    layer) and mean entropies are kept on the probe, as far as there is room, for whichever measure asks next.
 
     Attributes:
         zero_rows: number of examples taken out.
@@ -101,6 +108,7 @@ class Batches:
                 f"no batch is whole; set batch_size={available} or lower"
             )
         self._probe, self._split, self._size, self._alpha = probe, split, size, alpha
+        self._found: dict[Layer, Tensor] = {}
         kept = reduce(torch.logical_and, [self._has_direction(layer) for layer in layers])
         order = _shuffle(available).to(kept.device)
         self._rows = order[kept[order]]
@@ -124,41 +132,45 @@ class Batches:
 
     def _mean_entropy(self, layers: tuple[Layer, ...]) -> float:
         others = [layer for layer in layers if layer.name != "labels"]
+        batches = range(self.count)
         if len(others) < len(layers) and self._alpha != 2:
-            entropies = self._label_entropies(others)
-        elif len(layers) == 1 and self._is_thin(layers[0]):
-            entropies = [functional.matrix_entropy(batch, self._alpha) for batch in self._cut(layers[0])]
+            entropies = [self._label_entropy(others, batch) for batch in batches]
+        elif len(layers) == 1 and self._features(layers[0]).shape[1] < self._size:
+            entropies = [functional.matrix_entropy(self._cut(layers[0], at), self._alpha) for at in batches]
         else:
-            products = zip(*(self._grams(layer) for layer in layers), strict=True)
-            entropies = [functional.gram_entropy(reduce(torch.mul, grams), self._alpha) for grams in products]
+            entropies = [functional.gram_entropy(self._product(layers, at), self._alpha) for at in batches]
         return torch.stack(entropies).mean().item()
 
-    def _label_entropies(self, others: Sequence[Layer]) -> list[Tensor]:
-        """Return the entropy of the labels, or of these and other layers, batch by batch."""
-        rows = self._rows[: self.count * self._size]
-        labels = self._probe.labels(self._split)[rows].split(self._size)
+    def _label_entropy(self, others: Sequence[Layer], batch: int) -> Tensor:
+        """Return the entropy of the labels of a batch, or of these and other layers."""
+        self._probe.require_classes()
+        labels = self._probe.labels(self._split)[self._of(batch)]
         if not others:
-            return [functional.label_entropy(own, self._alpha) for own in labels]
-        products = (reduce(torch.mul, each) for each in zip(*map(self._grams, others), strict=True))
-        return [
-            functional.label_joint_entropy(gram, own, self._alpha)
-            for gram, own in zip(products, labels, strict=True)
-        ]
+            return functional.label_entropy(labels, self._alpha)
+        return functional.label_joint_entropy(self._product(others, batch), labels, self._alpha)
 
-    def _is_thin(self, layer: Layer) -> bool:
-        return self._features(layer).shape[1] < self._size
+    def _product(self, layers: Sequence[Layer], batch: int) -> Tensor:
+        return reduce(torch.mul, [self._gram(layer, batch) for layer in layers])
 
-    def _grams(self, layer: Layer) -> list[Tensor]:
-        key = ("matrix_information", "grams", layer, self._key)
-        return self._probe.shared(key, lambda: [functional.gram(batch) for batch in self._cut(layer)])
+    def _gram(self, layer: Layer, batch: int) -> Tensor:
+        key = ("matrix_information", "grams", layer, self._key, batch)
+        return self._probe.shared(key, lambda: functional.gram(self._cut(layer, batch)))
 
-    def _cut(self, layer: Layer) -> tuple[Tensor, ...]:
-        rows = self._rows[: self.count * self._size]
-        return self._features(layer)[rows].split(self._size)
+    def _of(self, batch: int) -> Tensor:
+        return self._rows[batch * self._size : (batch + 1) * self._size]
+
+    def _cut(self, layer: Layer, batch: int) -> Tensor:
+        return layer.rows(self._features(layer)[self._of(batch)])
 
     def _features(self, layer: Layer) -> Tensor:
-        key = ("matrix_information", "features", layer, self._split)
-        return self._probe.shared(key, lambda: layer.features(self._probe, self._split))
+        if layer not in self._found:
+            self._found[layer] = layer.features(self._probe, self._split)
+        return self._found[layer]
 
     def _has_direction(self, layer: Layer) -> Tensor:
-        return functional.has_direction(self._features(layer))
+        key = ("matrix_information", "direction", layer, self._split)
+        return self._probe.shared(key, lambda: self._find_direction(layer))
+
+    def _find_direction(self, layer: Layer) -> Tensor:
+        parts = self._features(layer).split(ROWS)
+        return torch.cat([functional.has_direction(layer.rows(part)) for part in parts])

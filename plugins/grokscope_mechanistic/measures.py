@@ -168,9 +168,18 @@ def _excluded(probe: Probe, sets: Sequence[Sequence[int]]) -> list[float]:
         if found is not None:
             return found
     return [
-        probe.loss_of(functional.excluded_logits(logits, results, folded, chosen), results).item()
+        probe.loss_over(
+            (functional.excluded_logits(rows, own, folded, chosen), own)
+            for rows, own in _cut(logits, results)
+        )
         for chosen in sets
     ]
+
+
+def _cut(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    from grokscope_mechanistic.functional import PAIRS
+
+    return zip(*(each.split(PAIRS) for each in tensors), strict=True)
 
 
 def _restricted(probe: Probe, frequencies: Sequence[int]) -> dict[str, float]:
@@ -184,7 +193,9 @@ def _restricted(probe: Probe, frequencies: Sequence[int]) -> dict[str, float]:
         at_result = functional.restricted_cross_entropies(folded, frequencies)
         return {name: at_result[own].mean().item() for name, own in of.items()}
     return {
-        name: probe.loss_of(functional.restricted_logits(own, folded, frequencies), own).item()
+        name: probe.loss_over(
+            (functional.restricted_logits(part, folded, frequencies), part) for (part,) in _cut(own)
+        )
         for name, own in of.items()
     }
 

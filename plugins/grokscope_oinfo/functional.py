@@ -251,16 +251,23 @@ def entropies_of_unions(correlation: torch.Tensor, labels: torch.Tensor) -> torc
         (2^k,) nats by mask, 0 for the empty one; NaN where a variable of a union is singular.
     """
     entropy = correlation.new_zeros(2 ** (int(labels.max()) + 1))
-    for mask in range(1, len(entropy)):
+    regular = False  # once all variables together are, all of their unions are
+    for mask in range(len(entropy) - 1, 0, -1):
         chosen = torch.nonzero((mask >> labels) & 1)[:, 0]
-        part = correlation[chosen][:, chosen]
-        factor, failed = torch.linalg.cholesky_ex(part)
-        inverse = torch.linalg.solve_triangular(factor, torch.eye(len(part), dtype=part.dtype), upper=False)
-        if failed or (inverse.square().sum(dim=0) > 1 / SINGULAR).any():
-            entropy[mask] = torch.nan
-        else:
+        factor, failed = torch.linalg.cholesky_ex(correlation[chosen][:, chosen])
+        if regular or (not failed and _is_regular(factor)):
+            regular |= mask == len(entropy) - 1
             entropy[mask] = factor.diagonal().log().sum()
+        else:
+            entropy[mask] = torch.nan
     return entropy
+
+
+def _is_regular(factor: torch.Tensor) -> bool:
+    """Return whether no variable is explained by the others but for `SINGULAR` of its variance."""
+    eye = torch.eye(len(factor), dtype=factor.dtype)
+    inverse = torch.linalg.solve_triangular(factor, eye, upper=False).square().sum(dim=0)
+    return bool((inverse <= 1 / SINGULAR).all())
 
 
 class _Partial(NamedTuple):

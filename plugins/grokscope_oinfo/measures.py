@@ -159,10 +159,12 @@ def oinfo(
         Attention heads: `heads=4` with `layer=blocks.0.attn_heads` (or another layer of equally wide heads in
         a row) makes each head one variable of as many numbers as it is wide. Omega is then that of vectors,
         H(Z) = 1/2 log det of its numbers' R; `variables`, `clusters` and `grouping` play no part, and a bin
-        is a head. It takes one factorisation for each of 2^heads sets.
+        is a head. It takes one factorisation for each of 2^heads sets: 3 ms for 4 heads of 32, 11 s for 12 of
+        64.
 
     Cost:
         3763 x 250 activations take 90 ms, a third of them for the ranks of the units; with `mean` 20 ms.
+        Clusters by correlation take 5 ms more than Ward's, spectral ones 9.
         Memory and time of the exhaustive search double with each cluster, so more than 20 are refused;
         `search=greedy` looks at all pairs and triples and extends the best 50 of each size, for either
         direction, by every other cluster: its optima are bounds.

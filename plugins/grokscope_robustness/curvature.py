@@ -264,7 +264,19 @@ def _jacobian_norms(probe: Probe, layers: Sequence[Layer], split: str) -> Square
     from grokscope_robustness import gauss_newton
 
     key = ("robustness", "jacobian", split)
-    return probe.shared(key, lambda: gauss_newton.jacobian_norms(layers, probe.encoded(split).flatten(1)))
+
+    def compute() -> SquaredNorms:
+        parts = [
+            (len(rows), gauss_newton.jacobian_norms(layers, rows.flatten(1)))
+            for rows in probe.encoded_parts(split)
+        ]
+        every = sum(count for count, _ in parts)
+        return gauss_newton.SquaredNorms(
+            sum(count * part.parameters for count, part in parts) / every,
+            sum(count * part.inputs for count, part in parts) / every,
+        )
+
+    return probe.shared(key, compute)
 
 
 def _bound(probe: Probe, layers: Sequence[Layer], norm: float) -> float:
@@ -273,22 +285,32 @@ def _bound(probe: Probe, layers: Sequence[Layer], norm: float) -> float:
 
     trace = _jacobian_norms(probe, layers, "train").parameters
     numbers.require_finite("the gradients on the train split", trace)
-    smallest = functional.smallest_squared_norm(probe.encoded("train").flatten(1))
+    smallest = min(functional.smallest_squared_norm(x.flatten(1)) for x in probe.encoded_parts("train"))
     return functional.gradient_bound(norm, trace, smallest)
 
 
 def _nearest(probe: Probe) -> torch.Tensor:
     from grokscope_robustness import functional
 
-    return probe.shared(
+    keep = probe.of_task if probe.model.fixed_encoding else probe.shared
+    return keep(
         ("robustness", "nearest"),
         lambda: functional.nearest_same_label(
-            probe.encoded("train").flatten(1),
-            probe.labels("train"),
-            probe.encoded("test").flatten(1),
-            probe.labels("test"),
+            _Encoded(probe, "train"), probe.labels("train"), _Encoded(probe, "test"), probe.labels("test")
         ),
     )
+
+
+class _Encoded:
+    """The encoded inputs of a split as vectors, made where they are asked for."""
+
+    def __init__(self, probe: Probe, split: str) -> None:
+        some = probe.encoded_some(split, probe.labels(split)[:1].new_zeros(1)).flatten(1)
+        self._probe, self._split = probe, split
+        self.shape, self.device = some.shape, some.device
+
+    def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
+        return self._probe.encoded_some(self._split, rows).flatten(1)
 
 
 def _estimated(

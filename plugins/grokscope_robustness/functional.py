@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Protocol
 
 import torch
 
@@ -38,7 +39,12 @@ def margins(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     >>> margins(torch.tensor([[1.5]]), torch.tensor([0])).tolist()
     [-1.5]
     """
-    logits = logits.double()
+    size = _rows_per_chunk(logits)
+    pairs = zip(logits.split(size), labels.split(size), strict=True)
+    return torch.cat([_margins(rows.double(), own) for rows, own in pairs])
+
+
+def _margins(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     if logits.shape[1] == 1:
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
     own = logits.gather(1, labels[:, None])
@@ -69,7 +75,8 @@ def perturbation_error(noised: torch.Tensor, clean: torch.Tensor) -> float:
     >>> perturbation_error(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.0]]))
     5.0
     """
-    return (noised.double() - clean.double()).square().sum().item()
+    pairs = zip(_row_chunks(noised), _row_chunks(clean), strict=True)
+    return math.fsum((left.double() - right.double()).square().sum().item() for left, right in pairs)
 
 
 def perturbed_confidence(logits: torch.Tensor, loss: str) -> float:
@@ -82,14 +89,17 @@ def perturbed_confidence(logits: torch.Tensor, loss: str) -> float:
     >>> perturbed_confidence(torch.tensor([[3.0, -1.0], [0.0, 0.0]]), "mse")
     62.5
     """
-    logits = logits.double()
+    return 100 * torch.cat([_confidences(rows.double(), loss) for rows in _row_chunks(logits)]).mean().item()
+
+
+def _confidences(logits: torch.Tensor, loss: str) -> torch.Tensor:
     if loss == "cross_entropy":
         if logits.shape[1] == 1:
-            return 100 * logits.abs().sigmoid().mean().item()
-        return 100 * logits.softmax(dim=1).amax(dim=1).mean().item()
+            return logits.abs().sigmoid()[:, 0]
+        return (logits.amax(dim=1) - logits.logsumexp(dim=1)).exp()
     total = logits.abs().sum(dim=1)
     share = logits.amax(dim=1).abs() / total
-    return 100 * torch.where(total == 0, 1 / logits.shape[1], share).mean().item()
+    return torch.where(total == 0, 1 / logits.shape[1], share)
 
 
 def gradient_bound(norm: float, trace: float, smallest_square: float) -> float:
@@ -136,8 +146,23 @@ def smallest_squared_norm(inputs: torch.Tensor) -> float:
     return min(chunk.double().square().sum(dim=1).min().item() for chunk in _row_chunks(inputs))
 
 
+class Points(Protocol):
+    """Rows (n, d), all of which need not be there at once: a tensor, or what makes those asked for."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """(n, d)."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+
+    def __getitem__(self, rows: torch.Tensor, /) -> torch.Tensor:
+        """Return the points `rows` (m,), (m, d)."""
+
+
 def nearest_same_label(
-    train: torch.Tensor, train_labels: torch.Tensor, test: torch.Tensor, test_labels: torch.Tensor
+    train: Points, train_labels: torch.Tensor, test: Points, test_labels: torch.Tensor
 ) -> torch.Tensor:
     """Return each test point's euclidean distance to the nearest training point of its label, (m,) float64.
 
@@ -151,7 +176,7 @@ def nearest_same_label(
     >>> nearest_same_label(torch.tensor([[0.0, 0.0]]), one, torch.tensor([[3.0, 4.0]]), one)
     tensor([5.], dtype=torch.float64)
     """
-    distances = torch.full((len(test),), math.inf, dtype=torch.float64, device=test.device)
+    distances = torch.full((len(test_labels),), math.inf, dtype=torch.float64, device=test.device)
     for label in test_labels.unique():
         known = (train_labels == label).nonzero()[:, 0]
         if len(known):
@@ -160,9 +185,7 @@ def nearest_same_label(
     return distances
 
 
-def _nearest(
-    train: torch.Tensor, known: torch.Tensor, test: torch.Tensor, asked: torch.Tensor
-) -> torch.Tensor:
+def _nearest(train: Points, known: torch.Tensor, test: Points, asked: torch.Tensor) -> torch.Tensor:
     """Return the distance of each `test[asked]` to the nearest of `train[known]`."""
     found = []
     for rows in asked.split(_rows_per_chunk(test)):
@@ -183,5 +206,5 @@ def _row_chunks(rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return rows.split(_rows_per_chunk(rows))
 
 
-def _rows_per_chunk(rows: torch.Tensor) -> int:
+def _rows_per_chunk(rows: torch.Tensor | Points) -> int:
     return max(1, ROW_VALUES // rows.shape[1])

@@ -71,7 +71,6 @@ VANDALS = {
     "a function": (lambda probe: setattr(probe.model, "trace", lambda encoded: {}), "the network (its mode"),
     "a list of layers": (lambda probe: setattr(probe.model, "hidden", ()), "the network (its mode"),
     # What holds all this.
-    "a trace": (lambda probe: probe.trace("train").pop("logits"), "logits of train"),
     "a step": (lambda probe: setattr(probe, "step", -1), "the probe itself"),
     "a method": (lambda probe: setattr(probe, "loss", lambda split: 0.0), "the probe itself"),
     "the probe's weights": (lambda probe: probe.weights.clear(), "the probe itself"),

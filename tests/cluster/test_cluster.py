@@ -58,29 +58,30 @@ def test_what_comes_back_is_what_is_computed_here(run_path, tmp_path, dask_clien
     found = analyze_many(
         [run_path, second, tmp_path / "none"],
         "rogue,fit,weight_norm",
+        steps="10:20",
         dask=dask_client,
         clock=clock,
         progress=lambda done, total, measure, step: seen.append((done, total)),
     )
     one, other = found.runs.values()
-    here = analyze(alone, "rogue,fit,weight_norm", isolate=True)
+    here = analyze(alone, "rogue,fit,weight_norm", steps="10:20", isolate=True)
     assert csv(one) == csv(other) == csv(here)
     assert list(found.failed) == [str(tmp_path / "none")]
     failed = {str(failure) for failure in here.failures}
     assert {str(failure) for failure in one.failures if failure.measure == "crashes"} <= failed
-    assert len(one.failures) == len(other.failures) == len(here.failures) == 1 + 7
+    assert len(one.failures) == len(other.failures) == len(here.failures) == 1 + 2
     tried = [failure for each in (one, other) for failure in each.failures if failure.tried]
     assert {failure.message for failure in tried} == {
         "its process died (killed by SIGSEGV)",
         "its process died (exit code 0)",
     }
-    assert seen[0] == (0, 56)
-    assert seen[-1] == (56, 56)
+    assert seen[0] == (0, 16)
+    assert seen[-1] == (16, 16)
     assert {spent.part for spent in clock.take()} >= {"fit", "weight_norm", "reading checkpoints"}
     assert not Run.open(run_path).conflicts
     # What is stored is served without a cluster.
-    again = analyze(run_path, "fit,weight_norm", dask="tcp://127.0.0.1:9")
-    assert (again.computed, len(again.columns["step"])) == (0, 7)
+    again = analyze(run_path, "fit,weight_norm", steps="10:20", dask="tcp://127.0.0.1:9")
+    assert (again.computed, len(again.columns["step"])) == (0, 2)
 
 
 def test_a_cell_that_takes_too_long_is_stopped(run_path, dask_client, stranger_here):
@@ -125,6 +126,28 @@ def test_a_sweep_that_is_stopped_leaves_checkpoints(tmp_path, dask_client):
     assert not done.failures
     assert len(done.stopped) == 3
     assert [len(Run.open(path).steps) for path in sorted(out.iterdir())] == [3, 3]
+
+
+def test_a_sweep_ends_where_no_worker_ever_came(tmp_path, dask_client):
+    import distributed
+
+    told = []
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        done = sweep(
+            "modadd",
+            seeds=2,
+            settings=FIXED,
+            out=tmp_path,
+            dask=client,
+            stop=lambda: bool(told),
+            notify=told.append,
+        )
+    assert len(done.stopped) == 2
+    assert len(told) == 1
+    assert told[0].endswith("has no workers: waiting for some")
 
 
 def failing(*arguments):
@@ -231,10 +254,18 @@ def test_dask_is_looked_for_before_anything_is_computed(cli, run_path, monkeypat
 
 def test_no_scheduler_answers(run_path, dask_client, monkeypatch):
     monkeypatch.setattr("grokscope.cluster.ANSWER_WITHIN", "0.2 s")
-    with pytest.raises(UsageError, match="`dask` must be local, the address of a Dask"):
-        analyze(run_path, "fit", dask="tcp://127.0.0.1:9")
-    for wrong in (7, ""):
-        with pytest.raises(SettingError, match="`dask` must be local"):
+    monkeypatch.chdir(run_path)
+    Path("list.json").write_text("[1]")
+    for wrong, why in {
+        "tcp://127.0.0.1:9": "Timed out trying to connect",
+        "tcp://somewhere": "missing port number",
+        "ftp://here:1": "unknown address scheme 'ftp'",
+        "none.json": "No such file",
+        "list.json": "missing port number",
+    }.items():
+        with pytest.raises(UsageError, match=f"`dask` must be local, the address .* got {wrong}: .*{why}"):
             analyze(run_path, "fit", dask=wrong)
+    for other in (7, ""):
+        with pytest.raises(SettingError, match="`dask` must be local"):
+            analyze(run_path, "fit", dask=other)
     assert not Run.open(run_path).cells()
-    assert Path(run_path, "run.toml").exists()

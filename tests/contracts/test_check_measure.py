@@ -217,7 +217,11 @@ TWO = [X, Column("z", "never returned")]
         (reseeding, {}, "must not change torch's global random state"),
         (changes_weights, {}, "must not change the weights and the probe's weights"),
         (adds_weight, {}, "must not change the weights"),
-        (changes_memory, {}, r"must not change what the probe remembers: \('trace', 'train', 0.0\)"),
+        (
+            changes_memory,
+            {},
+            r"must not change what the probe remembers: \('trace', 'train', 0.0, 'logits'\)",
+        ),
         (changes_labels, {}, "must not change the probe's task"),
         (changes_baseline, {}, "must not change the baseline's weights"),
         (trains, {}, "must not change the probe's network"),

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
 
-from grokscope.errors import MeasureError, NotApplicable
+from grokscope.errors import NotApplicable
+from grokscope.memory import Memory, Shelf
 from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
 from grokscope.numbers import moments
 from grokscope.objective import Objective
+from grokscope.probe.noise import NoiseSource, generator_for
+from grokscope.probe.passes import Passes, Trace
 from grokscope.tasks.pairs import pairs_of
 from grokscope.tasks.task import IGNORED, Task
 
+__all__ = ["NoiseSource", "Probe", "generator_for"]
+
 T = TypeVar("T")
-PROVEN_ON = 16  # examples, beside random inputs
-CHUNK_VALUES = 1 << 25  # encoded values per forward pass: 128 MB in float32
 DROWNING = 5.0  # standard deviations of the encoded input, from which on noise on it is remarked on
-MOST_VALUES = 1 << 30  # of the hidden layers of a split, of networks of one's own: 4 GB in float32
 
 
 class Probe:
@@ -50,6 +51,8 @@ class Probe:
         loss_name: str,
         noise: NoiseSource,
         judged: Objective | None = None,
+        memory: Memory | None = None,
+        of_task: Shelf | None = None,
     ) -> None:
         self.step = step
         self.task = task
@@ -58,16 +61,27 @@ class Probe:
         self.loss_name = loss_name
         self._judged = judged or Objective(loss_name)
         self._noise = noise
-        self._memory: dict[Hashable, Any] = {}
+        self._budget = memory or Memory()
+        self._memory = Shelf(self._budget, self._let_go)
+        self._of_task = of_task
+        self._passes = Passes(self, self._budget)
 
     def shared(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return `compute()`, run once per checkpoint and `key`, whichever measure asks first.
 
-        Begin the key with your plugin's name.
+        Begin the key with your plugin's name. Where memory is short it is run again for who asks later.
         """
-        if key not in self._memory:
-            self._memory[key] = compute()
-        return self._memory[key]
+        return self._memory.shared(key, compute)
+
+    def of_task(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return `compute()`, run once for all checkpoints: what depends on the task and its noise alone."""
+        if self._of_task is None:
+            return self.shared(key, compute)
+        shelf = self._of_task
+        return self.shared(key, lambda: shelf.shared(key, compute))
+
+    def _let_go(self, key: Hashable) -> None:
+        """A shared value has to go, since memory is short."""
 
     @property
     def classifies(self) -> bool:
@@ -111,19 +125,29 @@ class Probe:
 
     def encoded(self, split: str, sigma: float = 0.0) -> torch.Tensor:
         """Return the encoded inputs, (n, ...) float, with noise of standard deviation `sigma`."""
+        keep = self.of_task if self.model.fixed_encoding else self.shared
         if sigma == 0:
-            return self.shared(("encoded", split), lambda: self._encode(split))
-        return self.shared(
-            ("encoded", split, sigma),
-            lambda: self.encoded(split) + sigma * self._noise.draw(split, sigma, self.encoded(split)),
-        )
+            return keep(("encoded", split), lambda: self._passes.encode(self.inputs(split)))
+        return keep(("encoded", split, sigma), lambda: self._passes.noised(split, sigma))
+
+    def encoded_some(self, split: str, chosen: torch.Tensor) -> torch.Tensor:
+        """Return the encoded inputs of some examples of a split: `chosen` (m,) among `inputs(split)`."""
+        if ("encoded", split) in self._memory:
+            return self.encoded(split)[chosen]
+        every = self.task.indices(split)
+        return self._passes.encode(self.task.inputs[chosen if isinstance(every, slice) else every[chosen]])
+
+    def encoded_parts(self, split: str) -> Iterator[torch.Tensor]:
+        """Yield the encoded inputs of a split, so many examples at a time."""
+        return (encoded for encoded, _ in self._passes.parts(split, 0.0))
 
     def scale(self) -> float:
         """Return the standard deviation of the training split's encoded inputs over all their values.
 
         Noise on them is large or small against it.
         """
-        return self.shared(("scale",), lambda: self.encoded("train").double().std(correction=0).item())
+        keep = self.of_task if self.model.fixed_encoding else self.shared
+        return keep(("scale",), self._passes.scale)
 
     def noise(self, sigma: float | None, paper: float, share: float) -> tuple[float, dict[str, Any]]:
         """Return the noise that a measure takes, and what its columns `sigma` and `note` say of it.
@@ -150,9 +174,11 @@ class Probe:
         }
 
     def trace(self, split: str, sigma: float = 0.0) -> Mapping[str, torch.Tensor]:
-        """Return every tensor that the network names, from one forward pass in chunks."""
-        compute = self._join if split == "all" and sigma == 0 and self._divided else self._run
-        return self.shared(("trace", split, float(sigma)), lambda: compute(split, sigma))
+        """Return every tensor that the network names, from a forward pass in chunks.
+
+        Where memory is short each is computed when it is asked for, and by the same steps.
+        """
+        return Trace(self._passes, split, float(sigma))
 
     def logits(self, split: str, sigma: float = 0.0) -> torch.Tensor:
         """Return the logits, (n, outputs)."""
@@ -186,7 +212,7 @@ class Probe:
 
         Closed forms for ReLU networks may rest on it, whatever the network calls itself.
         """
-        return self.shared(("relu chain",), lambda: relu_chain(self.model, *self._some()))
+        return self.shared(("relu chain",), lambda: relu_chain(self.model, *self._passes.some()))
 
     def require_chain(self) -> Chain:
         """Return `relu_chain()`. Raises NotApplicable where there is none."""
@@ -215,7 +241,7 @@ class Probe:
         They are found also inside a longer sequence such as `a + b =`. Raises NotApplicable where there are
         none, or a pair is there twice.
         """
-        return self.shared(("pairs",), lambda: pairs_of(self.task.inputs, self.task.labels))
+        return self.of_task(("pairs",), lambda: pairs_of(self.task.inputs, self.task.labels))
 
     def require_rows(self, split: str, rows: torch.Tensor) -> None:
         """Raise NotApplicable unless a layer has a row for each label of the split."""
@@ -230,7 +256,7 @@ class Probe:
 
         It is seen in their gradients at some examples.
         """
-        encoded, inputs = self._some()
+        encoded, inputs = self._passes.some()
         return is_linear_in(self.model, encoded, layer, weight, inputs)
 
     def places(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -273,6 +299,10 @@ class Probe:
         """
         return self._judged.loss(logits, labels)
 
+    def loss_over(self, parts: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> float:
+        """Return the run's loss of logits and labels that come in parts, the mean over all their rows."""
+        return self._judged.loss_over(parts)
+
     def doubled(self) -> Probe:
         """Return this checkpoint with a copy of its network in float64, for what cancels in float32."""
         return self.shared(("doubled",), self._double)
@@ -303,6 +333,7 @@ class Probe:
             loss_name=self.loss_name,
             noise=self._noise,
             judged=self._judged,
+            memory=self._budget,
         )
 
     def _row_labels(self, split: str) -> torch.Tensor:
@@ -313,66 +344,3 @@ class Probe:
             return None
         counted = self._row_labels(split) != IGNORED
         return None if counted.all() else counted
-
-    def _some(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return some examples, encoded and raw: what a network is, is proven on them."""
-        return self.encoded("all")[:PROVEN_ON], self.inputs("all")[:PROVEN_ON]
-
-    def _encode(self, split: str) -> torch.Tensor:
-        with torch.no_grad():
-            return self.model.encode(self.inputs(split)).detach()
-
-    @property
-    def _divided(self) -> bool:
-        """Whether every example is in just one of train and test, and is one row of every layer."""
-        parts = torch.cat([self.task.train, self.task.test])
-        whole = len(parts) == len(self.task.labels) == len(parts.unique())
-        return whole and all(len(rows) == len(self.task.train) for rows in self.trace("train").values())
-
-    def _join(self, split: str, sigma: float) -> dict[str, torch.Tensor]:
-        """Put the traces of train and test together instead of running every example once more."""
-        train, test = self.trace("train"), self.trace("test")
-        order = torch.cat([self.task.train, self.task.test]).argsort()
-        return {name: torch.cat([train[name], test[name]])[order] for name in train}
-
-    def _run(self, split: str, sigma: float) -> dict[str, torch.Tensor]:
-        encoded, noted = self.encoded(split, sigma), self.model.values_per_example
-        if len(encoded) * noted > MOST_VALUES:
-            raise MeasureError(
-                f"the hidden layers of {len(encoded)} examples hold {len(encoded) * noted:.2g} numbers, and "
-                f"{MOST_VALUES:.2g} are kept at most: choose fewer layers (`layers` of an import) or examples"
-            )
-        size = max(1, CHUNK_VALUES * len(encoded) // max(1, encoded.numel() + len(encoded) * noted))
-        pairs = zip(encoded.split(size), self.inputs(split).split(size), strict=True)
-        with torch.no_grad():
-            parts = [self.model.trace_from(*pair) for pair in pairs]
-        named = parts[0]
-        if len(parts) > 1:
-            named = {name: torch.cat([part[name] for part in parts]) for name in named}
-        counted = self.counted(split)
-        if counted is None:
-            return named
-        return {name: rows[counted] if len(rows) == len(counted) else rows for name, rows in named.items()}
-
-
-class NoiseSource:
-    """The run's noise: one standard normal draw per (split, sigma), the same for every checkpoint."""
-
-    def __init__(self, seed: str) -> None:
-        self.seed = seed
-        self.draws: dict[tuple[str, float, tuple[int, ...]], torch.Tensor] = {}
-
-    def draw(self, split: str, sigma: float, like: torch.Tensor) -> torch.Tensor:
-        """Return the standard normal draw in the shape, type and place of `like`."""
-        key = (split, float(sigma), tuple(like.shape))
-        if key not in self.draws:
-            generator = generator_for("noise", self.seed, split, repr(float(sigma)))
-            drawn = torch.randn(like.shape, generator=generator, dtype=torch.float32)
-            self.draws[key] = drawn.to(like.device, like.dtype)
-        return self.draws[key]
-
-
-def generator_for(*words: str) -> torch.Generator:
-    """Return a CPU generator seeded by `words`: equal words, equal numbers, on every machine."""
-    digest = hashlib.sha256("\0".join(words).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

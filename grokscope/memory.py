@@ -1,0 +1,162 @@
+"""How much memory a process may take, and which shared values are kept: those that were asked for last."""
+
+from __future__ import annotations
+
+import os
+import re
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from grokscope.errors import SettingError
+
+T = TypeVar("T")
+VARIABLE = "GROKSCOPE_MAX_MEMORY"
+LEAST = 256 << 20  # torch alone takes more
+OF_THE_MACHINE = 4  # a quarter of it, where nothing else is asked for
+KEPT = 4  # a quarter of what a process may take is kept for later; the rest is for what is being computed
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+
+
+def read_size(text: str | int) -> int:
+    """Return the bytes that a text such as `2GB`, `512MiB` or `1.5g` means, or a number of bytes.
+
+    Raises SettingError.
+
+    >>> read_size("2GB"), read_size("512MiB"), read_size(10**9)
+    (2000000000, 536870912, 1000000000)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]I?)?B?\s*", str(text).upper())
+    if not found or (found[2] or "") not in UNITS:
+        raise SettingError(f"max_memory must be a size such as 2GB or 512MiB, got {text!r}")
+    size = int(float(found[1]) * UNITS[found[2] or ""])
+    if size < LEAST:
+        raise SettingError(f"max_memory must be at least {LEAST >> 20}MiB, got {text!r}")
+    return size
+
+
+def bytes_each(asked: str | int | None, processes: int) -> int:
+    """Return the bytes that each of so many processes may take.
+
+    `asked` is for all together; where it is None $GROKSCOPE_MAX_MEMORY says it, or else it is a quarter of
+    the machine. Raises SettingError.
+    """
+    asked = asked if asked is not None else os.environ.get(VARIABLE) or None
+    whole = machine() // OF_THE_MACHINE if asked is None else read_size(asked)
+    return max(LEAST, whole // processes)
+
+
+def machine() -> int:
+    """Return the bytes of memory that the machine has, or that this process's group may take."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 8 << 30
+    try:
+        return min(whole, int(CGROUP.read_text()))
+    except (OSError, ValueError):
+        return whole
+
+
+class Memory:
+    """How many bytes of values are kept at most, on several shelves; the longest unasked go first.
+
+    Attributes:
+        most: bytes kept; None is no bound.
+        held: bytes kept now.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most, self.held = most, 0
+        self._sizes: OrderedDict[tuple[int, Hashable], int] = OrderedDict()
+        self._shelves: dict[int, weakref.ref[Shelf]] = {}
+
+    def fits(self, size: int) -> bool:
+        """Return whether values of so many bytes may be kept beside as many others."""
+        return self.most is None or 2 * size <= self.most
+
+    def touch(self, shelf: Shelf, key: Hashable, size: int | None = None) -> None:
+        """Note that a value was asked for or, with its size, that it has come; others go for it."""
+        if self.most is None:
+            return
+        place = (id(shelf), key)
+        if size is None:
+            self._sizes.move_to_end(place)
+            return
+        if size > self.most:
+            shelf.drop(key)
+            return
+        if id(shelf) not in self._shelves:
+            self._shelves[id(shelf)] = weakref.ref(shelf, partial(self._gone, id(shelf)))
+        self._sizes[place] = size
+        self.held += size
+        while self.held > self.most:
+            (at, oldest), _ = next(iter(self._sizes.items()))
+            owner = self._shelves[at]()
+            if owner is not None:
+                owner.drop(oldest)
+
+    def forget(self, shelf: Shelf, key: Hashable) -> None:
+        """Count a value no more."""
+        self.held -= self._sizes.pop((id(shelf), key), 0)
+
+    def _gone(self, at: int, _: Any) -> None:
+        del self._shelves[at]
+        for place in [place for place in self._sizes if place[0] == at]:
+            self.held -= self._sizes.pop(place)
+
+
+class Shelf:
+    """Values by key, computed when they are first asked for, and again where they had to go.
+
+    `dropped` is told of every value that goes.
+    """
+
+    def __init__(self, memory: Memory, dropped: Callable[[Hashable], None] | None = None) -> None:
+        self._memory, self._dropped = memory, dropped
+        self._values: dict[Hashable, Any] = {}
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
+    def __getitem__(self, key: Hashable) -> Any:
+        return self._values[key]
+
+    def shared(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return the value, computed where it is not there."""
+        if key in self._values:
+            self._memory.touch(self, key)
+            found: T = self._values[key]
+            return found
+        value = self._values[key] = compute()
+        if self._memory.most is not None:
+            self._memory.touch(self, key, size_of(value))
+        return value
+
+    def items(self) -> list[tuple[Hashable, Any]]:
+        """Return what is there."""
+        return list(self._values.items())
+
+    def drop(self, key: Hashable) -> None:
+        """Let a value go."""
+        self._memory.forget(self, key)
+        if self._dropped is not None:
+            self._dropped(key)
+        del self._values[key]
+
+
+def size_of(value: Any) -> int:
+    """Return the bytes of the tensors and arrays in a value."""
+    if hasattr(value, "element_size"):
+        return int(value.numel() * value.element_size())
+    if hasattr(value, "nbytes"):
+        return int(value.nbytes)
+    if isinstance(value, Mapping):
+        return sum(map(size_of, value.values()))
+    if isinstance(value, (list, tuple)):
+        return sum(map(size_of, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return sum(size_of(getattr(value, field.name)) for field in fields(value))
+    return 0
