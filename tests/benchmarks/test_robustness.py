@@ -83,7 +83,11 @@ def test_exact_trace(race):
 
 
 def test_estimated_trace(race):
-    """Hutch++ with 12 products is 1.2 % off by the spread of three seeds (949, 943, 966)."""
+    """At equal standard error: ours ends at 0.8 % here, Hutch++ is there with 18 products at the earliest.
+
+    With 12 it was 1.2 % off, by the spread of three seeds (949, 943, 966); its error falls at best as their
+    number grows.
+    """
     curvlinops = pytest.importorskip("curvlinops")
     network, (inputs, labels) = gpt.trained(), gpt.sequences()
     weights = dict(network.named_parameters())
@@ -102,10 +106,11 @@ def test_estimated_trace(race):
             generator=torch.Generator().manual_seed(0),
         ).value
 
+    torch.func.vmap(torch.func.grad(torch.sum))(torch.ones(1, 1))  # what is loaded once is not its price
     race(
-        "sharpness estimated to 1 %, GPT of two layers, 64 wide, 2000 sequences of 25 tokens",
+        "sharpness estimated to 0.8 %, GPT of two layers, 64 wide, 2000 sequences of 25 tokens",
         estimated,
-        {"curvlinops-for-pytorch": lambda: curvlinops.hutchpp_trace(operator, 12)},
+        {"curvlinops-for-pytorch": lambda: curvlinops.hutchpp_trace(operator, 18)},
         within=0.1,
         targets={"curvlinops-for-pytorch": 5},
     )
