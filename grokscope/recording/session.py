@@ -119,7 +119,12 @@ def record(
         }
         run = _found_or_made(out, config, file, live)
         if twin:
-            glue.remember(run.path, twin.fingerprint())
+            code = twin.fingerprint()
+            if run.steps and glue.of_losses(run.path) not in ("", code):
+                notify(
+                    f"losses and accuracies in {run.path} so far are of other code: `fit` measures them anew"
+                )
+            glue.remember(run.path, code, losses="" if run.steps else code)
         made.append((run, twin))
         return max(run.steps, default=None)
 

@@ -12,6 +12,7 @@ from grokscope import Run, analyze, import_checkpoints
 from grokscope.errors import DataError, PluginError, RunError, SettingError
 from grokscope.run import glue
 from grokscope.run.examples import FILE
+from grokscope.run.verify import verify_run
 
 CODE = """
 import torch
@@ -188,6 +189,34 @@ def test_changed_code_serves_no_old_numbers(folder):
     back = analyze(Run.open("run"), "fit", model=MODEL)
     assert back.computed == 0
     assert back.columns["fit.train_loss"] == before.columns["fit.train_loss"]
+
+
+def test_losses_of_changed_code_are_said_until_an_import_of_all_renews_them(folder):
+    def written(word):
+        sys.modules.pop("my_cnn", None)
+        (folder / "my_cnn.py").write_text(CODE.replace("nn.ReLU()", f"nn.{word}()"))
+
+    said = []
+    before = [info.train_loss for info in bring().checkpoints]
+    written("Tanh")
+    for _ in range(2):
+        sys.modules.pop("my_cnn", None)
+        messages = analyze(Run.open("run"), "fit", model=MODEL).messages
+        assert any(
+            "losses and accuracies in the run are of the code that it was" in each for each in messages
+        )
+    torch.save(torch.load("step_0.pt"), "step_30.pt")
+    sys.modules.pop("my_cnn", None)
+    import_checkpoints("run", "step_30.pt", model=MODEL, task=DATA)  # the others keep their losses
+    assert [info.train_loss for info in Run.open("run").checkpoints][:3] == before
+    after = bring(notify=said.append)
+    assert said[-1] == "losses and accuracies at steps 0, 10, 20, 30 are written anew"
+    assert not verify_run("run")
+    fits = analyze(after, "fit", model=MODEL)
+    assert not fits.messages
+    assert [info.train_loss for info in after.checkpoints] == pytest.approx(fits.columns["fit.train_loss"])
+    assert bring(notify=said.append).steps == (0, 10, 20, 30)
+    assert said[-1] == "nothing is new: the run has all these checkpoints"
 
 
 def test_changed_helpers_serve_no_old_numbers_either(folder):
@@ -393,3 +422,4 @@ def test_what_applies_to_a_run_is_said_measure_by_measure(folder, monkeypatch):
     assert answers["fit"] == ""
     assert "about pairs of tokens, and the inputs are numbers of shape (n, 1, 4, 4)" in answers["abelian"]
     assert "batch_size must be at most the 40 examples" in answers["pe"]
+    assert answers["pe"].endswith("no batch is whole; analyze --set pe.batch_size=40 measures it")
