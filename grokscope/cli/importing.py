@@ -228,12 +228,14 @@ def import_(
         raise SettingError("import must have either --task NAME or --data package.module:factory")
     if not (checkpoints or hub):
         raise SettingError("import must have --checkpoints PATTERN, or --hub OWNER/NAME")
+    from grokscope.importable import hint_of
     from grokscope.importing.session import Request
     from grokscope.tasks.language import is_language
 
     if data is not None and ":" not in data and not is_language(data):
         raise SettingError(
             f"--data must be package.module:factory, text:FILE, FILE.npy or FILE.bin, got {data!r}"
+            f"{hint_of(data)}"
         )
     request = Request(
         checkpoints=[*(checkpoints or ()), *(files or ())],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from grokscope.declare import Factory
+from grokscope.declare import Factory, listed
 from grokscope.discovery import load_plugins
 from grokscope.errors import DamagedFile, UsageError
 from grokscope.importing.beside import with_beside
@@ -76,14 +76,14 @@ def import_checkpoints(
     step: int | None = None,
     at: str = "",
     layout: str = "auto",
-    rename: Iterable[str] = (),
-    strip: Iterable[str] = (),
-    tie: Iterable[str] = (),
+    rename: str | Iterable[str] = (),
+    strip: str | Iterable[str] = (),
+    tie: str | Iterable[str] = (),
     link: bool = False,
-    leave_out: Iterable[str] = (),
+    leave_out: str | Iterable[str] = (),
     skip_damaged: bool = False,
     curves: str | Path | None = None,
-    layers: Iterable[str] = (),
+    layers: str | Iterable[str] = (),
     positions: str = "auto",
     examples: int = MOST_EXAMPLES,
     loss: str | Callable[..., Any] | None = None,
@@ -107,7 +107,7 @@ def import_checkpoints(
 
     Args:
         out: the run directory to make, or to add to.
-        checkpoints: a glob, or several.
+        checkpoints: a glob, or several; so with everything below that takes several: one text is one.
         task: a task's name, or `package.module:factory`: a function that returns (train, test), each a pair
             of tensors, a Dataset of pairs or an iterable of batches; or what `@grokscope.task` made.
         model: a model's name, or `package.module:factory`: a function that returns an nn.Module, or what
@@ -163,7 +163,7 @@ def import_checkpoints(
         StorageError: a file cannot be written or linked.
     """
     request = Request(
-        checkpoints=[checkpoints] if isinstance(checkpoints, (str, Path)) else list(checkpoints),
+        checkpoints=listed(checkpoints),
         task=task,
         model=model,
         recipe=recipe,
@@ -173,14 +173,14 @@ def import_checkpoints(
         step=step,
         at=at,
         layout=layout,
-        rename=list(rename),
-        strip=list(strip),
-        tie=list(tie),
+        rename=listed(rename),
+        strip=listed(strip),
+        tie=listed(tie),
         link=link,
-        leave_out=list(leave_out),
+        leave_out=listed(leave_out),
         skip_damaged=skip_damaged,
         curves=curves,
-        layers=list(layers),
+        layers=listed(layers),
         positions=positions,
         examples=examples,
         loss=loss,
@@ -287,6 +287,7 @@ def plan_import(
     naming = Naming(request.layout, read_rules(request.rename), request.strip, read_ties(request.tie))
     curve = read_curves(Path(request.curves)) if request.curves else Curve()
     paths = find(request.checkpoints, request.leave_out)
+    rule.check(len(paths))
     goal = request.outcome, request.above, request.below
     said: dict[str, Any] = {}
     if tasks is None or models is None or goal != (None, None, None):

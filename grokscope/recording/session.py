@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from grokscope.declare import listed
 from grokscope.discovery import load_plugins
 from grokscope.errors import RunError, SettingError, UsageError
 from grokscope.evaluation import check_classes
@@ -52,7 +53,7 @@ def record(
     steps: int | None = None,
     evaluate: bool = True,
     factory: str | None = None,
-    layers: Iterable[str] = (),
+    layers: str | Iterable[str] = (),
     positions: str = "auto",
     examples: int = MOST_EXAMPLES,
     settings: Mapping[str, Any] | None = None,
@@ -99,7 +100,7 @@ def record(
     given = (outcome, above, below)
     said = load_plugins().outcome(*given) if given != (None, None, None) else {}
     live, schedule = Live(model), Schedule(str(checkpoint_every), steps)
-    view: dict[str, Any] = {"layers": named} if (named := list(layers)) else {}
+    view: dict[str, Any] = {"layers": named} if (named := listed(layers)) else {}
     view |= {"positions": positions} if positions != "auto" else {}
     made: list[tuple[Run, Twin | None]] = []
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from grokscope import Run, analyze, import_checkpoints
-from grokscope.errors import DataError, PluginError, RunError, SettingError
+from grokscope.errors import DataError, PluginError, RunError, SettingError, UsageError
 from grokscope.run import glue
 from grokscope.run.examples import FILE
 from grokscope.run.verify import verify_run
@@ -253,13 +253,29 @@ def test_changed_helpers_serve_no_old_numbers_either(folder):
 
 
 def test_layers_and_settings_are_part_of_the_run(folder):
-    run = bring(settings={"model.width": 3}, layers=["0"], positions="rows")
+    run = bring(settings={"model.width": 3}, layers="0", positions="rows")
     assert run.config["model"] == {"name": MODEL, "width": 3, "view": {"layers": ["0"], "positions": "rows"}}
     found = analyze(run, "activation_sparsity", model=MODEL)
     assert "activation_sparsity.sparsity:0" in found.columns
     assert bring(out="other").data_hash == run.data_hash
-    with pytest.raises(SettingError, match="none is called nothing"):
-        bring(out="third", layers=["nothing"])
+    with pytest.raises(SettingError, match="none is called nothing: there is 2, 0, 1, 3, 4"):
+        bring(out="third", layers=["0", "nothing"])
+
+
+@pytest.mark.parametrize("name", ["my_cnn", "my_cnn.net"])
+def test_a_name_without_a_colon_is_answered_with_the_function(folder, cli, name):
+    from grokscope.importable import factory_at
+
+    given = ("--checkpoints", "*.pt", "--data", DATA)
+    assert "unknown model" in (err := cli("import", "third", *given, "--model", name).err)
+    assert "a function is named as my_cnn:net" in " ".join(err.split())
+    with pytest.raises(SettingError, match=f"got '{name}'; a function is named as my_cnn:net"):
+        factory_at("model", name)
+
+
+def test_a_step_for_several_files_is_one_sentence(folder):
+    with pytest.raises(UsageError, match="`step` is for one file, and `checkpoints` are 3: leave it out"):
+        bring(step=3)
 
 
 def test_arrays_are_tensors(folder):

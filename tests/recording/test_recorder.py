@@ -200,8 +200,9 @@ def test_what_is_not_evaluated_is_not_called_not_memorised(training, tmp_path, c
         recorder.measure("fit")
     shown = " ".join(cli("show", tmp_path / "run").out.split())
     assert "grokked at step 0 (fit.test_accuracy ≥ 0.1)" in shown
-    with training.record(tmp_path / "numbers", train=NUMBERS, test=NUMBERS) as recorder:
+    with training.record(tmp_path / "numbers", train=NUMBERS, test=NUMBERS, layers="0") as recorder:
         training.go(recorder, 1, 2)
+    assert recorder.run.config["model"]["view"] == {"layers": ["0"]}
     shown = " ".join(cli("show", tmp_path / "numbers").out.split())
     assert "nothing says when it memorised or grokked, since it has no accuracies" in shown
 
