@@ -13,11 +13,11 @@ from rich.text import Text
 
 from grokscope.report.text import printable
 from grokscope.results.names import ColumnName
-from grokscope.results.results import Results
 from grokscope.run.outcome import Goal, goals_of
 from grokscope.statistics.over_runs import Mean
 
 if TYPE_CHECKING:
+    from grokscope.results.results import Results
     from grokscope.run import Run
 
 GAP = 2
@@ -118,6 +118,8 @@ def _unknown(of: Run | Results, generalised: Goal) -> str:
 def _tells(of: Run | Results, metric: str) -> bool:
     """Whether the curve has the metric anywhere, or there is nothing yet that could have it."""
     import numpy as np
+
+    from grokscope.results.results import Results
 
     curve = of.curve if isinstance(of, Results) else of.curves
     return not (curve and of.steps) or bool(np.isfinite(curve[metric]).any())
