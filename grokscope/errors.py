@@ -152,6 +152,6 @@ class NotApplicable(MeasureError):
 
     exit_code = 0
 
-    def __init__(self, message: str, **settings: Any) -> None:
+    def __init__(self, message: str = "", **settings: Any) -> None:
         super().__init__(message)
         self.settings = settings
