@@ -11,11 +11,21 @@ import json
 import math
 import operator
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from grokscope.errors import PluginError, SettingError, UnknownName
+
+
+def listed(value: str | PathLike[str] | Iterable[Any]) -> list[Any]:
+    """Return what an argument that takes several things was given: one text, or path, is one of them.
+
+    >>> listed("head.weight=embed.weight"), listed(["a", "b"])
+    (['head.weight=embed.weight'], ['a', 'b'])
+    """
+    return [value] if isinstance(value, (str, PathLike)) else list(value)
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,15 @@ class UnfitBaseline(MeasureError):
 
 
 class NotApplicable(MeasureError):
-    """The measure's question makes no sense for this task or network; the message says why."""
+    """The measure's question makes no sense for this task or network; the message says why.
+
+    Args:
+        message: the reason.
+        **settings: parameters with which it would make sense, if there are any: users are told what to type.
+    """
 
     exit_code = 0
+
+    def __init__(self, message: str, **settings: Any) -> None:
+        super().__init__(message)
+        self.settings = settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import importlib
 import importlib.util
@@ -9,7 +10,10 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import PathFinder
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from grokscope.declare import Factory, Param, Parameter
@@ -63,7 +67,7 @@ def name_of(function: Callable[..., Any]) -> str:
 def named(kind: str, path: str) -> Any:
     """Return what `package.module:name` names; raises as `factory_at` does."""
     if not _PATH.fullmatch(path):
-        raise SettingError(f"{kind} must be a name, or package.module:factory, got {path!r}")
+        raise SettingError(f"{kind} must be a name, or package.module:factory, got {path!r}{hint_of(path)}")
     module, _, name = path.partition(":")
     try:
         with_current_folder(module)
@@ -75,6 +79,38 @@ def named(kind: str, path: str) -> Any:
             f"{kind} {path} cannot be imported ({described(error)}): it is looked for in the environment and "
             f"in the current folder, {os.getcwd()}"
         ) from error
+
+
+def meant(name: str) -> str:
+    """Return a hint at the functions that `module.function`, or `module` in this folder, may stand for.
+
+    They are read from the modules' files: nothing is imported. Where there are none it is empty.
+    """
+    module, _, function = name.rpartition(".")
+    found = [f"{name}:{each}" for each in _defined(name, [os.getcwd()])]
+    found += [f"{module}:{each}" for each in _defined(module, [*sys.path, os.getcwd()]) if each == function]
+    return f"a function is named as {' or '.join(found[:3])}" if found else ""
+
+
+def hint_of(name: str) -> str:
+    """Return `meant` as the end of a sentence."""
+    return f"; {hint}" if (hint := meant(name)) else ""
+
+
+def _defined(module: str, folders: Sequence[str]) -> list[str]:
+    """Return the public functions and classes in a module's file; none where there is no such module."""
+    spec, words = None, module.split(".")
+    for name in accumulate(words, "{}.{}".format) if all(map(str.isidentifier, words)) else ():
+        spec = PathFinder.find_spec(name, folders)
+        folders = (spec and spec.submodule_search_locations) or []
+    if not (spec and spec.origin):
+        return []
+    try:
+        tree = ast.parse(Path(spec.origin).read_bytes())
+    except (OSError, SyntaxError, ValueError):  # no Python, such as a compiled module
+        return []
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [each.name for each in tree.body if isinstance(each, kinds) and not each.name.startswith("_")]
 
 
 def with_current_folder(module: str) -> None:

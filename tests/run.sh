@@ -3,13 +3,15 @@
 # the tests. Arguments go to pytest: `sh tests/run.sh -m slow` runs the slow reproductions, `-m crash` the
 # harness that kills, fills disks and damages. With --lowest as the first argument it installs the lowest
 # versions that pyproject.toml admits, into another environment, and leaves style and types out. With --coverage
-# it says which branches the tests go through, and fails below the floor in pyproject.toml.
+# it says which branches the tests go through, and fails below the floor in pyproject.toml. With --benchmarks it
+# races grokscope against other packages, in an environment of their own, and writes the guide to speed anew.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 venv=${GROKSCOPE_TEST_VENV:-.venv/tests}
 lowest=
 coverage=
+benchmarks=
 if [ "${1:-}" = --lowest ]; then
     shift
     lowest=yes
@@ -17,6 +19,10 @@ if [ "${1:-}" = --lowest ]; then
 elif [ "${1:-}" = --coverage ]; then
     shift
     coverage=yes
+elif [ "${1:-}" = --benchmarks ]; then
+    shift
+    benchmarks=yes
+    venv=${GROKSCOPE_TEST_VENV:-.venv/benchmarks}
 fi
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -29,7 +35,14 @@ install() {
 }
 if [ "$lowest" ]; then
     "$venv/bin/python" tests/lowest.py > "$venv/lowest.txt"
-    install --constraint "$venv/lowest.txt" --editable '.[dev,bench]'
+    install --constraint "$venv/lowest.txt" --editable '.[dev]'
+elif [ "$benchmarks" ]; then
+    install --editable '.[bench]'
+    # Two rivals ask for it and none uses it here; one of another torch's keeps transformers from being imported.
+    "$venv/bin/python" -c 'import torchvision' 2>/dev/null || "$venv/bin/python" -m pip uninstall --quiet --yes torchvision
+    export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+    "$venv/bin/python" -m pytest tests/benchmarks --override-ini addopts= --quiet --races examples/results/speed.json "$@"
+    exec "$venv/bin/python" examples/speed_tables.py
 else
     install --editable '.[dev]'
     "$venv/bin/ruff" check .

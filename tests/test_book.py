@@ -1,6 +1,7 @@
 """The book is true: README and guides are run, block by block; links resolve, and nothing is left untold."""
 
 import re
+import runpy
 import shlex
 import shutil
 import tomllib
@@ -182,6 +183,11 @@ def test_every_command_and_every_hook_is_shown():
     for hook in hooks:
         assert f"`{hook}()`" in told, f"no guide tells of {hook}"
         assert "Called once" in getattr(hookspecs, hook).__doc__
+
+
+def test_the_guide_to_speed_shows_its_results(capsys):
+    tables = runpy.run_path(str(ROOT / "examples" / "speed_tables.py"))
+    assert tables["main"]("--check") == 0, capsys.readouterr().out
 
 
 def test_the_readme_is_short_and_guides_are_read_in_ten_minutes():

@@ -392,13 +392,19 @@ def _measured(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell |
     except UnfitBaseline as reason:
         return Cell(cell.key, cell.checkpoint.step, (), f"{UNFIT}{reason}")
     except NotApplicable as reason:
-        return Cell(cell.key, cell.checkpoint.step, (), told(reason))
+        return Cell(cell.key, cell.checkpoint.step, (), told(reason) + _way_out(registered.title, reason))
     except GrokscopeError as error:
         return failure(cell, told(error))
     except BaseException as error:  # also a plugin's own sys.exit or KeyboardInterrupt
         isolated.interrupts.raise_any()
         return failure(cell, described(error), _traceback())
     return Cell(cell.key, cell.checkpoint.step, tuple(rows), "")
+
+
+def _way_out(measure: str, reason: NotApplicable) -> str:
+    """Return what to type where other parameters help."""
+    given = " ".join(f"--set {measure}.{name}={value}" for name, value in reason.settings.items())
+    return given and f"; analyze {given} measures it"
 
 
 def _traceback() -> str:

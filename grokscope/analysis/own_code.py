@@ -45,13 +45,18 @@ def code_of(run: Run, plugins: Plugins, place: Place) -> Code:
         now = Bench(run, plugins.tasks, plugins.models, place).fingerprint()
     except GrokscopeError:
         return Code(BROKEN)
-    if now == before:
-        return Code(now)
-    if run.writable:
+    if now != before and run.writable:
         glue.remember(run.path, now)
-    changed = (
-        f"{run.path}: the code of {run.config['model']['name']} is not what it was when the run was imported "
-        "or last measured: what needs the network is computed anew; its losses and accuracies are those of "
-        "the import, and importing it again renews them"
-    )
-    return Code(now, changed if before else "")
+    return Code(now, _changed(run, now, before))
+
+
+def _changed(run: Run, now: str, before: str) -> str:
+    """Return what is said where the code is not what it was; nothing where it is."""
+    said = []
+    if before and now != before:
+        said.append("what needs the network is computed anew")
+    if glue.of_losses(run.path) not in ("", now):
+        renews = "importing it again renews them" if run.is_imported else "`fit` measures them anew"
+        said.append(f"the losses and accuracies in the run are of the code that it was, and {renews}")
+    about = f"{run.path}: the code of {run.config['model']['name']} is not what it was: "
+    return about + "; ".join(said) if said else ""

@@ -155,7 +155,11 @@ def import_(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be imported, and every problem; write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show what would be imported, and every problem; write nothing. Of --hub: which files.",
+        ),
     ] = False,
     layers: Annotated[
         list[str] | None,
@@ -224,14 +228,14 @@ def import_(
         raise SettingError("import must have either --task NAME or --data package.module:factory")
     if not (checkpoints or hub):
         raise SettingError("import must have --checkpoints PATTERN, or --hub OWNER/NAME")
-    if hub and dry_run:
-        raise SettingError("--dry-run must be left out with --hub: files are looked at as they come")
+    from grokscope.importable import hint_of
     from grokscope.importing.session import Request
     from grokscope.tasks.language import is_language
 
     if data is not None and ":" not in data and not is_language(data):
         raise SettingError(
             f"--data must be package.module:factory, text:FILE, FILE.npy or FILE.bin, got {data!r}"
+            f"{hint_of(data)}"
         )
     request = Request(
         checkpoints=[*(checkpoints or ()), *(files or ())],
@@ -260,6 +264,9 @@ def import_(
         above=above,
         below=below,
     )
+    if hub and dry_run:
+        _show_hub(run, hub, revisions, request, json, quiet)
+        return
     with stdout_to_stderr():
         plan = None if hub else _plan(run, request, quiet)
         if plan and not dry_run:
@@ -289,6 +296,20 @@ def _from_hub(out: Path, hub: str, revisions: str, request: Request, quiet: bool
 
     notify = partial(say, quiet=quiet)
     return _watched(partial(import_hub, out, hub, revisions, request, notify=notify), "revision", quiet)
+
+
+def _show_hub(out: Path, hub: str, revisions: str, request: Request, json: bool, quiet: bool) -> None:
+    """Print what would be fetched."""
+    from grokscope.importing.hub import list_hub
+    from grokscope.report.imports import hub_rows, hub_view
+
+    with stdout_to_stderr():
+        work = partial(list_hub, out, hub, revisions, request)
+        coming = _watched(lambda progress, **_: work(progress=progress), "revision", quiet)
+    if json:
+        print_json({"revisions": hub_rows(coming)})
+    else:
+        print_data(hub_view(coming))
 
 
 def _watched(work: Callable[..., Found], what: str, quiet: bool) -> Found:

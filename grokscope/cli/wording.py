@@ -7,20 +7,22 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
 
-# Arguments of the library that an option calls otherwise.
-OTHERWISE = {"measures": "measure", "out": "results", "without": "no_plugins"}
+# Arguments of the library that a command calls otherwise: by the first of these that it has.
+OTHERWISE = {"measures": ("measure",), "out": ("results", "run"), "without": ("no_plugins",)}
 _flags: ContextVar[dict[str, str]] = ContextVar("flags", default={})  # noqa: B039 - never written to
 
 
 def speak_of(parameters: Iterable[Any]) -> None:
-    """Say from now on the flags of these parameters where a sentence names an argument."""
+    """Say from now on the flags of these parameters, or their places, where a sentence names an argument."""
     flags = {}
     for each in parameters:
         longest = max(each.opts, key=len, default="")
-        if longest.startswith("--"):
-            flags[each.name.rpartition("__")[2]] = longest
-    others = {name: flags[option] for name, option in OTHERWISE.items() if option in flags}
-    _flags.set(flags | {name: flag for name, flag in others.items() if name not in flags})
+        flags[each.name.rpartition("__")[2]] = longest if longest.startswith("--") else longest.upper()
+    for name, others in OTHERWISE.items():
+        for other in others:
+            if other in flags:
+                flags.setdefault(name, flags[other])
+    _flags.set(flags)
 
 
 def worded(sentence: str) -> str:

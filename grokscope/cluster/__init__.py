@@ -226,7 +226,7 @@ class _Stream(Generic[T]):
         self._client, self._scheduler, self._notify = client, scheduler, notify
         self._name, self._origin = f"grokscope-{secrets.token_hex(8)}", Origin.here()
         self._arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._stopped = False
+        self._stopped = -math.inf
         self._counted, self._threads, self._waits = -math.inf, 0, False
         self.under_way: dict[str, tuple[Future, T]] = {}
         for topic, word in self._topics.items():
@@ -253,7 +253,7 @@ class _Stream(Generic[T]):
 
     def has_room(self, spare: int) -> bool:
         """Whether another job is to be sent."""
-        return not self._stopped and len(self.under_way) < spare * self.threads
+        return self._stopped < 0 and len(self.under_way) < spare * self.threads
 
     def send(self, job: Job[T]) -> None:
         """Send a job."""
@@ -264,10 +264,15 @@ class _Stream(Generic[T]):
         future.add_done_callback(lambda done: self._arrived.put(("done", done.key)))
 
     def stop(self) -> None:
-        """Send no more, and bring what is under way to an end."""
-        if not self._stopped:
-            self._stopped = True
-            self._ask(self._client.run, stop, self._name, on_error="ignore")
+        """Send no more, bring what is under way to an end, and forget what no worker is at."""
+        if time.monotonic() - self._stopped < SECONDS_BETWEEN_COUNTS:
+            return
+        self._stopped = time.monotonic()
+        self._ask(self._client.run, stop, self._name, on_error="ignore")  # again, for workers that join
+        at_work = {key for keys in self._ask(self._client.processing).values() for key in keys}
+        waiting = [key for key, (future, _) in self.under_way.items() if future.status == "pending"]
+        for key in set(waiting) - at_work:
+            del self.under_way[key]  # nobody waits for it now, so Dask forgets it too
 
     def come(self, heard: Callable[[Any], None]) -> Iterator[tuple[T, Any]]:
         """Yield what has come, if anything has; wait a moment for it."""

@@ -11,7 +11,7 @@ from typing import Any
 from grokscope.errors import DamagedFile, RunError
 from grokscope.importing.plan import Checked, Problem
 from grokscope.importing.reader import Reader, steps_in_words
-from grokscope.run import Run, imported
+from grokscope.run import Run, glue, imported
 from grokscope.run.config import IMPORTED, RUN_FILE, checked_config, first_difference
 from grokscope.run.imported import Record, contents
 from grokscope.run.listing import refuse_foreign
@@ -39,10 +39,14 @@ class Known:
         """The hashes of the files that are linked into it."""
         return {record.sha256 for record in self.records.values() if record.linked}
 
-    def new(self, found: Sequence[Checked], reader: Reader) -> tuple[list[Checked], list[Problem]]:
+    def new(
+        self, found: Sequence[Checked], reader: Reader, code: str = ""
+    ) -> tuple[list[Checked], list[Problem]]:
         """Return what is to be written of `found`, and what is wrong: other weights at a step that is there.
 
-        Raises RunError where the run is of another task, network or training.
+        Where the network's `code` is not what it was, all that is found is written anew, with its losses.
+
+        Raises RunError where the run is of another task, network or training, or had curves and has none now.
         """
         run = self.run
         if not run:
@@ -51,9 +55,18 @@ class Known:
         if not self.records:
             _check_first(run, found)
         there = set(run.steps)
-        new = [item for item in found if not self.records or item.record.step not in there]
+        anew = not self.has_losses_of(code)
+        if anew and run.config[IMPORTED].get("curves") and not reader.has_curves:
+            raise RunError(
+                f"{run.path} was imported with `curves`: give them again, as losses are written anew"
+            )
+        new = [item for item in found if anew or not self.records or item.record.step not in there]
         changed = [item for item in found if self._is_other(item, there)]
         return new, [Problem(_changed(run, changed))] if changed else []
+
+    def has_losses_of(self, code: str) -> bool:
+        """Whether the losses in the run are those that this code of the user's own gives; "" for none."""
+        return not code or self.run is None or glue.of_losses(self.run.path) == code
 
     def _is_other(self, item: Checked, there: set[int]) -> bool:
         """Whether the run has, or had, something else at the step of `item`."""
@@ -63,7 +76,7 @@ class Known:
         before = self.records.get(step)
         if not self.run or (before is None and step not in there):
             return False
-        if before and (before.sha256, before.position) == (item.record.sha256, item.record.position):
+        if before and before.is_of(item.record.sha256, item.record.position):
             return False
         return step not in there or digest(self.run.weights(step)) != item.weights
 
@@ -82,10 +95,14 @@ class Known:
         """Return what is said of a run that is added to."""
         if not self.run or not self.records:
             return []
-        steps = [item.record.step for item in new]
-        if not steps:
-            return ["nothing is new: the run has all these checkpoints"]
-        return [f"{steps_in_words(steps)} {'are' if len(steps) > 1 else 'is'} added to the run"]
+        steps = [item.record.step for item in new if item.record.step not in self.records]
+        anew = [item.record.step for item in new if item.record.step in self.records]
+        said = (
+            [f"{steps_in_words(steps)} {'are' if len(steps) > 1 else 'is'} added to the run"] if steps else []
+        )
+        if anew:
+            said.append(f"losses and accuracies at {steps_in_words(anew)} are written anew")
+        return said or ["nothing is new: the run has all these checkpoints"]
 
 
 def known_at(out: Path, link: bool, curves: bool = False) -> Known:
@@ -95,7 +112,7 @@ def known_at(out: Path, link: bool, curves: bool = False) -> Known:
         return Known()
     run = Run.open(out)
     if not run.is_imported:
-        raise RunError(f"{out} holds a run that was not imported; choose another directory with `out`")
+        raise RunError(f"{out} holds a run that was not imported; choose another directory")
     about = run.config[IMPORTED]
     if bool(about.get("link")) != link:
         how = "linked" if about.get("link") else "copied"
@@ -123,7 +140,7 @@ def _check_same(run: Run, reader: Reader) -> None:
         if rules != run.config[IMPORTED].get("rename"):
             difference = "names are rearranged otherwise there"
     if difference:
-        raise RunError(f"{run.path} holds another run: {difference}; choose another directory with `out`")
+        raise RunError(f"{run.path} holds another run: {difference}; choose another directory")
 
 
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,5 +162,5 @@ def _changed(run: Run, changed: Sequence[Checked]) -> RunError:
     steps = steps_in_words([item.record.step for item in changed])
     return RunError(
         f"{run.path} holds other weights at {steps} than {changed[0].path}, which was changed or is of "
-        "another training: nothing is added; choose another directory with `out`"
+        "another training: nothing is added; choose another directory"
     )

@@ -40,6 +40,40 @@ class Revision:
     step: int
 
 
+@dataclass(frozen=True)
+class Coming:
+    """What an import would fetch of a revision: files, in bytes together."""
+
+    revision: Revision
+    files: tuple[str, ...]
+    size: int
+
+
+def list_hub(
+    out: str | Path,
+    hub: str,
+    revisions: str,
+    request: Request,
+    *,
+    progress: Watch | None = None,
+) -> list[Coming]:
+    """Return what `import_hub` would fetch, by step; nothing is fetched but the lists of files.
+
+    Raises as `import_hub` does, of all that is known without looking into files.
+    """
+    asked = _Repository(hub)
+    found = asked.revisions(revisions, request.step_from)
+    there = _there(Path(out), request, _name(hub))
+    coming = []
+    for done, revision in enumerate(sorted(found, key=lambda each: each.step), 1):
+        if revision.step not in there:
+            sizes, _ = asked.wanted(revision, request)
+            coming.append(Coming(revision, tuple(sizes), sum(sizes.values())))
+        if progress:
+            progress(done, len(found), revision.step)
+    return coming
+
+
 def import_hub(
     out: str | Path,
     hub: str,
@@ -75,7 +109,7 @@ def import_hub(
     asked = _Repository(hub)
     found = asked.revisions(revisions, request.step_from)
     place = out.with_name(f".{out.name}.downloading")
-    name = re.sub(r"[^\w.-]", "_", hub)
+    name = _name(hub)
     there = _there(out, request, name)
     for done, revision in enumerate(found, 1):
         if revision.step in there:
@@ -95,6 +129,10 @@ def import_hub(
             progress(done, len(found), revision.step)
     shutil.rmtree(place, ignore_errors=True)
     return Run.open(out)
+
+
+def _name(hub: str) -> str:
+    return re.sub(r"[^\w.-]", "_", hub)
 
 
 def _there(out: Path, request: Request, name: str) -> tuple[int, ...]:
@@ -149,17 +187,24 @@ class _Repository:
         first, *others = sorted(by_step.values(), key=lambda each: -each.step)
         return [first, *reversed(others)]
 
-    def fetch(self, revision: Revision, folder: Path, request: Request) -> list[Path]:
-        """Fetch what is needed of a revision into `folder`; return its checkpoints."""
+    def wanted(self, revision: Revision, request: Request) -> tuple[dict[str, int], list[str]]:
+        """Return the files that are needed of a revision, in bytes, and which of them are its checkpoints."""
         with self._asked(f"the files of {revision.name}"):
-            files = self._api.list_repo_files(self._name, revision=revision.commit)
-        files = [name for name in files if ".." not in Path(name).parts and not Path(name).is_absolute()]
+            tree = self._api.list_repo_tree(self._name, revision=revision.commit, recursive=True)
+            sizes = {each.path: int(each.size) for each in tree if hasattr(each, "size")}
+        files = [name for name in sizes if ".." not in Path(name).parts and not Path(name).is_absolute()]
         weights = _weights(files, request.checkpoints)
         if not weights:
             wanted = " or ".join(map(str, request.checkpoints)) or "model.safetensors or pytorch_model.bin"
             raise DataError(f"{self._name} has no {wanted} at {revision.name}: it has {', '.join(files[:8])}")
         beside = [CONFIG, *(_OF_TOKENIZERS if request.task.startswith(TEXT) else ())]
-        for file in [*(name for name in beside if name in files), *weights]:
+        needed = [*(name for name in beside if name in files), *weights]
+        return {name: sizes[name] for name in needed}, weights
+
+    def fetch(self, revision: Revision, folder: Path, request: Request) -> list[Path]:
+        """Fetch what is needed of a revision into `folder`; return its checkpoints."""
+        sizes, weights = self.wanted(revision, request)
+        for file in sizes:
             with self._asked(f"{file} of {revision.name}"):
                 self._api.hf_hub_download(self._name, file, revision=revision.commit, local_dir=folder)
         return [folder / file for file in weights]

@@ -52,7 +52,8 @@ def check(
         paths: the files.
         reader: makes weights of what they hold.
         rule: finds steps.
-        known: what is imported already, by step: losses of the same file are not computed again.
+        known: what is imported already, by step, of the same code: losses of the same file are not computed
+            again.
         progress: called as (done, total, step).
     """
     found: list[Checked] = []
@@ -95,7 +96,7 @@ def _states(
         position = place if source.is_list else -1
         record = Record(step, shown_name(source.path), source.sha256, position)
         before = known.get(step)
-        same = before is not None and (before.sha256, before.position) == (source.sha256, position)
+        same = before is not None and before.is_of(source.sha256, position)
         metrics = before.metrics if before and same else reader.metrics(weights, where)
         reader.compare(source, steps, place, metrics)
         yield Checked(source.path, replace(record, metrics=metrics), digest(weights), source.linkable)

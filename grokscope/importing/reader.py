@@ -46,6 +46,11 @@ class Reader:
         self.dtype = ""
 
     @property
+    def has_curves(self) -> bool:
+        """Whether the training's own curve is given."""
+        return bool(self._carried.curve.points)
+
+    @property
     def stored(self) -> str:
         """The types of the parameters in the files, in words."""
         return " and ".join(sorted(self._numbers))

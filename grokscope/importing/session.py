@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from grokscope.declare import Factory
+from grokscope.declare import Factory, listed
 from grokscope.discovery import load_plugins
 from grokscope.errors import DamagedFile, UsageError
 from grokscope.importing.beside import with_beside
@@ -27,6 +27,7 @@ from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.imported import Record, contents
 from grokscope.run.outcome import OUTCOME
 from grokscope.run.rename import read_rules, read_ties
+from grokscope.run.verify import verify_run
 
 log = logging.getLogger("grokscope")
 
@@ -75,14 +76,14 @@ def import_checkpoints(
     step: int | None = None,
     at: str = "",
     layout: str = "auto",
-    rename: Iterable[str] = (),
-    strip: Iterable[str] = (),
-    tie: Iterable[str] = (),
+    rename: str | Iterable[str] = (),
+    strip: str | Iterable[str] = (),
+    tie: str | Iterable[str] = (),
     link: bool = False,
-    leave_out: Iterable[str] = (),
+    leave_out: str | Iterable[str] = (),
     skip_damaged: bool = False,
     curves: str | Path | None = None,
-    layers: Iterable[str] = (),
+    layers: str | Iterable[str] = (),
     positions: str = "auto",
     examples: int = MOST_EXAMPLES,
     loss: str | Callable[..., Any] | None = None,
@@ -106,7 +107,7 @@ def import_checkpoints(
 
     Args:
         out: the run directory to make, or to add to.
-        checkpoints: a glob, or several.
+        checkpoints: a glob, or several; so with everything below that takes several: one text is one.
         task: a task's name, or `package.module:factory`: a function that returns (train, test), each a pair
             of tensors, a Dataset of pairs or an iterable of batches; or what `@grokscope.task` made.
         model: a model's name, or `package.module:factory`: a function that returns an nn.Module, or what
@@ -162,7 +163,7 @@ def import_checkpoints(
         StorageError: a file cannot be written or linked.
     """
     request = Request(
-        checkpoints=[checkpoints] if isinstance(checkpoints, (str, Path)) else list(checkpoints),
+        checkpoints=listed(checkpoints),
         task=task,
         model=model,
         recipe=recipe,
@@ -172,14 +173,14 @@ def import_checkpoints(
         step=step,
         at=at,
         layout=layout,
-        rename=list(rename),
-        strip=list(strip),
-        tie=list(tie),
+        rename=listed(rename),
+        strip=listed(strip),
+        tie=listed(tie),
         link=link,
-        leave_out=list(leave_out),
+        leave_out=listed(leave_out),
         skip_damaged=skip_damaged,
         curves=curves,
-        layers=list(layers),
+        layers=listed(layers),
         positions=positions,
         examples=examples,
         loss=loss,
@@ -206,6 +207,7 @@ class Plan:
         remarks: what the user should know, a sentence each.
         problems: what is wrong; with any of them nothing is written.
         files: how many files were looked at.
+        is_whole: whether the losses at all steps of the run are of the code as it is now.
     """
 
     out: Path
@@ -214,9 +216,11 @@ class Plan:
     remarks: Sequence[str]
     problems: Sequence[Problem]
     files: int
+    is_whole: bool
     _reader: Reader
     _link: bool
     _curve: Curve
+    _code: str
     _outcome: Mapping[str, Any]
 
     def refuse(self) -> None:
@@ -231,11 +235,15 @@ class Plan:
         if reader.setup.kept:
             run.keep_examples(reader.setup.kept)
         if reader.setup.made_by:
-            glue.remember(run.path, fingerprint(reader.setup.network, reader.setup.made_by))
+            glue.remember(run.path, self._code)
         records = self.known.joined(self._with_curves())
         run.save_import(records, reader.kinds)
         _write(run, reader, self.new, {record.step: record for record in records})
         run.refresh_index()
+        if self._code and self.is_whole:
+            glue.remember(run.path, self._code, losses=self._code)
+        if any(item.record.step in self.known.records for item in self.new):
+            verify_run(run.path, repair=True)  # results of the files that were written anew are set aside
         return run
 
     def _with_curves(self) -> list[Record]:
@@ -279,6 +287,7 @@ def plan_import(
     naming = Naming(request.layout, read_rules(request.rename), request.strip, read_ties(request.tie))
     curve = read_curves(Path(request.curves)) if request.curves else Curve()
     paths = find(request.checkpoints, request.leave_out)
+    rule.check(len(paths))
     goal = request.outcome, request.above, request.below
     said: dict[str, Any] = {}
     if tasks is None or models is None or goal != (None, None, None):
@@ -302,7 +311,9 @@ def plan_import(
     )
     reader = Reader(setup, naming, curve, at=request.at, links=request.link)
     known = known_at(Path(out), request.link, bool(curve.points))
-    found, problems = check(paths, reader, rule, known.records, progress or (lambda *_: None))
+    code = fingerprint(setup.network, setup.made_by) if setup.made_by else ""
+    computed = known.records if known.has_losses_of(code) else {}
+    found, problems = check(paths, reader, rule, computed, progress or (lambda *_: None))
     if request.skip_damaged:
         for problem in problems:
             if problem.skippable:
@@ -312,7 +323,7 @@ def plan_import(
             raise UsageError("`skip_damaged` must leave something: every file of `checkpoints` is left out")
     once, more = distinct(found, request.link, known.linked, reader.note)
     if reader.has_begun:
-        once, others = known.new(once, reader)
+        once, others = known.new(once, reader, code)
         more += others
     remarks = [
         *reader.remarks,
@@ -320,7 +331,10 @@ def plan_import(
         *curve.remarks([*known.records, *(i.record.step for i in once)]),
     ]
     problems += more
-    return Plan(Path(out), once, known, remarks, problems, len(paths), reader, request.link, curve, said)
+    whole = known.has_losses_of(code) or set(known.records) <= {item.record.step for item in found}
+    return Plan(
+        Path(out), once, known, remarks, problems, len(paths), whole, reader, request.link, curve, code, said
+    )
 
 
 def _write(run: Run, reader: Reader, new: Sequence[Checked], records: Mapping[int, Record]) -> None:

@@ -8,14 +8,14 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory, for_toml, recorded, resolve
-from grokscope.errors import SettingError
-from grokscope.importable import factory_at
+from grokscope.errors import SettingError, UnknownName
+from grokscope.importable import factory_at, meant
 from grokscope.models.making import make_network_apart, make_task
 from grokscope.run.code import own_code
 from grokscope.run.examples import encode
 from grokscope.run.files import sha256_hex
 from grokscope.tasks.language import is_language, language
-from grokscope.training.config import known, placed
+from grokscope.training.config import placed
 from grokscope.training.recipes import load_recipe
 from grokscope.training.settings import TRAINING
 
@@ -182,7 +182,11 @@ def _model_table(
 def _factory(kind: str, name: str, factories: Mapping[str, Factory]) -> Factory:
     if kind == "task" and name not in factories and is_language(name):
         return language(name)
-    return factory_at(kind, name) if ":" in name and name not in factories else known(kind, name, factories)
+    if name in factories:
+        return factories[name]
+    if ":" in name:
+        return factory_at(kind, name)
+    raise UnknownName(kind, name, factories, meant(name))
 
 
 def _training(given: Mapping[str, Any]) -> dict[str, Any]:

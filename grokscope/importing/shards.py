@@ -1,4 +1,4 @@
-"""Checkpoints of several files: which shards an index joins, and which file of a folder is the checkpoint."""
+"""Checkpoints of several files: which shards are one, and which file of a folder is the checkpoint."""
 
 from __future__ import annotations
 
@@ -30,23 +30,27 @@ def checkpoints_in(folder: Path) -> list[Path]:
     for name in MODELS:
         if (folder / name).is_file():
             return [folder / name]
+    shards = [path for path in sorted(folder.glob("*-of-*")) if called(path) in MODELS]
+    if shards:
+        return whole_ones(shards)
     inner = (path for path in sorted(folder.glob("checkpoint-*")) if _OF_TRAINER.fullmatch(path.name))
     return [found for path in inner for found in checkpoints_in(path)]
 
 
 def whole_ones(paths: Iterable[Path]) -> list[Path]:
-    """Return the checkpoints that files are: the index for a shard, nothing for what lies beside a model."""
+    """Return the checkpoints that files are: nothing for what lies beside a model.
+
+    For a shard it is the index or, where there is none, the first shard.
+    """
     found: dict[Path, None] = {}
     for path in paths:
-        if (match := _SHARD.fullmatch(path.name)) and (index := _index_of(path, match)).is_file():
+        if (index := path.with_name(f"{called(path)}{INDEX}")).is_file() and called(path) != path.name:
             found[index] = None
+        elif count := _count(path):
+            found[_shard(path, 1, count)] = None
         elif not _lies_beside(path):
             found[path] = None
     return list(found)
-
-
-def _index_of(path: Path, match: re.Match[str]) -> Path:
-    return path.with_name(f"{match['name']}{match['ending']}{INDEX}")
 
 
 def _lies_beside(path: Path) -> bool:
@@ -54,26 +58,51 @@ def _lies_beside(path: Path) -> bool:
     return known and any((path.parent / name).is_file() for name in MODELS)
 
 
-def refuse_shard(path: Path) -> None:
-    """Raise DamagedFile for a shard without the index that would say what is in the others."""
-    match = _SHARD.fullmatch(path.name)
-    if match and int(match["count"]) > 1:
-        index = _index_of(path, match).name
+def shards_at(path: Path) -> list[Path]:
+    """Return the shards of a checkpoint that has no index; none where `path` is no shard.
+
+    Raises DamagedFile where one of those that its name counts is not there.
+    """
+    count = _count(path)
+    if count > _MOST_SHARDS:
+        raise DamagedFile(f"{path} is one of {count} shards; there must be at most {_MOST_SHARDS}")
+    shards = [_shard(path, place, count) for place in range(1, count + 1)]
+    if missing := [shard.name for shard in shards if not shard.is_file()]:
+        some = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if missing[4:] else "")
         raise DamagedFile(
-            f"{path} is shard {int(match['place'])} of {int(match['count'])}, and {index}, which says what "
-            "the others hold, is not beside it"
+            f"{path.with_name(called(path))} is in {len(shards)} shards, and {some} "
+            f"{'are' if missing[1:] else 'is'} not there"
         )
+    return shards
+
+
+def _count(path: Path) -> int:
+    """Return how many shards the name of one of several counts; 0 where it is no such name."""
+    match = _SHARD.fullmatch(path.name)
+    return int(match["count"]) if match and int(match["count"]) > 1 else 0
+
+
+def _shard(path: Path, place: int, count: int) -> Path:
+    name = Path(called(path))
+    return path.with_name(f"{name.stem}-{place:05}-of-{count:05}{name.suffix}")
 
 
 def step_of_folder(path: Path) -> int | None:
     """Return the step in the name of the Trainer's folder that `path` lies in, None where it is no such."""
-    match = _OF_TRAINER.fullmatch(path.parent.name) if path.name in MODELS else None
+    match = _OF_TRAINER.fullmatch(path.parent.name) if called(path) in MODELS else None
     return int(match[1]) if match else None
 
 
 def shown_name(path: Path) -> str:
     """Return what a checkpoint is called: a file called like all others with its folder's name."""
-    return f"{path.parent.name}/{path.name}" if path.name in MODELS and path.parent.name else path.name
+    name = called(path)
+    return f"{path.parent.name}/{name}" if name in MODELS and path.parent.name else name
+
+
+def called(path: Path) -> str:
+    """Return a file's name; that of a shard without what says which it is."""
+    match = _SHARD.fullmatch(path.name)
+    return f"{match['name']}{match['ending']}" if match else path.name
 
 
 def read_index(path: Path) -> dict[str, list[str]]:

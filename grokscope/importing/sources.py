@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -18,7 +18,7 @@ from grokscope.importing.shards import (
     checkpoints_in,
     read_index,
     refuse_folder,
-    refuse_shard,
+    shards_at,
     whole_ones,
 )
 from grokscope.run.checkpoint import FILE_CAP, read_header, with_ties
@@ -35,8 +35,8 @@ class Source:
     """One checkpoint's file that was read, or its shards.
 
     Attributes:
-        path: where it is; of shards, their index.
-        sha256: of its bytes; of shards, of what the index and they hash to.
+        path: where it is; of shards, their index, or the first of them.
+        sha256: of its bytes; of shards, of what they and their index hash to.
         kind: `safetensors` or `PyTorch`.
         found: the states in it, and what stands beside them.
         linkable: whether it is one safetensors file.
@@ -70,8 +70,8 @@ class Source:
 def find(patterns: Iterable[str | Path], leave_out: Iterable[str] = ()) -> list[Path]:
     """Return the checkpoints that the globs stand for, each once, sorted.
 
-    Of shards it is their index; of a folder as transformers saves one, its model, or those of its folders
-    `checkpoint-N`. `leave_out` are globs of names or paths that do not count.
+    Of shards it is their index, or the first of them; of a folder as transformers saves one, its model, or
+    those of its folders `checkpoint-N`. `leave_out` are globs of names or paths that do not count.
 
     Raises UsageError for a pattern that fits nothing.
     """
@@ -109,10 +109,11 @@ def read(path: Path, at: str = "") -> Source:
     there.
     """
     if path.name.endswith(INDEX):
-        return _read_shards(path, at)
+        return _read_shards(path, at, read_index(path), [sha256_hex(_bytes(path))])
+    if shards := shards_at(path):
+        return _read_shards(path, at, {shard.name: [] for shard in shards}, [])
     data = _bytes(path)
     kind, loaded, metadata = _load(data, path)
-    refuse_shard(path)
     found = find_states(loaded, str(path), at)
     if kind == SAFETENSORS:
         found = replace(found, entries=[_with_words(found.entries[0], metadata)], beside=metadata)
@@ -127,10 +128,11 @@ def _with_words(entry: Entry, metadata: Mapping[str, str]) -> Entry:
     return entry
 
 
-def _read_shards(path: Path, at: str) -> Source:
+def _read_shards(path: Path, at: str, parts: Mapping[str, Sequence[str]], hashes: Sequence[str]) -> Source:
+    """Return what shards hold together; `parts` has the names of the tensors in each, none for all."""
     tensors: dict[str, Tensor] = {}
-    hashes, kinds, size = [sha256_hex(_bytes(path))], set(), 0
-    for file, names in read_index(path).items():
+    hashes, kinds, size = list(hashes), set(), 0
+    for file, names in parts.items():
         data = _bytes(path.with_name(file))
         size += len(data)
         if size > FILE_CAP:
@@ -139,7 +141,12 @@ def _read_shards(path: Path, at: str) -> Source:
         held = find_states(loaded, str(path.with_name(file)), at).entries[0].tensors
         if missing := [name for name in names if name not in held]:
             raise DamagedFile(f"{path} says that {file} holds {missing[0][:60]}, and it does not")
-        tensors |= {name: held[name] for name in sorted(names)}
+        if twice := [name for name in names or held if name in tensors]:
+            raise DamagedFile(
+                f"{path.with_name(file)} holds {twice[0][:60]}, and so does a shard before it: they are "
+                "not one checkpoint"
+            )
+        tensors |= {name: held[name] for name in sorted(names or held)}
         hashes.append(sha256_hex(data))
         kinds.add(kind)
     found = Found([Entry(tensors)], False)

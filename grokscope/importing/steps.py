@@ -41,6 +41,14 @@ class StepRule:
                 f"`steps` must be every:N or the name of a list in the file, got {self.steps!r}"
             )
 
+    def check(self, files: int) -> None:
+        """Raise UsageError where one step is given for several files."""
+        if self.step is not None and files > 1:
+            raise UsageError(
+                f"`step` is for one file, and `checkpoints` are {files}: leave it out, and give `step_from` "
+                "where their names do not say the steps"
+            )
+
     def of(self, source: Source) -> tuple[list[int], str]:
         """Return the step of each state dict in `source`, and a sentence of what says so, if it is a guess.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,7 +13,7 @@ from torch import nn
 
 from grokscope.errors import PluginError, SettingError, described
 from grokscope.models.network import Network
-from grokscope.models.watching import FoundInput, Pass, Softmaxes, plain_arithmetic, watched
+from grokscope.models.watching import FoundInput, Pass, Softmaxes, matches, plain_arithmetic, watched
 from grokscope.tasks.packing import Part, arguments, unpacked
 
 Positions = Literal["auto", "flatten", "rows", "last", "mean"]
@@ -24,6 +25,7 @@ WRAPPERS = {
     "AveragedModel": "module",
 }
 LOOKED_AT = 5  # examples of the pass that finds the layers
+_MOST_NAMED = 12  # layers in a sentence
 
 
 class Plain(Network):
@@ -222,13 +224,25 @@ class Plain(Network):
         self._copied = noted.was_changed
         self._every = tuple(every.layers)
         self.hidden = tuple(name for name, value in noted.layers.items() if value is not logits)
-        if layers and not self.hidden:
-            raise SettingError(
-                f"layers must name modules of the network, and none is called {' or '.join(layers)}"
-            )
+        self._check_named(layers, list(noted.layers))
         self._settle(logits, labels, positions)
         self.outputs = self._answer(logits).shape[1]
         self.values_per_example = sum(noted.layers[name][0].numel() for name in self.hidden)
+
+    def _check_named(self, layers: Sequence[str], found: Sequence[str]) -> None:
+        """Raise SettingError for a glob that names none of what was `found`, or the logits alone."""
+        wrong = [glob for glob in layers if not any(matches(name, [glob]) for name in found)]
+        wrong = wrong or ([] if self.hidden else list(layers))
+        if not wrong:
+            return
+        there = list(dict.fromkeys([*self._every, *(name for name, _ in self.inner.named_modules() if name)]))
+        near = difflib.get_close_matches(wrong[0], there, n=3, cutoff=0.6)
+        more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
+        shown = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(there[:_MOST_NAMED])}"
+        raise SettingError(
+            "layers must name hidden modules of the network, and none is called "
+            f"{' or '.join(wrong)}: {shown}{'' if near else more}"
+        )
 
     def _settle(self, logits: torch.Tensor, labels: torch.Tensor, positions: Positions) -> None:
         spread = tuple(labels.shape[1:])

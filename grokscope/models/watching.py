@@ -95,7 +95,7 @@ class Pass:
         name = name if self._calls[name] == 1 else f"{name}#{self._calls[name]}"
         if name in self.changes and self._is_layer(value):
             return self.changes[name](value)
-        asked = _matches(name, self.globs) if self.globs else asked
+        asked = matches(name, self.globs) if self.globs else asked
         if not self._is_layer(value) or not (asked if self.wanted is None else name in self.wanted):
             return value
         self.layers[name], self._versions[name] = value, value._version
@@ -191,7 +191,7 @@ def _is_weight(value: torch.Tensor) -> bool:
     return isinstance(value, nn.Parameter)
 
 
-def _matches(name: str, globs: Sequence[str]) -> bool:
+def matches(name: str, globs: Sequence[str]) -> bool:
     """Return whether one of the globs names the module: `*` is any part of a name between dots, `**` any."""
     return any(re.fullmatch(_pattern(glob), name) for glob in globs)
 

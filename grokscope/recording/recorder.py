@@ -59,7 +59,10 @@ class Recorder:
 
     @property
     def last_step(self) -> int | None:
-        """The newest step that is recorded, None when none is."""
+        """The newest step that is recorded, None when none is.
+
+        `range((recorder.last_step or 0) + 1, ...)` are the steps that are left.
+        """
         return self._last_step
 
     def step(self, step: int) -> None:

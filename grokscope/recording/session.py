@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from grokscope.declare import listed
 from grokscope.discovery import load_plugins
 from grokscope.errors import RunError, SettingError, UsageError
 from grokscope.evaluation import check_classes
@@ -52,7 +53,7 @@ def record(
     steps: int | None = None,
     evaluate: bool = True,
     factory: str | None = None,
-    layers: Iterable[str] = (),
+    layers: str | Iterable[str] = (),
     positions: str = "auto",
     examples: int = MOST_EXAMPLES,
     settings: Mapping[str, Any] | None = None,
@@ -99,7 +100,7 @@ def record(
     given = (outcome, above, below)
     said = load_plugins().outcome(*given) if given != (None, None, None) else {}
     live, schedule = Live(model), Schedule(str(checkpoint_every), steps)
-    view: dict[str, Any] = {"layers": named} if (named := list(layers)) else {}
+    view: dict[str, Any] = {"layers": named} if (named := listed(layers)) else {}
     view |= {"positions": positions} if positions != "auto" else {}
     made: list[tuple[Run, Twin | None]] = []
 
@@ -119,7 +120,12 @@ def record(
         }
         run = _found_or_made(out, config, file, live)
         if twin:
-            glue.remember(run.path, twin.fingerprint())
+            code = twin.fingerprint()
+            if run.steps and glue.of_losses(run.path) not in ("", code):
+                notify(
+                    f"losses and accuracies in {run.path} so far are of other code: `fit` measures them anew"
+                )
+            glue.remember(run.path, code, losses="" if run.steps else code)
         made.append((run, twin))
         return max(run.steps, default=None)
 

@@ -13,11 +13,11 @@ from rich.text import Text
 
 from grokscope.report.text import printable
 from grokscope.results.names import ColumnName
+from grokscope.results.results import Results
 from grokscope.run.outcome import Goal, goals_of
 from grokscope.statistics.over_runs import Mean
 
 if TYPE_CHECKING:
-    from grokscope.results.results import Results
     from grokscope.run import Run
 
 GAP = 2
@@ -87,6 +87,8 @@ def transition_line(of: Run | Results, memorised: int | None, grokked: int | Non
     """Return one line that says when the network memorised and when it grokked."""
     line, (learned, generalised) = Text(), goals_of(of.config)
     often = OFTEN[of.asked_in_a_row]
+    if unknown := _unknown(of, generalised):
+        return Text(unknown)
     if learned is None:
         line.append(f"nothing says when it memorises, by the outcome {printable(generalised.words)}")
     else:
@@ -96,6 +98,29 @@ def transition_line(of: Run | Results, memorised: int | None, grokked: int | Non
     if memorised is not None and grokked is not None:
         line.append(f"   delay {grokked - memorised} steps")
     return line
+
+
+def _unknown(of: Run | Results, generalised: Goal) -> str:
+    """Return why nothing says whether it memorised or grokked, and what does; nothing where it is known."""
+    if not generalised.is_usual or _tells(of, "test_accuracy"):
+        return ""
+    if _tells(of, "test_loss"):
+        return (
+            "nothing says when it memorised or grokked, since it has no accuracies: import or record it with "
+            "an outcome, as --outcome test_loss --below 0.1"
+        )
+    return (
+        "it is not known when it memorised or grokked, since its accuracies were not computed: measure fit, "
+        "and import or record it with an outcome, as --outcome fit.test_accuracy --above 0.95"
+    )
+
+
+def _tells(of: Run | Results, metric: str) -> bool:
+    """Whether the curve has the metric anywhere, or there is nothing yet that could have it."""
+    import numpy as np
+
+    curve = of.curve if isinstance(of, Results) else of.curves
+    return not (curve and of.steps) or bool(np.isfinite(curve[metric]).any())
 
 
 def _say(line: Text, mark: str, word: str, goal: Goal, step: int | None, often: str) -> None:

@@ -52,6 +52,10 @@ class Record:
     added: bool = False
     curve: tuple[Point, ...] = ()
 
+    def is_of(self, sha256: str, position: int) -> bool:
+        """Whether it came from that place in a file of that hash."""
+        return (self.sha256, self.position) == (sha256, position)
+
     @property
     def columns(self) -> dict[str, list[float]]:
         """The finer curve by column; empty where there is none."""

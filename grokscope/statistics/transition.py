@@ -127,8 +127,10 @@ def transition(
     if course.max() - low <= ROUNDING * size:
         return None
     smooth = median_filter(course / size, size=3, mode="nearest")
-    if np.ptp(smooth) <= ROUNDING:
+    lowest, span = float(smooth.min()), float(np.ptp(smooth))
+    if span <= ROUNDING:
         return None
+    smooth = (smooth - lowest) / span  # squares of a small change on a large level would be rounding
     at_steps = np.asarray(steps, np.int64)[kept]
     axis = axis_of(at_steps, scale)
     found = (_peak(smooth, axis) if peak else None) or _change(smooth, axis)
@@ -138,9 +140,9 @@ def transition(
         at=int(kept[at]),
         between=Between(int(at_steps[at - 1]), int(at_steps[at + 1 if shape == "peak" else at])),
         place=at,
-        before=before * float(size),
-        after=after * float(size),
-        size=height / float(np.ptp(smooth)),
+        before=(lowest + before * span) * float(size),
+        after=(lowest + after * span) * float(size),
+        size=height,
         explained=explained,
         line=_line(smooth, axis),
         shape=shape,

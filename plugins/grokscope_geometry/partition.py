@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 Layers = Sequence[tuple[torch.Tensor, torch.Tensor | None]]
-CHUNK_VALUES = 1 << 24  # hidden values held at once
+CHUNK_VALUES = 1 << 19  # hidden values held at once: 2 MB, which stays in a core's cache
 
 
 def random_directions(count: int, width: int, generator: torch.Generator) -> torch.Tensor:
@@ -32,8 +32,12 @@ def local_complexity(
         directions: (P, d), of norm 1.
         radius: r.
     """
-    deepest = max(len(weight) for weight, _ in layers[:-1])
-    size = max(1, CHUNK_VALUES // (2 * len(directions) * deepest))
+    hulls = (
+        [2 * len(directions) * len(weight) for weight, _ in layers[:-1]]
+        if len(layers) > 2
+        else [len(layers[0][0])]
+    )
+    size = max(1, CHUNK_VALUES // max(hulls))
     counts = [_counts(layers[:-1], chunk, directions, radius) for chunk in inputs.split(size)]
     return torch.cat(counts)
 

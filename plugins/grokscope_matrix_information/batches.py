@@ -59,7 +59,8 @@ class Layer:
         if probe.model.outputs == 1:
             raise NotApplicable(
                 "a row of one logit has only a sign for a direction, so its entropy says nothing of this "
-                "single-logit network; set last_layer=penultimate"
+                "single-logit network",
+                last_layer="penultimate",
             )
         return probe.last_layer(split, self.sigma)
 
@@ -105,7 +106,8 @@ class Batches:
         if available < size:
             raise NotApplicable(
                 f"batch_size must be at most the {available} examples of the {split} split, got {size}: "
-                f"no batch is whole; set batch_size={available} or lower"
+                "no batch is whole",
+                batch_size=available,
             )
         self._probe, self._split, self._size, self._alpha = probe, split, size, alpha
         self._found: dict[Layer, Tensor] = {}

@@ -9,6 +9,7 @@ import torch
 from grokscope_oinfo.functional import correlation, gram, is_constant
 
 DROPPED = -1
+ROWS_AT_ONCE = 512  # examples summed up together: 250 units of them stay in a core's cache
 
 
 def ward_clusters(values: torch.Tensor, clusters: int) -> torch.Tensor:
@@ -125,8 +126,13 @@ def cluster_units(values: torch.Tensor, clusters: int, grouping: str = "ward") -
     """
     live = ~is_constant(values)
     labels = torch.full((values.shape[1],), DROPPED)
-    labels[live] = GROUPINGS[grouping](values[:, live], clusters)
+    labels[live] = GROUPINGS[grouping](chosen_units(values, live), clusters)
     return labels
+
+
+def chosen_units(values: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Return the columns chosen by a (units,) bool; where those are all, nothing is copied."""
+    return values if chosen.all() else values[:, chosen]
 
 
 def head_units(values: torch.Tensor, heads: int) -> torch.Tensor:
@@ -150,7 +156,8 @@ def cluster_means(values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
     Every example's sum runs over the units in the same order, so that equal examples stay exact ties.
     """
-    rows = values.T.to(torch.float64).contiguous()
     sizes = torch.bincount(labels)
-    sums = rows.new_zeros(len(sizes), rows.shape[1]).index_add_(0, labels, rows)
+    sums = torch.zeros(len(sizes), len(values), dtype=torch.float64)
+    for rows, part in zip(values.split(ROWS_AT_ONCE), sums.split(ROWS_AT_ONCE, dim=1), strict=True):
+        part.index_add_(0, labels, rows.T.contiguous().double())
     return (sums / sizes[:, None]).T

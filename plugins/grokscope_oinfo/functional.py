@@ -40,7 +40,7 @@ def normal_scores(values: torch.Tensor, ties: Literal["average", "argsort"] = "a
     table = torch.special.ndtri(torch.arange(2 * n + 1, dtype=torch.float64) / (2 * (n + 1))).numpy()
     scores = numpy.empty((variables, n))
     for first in range(0, variables, COLUMNS_AT_ONCE):
-        columns = values[:, first : first + COLUMNS_AT_ONCE].T.to(torch.float64).contiguous().numpy()
+        columns = values[:, first : first + COLUMNS_AT_ONCE].T.contiguous().numpy()
         ordered, order = _sorted(columns, stable=ties == "argsort")
         twice_rank = _twice_mean_ranks(ordered) if ties == "average" else 2 * numpy.arange(1, n + 1)
         ranked = numpy.broadcast_to(table[twice_rank], order.shape)
@@ -54,8 +54,8 @@ def _sorted(columns: numpy.ndarray, *, stable: bool) -> tuple[numpy.ndarray, num
     A network's activations are float32: bits that rise with the value, and the index below them, are one
     integer, and numpy sorts integers several times as fast as it finds the order of numbers.
     """
-    single = columns.astype(numpy.float32)
-    if not (single == columns).all():
+    single = columns.astype(numpy.float32, copy=False)
+    if single is not columns and not (single == columns).all():
         order = numpy.argsort(columns, axis=1, kind="stable" if stable else None)
         return numpy.take_along_axis(columns, order, axis=1), order
     bits = (single + numpy.float32(0)).view(numpy.int32)  # adding zero makes -0.0 the 0.0 that it equals
@@ -76,7 +76,7 @@ def _twice_mean_ranks(ordered: numpy.ndarray) -> numpy.ndarray:
 
 def is_constant(values: torch.Tensor) -> torch.Tensor:
     """Return which columns of (n, variables) hold one value only, (variables,) bool."""
-    return values.amax(dim=0) == values.amin(dim=0)
+    return torch.from_numpy(numpy.ptp(values.numpy(), axis=0) == 0)
 
 
 def gram(values: torch.Tensor) -> torch.Tensor:
@@ -94,9 +94,12 @@ def correlation(scores: torch.Tensor) -> torch.Tensor:
     A constant column correlates with nothing, itself included: its row, column and diagonal entry are 0,
     which makes every multiplet that holds it singular, and so NaN.
     """
-    centred = scores - scores.mean(dim=0)
-    matrix = gram(centred)
-    constant = is_constant(scores)
+    return _correlation(scores, is_constant(scores))
+
+
+def _correlation(scores: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:
+    scores = scores.to(torch.float64)
+    matrix = gram(scores - scores.mean(dim=0))
     norms = torch.where(constant, torch.inf, matrix.diagonal().sqrt())
     matrix = matrix / norms[:, None] / norms
     matrix.diagonal().copy_((~constant).to(matrix.dtype))
@@ -105,9 +108,7 @@ def correlation(scores: torch.Tensor) -> torch.Tensor:
 
 def copula_correlation(values: torch.Tensor, ties: Literal["average", "argsort"] = "average") -> torch.Tensor:
     """Return the correlation of the normal scores of (n, variables): the Gaussian copula's parameter."""
-    scores = normal_scores(values, ties)
-    scores[:, is_constant(values)] = 0.0
-    return correlation(scores)
+    return _correlation(normal_scores(values, ties), is_constant(values))
 
 
 def o_information(correlation: torch.Tensor) -> torch.Tensor:
@@ -250,16 +251,23 @@ def entropies_of_unions(correlation: torch.Tensor, labels: torch.Tensor) -> torc
         (2^k,) nats by mask, 0 for the empty one; NaN where a variable of a union is singular.
     """
     entropy = correlation.new_zeros(2 ** (int(labels.max()) + 1))
-    for mask in range(1, len(entropy)):
+    regular = False  # once all variables together are, all of their unions are
+    for mask in range(len(entropy) - 1, 0, -1):
         chosen = torch.nonzero((mask >> labels) & 1)[:, 0]
-        part = correlation[chosen][:, chosen]
-        factor, failed = torch.linalg.cholesky_ex(part)
-        inverse = torch.linalg.solve_triangular(factor, torch.eye(len(part), dtype=part.dtype), upper=False)
-        if failed or (inverse.square().sum(dim=0) > 1 / SINGULAR).any():
-            entropy[mask] = torch.nan
-        else:
+        factor, failed = torch.linalg.cholesky_ex(correlation[chosen][:, chosen])
+        if regular or (not failed and _is_regular(factor)):
+            regular |= mask == len(entropy) - 1
             entropy[mask] = factor.diagonal().log().sum()
+        else:
+            entropy[mask] = torch.nan
     return entropy
+
+
+def _is_regular(factor: torch.Tensor) -> bool:
+    """Return whether no variable is explained by the others but for `SINGULAR` of its variance."""
+    eye = torch.eye(len(factor), dtype=factor.dtype)
+    inverse = torch.linalg.solve_triangular(factor, eye, upper=False).square().sum(dim=0)
+    return bool((inverse <= 1 / SINGULAR).all())
 
 
 class _Partial(NamedTuple):

@@ -140,7 +140,7 @@ def oinfo(
         The activations (n, units) of the hidden layer after its non-linearity, n examples. Nats.
 
     How it is computed:
-        The activations go to float64; constant units are dropped and counted; the rest are clustered (Ward,
+        All is computed in float64. Constant units are dropped and counted; the rest are clustered (Ward,
         Euclidean, scikit-learn's partition), and Omega is computed of every multiplet of `min_size` to
         `max_size` clusters, by default all 1013 of ten.
 
@@ -159,10 +159,12 @@ def oinfo(
         Attention heads: `heads=4` with `layer=blocks.0.attn_heads` (or another layer of equally wide heads in
         a row) makes each head one variable of as many numbers as it is wide. Omega is then that of vectors,
         H(Z) = 1/2 log det of its numbers' R; `variables`, `clusters` and `grouping` play no part, and a bin
-        is a head. It takes one factorisation for each of 2^heads sets.
+        is a head. It takes one factorisation for each of 2^heads sets: 3 ms for 4 heads of 32, 11 s for 12 of
+        64.
 
     Cost:
         3763 x 250 activations take 90 ms, a third of them for the ranks of the units; with `mean` 20 ms.
+        Clusters by correlation take 5 ms more than Ward's, spectral ones 9.
         Memory and time of the exhaustive search double with each cluster, so more than 20 are refused;
         `search=greedy` looks at all pairs and triples and extends the best 50 of each size, for either
         direction, by every other cluster: its optima are bounds.
@@ -194,7 +196,7 @@ def oinfo(
         MeasureError: an exhaustive search beyond 20 clusters, min_size above max_size, no such layer, fewer
         than 2 examples, or activations that are not finite.
     """
-    from grokscope_oinfo.clusters import DROPPED
+    from grokscope_oinfo.clusters import DROPPED, chosen_units
 
     _check(clusters, min_size, max_size, search)
     name = _layer(probe, layer, split)
@@ -206,7 +208,7 @@ def oinfo(
     live = cluster != DROPPED
     labels = cluster[live]
     found = _multiplets(
-        values[:, live],
+        chosen_units(values, live),
         labels,
         variables=variables if heads is None else "heads",
         sizes=(min_size, max_size),
@@ -274,12 +276,10 @@ def _heads(probe: Probe, layer: str | None, values: torch.Tensor, heads: int, se
 
 
 def _activations(probe: Probe, layer: str, split: str) -> torch.Tensor:
-    """Return the layer's activations, (n, units) float64 on the CPU; they are shared by all settings."""
+    """Return the layer's activations, (n, units) on the CPU; they are shared by all settings."""
 
     def compute() -> torch.Tensor:
-        import torch
-
-        values = probe.trace(split)[layer].to("cpu", torch.float64)
+        values = probe.trace(split)[layer].cpu()
         if len(values) < 2:
             raise MeasureError(f"oinfo - the {split} split must hold at least 2 examples, got {len(values)}")
         numbers.require_finite(f"oinfo - the activations of {layer} at step {probe.step}", values)
@@ -306,7 +306,7 @@ def _multiplets(
     from grokscope_oinfo.search import Multiplets, exhaustive, exhaustive_of_groups, greedy
 
     if not len(labels):
-        return Multiplets(labels, values.new_zeros(0))
+        return Multiplets(labels, torch.zeros(0, dtype=torch.float64))
     numbers, group = values, labels
     if variables == "mean":
         numbers, group = cluster_means(values, labels), torch.arange(int(labels.max()) + 1)

@@ -54,9 +54,8 @@ def sharpness(
 
     How it is computed:
         ReLU MLPs, `exact`: the logits are piecewise linear in each single weight, so the trace is that of the
-        Gauss-Newton matrix, (1/n) sum_i ||S_i^T df(x_i)/dW||_F^2, computed from layer-wise norms: forward in
-        float64, backward in the weights' own type (to 1e-7). That the network is one is verified on its
-        logits.
+        Gauss-Newton matrix, (1/n) sum_i ||S_i^T df(x_i)/dW||_F^2, computed from layer-wise norms, in
+        float32 to 1e-6. That the network is one is verified on its logits.
 
         Every other network, `estimate`: Tr H = Tr (Gauss-Newton) + Tr (remainder). The first by squared
         gradient norms of single examples, drawn in proportion to the curvature of their loss (all of them,
@@ -128,7 +127,7 @@ def input_gradient(
         squared input.
 
     How it is computed:
-        The Jacobian's norm is computed layer by layer, in float64; it is not stored. Not applicable where x
+        The Jacobian's norm is computed layer by layer, to 1e-6; it is not stored. Not applicable where x
         does not enter through one matrix, or where not every non-linearity is ReLU.
 
     Cost:

@@ -42,8 +42,8 @@ def hessian_trace(layers: Sequence[Layer], inputs: torch.Tensor, loss: str) -> f
 
     Tested equal to the brute-force Hessian by autograd and to BackPACK's; invariant under permuting hidden
     units and examples. Cost: one forward pass, and one backward pass per class where there is more than one
-    hidden layer. The first is in float64, so that no unit's sign and no probability is off; the others are in
-    the weights' own type: they are sums of squares, which float32 gives to 1e-7.
+    hidden layer. All but the logits is in the weights' own type: what is summed up are squares, which float32
+    gives to 1e-6.
 
     >>> hessian_trace([(torch.tensor([[3.0, 4.0]]), None)], torch.tensor([[1.0, 2.0], [0.0, 1.0]]), "mse")
     3.0
@@ -71,11 +71,10 @@ def forward(layers: Sequence[Layer], inputs: torch.Tensor) -> torch.Tensor:
 def _mean_norms(
     layers: Sequence[Layer], inputs: torch.Tensor, loss: str, *, with_inputs: bool
 ) -> SquaredNorms:
-    double = [(weight.double(), None if bias is None else bias.double()) for weight, bias in layers]
     below = _Below([weight for weight, _ in layers], loss)
-    widest = max(max(weight.shape) for weight, _ in double)
+    widest = max(max(weight.shape) for weight, _ in layers)
     parts = [
-        _summed_norms(double, below, chunk.double(), loss, with_inputs=with_inputs)
+        _summed_norms(layers, below, chunk.to(layers[0][0].dtype), loss, with_inputs=with_inputs)
         for chunk in inputs.split(max(1, CHUNK_VALUES // widest))
     ]
     return SquaredNorms(*(sum(column) / len(inputs) for column in zip(*parts, strict=True)))
@@ -88,7 +87,7 @@ def _summed_norms(
     root = output_root(logits, loss)
     energies, input_energy = _energies(layers, below, masks, root, with_inputs=with_inputs)
     parameters = sum(
-        ((square + (bias is not None)) * energy).sum().item()
+        torch.dot(square.double() + (bias is not None), energy).item()
         for square, energy, (_, bias) in zip(squares, energies, layers, strict=True)
     )
     return SquaredNorms(parameters, input_energy)
@@ -97,13 +96,15 @@ def _summed_norms(
 def _forward(
     layers: Sequence[Layer], inputs: torch.Tensor
 ) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
-    """Return ||a_{l-1}||^2 of each layer's input, the ReLU masks as numbers, and the logits."""
+    """Return ||a_{l-1}||^2 of each layer's input, the ReLU masks as numbers, and the logits in float64."""
     squares, masks, values = [], [], inputs
     for index, (weight, bias) in enumerate(layers):
         if index:
             values = values.clamp(min=0)
             masks.append(values.sign())
         squares.append(torch.linalg.vector_norm(values, dim=1).square())
+        if index == len(layers) - 1:
+            values, weight, bias = values.double(), weight.double(), None if bias is None else bias.double()
         values = torch.nn.functional.linear(values, weight, bias)
     return squares, masks, values
 
@@ -115,18 +116,19 @@ def _energies(
 
     The last two layers have closed forms; only what lies below takes a backward pass per class.
     """
-    weights = [weight for weight, _ in layers]
+    weights = [weight.double() for weight, _ in (layers if len(layers) < 3 else layers[-1:])]
     last = root.column_energy().sum(dim=1)
     if not masks:
         return [last], len(last) * weights[0].square().sum().item()
-    top = _top_energy(weights[-1], masks[-1], root)
+    top = _top_energy(weights[-1], masks[-1].double(), root)
     if len(masks) > 1:
         energies, total = below.energies(masks, root, with_inputs=with_inputs)
         return [*energies, top, last], total
     if not with_inputs:
         return [top, last], 0.0
     metric = (weights[0] @ weights[0].t()) * (weights[1].t() @ weights[1])
-    return [top, last], torch.linalg.vecdot(masks[0] @ metric, masks[0]).sum().item()
+    together = masks[0].t() @ masks[0]  # whole numbers
+    return [top, last], torch.sum(metric * together).item()
 
 
 def _top_energy(weight: torch.Tensor, mask: torch.Tensor, root: OutputRoot) -> torch.Tensor:
@@ -167,13 +169,13 @@ class _Below:
         self, masks: list[torch.Tensor], root: OutputRoot, *, with_inputs: bool
     ) -> tuple[list[torch.Tensor], float]:
         """Return sum_c ||delta_{l,c}||^2 of each layer below, (n,) each, and the total at the input."""
-        energies = [mask.new_zeros(len(mask)) for mask in masks[:-1]]
+        energies = [root.scale.new_zeros(len(mask)) for mask in masks[:-1]]
         widest = max(mask.shape[1] for mask in masks)
         size = max(1, DELTA_VALUES // (len(self.rows) * widest))
         metric, total = self.first @ self.first.t() if with_inputs else None, 0.0
         for start in range(0, len(masks[0]), size):
             part = slice(start, start + size)
-            gates = [mask[part, None].to(self.rows.dtype) for mask in masks]
+            gates = [mask[part, None] for mask in masks]
             deltas, factor = self.rows * gates[-1], self.scale
             for layer in reversed(range(len(energies))):
                 weight, scale = self.inner[layer]

@@ -5,12 +5,15 @@ remainder, (1/n) sum_i sum_k r_ik Hess f_ik, with J the Jacobian, S S^T the Hess
 loss in the logits. The two traces are estimated apart, each in the way that has the least variance for its
 cost:
 
-- Gauss-Newton: draw (example, class) with probability proportional to ||S_i e_c||^2 and take the squared norm
-  of one example's gradient in that unit direction. The draws differ only as gradients' norms do. A batch of
-  them is one vectorised pass where the network can be vectorised.
+- Gauss-Newton: draw an example in proportion to ||S_i||^2, a class c of it in proportion to ||S_i e_c||^2,
+  and take the squared norm of the gradient in that unit direction. The draws differ only as gradients' norms
+  do. Where an example has several rows of logits, each has its class and a random sign: in expectation the
+  squared norm of their sum is the sum of theirs, at the price of one gradient. A batch of draws is one
+  vectorised pass where the network can be vectorised.
 - remainder: Rademacher probes (Hutchinson 1990) on one parameter tensor at a time: what couples different
-  tensors has no part in the trace, yet makes nearly all of the variance of a probe over all of them. Tensors
-  in which the network is piecewise linear contribute exactly zero and are left out after two probes. A probe
+  tensors has no part in the trace, yet makes nearly all of the variance of a probe over all of them. Vectors,
+  of which there are many and which couple little, go together. Tensors in which the network is piecewise
+  linear contribute exactly zero and are left out after two probes. A probe
   is of a few examples, drawn in proportion to their residuals: more examples make a probe dearer sooner than
   they make it less random.
 
@@ -22,7 +25,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -50,6 +53,7 @@ class Estimate(NamedTuple):
     products: int
 
 
+Group = tuple[str, ...]  # names of the parameters that are probed together
 Loss = Callable[[Mapping[str, torch.Tensor], slice], torch.Tensor]
 Network = Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor]
 
@@ -85,12 +89,10 @@ def hessian_trace(
         single = torch.cat([network(parameters, chunk) for chunk in _chunks(inputs)])
     logits = single.double()
     rows = torch.arange(len(logits)) if counted is None else counted.nonzero()[:, 0].cpu()
-    counting = logits[rows.to(logits.device)]
     residual = torch.zeros_like(logits)
-    residual[rows.to(logits.device)] = _residual(counting, targets, loss)
-    places = [divmod(row, len(logits) // len(inputs)) for row in rows.tolist()]
-    slopes = _Slopes(network, parameters, inputs, len(logits) // len(inputs), single.dtype)
-    curved = _GaussNewton(slopes, output_root(counting, loss), places, generator)
+    residual[rows.to(logits.device)] = _residual(logits[rows.to(logits.device)], targets, loss)
+    slopes = _Slopes(network, parameters, inputs, single.dtype)
+    curved = _GaussNewton(slopes, output_root(logits, loss), rows, len(inputs), generator)
     rest = _Remainder(network, parameters, inputs, residual, len(rows), generator)
     enumerate_all = curved.columns <= max(FIRST * BATCH, (SPREAD / accuracy) ** 2)
     known = curved.exact() if enumerate_all else 0.0
@@ -104,7 +106,7 @@ def hessian_trace(
     def error() -> float:
         return math.sqrt(sum(part.variance for part in parts))
 
-    while error() > accuracy * abs(value()) and sum(len(part.values) for part in parts) < max_probes:
+    while error() > accuracy * abs(value()) and sum(part.probes for part in parts) < max_probes:
         max(parts, key=lambda part: part.gain).draw()
     return Estimate(value(), error(), slopes.taken, rest.products)
 
@@ -132,31 +134,36 @@ def trace_of_any_loss(
     parameters = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
     products = 0
 
-    def probe() -> float:
+    def probe() -> list[float]:
         nonlocal products
         products += 1
-        signs = {name: _signs(tensor, generator) for name, tensor in parameters.items()}
-        return math.fsum(
+        signs = _signs(parameters, _groups(parameters), generator)
+        forms = (
             share * value
             for chosen, share in shares
             for value in _quadratic_forms(loss(parameters, chosen), None, parameters, signs).values()
         )
+        return [math.fsum(forms)]
 
     sample = _Sample(probe)
-    while len(sample.values) < max_probes and math.sqrt(sample.variance) > accuracy * abs(sample.mean):
+    while sample.probes < max_probes and math.sqrt(sample.variance) > accuracy * abs(sample.mean):
         sample.draw()
     return Estimate(sample.mean, math.sqrt(sample.variance), 0, products)
 
 
 class _Sample:
-    """Independent unbiased values of one of the two traces, one per probe, which costs so many gradients."""
+    """Independent unbiased values of one of the traces; a probe gives some, and costs so many gradients."""
 
-    def __init__(self, probe: Callable[[], float], cost: Callable[[], float] = lambda: 1.0) -> None:
+    def __init__(self, probe: Callable[[], list[float]], cost: Callable[[], float] = lambda: 1.0) -> None:
         self.probe, self.cost = probe, cost
-        self.values = [probe() for _ in range(FIRST)]
+        self.values: list[float] = []
+        self.probes = 0
+        for _ in range(FIRST):
+            self.draw()
 
     def draw(self) -> None:
-        self.values.append(self.probe())
+        self.values += self.probe()
+        self.probes += 1
 
     @property
     def mean(self) -> float:
@@ -170,8 +177,8 @@ class _Sample:
 
     @property
     def gain(self) -> float:
-        """How much one more value would lower the variance of the mean, for its price."""
-        return self.variance / (len(self.values) + 1) / self.cost()
+        """How much one more probe would lower the variance of the mean, for its price."""
+        return self.variance / (self.probes + 1) / self.cost()
 
 
 class _Slopes:
@@ -182,98 +189,106 @@ class _Slopes:
         network: Network,
         parameters: Mapping[str, torch.Tensor],
         inputs: torch.Tensor,
-        rows: int,
         dtype: torch.dtype,
     ) -> None:
-        self.network, self.parameters, self.inputs = network, parameters, inputs
-        self.rows, self.dtype, self.taken, self.together = rows, dtype, 0, True
+        self.network, self.parameters, self.inputs, self.dtype = network, parameters, inputs, dtype
+        self.taken, self.together = 0, True
 
-    def squares(self, places: Sequence[tuple[int, int]], directions: torch.Tensor) -> torch.Tensor:
-        """Return ||J_i^T u||^2 of (example, row of its logits) and its direction u, (b,) float64.
+    def squares(self, examples: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+        """Return ||J_i^T u||^2 of each example (b,) and a direction u of its, (b, rows, K): (b,) float64.
 
         A network that cannot be vectorised is differentiated example by example.
         """
-        self.taken += len(places)
+        self.taken += len(examples)
+        inputs = self.inputs[examples.to(self.inputs.device)]
+        directions = directions.to(self.inputs.device, self.dtype)
         if self.together:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # torch's on what it cannot vectorise, and loops over
-                    return self._together(places, directions)
+                    return self._together(inputs, directions).cpu()
             except RuntimeError:  # what it is about, the single passes say
                 self.together = False
-        return torch.stack([self._single(*place, u) for place, u in zip(places, directions, strict=True)])
+        return torch.stack([self._single(*each) for each in zip(inputs, directions, strict=True)]).cpu()
 
-    def _together(self, places: Sequence[tuple[int, int]], directions: torch.Tensor) -> torch.Tensor:
-        examples, rows = torch.tensor(places, device=self.inputs.device).T
-        weights = directions.new_zeros(len(places), self.rows, directions.shape[1])
-        weights[torch.arange(len(places)), rows] = directions
-        held = sum(tensor.numel() for tensor in self.parameters.values())
+    def _together(self, inputs: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
         parameters = {name: tensor.detach() for name, tensor in self.parameters.items()}
+        size = max(1, GRADIENT_VALUES // sum(tensor.numel() for tensor in parameters.values()))
 
         def along(weights: dict[str, torch.Tensor], example: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
             return torch.sum(self.network(weights, example[None]) * of)
 
         each = torch.func.vmap(torch.func.grad(along), (None, 0, 0))
-        found = []
-        for part in torch.arange(len(places)).split(max(1, GRADIENT_VALUES // held)):
-            slopes = each(
-                parameters, self.inputs[examples[part]], weights[part].to(self.inputs.device, self.dtype)
-            )
-            norms = [
-                torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=torch.float64) for g in slopes.values()
-            ]
-            found.append(torch.stack(norms).square().sum(dim=0))
-        return torch.cat(found)
+        parts = zip(inputs.split(size), directions.split(size), strict=True)
+        return torch.cat([_squared(each(parameters, *part).values()) for part in parts])
 
-    def _single(self, example: int, row: int, direction: torch.Tensor) -> torch.Tensor:
-        logits = self.network(self.parameters, self.inputs[example : example + 1])[row]
-        slopes = torch.autograd.grad(
-            logits, list(self.parameters.values()), direction.to(logits), allow_unused=True
-        )
-        norms = [torch.linalg.vector_norm(g, dtype=torch.float64) for g in slopes if g is not None]
-        return torch.stack(norms).square().sum()
+    def _single(self, example: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        logits, parameters = self.network(self.parameters, example[None]), list(self.parameters.values())
+        slopes = torch.autograd.grad(logits, parameters, direction, allow_unused=True)
+        return _squared(slope[None] for slope in slopes if slope is not None)[0]
+
+
+def _squared(slopes: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return the squared norm of all slopes of an example together, each (b, ...): (b,) float64."""
+    norms = [torch.linalg.vector_norm(slope.flatten(1), dim=1, dtype=torch.float64) for slope in slopes]
+    return torch.stack(norms).square().sum(dim=0)
 
 
 class _GaussNewton:
-    """Tr (1/n) sum_i J_i^T S_i S_i^T J_i by single gradients in the directions of S's columns."""
+    """Tr (1/n) sum_i J_i^T S_i S_i^T J_i by single examples' gradients in the directions of S's columns."""
 
     def __init__(
         self,
         slopes: _Slopes,
         root: OutputRoot,
-        places: Sequence[tuple[int, int]],
+        counted: torch.Tensor,
+        examples: int,
         generator: torch.Generator,
     ) -> None:
-        self.slopes, self.root, self.places, self.generator = slopes, root, places, generator
+        self.slopes, self.root, self.generator, self.count = slopes, root, generator, len(counted)
         energy = root.column_energy().cpu()
-        self.columns = energy.numel()
-        self.energy, self.cumulative = energy.flatten(), energy.flatten().cumsum(dim=0)
+        kept = torch.zeros_like(energy)
+        kept[counted] = energy[counted]
+        self.energy = kept.unflatten(0, (examples, -1))  # (examples, rows of each, K)
+        self.columns = len(counted) * energy.shape[1]
 
     def exact(self) -> float:
-        """Return the trace by every example's gradient in every direction."""
-        curved = self.energy.nonzero()[:, 0]
-        total = math.fsum(
-            (self.energy[part] * self._squares(part)).sum().item() for part in curved.split(BATCH)
-        )
-        return total / len(self.places)
+        """Return the trace by every row's gradient in every direction."""
+        total = 0.0
+        for part in self.energy.nonzero().split(BATCH):
+            example, row, category = part.T
+            directions = self.energy.new_zeros(len(part), *self.energy.shape[1:])
+            directions[torch.arange(len(part)), row] = self._units(example, row, category)
+            squares = self.slopes.squares(example, directions)
+            total += torch.dot(self.energy[example, row, category], squares).item()
+        return total / self.count
 
-    def probe(self) -> float:
-        """Return sum ||S_i e_c||^2 / n times the mean of ||J_i^T u||^2, u a drawn unit S_i e_c."""
-        total = self.cumulative[-1].item()
-        if total == 0:
-            return 0.0
-        points = torch.rand(BATCH, generator=self.generator, dtype=torch.float64) * total
-        drawn = torch.searchsorted(self.cumulative, points, right=True).clamp(max=self.columns - 1)
-        return self._squares(drawn).mean().item() * total / len(self.places)
-
-    def _squares(self, columns: torch.Tensor) -> torch.Tensor:
-        """Return ||J_i^T u||^2 along each unit u = S_i e_c / ||S_i e_c||, so that nothing underflows."""
-        rows, categories = (
-            part.tolist() for part in (columns // self.root.outputs, columns % self.root.outputs)
+    def probe(self) -> list[float]:
+        """Return sum ||S||^2 / n times ||J_i^T u||^2 of each of a batch of drawn directions u of norm 1."""
+        whole = self.energy.sum(dim=(1, 2))
+        if not whole.any():
+            return [0.0]
+        examples = torch.multinomial(whole, BATCH, replacement=True, generator=self.generator)
+        energy = self.energy[examples]
+        rows = energy.sum(dim=2)
+        some = torch.where((rows > 0)[:, :, None], energy, 1.0)  # a row without any has no weight below
+        category = torch.multinomial(some.flatten(0, 1), 1, generator=self.generator).view(rows.shape)
+        place = torch.arange(rows.shape[1]).expand_as(rows)
+        units = self._units(examples[:, None].expand_as(rows).flatten(), place.flatten(), category.flatten())
+        signs = torch.randint(0, 2, rows.shape, generator=self.generator).mul(2).sub(1)
+        weights = signs * (rows / rows.sum(dim=1, keepdim=True)).sqrt()
+        directions = units.view(energy.shape) * weights[:, :, None]
+        squares: list[float] = (
+            self.slopes.squares(examples, directions).mul_(whole.sum() / self.count).tolist()
         )
-        drawn = torch.stack([self.root.column(row, c) for row, c in zip(rows, categories, strict=True)])
-        directions = drawn.cpu() / self.energy[columns, None].sqrt()
-        return self.slopes.squares([self.places[row] for row in rows], directions).cpu()
+        return squares
+
+    def _units(self, example: torch.Tensor, row: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
+        """Return S e_c / ||S e_c|| of each, (m, K), so that nothing underflows; 0 where there is none."""
+        place = (example * self.energy.shape[1] + row).to(self.root.scale.device)
+        columns = self.root.columns(place, category.to(place.device)).cpu()
+        norm = torch.linalg.vector_norm(columns, dim=1, keepdim=True)
+        return torch.where(norm > 0, columns / norm, 0.0)
 
 
 class _Remainder:
@@ -292,30 +307,29 @@ class _Remainder:
         self.residual = residual.unflatten(0, (len(inputs), -1))
         self.share = self.residual.double().flatten(1).norm(dim=1).cpu()
         self.generator, self.products = generator, 0
-        self.seen: dict[str, bool] = dict.fromkeys(parameters, False)
+        self.seen: dict[Group, bool] = dict.fromkeys(_groups(parameters), False)
 
     def cost(self) -> float:
         """Return what a probe costs, in probes of the other kind."""
-        tensors = sum(curved for curved in self.seen.values())
-        return (1 + PRODUCT_COST * tensors) * min(1.0, len(self.inputs) / EXAMPLES)
+        return (1 + PRODUCT_COST * sum(self.seen.values())) * min(1.0, len(self.inputs) / EXAMPLES)
 
-    def probe(self) -> float:
-        """Return the sum over tensors B of v_B^T R_BB v_B, v_B of independent random signs."""
-        names = [name for name, curved in self.seen.items() if curved or self.products < 2]
-        if not names or not self.share.any():
-            return 0.0
-        signs = {name: _signs(self.parameters[name], self.generator) for name in names}
-        values = dict.fromkeys(names, 0.0)
+    def probe(self) -> list[float]:
+        """Return the sum over groups B of v_B^T R_BB v_B, v_B of independent random signs."""
+        groups = [group for group, curved in self.seen.items() if curved or self.products < 2]
+        if not groups or not self.share.any():
+            return [0.0]
+        signs = _signs(self.parameters, groups, self.generator)
+        values = dict.fromkeys(groups, 0.0)
         inputs, residual = self._drawn()
         for chunk, weights in zip(_chunks(inputs), residual.split(chunk_size(inputs)), strict=True):
             logits = self.network(self.parameters, chunk)
             forms = _quadratic_forms(logits, weights.flatten(0, 1), self.parameters, signs)
-            for name, value in forms.items():
-                values[name] += value
-        for name, value in values.items():
-            self.seen[name] |= value != 0
+            for group, value in forms.items():
+                values[group] += value
+        for group, value in values.items():
+            self.seen[group] |= value != 0
         self.products += 1
-        return math.fsum(values.values()) / self.count
+        return [math.fsum(values.values()) / self.count]
 
     def _drawn(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return examples, and their residuals (examples, rows, K) times what makes their sum unbiased."""
@@ -327,32 +341,57 @@ class _Remainder:
         return self.inputs[place], self.residual[place] * scale.to(self.residual)[:, None, None]
 
 
-def _signs(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return torch.randint(0, 2, like.shape, generator=generator).mul(2).sub(1).to(like)
+def _groups(parameters: Mapping[str, torch.Tensor]) -> list[Group]:
+    """Return what is probed together: each matrix alone, all vectors as one."""
+    vectors = tuple(name for name, tensor in parameters.items() if tensor.ndim < 2)
+    alone: list[Group] = [(name,) for name, tensor in parameters.items() if tensor.ndim >= 2]
+    return [*alone, vectors] if vectors else alone
+
+
+def _signs(
+    parameters: Mapping[str, torch.Tensor], groups: Sequence[Group], generator: torch.Generator
+) -> dict[Group, list[torch.Tensor]]:
+    def drawn(like: torch.Tensor) -> torch.Tensor:
+        return torch.randint(0, 2, like.shape, generator=generator).mul(2).sub(1).to(like)
+
+    return {group: [drawn(parameters[name]) for name in group] for group in groups}
 
 
 def _quadratic_forms(
     outputs: torch.Tensor,
     weights: torch.Tensor | None,
     parameters: Mapping[str, torch.Tensor],
-    signs: Mapping[str, torch.Tensor],
-) -> dict[str, float]:
-    """Return v_B^T H_BB v_B of `weights` . outputs, for the signs v_B of each tensor B that it curves in."""
-    tensors = [parameters[name] for name in signs]
+    signs: Mapping[Group, Sequence[torch.Tensor]],
+) -> dict[Group, float]:
+    """Return v_B^T H_BB v_B of `weights` . outputs, for the signs v_B of each group B that it curves in."""
+    names = [name for group in signs for name in group]
     slopes = torch.autograd.grad(
         outputs,
-        tensors,
+        [parameters[name] for name in names],
         None if weights is None else weights.to(outputs),
         create_graph=True,
         allow_unused=True,
     )
+    slope_of = dict(zip(names, slopes, strict=True))
     values = {}
-    for (name, sign), tensor, slope in zip(signs.items(), tensors, slopes, strict=True):
-        if slope is None or not slope.requires_grad:
+    for group, drawn in signs.items():
+        curved = [
+            (slope, sign)
+            for slope, sign in zip(map(slope_of.get, group), drawn, strict=True)
+            if slope is not None and slope.requires_grad
+        ]
+        if not curved:
             continue
-        (product,) = torch.autograd.grad(slope, tensor, sign, retain_graph=True, allow_unused=True)
-        if product is not None:
-            values[name] = torch.sum(product.double() * sign).item()
+        found = torch.autograd.grad(
+            [slope for slope, _ in curved],
+            [parameters[name] for name in group],
+            [sign for _, sign in curved],
+            retain_graph=True,
+            allow_unused=True,
+        )
+        pairs = [(product, sign) for product, sign in zip(found, drawn, strict=True) if product is not None]
+        if pairs:
+            values[group] = math.fsum(torch.sum(product.double() * sign).item() for product, sign in pairs)
     return values
 
 

@@ -33,16 +33,17 @@ class OutputRoot(NamedTuple):
         others = (below + p.gather(1, top).square() - p.square()).clamp(min=0).scatter(1, top, below)
         return p * (complement.square() + others)
 
-    def column(self, example: int, category: int) -> torch.Tensor:
-        """Return S e_c of one example, (K,)."""
+    def columns(self, examples: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        """Return S e_c of each of these examples and its class, both (m,): (m, K)."""
         p, complement = self.probabilities, self.complement
+        place = torch.arange(len(examples), device=examples.device), categories
         if p is None or complement is None:
-            column = self.scale.new_zeros(self.outputs)
-            column[category] = self.scale[example, 0]
-            return column
-        column = -p[example]
-        column[category] = complement[example, category]
-        return p[example, category].sqrt() * column
+            columns = self.scale.new_zeros(len(examples), self.outputs)
+            columns[place] = self.scale[examples, 0]
+            return columns
+        columns = -p[examples]
+        columns[place] = complement[examples, categories]
+        return p[examples, categories, None].sqrt() * columns
 
 
 def output_root(logits: torch.Tensor, loss: str) -> OutputRoot:

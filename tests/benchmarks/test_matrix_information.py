@@ -1,11 +1,10 @@
 """What the smaller side, the values-only decomposition and sharing are worth, beside the formula as written.
 
-Run with `pytest tests/benchmarks/test_matrix_information.py --benchmark-group-by=group`; read the ratios.
+The last group is five measures, each on a probe of its own and all on one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,8 +16,6 @@ from grokscope.tasks import TASKS
 from grokscope.testing import probe_of
 from grokscope_matrix_information.functional import gram, matrix_entropy, mutual_information
 from grokscope_matrix_information.measures import ed, mid, pe, pmi, pmi_label
-
-SHAPES = [(200, 10), (200, 113), (200, 250), (1000, 10), (1000, 200)]
 
 
 def drawn(n: int, d: int) -> torch.Tensor:
@@ -35,26 +32,30 @@ def plain_information(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor
     return plain_entropy(r1) + plain_entropy(r2) - plain_entropy(r1 * r2)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("how", ["plain", "ours"])
-def test_entropy(benchmark: Any, how: str, shape: tuple[int, int]) -> None:
-    benchmark.group = f"entropy {shape}"
-    features = drawn(*shape)
-    ways: dict[str, Callable[[], torch.Tensor]] = {
-        "plain": lambda: plain_entropy(gram(features)),
-        "ours": lambda: matrix_entropy(features),
-    }
-    value = benchmark(ways[how])
-    assert value.item() == pytest.approx(plain_entropy(gram(features)).item(), abs=1e-9)
+PLAIN = "plain: n x n eigh"
 
 
-@pytest.mark.parametrize("shape", [(200, 250, 97), (1000, 200, 10)], ids=str)
-@pytest.mark.parametrize("how", ["plain", "ours"])
-def test_information(benchmark: Any, how: str, shape: tuple[int, int, int]) -> None:
-    benchmark.group = f"information {shape}"
+@pytest.mark.parametrize("width", [10, 200])
+def test_entropy(race: Any, width: int) -> None:
+    features = drawn(1000, width)
+    race(
+        f"matrix entropy, n = 1000, d = {width}",
+        lambda: matrix_entropy(features),
+        {PLAIN: lambda: plain_entropy(gram(features))},
+        within=1e-9,
+    )
+
+
+@pytest.mark.parametrize(("shape", "wanted"), [((200, 250, 97), None), ((1000, 200, 10), 5.0)], ids=str)
+def test_information(race: Any, shape: tuple[int, int, int], wanted: float | None) -> None:
     first, second = drawn(*shape[:2]), drawn(shape[0], shape[2])
-    value = benchmark({"plain": plain_information, "ours": mutual_information}[how], first, second)
-    assert value.item() == pytest.approx(plain_information(first, second).item(), abs=1e-9)
+    race(
+        f"matrix mutual information, n = {shape[0]}, d = {shape[1]} and {shape[2]}",
+        lambda: mutual_information(first, second),
+        {PLAIN: lambda: plain_information(first, second)},
+        within=1e-9,
+        targets={} if wanted is None else {PLAIN: wanted},
+    )
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,6 @@ from grokscope.models.factories import mlp
 from grokscope.tasks import modadd
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Training:
     """A loop, and a recorder of it that writes at its first step alone."""
 

@@ -1,110 +1,116 @@
-"""Speed of the Hessian trace as a ratio to plain ways: autograd by entries or probes, and single precision.
+"""The Hessian's trace: BackPACK, PyHessian, curvlinops, and one gradient of the loss as the yardstick."""
 
-Run with `pytest tests/benchmarks/test_robustness.py --benchmark-group-by=group`; compare within a group only.
-"""
+import warnings
 
+import gpt
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from grokscope_robustness import gauss_newton, hessian_estimate
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+N = 1000
 
 
-@pytest.fixture(scope="module")
-def mnist_sized():
+def mnist_sized(dtype=torch.float32):
+    """Return the network of Tan & Huang 2023 as a module, its layers, and examples."""
     torch.manual_seed(0)
-    widths = [(784, 200), (200, 200), (200, 10)]
-    layers = [(torch.randn(m, n) / n**0.5, torch.zeros(m)) for n, m in widths]
-    return layers, torch.rand(1000, 784), torch.arange(1000) % 10
+    network = nn.Sequential(
+        nn.Linear(784, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, 10)
+    ).to(dtype)
+    layers = [(part.weight.detach(), part.bias.detach()) for part in network if isinstance(part, nn.Linear)]
+    return network, layers, torch.rand(N, 784).to(dtype), torch.arange(N) % 10
 
 
-def gradient(layers, inputs, labels):
-    leaves = [(w.detach().requires_grad_(), b.detach().requires_grad_()) for w, b in layers]
-    loss = F.cross_entropy(gauss_newton.forward(leaves, inputs), labels)
-    return torch.autograd.grad(loss, [tensor for layer in leaves for tensor in layer])
+def gradient(network, inputs, labels):
+    return torch.autograd.grad(F.cross_entropy(network(inputs), labels), list(network.parameters()))
 
 
-def hutchinson(layers, inputs, labels, probes):
-    """The trace by `probes` Hessian-vector products over all parameters: some per cent of error."""
-    leaves = [(w.detach().requires_grad_(), b.detach().requires_grad_()) for w, b in layers]
-    tensors = [tensor for layer in leaves for tensor in layer]
-    loss = F.cross_entropy(gauss_newton.forward(leaves, inputs), labels)
-    slopes = torch.autograd.grad(loss, tensors, create_graph=True)
-    total = 0.0
-    for _ in range(probes):
-        signs = [torch.randint(0, 2, tensor.shape) * 2.0 - 1 for tensor in tensors]
-        products = torch.autograd.grad(slopes, tensors, signs, retain_graph=True)
-        total += sum((sign * product).sum().item() for sign, product in zip(signs, products, strict=True))
-    return total / probes
+def by_backpack(extended, inputs, labels):
+    network, loss = extended
+    backpack = pytest.importorskip("backpack")
+    from backpack.extensions import DiagGGNExact
+
+    with backpack.backpack(DiagGGNExact()):
+        loss(network(inputs), labels).backward()
+    return sum(parameter.diag_ggn_exact.sum() for parameter in network.parameters())
 
 
-@pytest.mark.benchmark(group="trace of 784-200-200-10, n = 1000")
-def test_one_gradient_of_the_loss(benchmark, mnist_sized):
-    benchmark(gradient, *mnist_sized)
+def extended(network):
+    backpack = pytest.importorskip("backpack")
+    return backpack.extend(network), backpack.extend(nn.CrossEntropyLoss())
 
 
-@pytest.mark.benchmark(group="trace of 784-200-200-10, n = 1000")
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
-def test_exact_trace(benchmark, mnist_sized, loss):
-    layers, inputs, _ = mnist_sized
-    benchmark(gauss_newton.hessian_trace, layers, inputs, loss)
+def test_exact_trace(race):
+    """PyHessian's and curvlinops' estimates are of 30 products, some per cent off: only their time counts."""
+    hessian = pytest.importorskip("pyhessian").hessian
+    curvlinops = pytest.importorskip("curvlinops")
+    network, layers, inputs, labels = mnist_sized()
+    single, double = extended(mnist_sized()[0]), extended(mnist_sized(torch.float64)[0])
+    operator = curvlinops.HessianLinearOperator(
+        network,
+        nn.CrossEntropyLoss(),
+        list(network.parameters()),
+        [(inputs, labels)],
+        check_deterministic=False,
+    )
+
+    def by_pyhessian():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = hessian(network, nn.CrossEntropyLoss(), data=(inputs, labels), cuda=False)
+            return sum(found.trace(maxIter=30, tol=0)) / 30
+
+    race(
+        "exact sharpness, MLP 784-200-200-10, n = 1000, cross-entropy",
+        lambda: gauss_newton.hessian_trace(layers, inputs, "cross_entropy"),
+        {
+            "backpack-for-pytorch": lambda: by_backpack(single, inputs, labels),
+            "backpack-for-pytorch in float64": lambda: by_backpack(double, inputs.double(), labels),
+            "one gradient of the loss": lambda: gradient(network, inputs, labels),
+            "PyHessian": by_pyhessian,
+            "curvlinops-for-pytorch": lambda: curvlinops.hutchpp_trace(operator, 30),
+        },
+        within={
+            "backpack-for-pytorch": 1e-5,
+            "backpack-for-pytorch in float64": 1e-6,
+            "PyHessian": 0.5,
+            "curvlinops-for-pytorch": 0.5,
+        },
+        targets={"backpack-for-pytorch": 2, "one gradient of the loss": 0.5},
+    )
 
 
-@pytest.mark.benchmark(group="trace of 784-200-200-10, n = 1000")
-def test_thirty_hutchinson_probes(benchmark, mnist_sized):
-    benchmark.pedantic(hutchinson, (*mnist_sized, 30), rounds=3)
+def test_estimated_trace(race):
+    """At equal standard error: ours ends at 0.8 % here, Hutch++ is there with 18 products at the earliest.
 
-
-@pytest.fixture(scope="module")
-def transformer():
-    from grokscope.models.transformer import Transformer
-
-    torch.manual_seed(0)
-    network = Transformer(vocabulary=31, length=2, outputs=31, d_model=64, heads=4, d_head=16, d_mlp=256)
-    inputs = torch.cartesian_prod(torch.arange(31), torch.arange(31))[::2]
-    return network, inputs, inputs.sum(dim=1) % 31
-
-
-def plain_estimate(network, inputs, labels, accuracy):
-    """The same standard error by Hutchinson probes over all parameters."""
-    tensors = list(network.parameters())
-    loss = F.cross_entropy(network(inputs), labels)
-    slopes = torch.autograd.grad(loss, tensors, create_graph=True)
-    values = torch.zeros(0, dtype=torch.float64)
-    while len(values) < 8 or values.std() / len(values) ** 0.5 > accuracy * values.mean().abs():
-        signs = [torch.randint(0, 2, tensor.shape) * 2.0 - 1 for tensor in tensors]
-        products = torch.autograd.grad(slopes, tensors, signs, retain_graph=True)
-        value = sum((sign * product).sum().double() for sign, product in zip(signs, products, strict=True))
-        values = torch.cat([values, value.detach()[None]])
-    return values.mean().item()
-
-
-@pytest.mark.benchmark(group="trace of a transformer to 2 %")
-def test_estimate(benchmark, transformer):
-    network, inputs, labels = transformer
-    targets = F.one_hot(labels, 31).double()
+    With 12 it was 1.2 % off, by the spread of three seeds (949, 943, 966); its error falls at best as their
+    number grows.
+    """
+    curvlinops = pytest.importorskip("curvlinops")
+    network, (inputs, labels) = gpt.trained(), gpt.sequences()
     weights = dict(network.named_parameters())
+    chunks = [(part, of.flatten()) for part, of in zip(inputs.split(500), labels.split(500), strict=True)]
+    operator = curvlinops.HessianLinearOperator(
+        network, nn.CrossEntropyLoss(), list(network.parameters()), chunks, check_deterministic=False
+    )
 
-    def estimate():
-        generator = torch.Generator().manual_seed(0)
+    def estimated():
         return hessian_estimate.hessian_trace(
-            network.logits_at,
+            lambda given, x: torch.func.functional_call(network, dict(given), (x,)),
             weights,
             inputs,
-            targets,
+            F.one_hot(labels.flatten(), gpt.VOCABULARY).double(),
             "cross_entropy",
-            generator=generator,
-            accuracy=0.02,
-        )
+            generator=torch.Generator().manual_seed(0),
+        ).value
 
-    benchmark.pedantic(estimate, rounds=3)
-
-
-@pytest.mark.benchmark(group="trace of a transformer to 2 %")
-def test_plain_hutchinson(benchmark, transformer):
-    benchmark.pedantic(plain_estimate, (*transformer, 0.02), rounds=3)
+    torch.func.vmap(torch.func.grad(torch.sum))(torch.ones(1, 1))  # what is loaded once is not its price
+    race(
+        "sharpness estimated to 0.8 %, GPT of two layers, 64 wide, 2000 sequences of 25 tokens",
+        estimated,
+        {"curvlinops-for-pytorch": lambda: curvlinops.hutchpp_trace(operator, 18)},
+        within=0.1,
+        targets={"curvlinops-for-pytorch": 5},
+    )

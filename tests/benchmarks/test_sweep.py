@@ -91,14 +91,6 @@ def clauw_like(p, hidden):
     return task, networks(task, lambda task: mlp.build(task, hidden=[hidden], last_bias=False))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("way", ["one by one", "bmm", "vmap"])
 @pytest.mark.parametrize("size", MLP_SIZES)
 def test_mlp_seeds(benchmark, size, way):

@@ -1,9 +1,4 @@
-"""A training step against the plain version of the same step; compare the two rows of each group.
-
-Measured on one thread of a shared 2-core machine: see the pairs' medians, not the milliseconds.
-"""
-
-import math
+"""A training step beside the same step elsewhere: TransformerLens, one-hot inputs, and its products alone."""
 
 import pytest
 import torch
@@ -12,63 +7,103 @@ from torch.nn import functional as F
 from grokscope.models.factories import mlp, transformer
 from grokscope.tasks import modadd
 
-
-def every_position(network, tokens):
-    """The transformer as TransformerLens computes it: all positions attend, all go through the MLP."""
-    w = dict(network.named_parameters())
-    sequence = F.pad(tokens, (0, 1), value=network.vocabulary)
-    x = F.embedding(sequence, w["embed.weight"]) + w["pos_embed"]
-    q, k, v = (torch.einsum("hed,ntd->nhte", w[f"blocks.0.attn.W_{name}"], x) for name in "QKV")
-    scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
-    future = torch.ones(scores.shape[2:], dtype=torch.bool).triu(1)
-    mixed = (scores.masked_fill(future, -math.inf).softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
-    x = x + F.linear(mixed, w["blocks.0.attn.W_O"])
-    inside = F.relu(F.linear(x, w["blocks.0.mlp.W_in"], w["blocks.0.mlp.b_in"]))
-    x = x + F.linear(inside, w["blocks.0.mlp.W_out"], w["blocks.0.mlp.b_out"])
-    return F.linear(x, w["unembed.weight"])[:, -1]
+P, WIDTH, HEADS, INSIDE = 113, 128, 4, 512
 
 
-def one_hot_product(network, tokens):
-    return network.trace(network.encode(tokens))["logits"]
-
-
-def quick(network, tokens):
-    return network(tokens)
-
-
-def stepper(network, task, forward, *, fused):
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0, fused=fused
-    )
-    inputs, labels = task.examples("train")
+def stepper(parameters, forward, inputs, labels, *, fused):
+    """Return a step of AdamW; it gives the loss before it, of which the first is compared."""
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0, fused=fused)
 
     def step():
         optimizer.zero_grad()
-        F.cross_entropy(forward(network, inputs), labels).backward()
+        loss = F.cross_entropy(forward(inputs), labels)
+        loss.backward()
         optimizer.step()
+        return loss.item()
 
     return step
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def lens_of(network):
+    """Return TransformerLens's network with the weights of ours."""
+    lens = pytest.importorskip("transformer_lens")
+    made = lens.HookedTransformer(
+        lens.HookedTransformerConfig(
+            n_layers=1,
+            d_model=WIDTH,
+            n_ctx=3,
+            d_head=WIDTH // HEADS,
+            n_heads=HEADS,
+            d_mlp=INSIDE,
+            act_fn="relu",
+            normalization_type=None,
+            d_vocab=P + 1,
+            d_vocab_out=P,
+            device="cpu",
+        )
+    )
+    w, block = {name: value.detach() for name, value in network.named_parameters()}, made.blocks[0]
+    with torch.no_grad():
+        made.embed.W_E.copy_(w["embed.weight"])
+        made.pos_embed.W_pos.copy_(w["pos_embed"])
+        for name in "QKV":
+            getattr(block.attn, f"W_{name}").copy_(w[f"blocks.0.attn.W_{name}"].mT)
+        block.attn.W_O.copy_(w["blocks.0.attn.W_O"].t().unflatten(0, (HEADS, -1)))
+        block.mlp.W_in.copy_(w["blocks.0.mlp.W_in"].t())
+        block.mlp.W_out.copy_(w["blocks.0.mlp.W_out"].t())
+        made.unembed.W_U.copy_(w["unembed.weight"].t())
+    return made
 
 
-@pytest.mark.benchmark(group="clauw step")
-@pytest.mark.parametrize("forward", [quick, one_hot_product], ids=["grokscope", "plain"])
-def test_clauw_step(benchmark, forward):
-    task = modadd.build(p=97, train_fraction=0.4)
-    network = mlp.build(task, hidden=[250], last_bias=False)
-    benchmark.pedantic(stepper(network, task, forward, fused=forward is quick), rounds=30, warmup_rounds=2)
+def products_alone(n):
+    """Return the matrix products of a step, forward and twice backward, and nothing between them."""
+    shapes = [(WIDTH, INSIDE), (WIDTH, P), (INSIDE, P)]
+    made = [(torch.randn(n, k), torch.randn(k, m), torch.randn(n, m)) for k, m in shapes]
+
+    def run():
+        for values, weight, slope in made:
+            values @ weight, slope @ weight.t(), values.t() @ slope
+
+    return run
 
 
-@pytest.mark.benchmark(group="nanda step")
-@pytest.mark.parametrize("forward", [quick, every_position], ids=["grokscope", "plain"])
-def test_nanda_step(benchmark, forward):
-    task = modadd.build(p=113, train_fraction=0.3)
+def test_nanda_step(race):
+    task = modadd.build(p=P, train_fraction=0.3)
+    torch.manual_seed(0)
     network = transformer.build(task)
-    benchmark.pedantic(stepper(network, task, forward, fused=forward is quick), rounds=10, warmup_rounds=1)
+    lens, (inputs, labels) = lens_of(network), task.examples("train")
+    sequence = F.pad(inputs, (0, 1), value=P)
+    race(
+        "`nanda` training step, 3830 pairs",
+        stepper(network.parameters(), network, inputs, labels, fused=True),
+        {
+            "transformer-lens": stepper(
+                lens.parameters(), lambda tokens: lens(tokens)[:, -1], sequence, labels, fused=False
+            ),
+            "its matrix products alone": products_alone(len(inputs)),
+        },
+        within={"transformer-lens": 1e-4},
+        targets={"transformer-lens": 6, "its matrix products alone": 1 / 1.2},
+    )
+
+
+def test_clauw_step(race):
+    plain = "plain: one-hot inputs, eager AdamW"
+    task = modadd.build(p=97, train_fraction=0.4)
+    networks = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        networks.append(mlp.build(task, hidden=[250], last_bias=False))
+    (inputs, labels), (ours, theirs) = task.examples("train"), networks
+    one_hot = theirs.encode(inputs)
+    race(
+        "`clauw` training step, 3763 pairs",
+        stepper(ours.parameters(), ours, inputs, labels, fused=True),
+        {
+            plain: stepper(
+                theirs.parameters(), lambda x: theirs.trace(x)["logits"], one_hot, labels, fused=False
+            )
+        },
+        within=1e-4,
+        targets={plain: 2},
+    )

@@ -1,5 +1,7 @@
 """`measures`, `plugins`, `recipes`, `--version` and `--help`."""
 
+import os
+
 import pytest
 
 from grokscope import load_plugins
@@ -53,3 +55,12 @@ def test_version_and_help(cli):
     assert cli("--version").out == "grokscope 0.1.0\n"
     for command in ("train", "import", "analyze", "export", "show", "measures", "plugins", "recipes"):
         assert cli(command, "--help").code == 0
+
+
+@pytest.mark.parametrize(("said", "taken"), [(None, "1"), ("2", "2")])
+def test_openblas_takes_one_thread_where_nobody_says_otherwise(cli, monkeypatch, said, taken):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", said or "")
+    if said is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    assert cli("--version").code == 0
+    assert os.environ["OPENBLAS_NUM_THREADS"] == taken

@@ -56,13 +56,35 @@ def test_its_own_settings_are_trained_once_and_found_again(cli, tiny, tmp_path, 
     assert (tmp_path / "league.html").read_text().startswith("<!doctype html>")
 
 
-def test_given_runs_are_named_by_what_they_differ_in(cli, trained, tmp_path):
-    done = cli("league", trained, "-m", "weight_norm", "--results", tmp_path, "--json", "--steps", "log:6")
+STRANGER = """
+from grokscope import Column, hookimpl, measure
+
+@measure(columns=[Column("size", "how large the first weight is")], source="own", knows=[])
+def strangers(weights):
+    "The size of a weight."
+    return {"size": float(next(iter(weights.values())).abs().max())}
+
+@hookimpl
+def grokscope_measures():
+    return [strangers]
+"""
+
+
+def test_given_runs_are_called_after_what_differs_and_a_new_measure_joins(
+    cli, trained, tmp_path, stranger_here
+):
+    stranger_here("strange", STRANGER)
+    where = ["--results", tmp_path / "kept", "--json", "--steps", "log:6", "--train-threshold", "0.9"]
+    done = cli("league", trained, "-m", "weight_norm,strangers", *where)
     assert done.code == 0, done.err
     told = json.loads(done.out)
-    settings = [*told["grok"], *told["never"]]
-    assert settings == ["clauw, p 13, train_fraction 0.5, hidden [24]"] or told["excluded"]
+    assert told["never"] == {"clauw, p 13, train_fraction 0.5, hidden [24]": 1}
+    places = {place["column"]: place for place in told["places"]}
+    assert {"strangers.size", "weight_norm.l2_all", "control.noise", "control.copy"} <= set(places)
+    assert places["strangers.size"]["must_know"] == ""
+    assert places["strangers.size"]["ms"] > 0
     assert told["tested"] == 0
+    assert told["answer"].startswith("Nothing can be said of")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
 import grokscope
 from grokscope import UsageError, analyze
+from grokscope.cli import app
 from grokscope.cli import wording as worded
 
 LIBRARY = Path(grokscope.__file__).parent
@@ -34,6 +36,10 @@ def test_a_refusal_names_what_the_caller_wrote(cli, run_path, argument, flag, gi
 def test_an_argument_that_the_command_has_no_flag_for_is_left_as_it_is(cli, run_path):
     ended = cli("train", "modadd", "--run", run_path)
     assert "choose another directory with --run" in ended.err
+    worded.speak_of(typer.main.get_command(app).commands["import"].params)
+    assert (
+        worded.worded("another directory with `out`, or `strip`") == "another directory with RUN, or --strip"
+    )
     worded.speak_of([])
     assert worded.worded("`out` must be") == "`out` must be"
 

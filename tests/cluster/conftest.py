@@ -43,7 +43,6 @@ class Processes:
 @pytest.fixture
 def processes(tmp_path):
     """Start a scheduler: `processes(environment)`; its `worker()` starts a worker."""
-    pytest.importorskip("distributed", reason="pip install 'grokscope[dask]'")
     made = []
 
     def start(environment=None):

@@ -1,5 +1,6 @@
 """A real scheduler and real workers: some are killed, nothing is lost, and the same command goes on."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -12,7 +13,12 @@ import pytest
 
 from grokscope import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("distributed") is None, reason="pip install 'grokscope[dask]'"
+    ),
+]
 SLOW = """
 import os, pathlib, time
 from grokscope import Column, hookimpl, measure
@@ -120,7 +126,7 @@ def test_nothing_is_left_of_a_cluster_on_this_machine(case, begun, kin, signum, 
 
 
 def test_a_run_goes_on_elsewhere_from_its_last_checkpoint(processes, tmp_path):
-    fixed = ["p=13", "hidden=16", "steps=4000", "checkpoint_every=250", "log_every=50"]
+    fixed = ["p=13", "hidden=16", "steps=1000", "checkpoint_every=100", "log_every=50"]
     cluster = processes()
     workers = [cluster.worker(), cluster.worker()]
     command = [sys.executable, "-m", "grokscope", "sweep", "modadd", "--seeds", "2"]

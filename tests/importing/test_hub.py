@@ -117,6 +117,13 @@ def test_without_one_config_for_all_nothing_is_imported(here, saved, text, kind,
 
 
 def test_revisions_come_one_at_a_time_and_an_import_that_was_stopped_goes_on(cli, here, hub, saved):
+    dry = cli("import", "run", "--hub", "me/net", "--revisions", "step*[05]", "--dry-run", "--json", *HF)
+    assert (dry.code, hub.asked, Path("run").exists()) == (0, [], False), dry.err
+    sizes = [sum(len(hub.revisions["step5"][name]) for name in ("config.json", "model.safetensors"))] * 2
+    rows = json.loads(dry.out)["revisions"]
+    assert [(each["step"], each["name"]) for each in rows] == [(5, "step5"), (20, "step20")]
+    assert [each["files"] for each in rows] == [["config.json", "model.safetensors"]] * 2
+    assert [each["bytes"] for each in rows] == sizes
     on_disk = []
     hub.meanwhile = lambda: on_disk.append(sorted(path.name for path in Path(".run.downloading").glob("*")))
     hub.broken = {"step5"}
@@ -125,6 +132,8 @@ def test_revisions_come_one_at_a_time_and_an_import_that_was_stopped_goes_on(cli
     assert "model.safetensors of step5 cannot be had from me/net on http://127.0.0.1" in stopped.err
     assert "403" in stopped.err
     assert Run.open("run").steps == (20,)
+    dry = cli("import", "run", "--hub", "me/net", "--revisions", "step*[05]", "--dry-run", *HF)
+    assert "1 revision to import, 0.0 MB, one at a time on disk" in " ".join(dry.out.split())
     hub.broken = set()
     hub.asked.clear()
     ended = cli("import", "run", "--hub", "me/net", "--revisions", "step*[05]", *HF)
@@ -192,7 +201,7 @@ def test_files_of_earlier_versions_are_taken_as_transformers_takes_them(cli, her
             ("--hub", "me/net", "--revisions", "step5", "--checkpoints", "*.pt"),
             "has no *.pt at step5: it has config",
         ),
-        (("--hub", "me/net", "--dry-run"), "--dry-run must be left out with --hub"),
+        (("--hub", "me/net", "--revisions", "v*", "--dry-run"), "none fits 'v*': it has main, step20"),
         ((), "import must have --checkpoints PATTERN, or --hub OWNER/NAME"),
     ],
 )

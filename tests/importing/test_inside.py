@@ -222,12 +222,32 @@ def test_an_index_that_is_not_true_is_refused(sharded, change, words):
         read(path)
 
 
-def test_a_shard_alone_and_a_folder_of_nothing(sharded):
-    (sharded / "checkpoint-10/model.safetensors.index.json").unlink()
+def test_shards_without_an_index_are_joined_where_all_are_there(sharded):
+    folder = sharded / "checkpoint-10"
+    (folder / "model.safetensors.index.json").unlink()
+    for pattern in ("checkpoint-10", "checkpoint-10/*.safetensors", "checkpoint-10/*00002*"):
+        (path,) = find([sharded / pattern])
+        source = read(path)
+        assert shown_name(path) == "checkpoint-10/model.safetensors"
+        assert StepRule().of(source)[0] == [10]
+        assert torch.equal(source.state(0)["fc.weight"], S[1]["fc.weight"])
+        assert source.state(0).keys() == S[1].keys()
+    first, second = sorted(folder.glob("*-of-*"))
+    held = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(DamagedFile, match=r"-00002-of-.* holds fc\..*, and so does a shard before it"):
+        read(path)
+    first.unlink()
     with pytest.raises(
-        DamagedFile, match=r"is shard 1 of 2, and model\.safetensors\.index\.json, which says"
+        DamagedFile, match=r"model\.safetensors is in 2 shards, and model-00001-of-00002\.s.* is not there"
     ):
-        read(find([sharded / "checkpoint-10/*.safetensors"])[0])
+        read(find([folder])[0])
+    (sharded / "net_7-00001-of-00001.safetensors").write_bytes(held)
+    (path,) = find([sharded / "net_7*"])
+    assert (StepRule().of(read(path))[0], read(path).linkable) == ([7], True)
+
+
+def test_a_folder_of_nothing(sharded):
     (sharded / "empty").mkdir()
     with pytest.raises(UsageError, match=r"is a folder, and none of model\.safetensors, .* is in it"):
         find([sharded / "empty"])

@@ -116,7 +116,7 @@ def test_a_tensor_that_has_two_names(states, bring, tmp_path, link):
     with pytest.raises(UsageError, match=r"missing: blocks\.0\.attn\.W_K"):
         bring(link=link)
     tie = "blocks.0.attn.W_K=blocks.0.attn.W_Q"
-    by_hand = bring(link=link, tie=[tie])
+    by_hand = bring(link=link, tie=tie)
     save_file(state, tmp_path / "60.safetensors", {other: kept})
     by_file = bring(link=link, out="file")
     for run in (Run.open(by_hand.path), Run.open(by_file.path)):
@@ -125,7 +125,7 @@ def test_a_tensor_that_has_two_names(states, bring, tmp_path, link):
         assert torch.equal(found["blocks.0.attn.W_K"], states[60]["blocks.0.attn.W_Q"])
         assert found.keys() == states[60].keys()
     with pytest.raises(SettingError, match="`tie` must be NAME=OTHER"):
-        bring(out="third", tie=["a"])
+        bring(out="third", tie="a")
     with pytest.raises(UnknownName, match="unknown tensor to tie 'W_K'"):
         bring(out="third", tie=["W_K=blocks.0.attn.W_Q"])
 
@@ -134,7 +134,7 @@ def test_a_rule_may_name_what_a_file_keeps_once(states, bring, tmp_path):
     """Rules that were needed before the file's own metadata was read still do."""
     state = {name: value for name, value in states[60].items() if name != "pos_embed"}
     save_file({**state, "kept": states[60]["pos_embed"]}, tmp_path / "60.safetensors", {"pos_embed": "kept"})
-    run = bring(rename=["kept=pos_embed"])
+    run = bring(rename="kept=pos_embed")
     assert torch.equal(run.weights(60)["pos_embed"], states[60]["pos_embed"])
 
 

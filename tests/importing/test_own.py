@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from grokscope import Run, analyze, import_checkpoints
-from grokscope.errors import DataError, PluginError, RunError, SettingError
+from grokscope.errors import DataError, PluginError, RunError, SettingError, UsageError
 from grokscope.run import glue
 from grokscope.run.examples import FILE
+from grokscope.run.verify import verify_run
 
 CODE = """
 import torch
@@ -190,6 +191,34 @@ def test_changed_code_serves_no_old_numbers(folder):
     assert back.columns["fit.train_loss"] == before.columns["fit.train_loss"]
 
 
+def test_losses_of_changed_code_are_said_until_an_import_of_all_renews_them(folder):
+    def written(word):
+        sys.modules.pop("my_cnn", None)
+        (folder / "my_cnn.py").write_text(CODE.replace("nn.ReLU()", f"nn.{word}()"))
+
+    said = []
+    before = [info.train_loss for info in bring().checkpoints]
+    written("Tanh")
+    for _ in range(2):
+        sys.modules.pop("my_cnn", None)
+        messages = analyze(Run.open("run"), "fit", model=MODEL).messages
+        assert any(
+            "losses and accuracies in the run are of the code that it was" in each for each in messages
+        )
+    torch.save(torch.load("step_0.pt"), "step_30.pt")
+    sys.modules.pop("my_cnn", None)
+    import_checkpoints("run", "step_30.pt", model=MODEL, task=DATA)  # the others keep their losses
+    assert [info.train_loss for info in Run.open("run").checkpoints][:3] == before
+    after = bring(notify=said.append)
+    assert said[-1] == "losses and accuracies at steps 0, 10, 20, 30 are written anew"
+    assert not verify_run("run")
+    fits = analyze(after, "fit", model=MODEL)
+    assert not fits.messages
+    assert [info.train_loss for info in after.checkpoints] == pytest.approx(fits.columns["fit.train_loss"])
+    assert bring(notify=said.append).steps == (0, 10, 20, 30)
+    assert said[-1] == "nothing is new: the run has all these checkpoints"
+
+
 def test_changed_helpers_serve_no_old_numbers_either(folder):
     """A module that is imported inside a function, and one that this imports relatively."""
     (folder / "parts").mkdir()
@@ -224,13 +253,29 @@ def test_changed_helpers_serve_no_old_numbers_either(folder):
 
 
 def test_layers_and_settings_are_part_of_the_run(folder):
-    run = bring(settings={"model.width": 3}, layers=["0"], positions="rows")
+    run = bring(settings={"model.width": 3}, layers="0", positions="rows")
     assert run.config["model"] == {"name": MODEL, "width": 3, "view": {"layers": ["0"], "positions": "rows"}}
     found = analyze(run, "activation_sparsity", model=MODEL)
     assert "activation_sparsity.sparsity:0" in found.columns
     assert bring(out="other").data_hash == run.data_hash
-    with pytest.raises(SettingError, match="none is called nothing"):
-        bring(out="third", layers=["nothing"])
+    with pytest.raises(SettingError, match="none is called nothing: there is 2, 0, 1, 3, 4"):
+        bring(out="third", layers=["0", "nothing"])
+
+
+@pytest.mark.parametrize("name", ["my_cnn", "my_cnn.net"])
+def test_a_name_without_a_colon_is_answered_with_the_function(folder, cli, name):
+    from grokscope.importable import factory_at
+
+    given = ("--checkpoints", "*.pt", "--data", DATA)
+    assert "unknown model" in (err := cli("import", "third", *given, "--model", name).err)
+    assert "a function is named as my_cnn:net" in " ".join(err.split())
+    with pytest.raises(SettingError, match=f"got '{name}'; a function is named as my_cnn:net"):
+        factory_at("model", name)
+
+
+def test_a_step_for_several_files_is_one_sentence(folder):
+    with pytest.raises(UsageError, match="`step` is for one file, and `checkpoints` are 3: leave it out"):
+        bring(step=3)
 
 
 def test_arrays_are_tensors(folder):
@@ -393,3 +438,4 @@ def test_what_applies_to_a_run_is_said_measure_by_measure(folder, monkeypatch):
     assert answers["fit"] == ""
     assert "about pairs of tokens, and the inputs are numbers of shape (n, 1, 4, 4)" in answers["abelian"]
     assert "batch_size must be at most the 40 examples" in answers["pe"]
+    assert answers["pe"].endswith("no batch is whole; analyze --set pe.batch_size=40 measures it")

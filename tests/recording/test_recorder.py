@@ -8,6 +8,8 @@ from torch.nn import functional as F
 import grokscope
 from grokscope import Run, RunError, UnknownName, UsageError
 
+NUMBERS = (torch.ones(20, 6), torch.ones(20, 2))
+
 
 def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
@@ -184,6 +186,25 @@ def test_what_is_logged_is_the_checkpoints_own_where_nothing_is_evaluated(traini
     assert (middle.train_loss, end.train_loss) == (2, 4)
     assert end.test_accuracy == 0.5
     assert math.isnan(end.test_loss)
+
+
+def test_what_is_not_evaluated_is_not_called_not_memorised(training, tmp_path, cli):
+    given = {"outcome": "fit.test_accuracy", "above": 0.1}
+    with training.record(tmp_path / "run", evaluate=False) as recorder:
+        assert recorder.last_step is None
+        training.go(recorder, (recorder.last_step or 0) + 1, 3)
+    shown = " ".join(cli("show", tmp_path / "run").out.split())
+    assert "it is not known when it memorised or grokked, since its accuracies were not computed" in shown
+    with training.record(tmp_path / "run", evaluate=False, **given) as recorder:
+        assert list(range((recorder.last_step or 0) + 1, 5)) == [4]
+        recorder.measure("fit")
+    shown = " ".join(cli("show", tmp_path / "run").out.split())
+    assert "grokked at step 0 (fit.test_accuracy ≥ 0.1)" in shown
+    with training.record(tmp_path / "numbers", train=NUMBERS, test=NUMBERS, layers="0") as recorder:
+        training.go(recorder, 1, 2)
+    assert recorder.run.config["model"]["view"] == {"layers": ["0"]}
+    shown = " ".join(cli("show", tmp_path / "numbers").out.split())
+    assert "nothing says when it memorised or grokked, since it has no accuracies" in shown
 
 
 def test_points_that_tell_no_accuracy_do_not_undo_a_transition(training, tmp_path):

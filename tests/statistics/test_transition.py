@@ -67,6 +67,16 @@ def test_a_ramp_changes_nowhere():
     assert not ramp.clear
 
 
+def test_a_small_change_on_a_large_level_is_a_change():
+    steps = np.arange(10, 410, 10)
+    course = 1 + 1e-10 * (steps >= 200)
+    found = transition(steps.tolist(), course.tolist())
+    assert found.step == 200
+    assert found.clear
+    assert found.size == pytest.approx(1)
+    assert (found.before, found.after) == pytest.approx((1, 1 + 1e-10), rel=1e-14)
+
+
 def test_noise_has_no_clear_change():
     rng = np.random.default_rng(0)
     clear = [transition(EVEN[10:], rng.normal(size=91)).clear for _ in range(200)]

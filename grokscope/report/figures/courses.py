@@ -83,6 +83,11 @@ class Group:
         """What counts as memorised and as grokked in the first of the runs."""
         return goals_of(next(iter(self.runs.values())).config, self.train, self.test)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything says when these runs generalise."""
+        return self.has_accuracies or not self.goals[1].is_usual
+
     @cached_property
     def memorised(self) -> Mark:
         """Where train accuracy reaches its threshold."""
@@ -206,6 +211,11 @@ class Picture:
         return Steps.of(
             [*drawn, *(np.asarray(results.steps, float) for results in self.runs.values())], self.scale
         )
+
+    @cached_property
+    def shows_accuracies(self) -> bool:
+        """Whether accuracies are drawn: where no run has any, only if there is nothing else."""
+        return not self.panels or any(group.has_accuracies for group in self.groups)
 
     @property
     def name(self) -> str:

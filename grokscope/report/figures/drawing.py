@@ -54,7 +54,7 @@ def draw_curves(
     """Return accuracies and columns over the steps."""
     with look():
         one = len(picture.groups) == 1
-        count = len(picture.panels) + (not one) or 1
+        count = len(picture.panels) + (not one and picture.shows_accuracies) or 1
         columns = _columns(count)
         figure, axes = grid_of(count, columns, size or _size(count, columns))
         found = phases_of(picture, phases)
@@ -257,21 +257,25 @@ def _rise(steps: np.ndarray, values: np.ndarray) -> float | None:
     return float(steps[after - 1] + share * (steps[after] - steps[after - 1]))
 
 
-# Several groups: a panel for the accuracies, and one for every column.
+# Several groups: a panel for the accuracies, if there are any, and one for every column.
 
 
 def _draw_groups(picture: Picture, axes: Sequence[Any]) -> None:
     looks = of_groups([group.value for group in picture.groups])
-    first = axes[0]
-    for group, each in zip(picture.groups, looks, strict=True):
-        draw_line(first, group.course("train_accuracy"), Look(each.colour, DOTTED), "train", 1.2)
-        draw_line(first, group.course("test_accuracy"), each, "test", 1.8, picture.scale)
-    _accuracy_axis(first, named=True)
-    first.set_title("train dotted, test solid", loc="left", color=QUIET, fontsize=8.5, pad=14)
+    if picture.shows_accuracies:
+        _draw_groups_accuracies(axes[0], picture, looks)
+    for axis, panel in zip(axes[picture.shows_accuracies :], picture.panels, strict=True):
+        _draw_groups_panel(axis, picture, panel, looks)
     for at, axis in enumerate(axes):
-        if at:
-            _draw_groups_panel(axis, picture, picture.panels[at - 1], looks)
         _mark_groups(axis, picture, looks, symbols=at == 0)
+
+
+def _draw_groups_accuracies(axis: Any, picture: Picture, looks: Sequence[Look]) -> None:
+    for group, each in zip(picture.groups, looks, strict=True):
+        draw_line(axis, group.course("train_accuracy"), Look(each.colour, DOTTED), "train", 1.2)
+        draw_line(axis, group.course("test_accuracy"), each, "test", 1.8, picture.scale)
+    _accuracy_axis(axis, named=True)
+    axis.set_title("train dotted, test solid", loc="left", color=QUIET, fontsize=8.5, pad=14)
 
 
 def _draw_groups_panel(axis: Any, picture: Picture, panel: Panel, looks: Sequence[Look]) -> None:
@@ -338,9 +342,9 @@ def _counted(picture: Picture, group: Group) -> str:
     """How many runs a group has where that differs, and how many of them grok where not all do."""
     runs, grokked = group.grokked.runs, len(group.grokked.steps)
     words = [f"{runs} runs"] if len({len(other.runs) for other in picture.groups}) > 1 else []
-    if not grokked:
+    if not grokked and group.is_known:
         words.append("none grok" if runs > 1 else "does not grok")
-    elif grokked < runs:
+    elif 0 < grokked < runs:
         words.append(f"{grokked} of {runs} grok")
     return f" ({', '.join(words)})" if words else ""
 
@@ -378,7 +382,8 @@ def _notes(picture: Picture) -> list[str]:
             strict=True,
         )
     ]
-    notes.append(", ".join(marked) + (", medians over runs." if several else "."))
+    if any(each.is_known for each in picture.groups):
+        notes.append(", ".join(marked) + (", medians over runs." if several else "."))
     if picture.also:
         notes.append(f"The runs also differ in {', '.join(map(drawable, picture.also))}.")
     return notes

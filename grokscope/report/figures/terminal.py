@@ -55,9 +55,8 @@ def curves_text(picture: Picture, width: int, height: int, colour: bool) -> Rend
     the lines apart.
     """
     name = "accuracy" if len(picture.groups) == 1 else "test accuracy"
-    drawn = [(name, _accuracies(picture), Axis(0, 1, (0, 0.5, 1), ("0 %", "50 %", "100 %")))]
-    if picture.panels and not any(group.has_accuracies for group in picture.groups):
-        drawn.clear()
+    accuracies = (name, _accuracies(picture), Axis(0, 1, (0, 0.5, 1), ("0 %", "50 %", "100 %")))
+    drawn = [accuracies] if picture.shows_accuracies else []
     drawn += [_column(picture, panel) for panel in picture.panels]
     margin = max(len(label) for _, _, axis in drawn for label in axis.labels)
     key = _key(picture, colour, width)

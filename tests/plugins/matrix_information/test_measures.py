@@ -204,14 +204,16 @@ def test_first_layer_post_is_after_the_relu(subject: Measure) -> None:
 
 @by_name
 def test_a_single_logit_has_no_direction(subject: Measure) -> None:
-    with pytest.raises(NotApplicable, match="single-logit network; set last_layer=penultimate"):
+    with pytest.raises(NotApplicable, match="nothing of this single-logit network") as reason:
         row(subject, example_probe("lstm"))
+    assert reason.value.settings == {"last_layer": "penultimate"}
 
 
 @by_name
 def test_a_split_smaller_than_a_batch_is_refused_with_the_way_out(subject: Measure) -> None:
-    with pytest.raises(NotApplicable, match=r"the 67 examples of the train split, got 200.*batch_size=67"):
+    with pytest.raises(NotApplicable, match=r"the 67 examples of the train split, got 200: no") as reason:
         row(subject, example_probe(), batch_size=200)
+    assert reason.value.settings == {"batch_size": 67}
 
 
 @by_name

@@ -72,6 +72,35 @@ def test_it_converges_to_the_brute_force_trace(attention, sampled, monkeypatch, 
     assert estimate.value == pytest.approx(exact, abs=3 * estimate.stderr)
 
 
+def test_rows_of_one_example_share_a_gradient(risk, hessian_trace, sampled):
+    """Three rows an example, each of which sees those before it; every fourth row does not count."""
+    draw = seeded(0)
+    weights = {name: torch.randn(5, 5, generator=draw, dtype=torch.float64) for name in "ab"}
+    inputs = torch.randn(16, 3, 5, generator=draw, dtype=torch.float64)
+    counted, labels = torch.arange(48) % 4 > 0, torch.arange(36) % 5
+
+    def logits(w, x):
+        return (torch.tanh(x @ w["a"]).cumsum(dim=1) @ w["b"]).flatten(0, 1)
+
+    exact = hessian_trace(
+        lambda *ts: risk(logits(dict(zip("ab", ts, strict=True)), inputs)[counted], labels, "cross_entropy"),
+        *weights.values(),
+    )
+    estimate = hessian_estimate.hessian_trace(
+        logits,
+        weights,
+        inputs,
+        one_hot(labels, 5),
+        "cross_entropy",
+        counted=counted,
+        generator=seeded(0),
+        accuracy=0.02,
+        max_probes=2000,
+    )
+    assert 0 < estimate.stderr <= 0.02 * estimate.value
+    assert estimate.value == pytest.approx(exact, abs=3 * estimate.stderr)
+
+
 def test_a_network_that_cannot_be_vectorised_gives_the_same_number(attention):
     (logits, *rest), _ = attention("mse")
 

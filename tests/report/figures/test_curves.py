@@ -158,6 +158,19 @@ def test_groups_that_do_not_grok_say_so(made_up, compared):
     assert labels == ["0 (1 runs, does not grok)", "1 (2 runs, 1 of 2 grok)"]
 
 
+def test_groups_without_accuracies_have_no_panel_for_them(made_up, compared):
+    runs = [made_up(name) for name in "ab"]
+    for run in runs:
+        for split in ("train", "test"):
+            run.curve[f"{split}_accuracy"][:] = np.nan
+    figure = curves(compared(runs, weight_decay=[1, 2]), "m.up")
+    (axis,) = figure.axes
+    assert "m.up" in axis.get_title(loc="left")
+    (legend,) = with_gid(figure, "groups")
+    assert [text.get_text() for text in legend.get_texts()] == ["1", "2"]
+    assert "memorised" not in note(figure)
+
+
 def test_normalised_columns_share_an_axis(made_up):
     rising, falling = np.linspace(5, 9, 61), np.linspace(100, -100, 61)
     figure = curves(made_up(columns={"m.up": rising, "m.down": falling}), normalise=True)

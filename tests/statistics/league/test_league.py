@@ -9,7 +9,9 @@ import pytest
 from grokscope.results import ColumnName
 from grokscope.statistics.league import CONTROLS, sightings
 from grokscope.statistics.league.columns import COPY, NOISE
+from grokscope.statistics.one_run import is_resolved
 from grokscope.statistics.over_runs import difference, holm
+from grokscope.statistics.transition import transition
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +162,10 @@ def test_too_few_settings_get_no_rank(world, table, shape):
     assert "there are no ranks: 2 that grok are too few settings" in found.notes[0]
     assert found.tested == 0
     assert not found.foretelling
+
+
+@pytest.mark.parametrize(("checkpoints", "low", "high"), [(14, 0.25, 0.4), (30, 0.02, 0.1)])
+def test_how_often_noise_changes_clearly_is_as_the_guide_says(checkpoints, low, high):
+    rng, steps = np.random.default_rng(0), np.geomspace(40, 1000, checkpoints).round().astype(int).tolist()
+    found = [transition(steps, rng.normal(size=checkpoints).tolist()) for _ in range(400)]
+    assert low < np.mean([each.clear and is_resolved(each) for each in found]) < high

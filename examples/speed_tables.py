@@ -1,0 +1,100 @@
+"""Writes the tables of guides/speed.md: `python examples/speed_tables.py`; `--check` writes nothing.
+
+They are made from results/speed.json. `sh tests/run.sh --benchmarks` puts its races there, and
+`--profile NAME FILE CHECKPOINTS` what `grokscope analyze --profile --json` printed into FILE.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RESULTS, GUIDE = HERE / "results" / "speed.json", HERE / "guides" / "speed.md"
+SHARE = 0.02  # parts below this are one row
+
+
+def main(*words: str) -> int:
+    if words[:1] == ("--profile",):
+        keep_profile(*words[1:])
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    tables = {"races": races(results["races"])}
+    tables |= {name: profile(**kept) for name, kept in results.get("profiles", {}).items()}
+    before = GUIDE.read_text(encoding="utf-8")
+    after = before
+    for name, lines in tables.items():
+        start = after.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n")
+        after = (
+            after[:start]
+            + "".join(f"{line}\n" for line in lines)
+            + after[after.index("<!-- end -->", start) :]
+        )
+    if "--check" in words and after != before:
+        print(f"{GUIDE.name} differs from {RESULTS.name}; python examples/speed_tables.py writes it anew")
+        return 1
+    GUIDE.write_text(after, encoding="utf-8")
+    return 0
+
+
+def races(kept: list[dict]) -> list[str]:
+    """A row for each rival; a wanted ratio that was not reached is said."""
+    rows = [row("work", "grokscope", "rival", "it takes", "ratio", "wanted"), row(*["---"] * 6)]
+    for race in kept:
+        ours, work = race["ms"]["grokscope"], race["work"]
+        rivals = {name: taken for name, taken in race["ms"].items() if name != "grokscope"}
+        for name, taken in rivals.items() or [("", None)]:
+            if taken is None:
+                rows.append(row(work, milliseconds(ours), "", "", "", ""))
+                continue
+            wanted, ratio = race["targets"].get(name), taken / ours
+            said = "" if wanted is None else f"{figure(wanted)}{'' if ratio >= wanted else ', not reached'}"
+            rows.append(row(work, milliseconds(ours), name, milliseconds(taken), figure(ratio), said))
+            work = ""
+    return rows
+
+
+def profile(checkpoints: int, seconds: float, parts: list) -> list[str]:
+    """A row for each part that takes at least two per cent of the CPU time."""
+    rows = [row("part", "kind", "CPU ms a checkpoint", "share"), row(*["---"] * 4)]
+    rest = seconds
+    for name, kind, spent in parts:
+        if spent >= SHARE * seconds:
+            rows.append(row(name, kind, figure(1000 * spent / checkpoints), percent(spent / seconds)))
+            rest -= spent
+    rows.append(row("all others", "", figure(1000 * rest / checkpoints), percent(rest / seconds)))
+    return [*rows, row("together", "", figure(1000 * seconds / checkpoints), "")]
+
+
+def keep_profile(name: str, printed: str, checkpoints: str) -> None:
+    """Put the parts of a profile, the longest first, into the results."""
+    parts = json.loads(Path(printed).read_text(encoding="utf-8"))["profile"]
+    spent = [[part["part"], part["kind"], part["times"] * part["cpu_ms"] / 1000] for part in parts]
+    total = sum(each[2] for each in spent)
+    kept = sorted((each for each in spent if each[2] >= SHARE * total), key=lambda each: -each[2])
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results.setdefault("profiles", {})[name] = {
+        "checkpoints": int(checkpoints),
+        "seconds": float(f"{total:.3g}"),
+        "parts": [[part, kind, float(f"{seconds:.3g}")] for part, kind, seconds in kept],
+    }
+    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def milliseconds(value: float) -> str:
+    return f"{figure(value / 1000)} s" if value >= 1000 else f"{figure(value)} ms"
+
+
+def figure(value: float) -> str:
+    """Two significant figures, without an exponent."""
+    return f"{float(f'{value:.2g}'):g}" if value < 100 else f"{value:.0f}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
