@@ -41,7 +41,9 @@ elif [ "$benchmarks" ]; then
     # Two rivals ask for it and none uses it here; one of another torch's keeps transformers from being imported.
     "$venv/bin/python" -c 'import torchvision' 2>/dev/null || "$venv/bin/python" -m pip uninstall --quiet --yes torchvision
     export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-    "$venv/bin/python" -m pytest tests/benchmarks --override-ini addopts= --quiet --races examples/results/speed.json "$@"
+    # What rivals warn of is not grokscope's to mend.
+    "$venv/bin/python" -m pytest tests/benchmarks --override-ini addopts= --quiet -W ignore \
+        --races examples/results/speed.json "$@"
     exec "$venv/bin/python" examples/speed_tables.py
 else
     install --editable '.[dev]'

@@ -20,12 +20,11 @@ from grokscope.importing.beside import CONFIG
 from grokscope.importing.growth import known_at
 from grokscope.importing.plan import Watch
 from grokscope.importing.session import Request, plan_import
-from grokscope.importing.steps import pattern_of
+from grokscope.importing.steps import pattern_of, step_in
 from grokscope.run import Run
 from grokscope.tasks.language import TEXT, TOKENIZERS
 
 log = logging.getLogger("grokscope")
-_STEP = re.compile(r"(?:step|iter|iteration|checkpoint|ckpt)[-_]?(\d+)", re.IGNORECASE)
 _WEIGHTS = r"(?:model|pytorch_model)(?:-\d{5}-of-\d{5})?"
 _KINDS = (rf"{_WEIGHTS}\.safetensors(?:\.index\.json)?", rf"{_WEIGHTS}\.bin(?:\.index\.json)?")
 _OF_TOKENIZERS = (*TOKENIZERS, "merges.txt", "special_tokens_map.json", "added_tokens.json", "spiece.model")
@@ -94,8 +93,8 @@ def import_hub(
     Args:
         out: the run directory to make, or to add to.
         hub: the repository, `owner/name`; on the server that the variable HF_ENDPOINT names, if it is set.
-        revisions: a glob of branches and tags. A revision's step is the number after `step`, `iter`,
-            `checkpoint` or `ckpt` in its name, or the only one in it; or what `step_from` finds.
+        revisions: a glob of branches and tags. A revision's step is what its name says, as a file's does: the
+            number after `step`, `checkpoint` or the like, or the only one in it; or what `step_from` finds.
         request: what else is asked for, as of files that are here; of `checkpoints`, globs of the
             repository's files, model.safetensors or pytorch_model.bin when there are none.
         tasks, models, progress, notify: as for `import_checkpoints`.
@@ -231,11 +230,10 @@ def _weights(files: Iterable[str], patterns: Iterable[Any]) -> list[str]:
 
 def _step(name: str, rule: re.Pattern[str] | None) -> int:
     """Return the step in a revision's name. Raises UsageError where it says none."""
-    match = (rule or _STEP).search(name)
-    found = [match[match.re.groups and 1]] if match else [] if rule else re.findall(r"\d+", name)
-    if len(found) != 1 or not (found[0].isascii() and found[0].isdigit()):
+    step = step_in(name, rule)
+    if step is None:
         raise UsageError(
             f"revision {name!r} does not say its step: give `step_from` with a regular expression that finds "
             "it, or narrower `revisions`"
         )
-    return int(found[0])
+    return step

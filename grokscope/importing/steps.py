@@ -15,7 +15,8 @@ from grokscope.importing.sources import Source
 LAST_STEP = 99_999_999
 USUAL = ("steps", "global_steps", "iterations", "iters", "its", "epochs", "step", "epoch")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[,_.'\u2019\u202f ]\d{3})+")
-_IN_NAMES = [re.compile(rf"{word}s?[-_=]?(\d+)", re.I) for word in ("step", "iteration", "iter", "epoch")]
+_WORDS = ("step", "iteration", "iter", "epoch", "checkpoint", "ckpt")
+_IN_NAMES = [re.compile(rf"{word}s?[-_=]?(\d+)", re.I) for word in _WORDS]
 _MORE = re.compile(r"(?:,\d{3})+(?!\d)")
 
 
@@ -75,7 +76,7 @@ class StepRule:
         if of_folder is not None:
             return [of_folder], ""
         if entry.step is not None:
-            return [entry.step], _called(source, "epoch") if entry.said_by == "epoch" else ""
+            return [entry.step], _called("epoch") if entry.said_by == "epoch" else ""
         pattern = _in_name(Path(shown_name(source.path)).stem)
         if pattern is None:
             raise UsageError(
@@ -102,7 +103,7 @@ class StepRule:
                 return beside[name], ""
         guess = "" if self.steps else _guessed(beside, source.found.key)
         if guess:
-            return beside[guess], _called(source, guess)
+            return beside[guess], _called(guess)
         there = f"; it has {', '.join(beside)}" if beside else ""
         raise UsageError(
             f"{source.path} holds {count} state dicts: give `steps` every:N, or the name of the list of "
@@ -118,8 +119,15 @@ def pattern_of(step_from: str | None) -> re.Pattern[str] | None:
         raise SettingError(f"`step_from` must be a regular expression: {error}") from error
 
 
-def _called(source: Source, name: str) -> str:
-    return f"steps are those that {source.path} calls {name}"
+def step_in(name: str, pattern: re.Pattern[str] | None = None) -> int | None:
+    """Return the step that a name says, by a pattern or by itself; None where it says none."""
+    pattern = pattern or _in_name(name)
+    text = pattern and _text(pattern, name)
+    return int(text) if text and text.isascii() and text.isdigit() else None
+
+
+def _called(name: str) -> str:
+    return f"steps are those that the files call {name}"
 
 
 def _in_name(name: str) -> re.Pattern[str] | None:
@@ -141,21 +149,21 @@ def _number(pattern: re.Pattern[str], path: Path) -> int:
 
     Thousands may be set apart: of `step_10,000` it is 10000, whether or not the pattern takes in the comma.
     """
-    place = shown_name(path)
-    match = pattern.search(place)
-    if not match:
-        place = str(path)
-        match = pattern.search(place)
-    group = 1 if pattern.groups else 0
-    text = match[group] if match else None
-    if match and text and re.fullmatch(r"\d{1,3}", text, re.ASCII):
-        more = _MORE.match(place, match.end(group))
-        text += more[0] if more else ""
-    if text and _THOUSANDS.fullmatch(text):
-        text = re.sub(r"\D", "", text)
+    text = _text(pattern, shown_name(path)) or _text(pattern, str(path))
     if text is None or not (text.isascii() and text.isdigit()):
         got = "nothing" if text is None else repr(text)
         raise UsageError(
             f"`step_from` {pattern.pattern!r} must find a whole number in {shown_name(path)!r}, found {got}"
         )
     return int(text)
+
+
+def _text(pattern: re.Pattern[str], name: str) -> str | None:
+    """Return what the pattern finds, with the thousands that are set apart after it."""
+    match = pattern.search(name)
+    group = 1 if pattern.groups else 0
+    text = match[group] if match else None
+    if match and text and re.fullmatch(r"\d{1,3}", text, re.ASCII):
+        more = _MORE.match(name, match.end(group))
+        text += more[0] if more else ""
+    return re.sub(r"\D", "", text) if text and _THOUSANDS.fullmatch(text) else text

@@ -45,7 +45,8 @@ def hessian_trace(layers: Sequence[Layer], inputs: torch.Tensor, loss: str) -> f
     hidden layer. All but the logits is in the weights' own type: what is summed up are squares, which float32
     gives to 1e-6.
 
-    >>> hessian_trace([(torch.tensor([[3.0, 4.0]]), None)], torch.tensor([[1.0, 2.0], [0.0, 1.0]]), "mse")
+    >>> layers, inputs = [(torch.tensor([[3.0, 4.0]]), None)], torch.tensor([[1.0, 2.0], [0.0, 1.0]])
+    >>> round(hessian_trace(layers, inputs, "mse"), 9)
     3.0
     """
     return _mean_norms(layers, inputs, loss, with_inputs=False).parameters

@@ -1,6 +1,7 @@
 """States and steps are found in whatever people put them, and what is not certain is asked for."""
 
 import json
+import re
 import struct
 
 import pytest
@@ -12,7 +13,7 @@ from grokscope.importing import inside
 from grokscope.importing.inside import find_states
 from grokscope.importing.shards import shown_name
 from grokscope.importing.sources import find, read
-from grokscope.importing.steps import StepRule
+from grokscope.importing.steps import StepRule, step_in
 
 STEPS = [0, 10, 20]
 S = [{"fc.weight": torch.full((2, 2), float(step)), "fc.bias": torch.zeros(2)} for step in STEPS]
@@ -66,7 +67,7 @@ def test_several_states_and_their_steps(tmp_path, kind):
 def test_one_state_and_its_step(tmp_path, kind):
     source = stored(tmp_path, ONE[kind])
     assert not source.is_list
-    said = f"steps are those that {source.path} calls epoch" if kind == "epoch" else ""
+    said = "steps are those that the files call epoch" if kind == "epoch" else ""
     assert StepRule().of(source) == ([10], said)
     assert StepRule(step=7).of(source)[0] == [7]
     assert source.state(0).keys() == S[1].keys()
@@ -126,7 +127,7 @@ def test_steps_that_cannot_be_known_are_asked_for(tmp_path):
         StepRule().of(source)
     assert StepRule(steps="b").of(source)[0] == [2, 3, 4]
     source = stored(tmp_path, {"models": S, "a": [1, 2, 3]})
-    assert StepRule().of(source) == ([1, 2, 3], f"steps are those that {source.path} calls a")
+    assert StepRule().of(source) == ([1, 2, 3], "steps are those that the files call a")
     with pytest.raises(UsageError, match=r"`step` is for one state dict, and .* holds 3"):
         StepRule(step=3).of(source)
 
@@ -158,10 +159,14 @@ def test_few_bytes_that_hold_a_state_very_often_are_refused(monkeypatch):
         (r"step_(\d+)", "step_10,0005.pt", 10),
         (r"step_(\d+)", "step_1000,200.pt", 1000),
         (r"v\d-(\d+)", "v1-20.pt", 20),
+        (None, "net_v2_ckpt-1,000.pt", 1000),
+        (None, "v2_step7_checkpoint9.pt", 7),
     ],
 )
 def test_thousands_set_apart(tmp_path, pattern, name, step):
     assert StepRule(pattern).of(stored(tmp_path, S[0], name))[0] == [step]
+    assert step_in(name, pattern and re.compile(pattern)) == step  # as of a revision
+    assert step_in("main") is step_in("v1-2") is None
 
 
 @pytest.fixture

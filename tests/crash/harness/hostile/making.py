@@ -73,9 +73,9 @@ def metadata(path, **changes):
     rewritten(path, lambda header, body: header["__metadata__"].update(changes))
 
 
-def hdf5(fill):
+def hdf5(fill, newest="v108"):
     """The bytes of an HDF5 file that `fill(file)` writes, made without grokscope's own writer."""
-    with h5py.File("x", "w", driver="core", backing_store=False, libver=("earliest", "v108")) as file:
+    with h5py.File("x", "w", driver="core", backing_store=False, libver=("earliest", newest)) as file:
         file.attrs["format"] = 1
         fill(file)
         file.flush()
