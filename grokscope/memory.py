@@ -18,7 +18,7 @@ T = TypeVar("T")
 VARIABLE = "GROKSCOPE_MAX_MEMORY"
 LEAST = 256 << 20  # torch alone takes more
 OF_THE_MACHINE = 4  # a quarter of it, where nothing else is asked for
-KEPT = 4  # a quarter of what a process may take is kept for later; the rest is for what is being computed
+KEPT = 8  # an eighth of what a process may take is kept for later; the rest is for what is being computed
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 

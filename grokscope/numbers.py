@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def all_finite(values: torch.Tensor) -> bool:
     A sum is finite only if all its terms are, and takes a thirtieth of the time of looking at each; where it
     is not, as where it overflows, each is looked at.
     """
-    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
+    return cmath.isfinite(values.sum().item()) or bool(values.isfinite().all())
 
 
 def moments(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

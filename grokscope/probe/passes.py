@@ -65,6 +65,8 @@ class Passes:
         """Return one tensor of the trace; the others are kept too where there is room for all."""
 
         def compute() -> torch.Tensor:
+            if split == "all" and sigma == 0 and self._divided():
+                return self._joined(name)
             at_once = self._size(split) is None
             if not at_once and not self._budget.fits(self._bytes_of(split)):
                 return self._run(split, sigma, [name])[name]
@@ -137,8 +139,6 @@ class Passes:
 
     def _run(self, split: str, sigma: float, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
         """Return some tensors of the trace, or all."""
-        if split == "all" and sigma == 0 and self._divided():
-            return {name: self._joined(name) for name in names or self.names()}
         noted, count = self._model.values_per_example, self._examples(split)
         if count * noted > MOST_VALUES:
             raise MeasureError(
@@ -165,10 +165,9 @@ class Passes:
         """Put train and test together instead of running every example once more."""
         train = self.traced(name, "train", 0.0)
         found = train.new_empty((len(self._task.labels), *train.shape[1:]))
-        found[self._task.train] = train
+        found.index_copy_(0, self._task.train, train)
         del train
-        found[self._task.test] = self.traced(name, "test", 0.0)
-        return found
+        return found.index_copy_(0, self._task.test, self.traced(name, "test", 0.0))
 
 
 class Trace(Mapping[str, torch.Tensor]):

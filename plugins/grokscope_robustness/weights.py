@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +50,11 @@ def weight_norm(weights: Mapping[str, torch.Tensor]) -> Iterator[dict[str, Any]]
 
     for name, tensor in weights.items():
         numbers.require_finite(f"the parameter {name}", tensor)
-    matrices = [tensor for tensor in weights.values() if tensor.ndim >= 2]
+    norms = {name: functional.l2_norm([tensor]) for name, tensor in weights.items()}
     yield {
-        "l2_all": functional.l2_norm(weights.values()),
-        "l2_weights": functional.l2_norm(matrices),
+        "l2_all": math.hypot(*norms.values()),
+        "l2_weights": math.hypot(*(norms[name] for name, tensor in weights.items() if tensor.ndim >= 2)),
         "l1_all": functional.l1_norm(weights.values()),
     }
-    for name, tensor in weights.items():
-        yield {"layer": name, "l2": functional.l2_norm([tensor])}
+    for name, norm in norms.items():
+        yield {"layer": name, "l2": norm}

@@ -96,7 +96,8 @@ def test_the_mlp_groks_from_large_weights_alone_and_neither_from_plain_nor_from_
     assert first(eight, "train", 0.99) <= 120
     assert accuracy(eight, "test", 100) < 0.05
     assert 200 < first(eight, "test", 0.9) <= 400
-    assert accuracy(one, "train", 600) < 0.1
+    assert accuracy(one, "train", 600) < 0.4  # 0.22, 0.23, 0.27 of seeds 0 to 2; with a hidden bias 0.03
+    assert accuracy(one, "test", 600) < 0.1
     assert accuracy(fifty, "train", 600) == 1.0
     assert accuracy(fifty, "test", 600) < 0.1
 

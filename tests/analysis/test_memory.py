@@ -1,0 +1,43 @@
+"""How much memory measuring takes changes no number, and what was asked for is kept to."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from grokscope import SettingError, analyze
+from grokscope.analysis import given
+
+BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "memory.py"
+
+
+def test_no_number_depends_on_how_much_is_kept(trained, tmp_path, monkeypatch):
+    """Some of what is wanted is kept, so that values go and come again: the same numbers to the last bit."""
+    names, held = "fit,pmi,mid,pc,cka,linear_probe,neural_collapse,abelian,fourier,margin", []
+    settings = {"pmi.batch_size": 20, "mid.batch_size": 20}
+    monkeypatch.setattr("grokscope.memory.LEAST", 1)
+    touch = given.Memory.touch
+
+    def noted(memory, *values):
+        touch(memory, *values)
+        held.append(memory.held)
+
+    monkeypatch.setattr(given.Memory, "touch", noted)
+    ample = analyze(trained, names, steps="last", settings=settings, refresh=True)
+    most = max(held)
+    held.clear()
+    tight = analyze(trained, names, steps="last", settings=settings, refresh=True, max_memory=2 * most)
+    assert max(held) <= most // 2
+    assert repr(tight.columns) == repr(ample.columns)
+
+
+def test_a_size_that_is_none_is_refused(trained):
+    with pytest.raises(SettingError, match="max_memory must be a size such as 2GB"):
+        analyze(trained, "fit", max_memory="plenty")
+
+
+@pytest.mark.slow
+def test_51529_pairs_stay_below_what_was_asked_for():
+    """With everything kept the default measures took 2.2 GB of them."""
+    measured = runpy.run_path(str(BENCHMARK))["measured"]
+    assert measured(227, "1500MB")["peak"] < 1.5e9
