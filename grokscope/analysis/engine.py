@@ -403,8 +403,8 @@ def _measured(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell |
 
 def _way_out(measure: str, reason: NotApplicable) -> str:
     """Return what to type where other parameters help."""
-    given = " ".join(f"--set {measure}.{name}={value}" for name, value in reason.settings.items())
-    return given and f"; analyze {given} measures it"
+    given = " and ".join(f"{measure}.{name}={value}" for name, value in reason.settings.items())
+    return given and f"; analyze measures it with --set {given}"
 
 
 def _traceback() -> str:

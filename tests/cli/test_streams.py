@@ -43,6 +43,7 @@ CALLS = {
         ("ONE", "TWO", "-m", "evil", "--json"),
         ("--list",),
     ],
+    "league": [("ONE", "TWO", "-m", "weight_norm,evil"), ("ONE", "-m", "evil", "--json"), ("BAD",)],
     "report": [("ONE", "-m", "evil", "-o", f"{EVIL}.html")],
     "reproduce": [("--list",)],
     "measures": [(), ("evil",), ("fourier",)],

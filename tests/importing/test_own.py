@@ -438,4 +438,4 @@ def test_what_applies_to_a_run_is_said_measure_by_measure(folder, monkeypatch):
     assert answers["fit"] == ""
     assert "about pairs of tokens, and the inputs are numbers of shape (n, 1, 4, 4)" in answers["abelian"]
     assert "batch_size must be at most the 40 examples" in answers["pe"]
-    assert answers["pe"].endswith("no batch is whole; analyze --set pe.batch_size=40 measures it")
+    assert answers["pe"].endswith("no batch is whole; analyze measures it with --set pe.batch_size=40")
