@@ -11,7 +11,7 @@ from grokscope.analysis import given
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "memory.py"
 
 
-def test_no_number_depends_on_how_much_is_kept(trained, tmp_path, monkeypatch):
+def test_no_number_depends_on_how_much_is_kept(run_path, tmp_path, monkeypatch):
     """Some of what is wanted is kept, so that values go and come again: the same numbers to the last bit."""
     names, held = "fit,pmi,mid,pc,cka,linear_probe,neural_collapse,abelian,fourier,margin", []
     settings = {"pmi.batch_size": 20, "mid.batch_size": 20}
@@ -23,17 +23,17 @@ def test_no_number_depends_on_how_much_is_kept(trained, tmp_path, monkeypatch):
         held.append(memory.held)
 
     monkeypatch.setattr(given.Memory, "touch", noted)
-    ample = analyze(trained, names, steps="last", settings=settings, refresh=True)
+    ample = analyze(run_path, names, steps="last", settings=settings, refresh=True)
     most = max(held)
     held.clear()
-    tight = analyze(trained, names, steps="last", settings=settings, refresh=True, max_memory=2 * most)
+    tight = analyze(run_path, names, steps="last", settings=settings, refresh=True, max_memory=2 * most)
     assert max(held) <= most // 2
     assert repr(tight.columns) == repr(ample.columns)
 
 
-def test_a_size_that_is_none_is_refused(trained):
+def test_a_size_that_is_none_is_refused(run_path):
     with pytest.raises(SettingError, match="max_memory must be a size such as 2GB"):
-        analyze(trained, "fit", max_memory="plenty")
+        analyze(run_path, "fit", max_memory="plenty")
 
 
 @pytest.mark.slow

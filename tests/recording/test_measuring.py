@@ -131,7 +131,7 @@ def test_a_named_factory_is_recorded_and_repeated(training, shop, cli):
         ({"factory": "shop_network:other"}, UsageError, "must make the network that is recorded: missing: "),
         ({"loss": "hinge"}, UsageError, "unknown loss 'hinge'"),
         ({"settings": {"dtype": "float32"}}, SettingError, "settings must not have dtype"),
-        ({"layers": ["nothing*"]}, SettingError, "layers must name modules"),
+        ({"layers": ["nothing*"]}, SettingError, "layers must name hidden modules"),
         ({"train": (torch.ones(3, 5), torch.zeros(3).long())}, grokscope.PluginError, "must be alike"),
     ],
 )
