@@ -1,5 +1,6 @@
 """What many tests stand on: a small trained run, and the command line called in this process."""
 
+import gc
 import json
 import os
 import re
@@ -17,6 +18,15 @@ import pytest
 # Before torch is first imported: one thread, as grokscope itself computes; also for every subprocess.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup every command would inherit that it is ignored
+gc.disable()  # until all tests are collected
+
+
+def pytest_collection_finish():
+    """Look for garbage among what tests make, not again and again among libraries and thousands of tests."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
 
 SMALL = {
     "task.p": 13,
