@@ -25,6 +25,7 @@ def pytest_collection_finish():
     """Look for garbage among what tests make, not again and again among libraries and thousands of tests."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(2000, 10, 100)  # seldom among all: what lasts until the end grows to a million objects
     gc.enable()
 
 

@@ -68,7 +68,7 @@ for _ in range(10):
             os.write(write, b"%d " % number)
     os.close(write)
     said = os.read(read, 1)  # on a busy machine a writer may need a second to begin
-    time.sleep(dice.uniform(0, 0.2))
+    time.sleep(dice.uniform(0, 0.1))
     os.kill(writer, signal.SIGKILL)
     os.waitpid(writer, 0)
     acknowledged += map(int, (said + os.fdopen(read, "rb").read()).split())
