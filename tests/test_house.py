@@ -20,7 +20,7 @@ PACKAGE = ROOT / "grokscope"
 PLUGINS = ROOT / "plugins"
 
 FLOORS = [
-    ["errors", "surroundings", "sections"],
+    ["errors", "surroundings", "sections", "lazily"],
     ["declare", "extras"],
     ["importable"],
     ["measure", "hypothesis"],

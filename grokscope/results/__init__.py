@@ -5,8 +5,9 @@ Its rooms are opened when something of theirs is first asked for: who chooses me
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from grokscope.lazily import opened
 
 if TYPE_CHECKING:
     from grokscope.results.comparison import Comparison
@@ -15,16 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnName", "Comparison", "Failure", "Provenance", "Results"]
 
-_LAZY = {
-    "ColumnName": "names",
-    "Comparison": "comparison",
-    "Failure": "results",
-    "Provenance": "results",
-    "Results": "results",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"grokscope.results.{_LAZY[name]}"), name)
+__getattr__ = opened(
+    __name__,
+    {
+        "ColumnName": "names",
+        "Comparison": "comparison",
+        "Failure": "results",
+        "Provenance": "results",
+        "Results": "results",
+    },
+)

@@ -5,8 +5,9 @@ Its rooms are opened when something of theirs is first asked for: help and compl
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from grokscope.lazily import opened
 
 if TYPE_CHECKING:
     from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
@@ -26,19 +27,16 @@ __all__ = [
     "first_step_staying_above",
 ]
 
-_LAZY = {
-    "Cell": "results",
-    "CellKey": "results",
-    "Checkpoint": "checkpoint",
-    "CheckpointInfo": "checkpoint",
-    "Run": "directory",
-    "directory_name": "config",
-    "differing_settings": "config",
-    "first_step_staying_above": "curves",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"grokscope.run.{_LAZY[name]}"), name)
+__getattr__ = opened(
+    __name__,
+    {
+        "Cell": "results",
+        "CellKey": "results",
+        "Checkpoint": "checkpoint",
+        "CheckpointInfo": "checkpoint",
+        "Run": "directory",
+        "directory_name": "config",
+        "differing_settings": "config",
+        "first_step_staying_above": "curves",
+    },
+)
