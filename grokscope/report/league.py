@@ -112,22 +112,22 @@ def _legend(league: League, shown: Sequence[str]) -> Iterable[Text]:
         yield foreign(note, "yellow")
 
 
-def answer(league: League) -> str:
-    """Return in a sentence whether anything foretells, in how many settings, and where the controls stand."""
+def outcome(league: League) -> str:
+    """Return in a sentence whether anything foretells, in how many settings."""
     over = f"{len(league.grok)} settings that grok and {len(league.never)} that never do"
     found = [printable(str(place.column)) for place in league.foretelling]
     if not league.tested:
-        first = f"Nothing can be said of {league.columns} columns over {over}."
-    elif not found:
-        first = f"Nothing foretells: none of {league.columns} columns over {over}."
-    else:
-        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-        first = (
-            f"{len(found)} of {league.columns} columns foretell over {over}: "
-            f"{', '.join(found[:NAMED])}{more}."
-        )
+        return f"Nothing can be said of {league.columns} columns over {over}."
+    if not found:
+        return f"Nothing foretells: none of {league.columns} columns over {over}."
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"{len(found)} of {league.columns} columns foretell over {over}: {', '.join(found[:NAMED])}{more}."
+
+
+def answer(league: League) -> str:
+    """Return the outcome, and where the controls stand."""
     stand = [f"{place.column.column} {_place(league, place)}" for place in league.places if place.control]
-    return f"{first} The controls: {', '.join(stand)}." if stand else first
+    return f"{outcome(league)} The controls: {', '.join(stand)}." if stand else outcome(league)
 
 
 def _place(league: League, place: Place) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from grokscope.measure import LATER
 from grokscope.report.figures.axes import Drawing, heading_of, note_below
 from grokscope.report.figures.style import FAINT, INK, PALETTE, QUIET, drawable, look
-from grokscope.report.league import Knowledge, answer, known_of
+from grokscope.report.league import Knowledge, known_of, outcome
 from grokscope.statistics.league import League, Place
 
 FIRST = 18  # columns that are drawn, and the controls
@@ -30,18 +30,13 @@ def draw_league(league: League, known: Knowledge) -> Figure:
     shown = [place for at, place in enumerate(league.places) if at < FIRST or place.control]
     with look():
         figure = Drawing(figsize=(WIDTH, ROW * len(shown) + ROOM), layout="constrained")
-        settings = [*((name, True) for name in league.grok), *((name, False) for name in league.never)]
+        settings = league.settings
         left, right = figure.subplots(1, 2, width_ratios=[1.1, max(1.0, 0.16 * len(settings))], sharey=True)
         _intervals(left, shown, league, known)
         _cells(right, shown, settings)
-        heading_of(figure, drawable_answer(league))
+        heading_of(figure, outcome(league).replace("$", r"\$"))
         note_below(figure, [_note(league, shown)])
     return figure
-
-
-def drawable_answer(league: League) -> str:
-    """Return the answer as a heading: its first sentence."""
-    return answer(league).partition(" The controls:")[0].replace("$", r"\$")
 
 
 def _intervals(axis: Any, shown: Sequence[Place], league: League, known: Knowledge) -> None:

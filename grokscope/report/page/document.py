@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -24,7 +25,7 @@ def html(content: dict[str, Any]) -> str:
     scripts = [_licensed(read_part("vendor", "uPlot.iife.min.js")), _page_script()]
     return Template(read_part("page.html")).substitute(
         policy=_policy(scripts, styles),
-        styles="\n".join(f"<style>{text}</style>" for text in styles),
+        styles=style_elements(styles),
         data=embedded_json(content),
         scripts="\n".join(f"<script>{text}</script>" for text in scripts),
     )
@@ -61,6 +62,11 @@ def _page_script() -> str:
 
 def _licensed(code: str) -> str:
     return f"/*\n{read_part('vendor', 'uPlot.LICENSE').strip()}\n*/\n{code}"
+
+
+def style_elements(styles: Iterable[str]) -> str:
+    """Return style sheets as a page's head has them."""
+    return "\n".join(f"<style>{text}</style>" for text in styles)
 
 
 def read_part(*place: str) -> str:

@@ -8,7 +8,7 @@ from html import escape
 from string import Template
 
 from grokscope.report.league import Knowledge, answer, known_of
-from grokscope.report.page.document import read_part, source_hash
+from grokscope.report.page.document import read_part, source_hash, style_elements
 from grokscope.report.text import number, printable
 from grokscope.statistics.league import RULE, League, Place
 from grokscope.statistics.over_runs import Mean
@@ -26,7 +26,7 @@ def league_page(league: League, known: Knowledge) -> str:
     styles = [read_part("page.css"), _colours()]
     return Template(read_part("league.html")).substitute(
         policy=POLICY.format(styles=" ".join(map(source_hash, styles))),
-        styles="\n".join(f"<style>{text}</style>" for text in styles),
+        styles=style_elements(styles),
         lead=_text(answer(league)),
         facts=_facts(league),
         map=_map(league),
@@ -71,8 +71,7 @@ def _facts(league: League) -> str:
 
 
 def _map(league: League) -> str:
-    settings = [*((name, True) for name in league.grok), *((name, False) for name in league.never)]
-    parting = len(league.grok)
+    settings, parting = league.settings, len(league.grok)
     head = "".join(
         f"<th{_class('parting' if at == parting else '')}>{_text(name)}</th>"
         for at, (name, _) in enumerate(settings)

@@ -34,6 +34,11 @@ class League:
     confidence: float = CONFIDENCE
 
     @property
+    def settings(self) -> list[tuple[str, bool]]:
+        """Every setting and whether it groks; those that do come first."""
+        return [*((name, True) for name in self.grok), *((name, False) for name in self.never)]
+
+    @property
     def columns(self) -> int:
         """How many columns there are without the controls."""
         return sum(not place.control for place in self.places)
