@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from grokscope import Probe
 
 
-ROWS = 2048  # taken to float64 at once
-
-
 @dataclass(frozen=True)
 class Layer:
     """One feature matrix of a probe: which tensor, on inputs with which noise.
@@ -174,5 +171,5 @@ class Batches:
         return self._probe.shared(key, lambda: self._find_direction(layer))
 
     def _find_direction(self, layer: Layer) -> Tensor:
-        parts = self._features(layer).split(ROWS)
+        parts = self._features(layer).split(numbers.ROWS)
         return torch.cat([functional.has_direction(layer.rows(part)) for part in parts])

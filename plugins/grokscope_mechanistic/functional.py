@@ -13,6 +13,9 @@ from collections.abc import Sequence
 
 import torch
 
+PAIRS = 2048  # taken to float64 at once
+RANGE = 600.0  # of an exponent, in float64, of which a product with another is not yet nothing
+
 
 def fourier_basis(p: int) -> torch.Tensor:
     """Return the orthonormal real Fourier basis of functions on 0 .. p-1, (p, p) float64, one vector per row.
@@ -149,8 +152,6 @@ def class_variation(logits: torch.Tensor) -> float:
     return math.fsum((rows - rows.mean(dim=1, keepdim=True)).square().sum().item() for rows in parts)
 
 
-PAIRS = 2048  # taken to float64 at once
-RANGE = 600.0  # of an exponent, in float64, of which a product with another is not yet nothing
 JUMP = 3.0  # by which the weakest key's norm is above the strongest other's, at least
 OTHERS = 1 / 3  # of all frequencies, and two: what is below a jump must be enough to be a floor
 LEFT = 1e-3  # share of the power of all frequencies that may lie below the first jump without a second look

@@ -22,8 +22,10 @@ class Moments(NamedTuple):
 
 def moments(values: torch.Tensor) -> Moments:
     """Return the moments of values (n, d)."""
-    centred = values.double() - values.double().mean(dim=0)
-    return Moments(values.double().mean(dim=0), centred.T @ centred)
+    values = values.double()
+    mean = values.mean(dim=0)
+    centred = values - mean
+    return Moments(mean, centred.T @ centred)
 
 
 class ClassMeans(NamedTuple):

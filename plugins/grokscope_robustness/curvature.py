@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from grokscope_robustness.gauss_newton import Layer, SquaredNorms
     from grokscope_robustness.hessian_estimate import Estimate
 
-EXAMPLES = 2048  # taken to float64 at once
-
 
 @measure(
     columns=[
@@ -249,7 +247,7 @@ def _relu_layers(probe: Probe) -> Sequence[Layer] | None:
 def _largest_residual(logits: torch.Tensor, labels: torch.Tensor) -> float:
     from grokscope import objective
 
-    pairs = zip(logits.split(EXAMPLES), labels.split(EXAMPLES), strict=True)
+    pairs = zip(logits.split(numbers.ROWS), labels.split(numbers.ROWS), strict=True)
     return max((rows.double() - objective.targets(rows, own)).abs().max().item() for rows, own in pairs)
 
 

@@ -39,9 +39,8 @@ SPREAD = 0.5  # usual relative spread of the drawn norms: where a sample would n
 # directions, all of them are computed instead
 CHUNK_TOKENS = 1 << 14  # input values per differentiated forward pass, which bounds the memory of its graph
 GRADIENT_VALUES = 1 << 24  # values of single examples' gradients held at once
-PRODUCT_COST = (
-    0.25  # of a Hessian product with one tensor, in gradients, per example; measured on transformers
-)
+# Of a Hessian product with one tensor, in gradients, per example; measured on transformers.
+PRODUCT_COST = 0.25
 
 
 class Estimate(NamedTuple):
