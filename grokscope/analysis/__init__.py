@@ -152,8 +152,8 @@ def analyze_many(
     Args:
         runs: runs or their directories; one that comes twice is taken once.
         out: keep results in this directory instead, for runs given as directories.
-        measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, dask, data_dir,
-            model, data, loss, trust, plugins, progress, notify, clock: as for `analyze`.
+        measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, max_memory, dask,
+            data_dir, model, data, loss, trust, plugins, progress, notify, clock: as for `analyze`.
 
     Raises:
         UsageError: an unknown measure, a parameter out of bounds, or a name for `model`, `data` or `loss`

@@ -234,7 +234,7 @@ class Plan:
         run = Run.create(self.out, config | ({OUTCOME: self._outcome} if self._outcome else {}))
         if reader.setup.kept:
             run.keep_examples(reader.setup.kept)
-        if reader.setup.made_by:
+        if self._code:
             glue.remember(run.path, self._code)
         records = self.known.joined(self._with_curves())
         run.save_import(records, reader.kinds)
