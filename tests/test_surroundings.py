@@ -138,7 +138,7 @@ def test_training_has_the_same_weights_whatever_a_plugin_sets_at_import(stranger
     environment = stranger("meddler", IMPORTED)
     hashes = []
     for name, env in {"with": environment, "without": os.environ}.items():
-        command = [sys.executable, "-c", COMMAND, *arguments, "-q", "--run", str(tmp_path / name)]
+        command = [sys.executable, "-c", COMMAND, *arguments, "-q", "--out", str(tmp_path / name)]
         ended = subprocess.run(command, env=env, check=True, capture_output=True, text=True, cwd=tmp_path)
         hashes.append([(info.step, info.sha256) for info in Run.open(tmp_path / name).checkpoints])
     assert hashes[0] == hashes[1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.options import Json, Quiet, RunsFolder
+from grokscope.cli.options import Json, Quiet
 from grokscope.cli.progress import display, training_words
 from grokscope.cli.settings import (
     WRITTEN,
@@ -35,13 +35,9 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--run",
-            help="The run directory itself; default: one in --out, named after the configuration.",
-            rich_help_panel=WRITTEN,
-            show_default=False,
+            help="The run directory; default runs/, named after the configuration.", rich_help_panel=WRITTEN
         ),
     ] = None,
-    folder: RunsFolder = Path("runs"),
     threads: Annotated[
         int,
         typer.Option(min=1, help="CPU threads; one is quickest while others work.", rich_help_panel=WRITTEN),
@@ -65,7 +61,7 @@ def train(
     signals: list[int] = []
     asked = asked_settings(model, given, settings)
     with stdout_to_stderr(), on_signal(signals.append):
-        run, finished = _train(task, recipe, asked, (out, folder), threads, signals, quiet)
+        run, finished = _train(task, recipe, asked, out, threads, signals, quiet)
     if json:
         from grokscope.run.folder import summary
 
@@ -82,7 +78,7 @@ def _train(
     task: str,
     recipe: str | None,
     settings: dict[str, Any],
-    where: tuple[Path | None, Path],
+    out: Path | None,
     threads: int,
     signals: list[int],
     quiet: bool,
@@ -99,8 +95,7 @@ def _train(
             task,
             recipe=recipe,
             settings=settings,
-            out=where[0],
-            folder=where[1],
+            out=out,
             threads=threads,
             progress=progress,
             stop=lambda: bool(signals),

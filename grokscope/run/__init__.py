@@ -11,7 +11,7 @@ from grokscope.lazily import opened
 
 if TYPE_CHECKING:
     from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
-    from grokscope.run.config import differing_settings, directory_name
+    from grokscope.run.config import default_directory, differing_settings
     from grokscope.run.curves import first_step_staying_above
     from grokscope.run.directory import Run
     from grokscope.run.results import Cell, CellKey
@@ -22,8 +22,8 @@ __all__ = [
     "Checkpoint",
     "CheckpointInfo",
     "Run",
+    "default_directory",
     "differing_settings",
-    "directory_name",
     "first_step_staying_above",
 ]
 
@@ -35,7 +35,7 @@ __getattr__ = opened(
         "Checkpoint": "checkpoint",
         "CheckpointInfo": "checkpoint",
         "Run": "directory",
-        "directory_name": "config",
+        "default_directory": "config",
         "differing_settings": "config",
         "first_step_staying_above": "curves",
     },

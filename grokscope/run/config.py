@@ -91,11 +91,11 @@ def run_id(config: Mapping[str, Any]) -> str:
     return sha256_hex(f"{config_hash(config)}\n{seed_of(config)}".encode())[:16]
 
 
-def directory_name(config: Mapping[str, Any]) -> str:
-    """Return <task>-<recipe>-<8 digits of the configuration's hash>-s<seed>."""
+def default_directory(config: Mapping[str, Any]) -> Path:
+    """Return runs/<task>-<recipe>-<8 digits of the configuration's hash>-s<seed>."""
     config = checked_config({**config, LOCAL: {}})
     words = (config["task"].get("name", ""), config["recipe"], config_hash(config)[:8], f"s{seed_of(config)}")
-    return "-".join(re.sub(r"[^\w.]+", "_", str(word)) for word in words if word)
+    return Path("runs", "-".join(re.sub(r"[^\w.]+", "_", str(word)) for word in words if word))
 
 
 def tells_partly(config: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from grokscope.run.config import (
     RUN_FILE,
     checked_config,
     config_hash,
-    directory_name,
+    default_directory,
     first_difference,
     hash_of,
     holds_run,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     import pandas
     from torch import Tensor
 
-__all__ = ["Run", "directory_name"]
+__all__ = ["Run", "default_directory"]
 
 RESUME_FILE, INDEX_FILE = "resume.safetensors", "index.h5"
 

@@ -14,7 +14,7 @@ from grokscope.device import threads as use_threads
 from grokscope.discovery import load_plugins
 from grokscope.errors import SettingError
 from grokscope.models.making import make_network, make_task
-from grokscope.run import Run, directory_name
+from grokscope.run import Run, default_directory
 from grokscope.training.config import Config, known, resolve_config, training_of
 from grokscope.training.progress import Progress
 from grokscope.training.subnetwork import Source, find_sources
@@ -34,7 +34,6 @@ def train(
     recipe: str | None = None,
     settings: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
-    folder: str | Path = "runs",
     threads: int = 1,
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
@@ -52,8 +51,7 @@ def train(
         task: the task's name, for example `modadd`.
         recipe: a recipe's name, or the path of a TOML file; the task's default recipe when not given.
         settings: what differs from the recipe, by dotted name: `{"task.p": 53, "training.lr": 0.01}`.
-        out: the run directory; one in `folder`, named after the configuration, when not given.
-        folder: the directory that run directories are made in.
+        out: the run directory; named after the configuration, under `runs/`, when not given.
         threads: CPU threads of torch while it trains; no part of the configuration, but of the last bits.
         tasks: the known tasks by name; those of all plugins when not given.
         models: the known models by name; those of all plugins when not given.
@@ -77,7 +75,7 @@ def train(
         models = plugins.models if models is None else models
     config = resolve_config(task, recipe=recipe, settings=settings, tasks=tasks, models=models)
     config = with_data(config, tasks)
-    path = Path(out) if out is not None else Path(folder) / directory_name(config)
+    path = Path(out) if out is not None else default_directory(config)
     if (path / "run.toml").exists():
         run = Run.create(path, lasting(config))
         for problem in run.problems:

@@ -41,7 +41,7 @@ def test_import_then_show_and_analyze(cli, theirs, tmp_path):
     csv = cli("analyze", tmp_path / "run", "-m", "fit", "--csv", "-", "--workers", "2").out
     assert csv.splitlines()[0] == "step,fit.train_loss,fit.test_loss,fit.train_accuracy,fit.test_accuracy"
     assert len(csv.splitlines()) == 1 + len(theirs.steps)
-    refused = cli("train", "modadd", "--run", tmp_path / "run")
+    refused = cli("train", "modadd", "--out", tmp_path / "run")
     assert refused.code == 2
     assert "holds imported checkpoints, which cannot be trained on" in refused.err
 

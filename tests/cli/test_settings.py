@@ -84,7 +84,7 @@ def test_a_plugin_s_task_has_its_settings_as_options(stranger_here, cli, wide, t
         "--hidden",
         "4",
     )
-    ended = cli("train", *words, "--seed", "1", "--run", tmp_path / "run", "--json", "--quiet")
+    ended = cli("train", *words, "--seed", "1", "--out", tmp_path / "run", "--json", "--quiet")
     assert ended.code == 0, ended.err
     assert json.loads(ended.out)["seed"] == 1
     text = (tmp_path / "run" / "run.toml").read_text()
@@ -105,7 +105,7 @@ def test_sweep_takes_the_options_of_train(cli, tmp_path):
     swept = json.loads(ended.out)
     assert [run["steps"] for run in swept["runs"]] == [4, 4]
     assert swept["failed"] == []
-    alone = cli("train", "modadd", *fixed, "--weight-decay", "2", "--run", tmp_path / "alone", "--json", "-q")
+    alone = cli("train", "modadd", *fixed, "--weight-decay", "2", "--out", tmp_path / "alone", "--json", "-q")
     assert json.loads(alone.out)["state"] == "finished"
     configs = [
         (path / "run.toml").read_text() for path in (tmp_path / "alone", tmp_path / swept["runs"][1]["run"])
@@ -122,7 +122,7 @@ def test_words_stand_in_any_order_and_the_task_is_found(cli, tmp_path):
         "--no-constrain-norm",
         "--hidden=8",
         "modadd",
-        "--run",
+        "--out",
         tmp_path / "r",
     )
     ended = cli("train", *words, "--json", "--quiet")
@@ -139,7 +139,7 @@ def test_words_stand_in_any_order_and_the_task_is_found(cli, tmp_path):
     ],
 )
 def test_what_is_no_setting_of_the_task_is_refused(cli, tmp_path, words, sentence):
-    ended = cli("train", *words, "--run", tmp_path / "run")
+    ended = cli("train", *words, "--out", tmp_path / "run")
     assert ended.code == 2
     assert re.search(sentence, ended.err), ended.err
     assert not (tmp_path / "run").exists()

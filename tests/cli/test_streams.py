@@ -21,7 +21,7 @@ TINY = ("--p", 5, "--steps", 2, "--hidden", 4, "--checkpoint-every", 1, "--recip
 IMPORTED = ("--task", "modadd", "--model", "mlp", "--set", "task.p=13", "--set", "model.hidden=24")
 # A call of every command on the runs ONE (measured, with an evil name), BAD (damaged) and its twin TWO.
 CALLS = {
-    "train": [("modadd", *TINY, "--run", "new")],
+    "train": [("modadd", *TINY, "--out", "new")],
     "sweep": [("modadd", "--grid", "weight_decay=1", "--seeds", 1, "--set", "steps=2", "--set", "p=5", "-q")],
     "import": [("again", "--checkpoints", "ONE/checkpoints/*", "--step-from", r"(\d+)\.", *IMPORTED)],
     "list": [(".",)],

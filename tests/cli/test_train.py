@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -37,7 +36,7 @@ def test_every_intervention_has_a_flag(cli, tmp_path):
         *("--grokfast-ema", "0.98,2", "--orthogonal-gradient", "tensor"),
         *("--loss", "stablemax_cross_entropy"),
     )
-    ended = cli("train", "modadd", *SMALL, "--steps", "2", "--run", tmp_path / "r", *beside)
+    ended = cli("train", "modadd", *SMALL, "--steps", "2", "--out", tmp_path / "r", *beside)
     assert ended.code == 0, ended.err
     given = {
         "perturb": [0.5, 0.4],
@@ -53,12 +52,12 @@ def test_every_intervention_has_a_flag(cli, tmp_path):
     }
     training = Run.open(tmp_path / "r").config["training"]
     assert {name: training[name] for name in given} == given
-    ended = cli("train", "modadd", *SMALL, "--steps", "2", "--run", tmp_path / "ma", "--grokfast-ma", "9,5")
+    ended = cli("train", "modadd", *SMALL, "--steps", "2", "--out", tmp_path / "ma", "--grokfast-ma", "9,5")
     assert Run.open(tmp_path / "ma").config["training"]["grokfast_ma"] == [9.0, 5.0]
 
 
 def test_a_subnetwork_is_trained_and_measured(cli, run_path, tmp_path):
-    train = ("train", "modadd", "--subnetwork", f"{run_path}@20", "--run", tmp_path / "sub")
+    train = ("train", "modadd", "--subnetwork", f"{run_path}@20", "--out", tmp_path / "sub")
     refused = cli(*train)
     assert refused.code == 2
     assert len(refused.err.strip().splitlines()) == 1
@@ -68,17 +67,8 @@ def test_a_subnetwork_is_trained_and_measured(cli, run_path, tmp_path):
     assert cli("analyze", tmp_path / "sub", "--measure", "oinfo,fit").code == 0
 
 
-def test_out_is_a_folder_for_runs_as_in_sweep_and_run_is_the_run_itself(cli, tmp_path):
-    settings = ("modadd", *SMALL, "--steps", "1", "-q")
-    trained = Path(cli("train", *settings, "--out", tmp_path / "mine").out.strip())
-    swept = Path(cli("sweep", *settings, "--out", tmp_path / "mine").out.strip())
-    assert trained == swept
-    assert trained.parent == tmp_path / "mine"
-    assert cli("train", *settings, "--run", tmp_path / "this").out.strip() == str(tmp_path / "this")
-
-
 def test_quiet_says_nothing(cli, tmp_path):
-    ended = cli("train", "modadd", *SMALL, "--steps", "5", "--run", tmp_path / "r", "--quiet")
+    ended = cli("train", "modadd", *SMALL, "--steps", "5", "--out", tmp_path / "r", "--quiet")
     assert ended.code == 0
     assert ended.err == ""
 
@@ -102,7 +92,7 @@ def test_quiet_says_nothing(cli, tmp_path):
     ],
 )
 def test_impossible_settings_get_one_sentence(cli, tmp_path, arguments, sentence):
-    ended = cli(*arguments, "--run", tmp_path / "run")
+    ended = cli(*arguments, "--out", tmp_path / "run")
     assert ended.code == 2
     assert sentence in ended.err
     assert len(ended.err.strip().splitlines()) == 1
@@ -121,7 +111,7 @@ def test_a_directory_with_something_else_is_left_untouched(cli, tmp_path, run_pa
         return {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
     before = everything()
-    ended = cli("train", "modadd", *SMALL, "--steps", "99", "--run", out)
+    ended = cli("train", "modadd", *SMALL, "--steps", "99", "--out", out)
     assert ended.code == 2
     assert str(out) in ended.err
     assert everything() == before
@@ -152,7 +142,7 @@ def uninterrupted(tmp_path_factory):
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_the_step_and_the_same_command_goes_on(tmp_path, cli, uninterrupted, signum, code):
     out = tmp_path / "run"
-    arguments = (*LONG, "--run", out)
+    arguments = (*LONG, "--out", out)
     process = start(*arguments)
     wait_for_checkpoint(out, process)
     process.send_signal(signum)
@@ -178,7 +168,7 @@ def test_a_loss_that_is_not_finite_says_where_and_what_is_left(cli, tmp_path):
         "1e6",
         "--steps",
         "50",
-        "--run",
+        "--out",
         tmp_path / "run",
     )
     assert ended.code == 1
@@ -188,7 +178,7 @@ def test_a_loss_that_is_not_finite_says_where_and_what_is_left(cli, tmp_path):
 
 def test_lines_go_to_stderr_and_carry_no_colour(tmp_path, cli, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
-    command = ("train", "modadd", *SMALL, "--steps", "20", "--run", tmp_path / "run")
+    command = ("train", "modadd", *SMALL, "--steps", "20", "--out", tmp_path / "run")
     for said in ("", "complete"):
         ended = cli(*command)
         assert ended.out == f"{tmp_path / 'run'}\n"

@@ -34,8 +34,8 @@ def test_a_refusal_names_what_the_caller_wrote(cli, run_path, argument, flag, gi
 
 
 def test_an_argument_that_the_command_has_no_flag_for_is_left_as_it_is(cli, run_path):
-    ended = cli("train", "modadd", "--run", run_path)
-    assert "choose another directory with --run" in ended.err
+    ended = cli("train", "modadd", "--out", run_path)
+    assert "choose another directory with --out" in ended.err
     worded.speak_of(typer.main.get_command(app).commands["import"].params)
     assert (
         worded.worded("another directory with `out`, or `strip`") == "another directory with RUN, or --strip"

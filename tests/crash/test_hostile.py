@@ -24,7 +24,7 @@ COMMANDS = {
     "analyze": "analyze run --measure weight_norm --csv - --quiet",
     "export": "export run -o - --quiet",
     "train": "train modadd --p 7 --hidden 6 --train-fraction 0.5 --checkpoint-every 1 --log-every 1 "
-    "--quiet --run run --steps 8",
+    "--quiet --out run --steps 8",
     "import": IMPORT,
 }
 

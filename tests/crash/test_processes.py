@@ -70,13 +70,13 @@ def grokscope(*arguments):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "run"
-    subprocess.run(grokscope("train", "modadd", *TRAIN, "--run", path), check=True, capture_output=True)
+    subprocess.run(grokscope("train", "modadd", *TRAIN, "--out", path), check=True, capture_output=True)
     return path
 
 
 def test_train_survives_kill(tmp_path, whole):
     path = tmp_path / "run"
-    command = grokscope("train", "modadd", *TRAIN, "--run", path)
+    command = grokscope("train", "modadd", *TRAIN, "--out", path)
     chance = random.Random(SEED)
     kills = 0
     for _ in range(KILLS):

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from grokscope.errors import RunError, SettingError
-from grokscope.run import Run, directory_name
+from grokscope.run import Run, default_directory
 
 
 def test_what_is_no_run_is_refused_and_untouched(tmp_path, config):
@@ -62,4 +62,4 @@ def test_identities(run, config, tmp_path):
     assert (twin.id, twin.noise_seed, twin.data_hash) == (run.id, run.noise_seed, run.data_hash)
     assert seed.config_hash == run.config_hash != rate.config_hash
     assert len({run.id, seed.id, rate.id}) == 3
-    assert directory_name(config) == f"modadd-clauw-{run.config_hash[:8]}-s3"
+    assert str(default_directory(config)) == f"runs/modadd-clauw-{run.config_hash[:8]}-s3"

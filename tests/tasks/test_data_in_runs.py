@@ -221,7 +221,7 @@ def test_every_measure_has_numbers_or_says_why_not(small, tmp_path, csv_folder):
 
 def test_the_command_line_trains_and_measures_where_the_data_is(cli, mnist_folder, tmp_path):
     folder, out = mnist_folder(), tmp_path / "run"
-    flags = ["--hidden", "8", "--steps", "8", "--checkpoint-every", "1", "--batch-size", "0", "--run", out]
+    flags = ["--hidden", "8", "--steps", "8", "--checkpoint-every", "1", "--batch-size", "0", "--out", out]
     flags += ["--set", "task.train_size=50", "--set", "task.test_size=40"]
     refused = cli("train", "mnist", *flags, "--data-dir", tmp_path / "nothing")
     assert (refused.code, len(refused.err.strip().splitlines())) == (2, 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from grokscope.errors import SettingError
 from grokscope.registry import Plugins
-from grokscope.run import directory_name
+from grokscope.run import default_directory
 from grokscope.training.config import Config, resolve_config
 from grokscope.training.session import lasting, with_data
 
@@ -62,7 +62,7 @@ def plan_runs(
             task, recipe=recipe, settings=given, tasks=plugins.tasks, models=plugins.models
         )
         config = lasting(with_data(config, plugins.tasks))
-        path = out / directory_name(config)
+        path = out / default_directory(config).name
         runs.setdefault(path, PlannedRun(path, task, recipe, given, config))
     return list(runs.values())
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 _TRAIN = "train modadd --p 7 --hidden 6 --train-fraction 0.5 --checkpoint-every 1 --log-every 1"
-_TRAIN += " --quiet --run run --steps"
+_TRAIN += " --quiet --out run --steps"
 FOREIGN = {
     "mine.txt": b"not grokscope's",
     "checkpoints/notes.md": b"looked at these",
