@@ -13,6 +13,7 @@ from rich.text import Text
 
 from grokscope.report.text import printable
 from grokscope.results.names import ColumnName
+from grokscope.run.config import RECORDED
 from grokscope.run.outcome import Goal, goals_of
 from grokscope.statistics.over_runs import Mean
 
@@ -109,6 +110,8 @@ def _unknown(of: Run | Results, generalised: Goal) -> str:
             "nothing says when it memorised or grokked, since it has no accuracies: import or record it with "
             "an outcome, as --outcome test_loss --below 0.1"
         )
+    if RECORDED not in of.config:  # imported weights that are not finite have no accuracies
+        return ""
     return (
         "it is not known when it memorised or grokked, since its accuracies were not computed: measure fit, "
         "and import or record it with an outcome, as --outcome fit.test_accuracy --above 0.95"

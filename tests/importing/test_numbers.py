@@ -42,6 +42,15 @@ def write(folder, states):
         save_file(state, folder / f"{step}.safetensors")
 
 
+def test_accuracies_of_weights_that_are_not_finite_were_computed(states, tmp_path, cli):
+    write(
+        tmp_path, {step: {name: w * math.nan for name, w in state.items()} for step, state in states.items()}
+    )
+    shown = cli("show", bring(tmp_path, []).path).out
+    assert "not memorised" in shown
+    assert "not computed" not in shown
+
+
 def test_weights_that_are_not_finite_are_said_and_have_no_accuracy(states, tmp_path, cli):
     bad = {step: dict(state) for step, state in states.items()}
     for step in (2, 4):
