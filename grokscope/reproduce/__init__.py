@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,18 @@ def find_figure(name: str, figures: Mapping[str, Figure]) -> Figure:
     if name not in figures:
         raise UnknownName("figure", name, figures, "grokscope reproduce --list shows all")
     return figures[name]
+
+
+def find_figures(names: Iterable[str], figures: Mapping[str, Figure]) -> list[Figure]:
+    """Return the figures of these names, each once: figures, papers (`clauw`: all of its), or `all`.
+
+    Raises UnknownName with near matches.
+    """
+    found: dict[str, Figure] = {}
+    for name in names:
+        of_paper = {key: each for key, each in figures.items() if name in ("all", each.paper.key)}
+        found |= of_paper or {name: find_figure(name, figures)}
+    return list(found.values())
 
 
 @dataclass(frozen=True)

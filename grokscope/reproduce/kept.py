@@ -9,9 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +95,7 @@ def _courses(figure: Figure, name: str, results: Results) -> Iterator[tuple[Key,
 def _read(figure: Figure, group: str) -> list[ColumnName]:
     """Return the columns that the figure reads of a group: its panels draw them, or its claim is about them."""
     asked = [name for part in figure.asks if group in part.groups for name in part.hypothesis.columns]
-    drawn = [
-        name for panel in figure.panels if group in panel.groups for name in (*panel.left, *panel.right)
-    ]
+    drawn = [name for panel in figure.panels if group in panel.groups for name in (*panel.left, *panel.right)]
     return [ColumnName.read(name) for name in dict.fromkeys(asked + drawn) if name not in CURVE_COLUMNS]
 
 
