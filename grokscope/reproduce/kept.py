@@ -64,7 +64,7 @@ def kept_tables(reproduced: Iterable[Reproduction]) -> dict[str, str]:
                     runs[run] = _told(results.config)
                     groups.append((each.figure.name, judged.reading.name, name, run))
                     courses |= {(run, key): course for key, course in _courses(under, name, results)}
-    rows = {
+    rows: dict[str, Sequence[Sequence[str]]] = {
         "runs": sorted(runs.items()),
         "groups": groups,
         "courses": [
@@ -93,7 +93,7 @@ def _courses(figure: Figure, name: str, results: Results) -> Iterator[tuple[Key,
 
 
 def _read(figure: Figure, group: str) -> list[ColumnName]:
-    """Return the columns that the figure reads of a group: its panels draw them, or its claim is about them."""
+    """Return the columns that the figure reads of a group: panels draw them, or its claim is about them."""
     asked = [name for part in figure.asks if group in part.groups for name in part.hypothesis.columns]
     drawn = [name for panel in figure.panels if group in panel.groups for name in (*panel.left, *panel.right)]
     return [ColumnName.read(name) for name in dict.fromkeys(asked + drawn) if name not in CURVE_COLUMNS]
@@ -196,7 +196,8 @@ class Kept:
         chosen = [each for each in choose_readings(figure, readings) if each.name in there]
         if not chosen:
             raise UsageError(f"{figure.name} must be among what is kept, got {', '.join(self.figures)}")
-        judged, stand_ins = [], {}
+        judged: list[Judged] = []
+        stand_ins: dict[str, str] = {}
         for reading in chosen:
             under = figure.under(reading)
             found = {}
@@ -245,8 +246,9 @@ def _stand_in(group: Group, found: Comparison) -> dict[str, str]:
     """Return which task stood in for which in these runs, if one did."""
     if not isinstance(group.runs, Trained):
         return {}
-    tasks = {str(results.config["task"]["name"]) for results in found.runs.values()}
-    return {group.runs.task: task for task in tasks if task != group.runs.task}
+    own, first = group.runs.task, next(iter(found.runs.values()), None)
+    task = own if first is None else str(first.config["task"]["name"])
+    return {own: task} if task != own else {}
 
 
 def _declared(column: ColumnName, plugins: Plugins) -> Column:
