@@ -1,7 +1,7 @@
 """Makes the tables of guides/papers-*.md: `python examples/paper_tables.py PAPER [FOLDER]`.
 
-PAPER is clauw, tan or golechha. FOLDER is what `grokscope reproduce --rows` wrote, examples/results/papers
-unless said: every claim is judged anew from it.
+PAPER is clauw, tan or golechha. FOLDER is what `grokscope reproduce PAPER --rows FOLDER` wrote,
+examples/results/PAPER unless said: every claim is judged anew from it.
 """
 
 import math
@@ -16,11 +16,11 @@ from grokscope.reproduce.kept import Kept
 from grokscope.statistics import CONFIDENCE
 from grokscope.statistics.over_runs import Mean
 
-FOLDER = Path(__file__).parent / "results" / "papers"
+RESULTS = Path(__file__).parent / "results"
 
 
-def main(paper: str, folder: str | Path = FOLDER) -> None:
-    plugins, kept = load_plugins(), Kept.read(folder)
+def main(paper: str, folder: str | Path = "") -> None:
+    plugins, kept = load_plugins(), Kept.read(folder or RESULTS / paper)
     figures = [each for each in find_figures([paper], plugins.figures) if each.name in kept.figures]
     found = [kept.reproduction(figure, plugins) for figure in figures]
     print("\n".join([*verdicts(found), "", *parts(found), "", *leads(found)]).rstrip())
@@ -28,7 +28,8 @@ def main(paper: str, folder: str | Path = FOLDER) -> None:
 
 def verdicts(found: list[Reproduction]) -> list[str]:
     """What became of each figure's claim under every reading."""
-    names = list(dict.fromkeys(name for each in found for name in each.verdicts))
+    most = sorted(found, key=lambda each: -len(each.verdicts))
+    names = list(dict.fromkeys(name for each in most for name in each.verdicts))
     lines = [row("figure", *names, "seeds"), row(*["---"] * (len(names) + 2))]
     for each in found:
         cells = {judged.reading.name: verdict(each, judged) for judged in each.judged}
@@ -85,7 +86,7 @@ def leads(found: list[Reproduction]) -> list[str]:
                 every = ", ".join(f"{value:+.2f}" for value in known)
                 never = f"; not in {len(decades) - len(known)}" if len(known) < len(decades) else ""
                 lines.append(row(*(cells if known else (*cells[:2], "–", "–")), (every or "–") + never))
-    head = row("figure", "what, before what", "mean lead", f"{CONFIDENCE:.0%}", "leads of the seeds")
+    head = row("figure", "by how much sooner", "mean lead", f"{CONFIDENCE:.0%}", "leads of the seeds")
     return [head, row(*["---"] * 5), *lines] if lines else []
 
 
