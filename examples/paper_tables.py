@@ -45,8 +45,8 @@ def page(paper: str, found: list[Reproduction]) -> str:
             "",
             f"Made by `python examples/paper_tables.py {paper} --page` of the data in [{paper}]({paper}).",
             f"[The guide](../guides/papers-{paper}.md) tells what matters of it. Under the primary reading;",
-            "numbers are means over the seeds, lowest and highest in brackets; the interval is Wilson's, of the",
-            "share of seeds in which it is true.",
+            "numbers are means over the seeds, lowest and highest in brackets; the interval is Wilson's, of",
+            "the share of seeds in which it is true.",
             "",
             *parts(found),
         ]

@@ -152,7 +152,7 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def differing(reproduced: Iterable[Reproduction], kept: Kept, plugins: Plugins) -> Iterator[str]:
-    """Yield of what is kept that it says another thing than the runs: a claim reads what it does not declare."""
+    """Yield where what is kept says another thing than the runs: a claim reads what it does not declare."""
     for each in reproduced:
         again = kept.reproduction(each.figure, plugins, [judged.reading.name for judged in each.judged])
         for judged, other in zip(each.judged, again.judged, strict=True):
