@@ -78,9 +78,17 @@ def label(each: Reproduction) -> str:
 
 
 def seeds(each: Reproduction) -> str:
-    """How many seeds the runs of each reading have."""
-    counts = sorted({len(runs.runs) for judged in each.judged for runs in judged.found.values()})
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    """How many seeds the groups have, and under which other readings that is another number."""
+    counts: dict[str, list[str]] = {}
+    for judged in each.judged:
+        counts.setdefault(count(judged), []).append(judged.reading.name)
+    first, *others = counts
+    return "; ".join([first, *(f"{other} under {', '.join(counts[other])}" for other in others)])
+
+
+def count(judged: Judged) -> str:
+    found = sorted({len(runs.runs) for runs in judged.found.values()})
+    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def parts(found: list[Reproduction]) -> list[str]:
