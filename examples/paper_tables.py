@@ -68,8 +68,8 @@ def verdict(each: Reproduction, judged: Judged) -> str:
     """The verdict, and of how many parts of the claim it is true where it is not of all."""
     words = [part.verdict for part in judged.parts]
     held = words.count("held")
-    count = "" if held in (0, len(words)) else f" ({held} of {len(words)} parts held)"
-    return f"{each.verdicts[judged.reading.name]}{count}"
+    some = "" if held in (0, len(words)) else f" ({held} of {len(words)})"
+    return f"{each.verdicts[judged.reading.name]}{some}"
 
 
 def label(each: Reproduction) -> str:
