@@ -112,7 +112,7 @@ def planned(group: Group, wanted: Wanted) -> list[Path]:
         wanted.out,
         wanted.plugins,
     )
-    return [run.path for run in runs]
+    return [Path(str(run.path)) for run in runs]
 
 
 def _seeds(trained: Trained, wanted: Wanted) -> int:
@@ -120,7 +120,7 @@ def _seeds(trained: Trained, wanted: Wanted) -> int:
 
 
 def _keep(name: str, done: Sweep, gathered: Gathered) -> None:
-    gathered.paths[name] = (*gathered.paths.get(name, ()), *done.finished)
+    gathered.paths[name] = (*gathered.paths.get(name, ()), *map(Path, map(str, done.finished)))
     gathered.failures += map(str, done.failures)
     gathered.stopped = gathered.stopped or bool(done.stopped)
 
