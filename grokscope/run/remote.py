@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from grokscope.errors import DamagedFile, GrokscopeError, StorageError, UsageError, told
@@ -18,7 +19,7 @@ from grokscope.extras import from_extra
 from grokscope.run.files import sha256_hex, temporary_name
 from grokscope.run.sites import Url
 
-EXTRA = {"s3": "remote", "s3a": "remote"}  # which of grokscope's extras brings what a scheme needs
+LIBRARIES = {"s3": "s3fs", "s3a": "s3fs"}  # those of the extra `remote`; of others fsspec tells
 _S3: dict[str, Any] = {"config_kwargs": {"retries": {"max_attempts": 4, "mode": "standard"}}}
 OPTIONS = {"s3": _S3, "s3a": _S3}  # where fsspec's configuration says nothing: a failure is told in seconds
 _VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
@@ -210,8 +211,10 @@ def _made(scheme: str, process: int) -> Any:
 
     what = f"a run at {scheme}://"
     try:
-        with from_extra(EXTRA[scheme], what) if scheme in EXTRA else nullcontext():
-            fsspec.get_filesystem_class(scheme)
+        if scheme in LIBRARIES:
+            with from_extra("remote", what):
+                import_module(LIBRARIES[scheme])
+        fsspec.get_filesystem_class(scheme)
     except ImportError as error:
         raise UsageError(f"{what} needs a library: {told(error)}") from error
     except ValueError as error:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from grokscope.errors import UsageError
 
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<key>.*)", re.DOTALL)
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.:-]*)://(?P<key>.*)", re.DOTALL)
 _HERE = ("file", "local")  # schemes of this machine's own files
 
 

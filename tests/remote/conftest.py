@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, moto's, that counts requests and fails those that a test names."""
+"""A real S3 server on loopback, moto's, that counts requests and fails some of them; runs in memory."""
 
 import os
 import threading
@@ -7,9 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import boto3
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
+import pytest
 
 ERROR = "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{0}</Code><Message>{1}</Message></Error>"
 FAULTS = {
@@ -17,11 +15,6 @@ FAULTS = {
     "refused": ("403 Forbidden", "AccessDenied", "Access Denied"),
     "unknown": ("501 Not Implemented", "NotImplemented", "A header is not implemented"),
 }
-
-
-class _Silent(WSGIRequestHandler):
-    def log(self, *arguments, **options):
-        pass
 
 
 @dataclass
@@ -53,8 +46,15 @@ class Objects:
     @contextmanager
     def served(self):
         """Serve for the block."""
+        from moto.server import DomainDispatcherApplication, create_backend_app
+        from werkzeug.serving import WSGIRequestHandler, make_server
+
+        class Silent(WSGIRequestHandler):
+            def log(self, *arguments, **options):
+                pass
+
         self._app = DomainDispatcherApplication(create_backend_app)
-        server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_Silent)
+        server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=Silent)
         self.port = server.port
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -77,6 +77,8 @@ class Objects:
 
     def client(self):
         """Return boto3's, which shares nothing with what grokscope reaches it by."""
+        import boto3
+
         return boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{self.port}",
@@ -96,3 +98,33 @@ class Objects:
             if path.is_file():
                 key = f"{prefix}/{path.relative_to(folder).as_posix()}"
                 self.client().upload_file(os.fspath(path), bucket, key)
+
+
+@pytest.fixture(scope="session")
+def objects():
+    """The server, with a bucket called `bucket`."""
+    pytest.importorskip("s3fs", reason="pip install 'grokscope[remote]'")
+    pytest.importorskip("moto", reason="pip install 'moto[s3]' flask-cors")
+    with Objects().served() as server:
+        server.client().create_bucket(Bucket="bucket")
+        yield server
+
+
+@pytest.fixture
+def memory():
+    """What fsspec keeps in memory, empty."""
+    import fsspec
+
+    system = fsspec.filesystem("memory", use_listings_cache=False)
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
+@pytest.fixture
+def copied(memory, trained):
+    """The URL of a copy of the trained run."""
+    for path in trained.rglob("*"):
+        if path.is_file():
+            memory.pipe_file(f"/shelf/run/{path.relative_to(trained).as_posix()}", path.read_bytes())
+    return "memory://shelf/run"
