@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grokscope.errors import GrokscopeError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def verify(
-    path: str | Site,
+    path: str | Path,
     *,
     repair: bool = False,
     plugins: Plugins | None = None,

@@ -76,7 +76,7 @@ class Run:
     to see those that another process has added since. Results are always those there now.
 
     Attributes:
-        path: the directory, or the URL.
+        path: where it lies: a directory, as pathlib.Path, or a URL, such as s3://bucket/runs/x.
         config: `recipe`, the tables `task`, `model` and `training`, `local` (where data was) if any, and
             `imported` or `recorded` where the checkpoints were not trained here.
         seed: the training seed.
