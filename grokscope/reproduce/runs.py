@@ -14,8 +14,10 @@ from grokscope.errors import DataError, SettingError
 from grokscope.figure import Group, Subnetwork, Trained
 from grokscope.registry import Plugins
 from grokscope.results import Comparison
+from grokscope.run import Run
 from grokscope.statistics.courses import peak, reread
 from grokscope.training import resolve_config, with_data
+from grokscope.training.session import is_finished
 from grokscope.training.sweep import Sweep, sweep
 from grokscope.training.sweep.grid import plan_runs
 
@@ -38,6 +40,7 @@ class Wanted:
         notify: called with a sentence that the user should know.
         isolate, timeout: as for `analyze`.
         cluster: where to train and measure instead of in processes.
+        finished: train nothing, and take the runs that are finished of those that would be trained.
     """
 
     quick: bool
@@ -53,6 +56,7 @@ class Wanted:
     isolate: bool = False
     timeout: float | None = None
     cluster: Cluster | None = None
+    finished: bool = False
 
 
 @dataclass
@@ -162,6 +166,8 @@ def _at_hand(trained: Trained, stand_in: Trained, gathered: Gathered, wanted: Wa
 
 
 def _sweep(name: str, task: str, wanted: Wanted, **options: Any) -> Sweep:
+    if wanted.finished:
+        return _finished(task, wanted, **options)
     return sweep(
         task,
         out=wanted.out,
@@ -173,6 +179,15 @@ def _sweep(name: str, task: str, wanted: Wanted, **options: Any) -> Sweep:
         notify=lambda sentence: wanted.notify(f"{name}: {sentence}"),
         **options,
     )
+
+
+def _finished(task: str, wanted: Wanted, **options: Any) -> Sweep:
+    """Return of a sweep the runs that are finished, as if they were all of it."""
+    asked = {"recipe": None, "grid": {}, "seeds": None, "settings": {}, **options}
+    planned = plan_runs(task, out=wanted.out, plugins=wanted.plugins, **asked)
+    there = [run.path for run in planned if (run.path / "run.toml").exists()]
+    ended = tuple(path for path in there if is_finished(Run.open(path)))
+    return Sweep(ended, ended, ())
 
 
 def _train_parts(name: str, part: Subnetwork, gathered: Gathered, wanted: Wanted) -> None:
