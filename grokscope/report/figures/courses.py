@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.declare import is_number
 from grokscope.errors import UnknownName, UsageError
 from grokscope.measure import Column
 from grokscope.report.text import number
@@ -361,18 +362,14 @@ def _ascending(
     runs: Mapping[tuple[Any, ...], list[str]], places: Sequence[int]
 ) -> list[tuple[tuple[Any, ...], list[str]]]:
     found = list(runs.items())
-    if all(_is_number(key[at]) for key in runs for at in places):
+    if all(is_number(key[at]) for key in runs for at in places):
         found.sort(key=lambda item: [item[0][at] for at in places])
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _label(names: Sequence[str], values: Sequence[Any]) -> str:
     """The value of a single setting, or `name value, name value`."""
     words = [
-        number(value) if _is_number(value) else "none" if value is None else str(value) for value in values
+        number(value) if is_number(value) else "none" if value is None else str(value) for value in values
     ]
     return words[0] if len(words) == 1 else ", ".join(map(" ".join, zip(names, words, strict=True)))
