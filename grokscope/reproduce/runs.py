@@ -15,6 +15,8 @@ from grokscope.figure import Group, Subnetwork, Trained
 from grokscope.registry import Plugins
 from grokscope.results import Comparison
 from grokscope.run import Run
+from grokscope.run.config import RUN_FILE
+from grokscope.run.store import exists
 from grokscope.statistics.courses import peak, reread
 from grokscope.training import resolve_config, with_data
 from grokscope.training.session import is_finished
@@ -116,7 +118,7 @@ def planned(group: Group, wanted: Wanted) -> list[Path]:
         wanted.out,
         wanted.plugins,
     )
-    return [run.path for run in runs]
+    return [Path(str(run.path)) for run in runs]
 
 
 def _seeds(trained: Trained, wanted: Wanted) -> int:
@@ -124,7 +126,7 @@ def _seeds(trained: Trained, wanted: Wanted) -> int:
 
 
 def _keep(name: str, done: Sweep, gathered: Gathered) -> None:
-    gathered.paths[name] = (*gathered.paths.get(name, ()), *done.finished)
+    gathered.paths[name] = (*gathered.paths.get(name, ()), *map(Path, map(str, done.finished)))
     gathered.failures += map(str, done.failures)
     gathered.stopped = gathered.stopped or bool(done.stopped)
 
@@ -185,7 +187,7 @@ def _finished(task: str, wanted: Wanted, **options: Any) -> Sweep:
     """Return of a sweep the runs that are finished, as if they were all of it."""
     asked = {"recipe": None, "grid": {}, "seeds": None, "settings": {}, **options}
     planned = plan_runs(task, out=wanted.out, plugins=wanted.plugins, **asked)
-    there = [run.path for run in planned if (run.path / "run.toml").exists()]
+    there = [run.path for run in planned if exists(run.path / RUN_FILE)]
     ended = tuple(path for path in there if is_finished(Run.open(path)))
     return Sweep(ended, ended, ())
 
