@@ -24,7 +24,7 @@ class Part:
         values: what was found, by name, a number for every seed; NaN where there is none.
         hypothesis: the name of the hypothesis that was asked.
         leads: of a claim about timing, by how many decades of steps what should come first does, in every
-            seed, by what comes before what; NaN where one of them never comes.
+            seed, by the names of both; NaN where one of them never comes.
         failures: where the hypothesis raised, and what.
     """
 
@@ -83,7 +83,7 @@ def _part(part: Asked, found: Mapping[str, Comparison]) -> Part:
         part.hypothesis.name,
         tuple(failures),
         {
-            f"{first}, before {second}": _leads(values, first, second)
+            f"from {first} to {second}": _leads(values, first, second)
             for first, second in part.hypothesis.leads
         },
     )

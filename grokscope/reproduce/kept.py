@@ -60,6 +60,8 @@ def kept_tables(reproduced: Iterable[Reproduction]) -> dict[str, str]:
         for judged in each.judged:
             under = each.figure.under(judged.reading)
             for name, found in judged.found.items():
+                if not found.runs:
+                    groups.append((each.figure.name, judged.reading.name, name, ""))
                 for run, results in found.runs.items():
                     runs[run] = _told(results.config)
                     groups.append((each.figure.name, judged.reading.name, name, run))
@@ -149,6 +151,18 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return stream.getvalue()
 
 
+def differing(reproduced: Iterable[Reproduction], kept: Kept, plugins: Plugins) -> Iterator[str]:
+    """Yield where what is kept says another thing than the runs: a claim reads what it does not declare."""
+    for each in reproduced:
+        again = kept.reproduction(each.figure, plugins, [judged.reading.name for judged in each.judged])
+        for judged, other in zip(each.judged, again.judged, strict=True):
+            for part, same in zip(judged.parts, other.parts, strict=True):
+                if part.outcomes != same.outcomes:
+                    under = f"{each.figure.name} under {judged.reading.name}"
+                    wrong = f"{part.hypothesis} says another thing of what is kept than of the runs"
+                    yield f"{under}: {wrong}; does it declare every column that it reads?"
+
+
 @dataclass(frozen=True)
 class Kept:
     """What `kept_tables` made, read back.
@@ -169,7 +183,7 @@ class Kept:
         tables = {name: _table(Path(folder) / f"{name}.csv", header) for name, header in TABLES.items()}
         groups: dict[tuple[str, str, str], list[str]] = {}
         for figure, reading, group, run in tables["groups"]:
-            groups.setdefault((figure, reading, group), []).append(run)
+            groups.setdefault((figure, reading, group), []).extend([run] if run else [])
         courses: dict[str, dict[Key, _Course]] = {}
         try:
             configs = {run: json.loads(config) for run, config in tables["runs"]}

@@ -103,7 +103,7 @@ def test_leads_are_between_steps_that_the_claim_tells(name):
         assert len(part.leads) == len(asked.hypothesis.leads)
         for first, second in asked.hypothesis.leads:
             assert {first, second} <= set(part.values)
-            assert len(part.leads[f"{first}, before {second}"]) == len(part.outcomes)
+            assert len(part.leads[f"from {first} to {second}"]) == len(part.outcomes)
 
 
 def test_a_lead_is_positive_where_what_should_come_first_does():
