@@ -90,8 +90,13 @@ def _part(part: Asked, found: Mapping[str, Comparison]) -> Part:
 
 
 def _leads(values: Mapping[str, Sequence[float]], first: str, second: str) -> tuple[float, ...]:
-    """Return by how many decades one step comes before another; NaN where one is none, or 0."""
-    steps = zip(values.get(first, ()), values.get(second, ()), strict=True)
+    """Return by how many decades one step comes before another; NaN where one is none, or 0.
+
+    Nothing where the hypothesis tells one of them of no run.
+    """
+    if not {first, second} <= values.keys():
+        return ()
+    steps = zip(values[first], values[second], strict=True)
     return tuple(math.log10(late / early) if early > 0 and late > 0 else math.nan for early, late in steps)
 
 

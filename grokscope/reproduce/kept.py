@@ -189,10 +189,26 @@ class Kept:
             configs = {run: json.loads(config) for run, config in tables["runs"]}
             for run, column, parameters, looked_at, steps, values in tables["courses"]:
                 course = _Course(steps_of(steps), tuple(map(float, values.split())))
+                if len(course.steps) != len(course.values):
+                    raise ValueError(
+                        f"{column} of {run} has {len(course.values)} values at {len(course.steps)} steps"
+                    )
                 courses.setdefault(run, {})[column, parameters, looked_at] = course
         except ValueError as error:
             raise UsageError(f"{folder} must hold what reproduce --rows wrote: {error}") from error
-        return cls(configs, groups, courses)
+        kept = cls(configs, groups, courses)
+        for run in kept.without_curve():
+            raise UsageError(
+                f"{folder} must hold the configuration and the curve of {run}, which a group has"
+            )
+        return kept
+
+    def without_curve(self) -> Iterator[str]:
+        """Yield the runs of groups of which there is no configuration, or no curve."""
+        for run in (run for runs in self.groups.values() for run in runs):
+            known = self.courses.get(run, {})
+            if run not in self.configs or any((metric, *CURVE) not in known for metric in CURVE_COLUMNS):
+                yield run
 
     @property
     def figures(self) -> list[str]:
