@@ -17,6 +17,8 @@ from grokscope_matrix_information import functional
 if TYPE_CHECKING:
     from grokscope import Probe
 
+TOGETHER = 16  # batches whose entropies are computed at once
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -134,11 +136,17 @@ class Batches:
         batches = range(self.count)
         if len(others) < len(layers) and self._alpha != 2:
             entropies = [self._label_entropy(others, batch) for batch in batches]
-        elif len(layers) == 1 and self._features(layers[0]).shape[1] < self._size:
-            entropies = [functional.matrix_entropy(self._cut(layers[0], at), self._alpha) for at in batches]
-        else:
-            entropies = [functional.gram_entropy(self._product(layers, at), self._alpha) for at in batches]
-        return torch.stack(entropies).mean().item()
+            return torch.stack(entropies).mean().item()
+        entropies = [
+            functional.density_entropies(torch.stack([self._density(layers, at) for at in some]), self._alpha)
+            for some in (batches[first : first + TOGETHER] for first in batches[::TOGETHER])
+        ]
+        return torch.cat(entropies).mean().item()
+
+    def _density(self, layers: tuple[Layer, ...], batch: int) -> Tensor:
+        if len(layers) == 1 and self._features(layers[0]).shape[1] < self._size:
+            return functional.density(self._cut(layers[0], batch))
+        return self._product(layers, batch) / self._size
 
     def _label_entropy(self, others: Sequence[Layer], batch: int) -> Tensor:
         """Return the entropy of the labels of a batch, or of these and other layers."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from grokscope_matrix_information.tridiagonal import von_neumann_entropies
+
 
 def centred(logits: Tensor) -> Tensor:
     """Return the logits (n, K) in float64, each row less its mean.
@@ -41,8 +43,22 @@ def unit_rows(features: Tensor) -> Tensor:
 
 def gram(features: Tensor) -> Tensor:
     """Return R = Z Z^T, (n, n) float64, of the rows of (n, d) scaled to length one."""
+    return _products(unit_rows(features))
+
+
+def density(features: Tensor) -> Tensor:
+    """Return the smaller of Z Z^T / n and Z^T Z / n: they have the same eigenvalues but for zeros."""
     units = unit_rows(features)
-    return units @ units.T
+    n, d = units.shape
+    return _products(units.T if d < n else units) / n
+
+
+def _products(units: Tensor) -> Tensor:
+    """Return Z Z^T; by numpy, which sees that a matrix meets its own transpose and computes one half."""
+    if units.device.type != "cpu":
+        return units @ units.T
+    matrix = units.detach().numpy()
+    return torch.from_numpy(matrix @ matrix.T)
 
 
 def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
@@ -58,14 +74,12 @@ def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
     >>> round(matrix_entropy(torch.eye(4)).exp().item(), 9)
     4.0
     """
-    units = unit_rows(features)
-    n, d = units.shape
-    return _entropy_of_density((units.T @ units if d < n else units @ units.T) / n, alpha)
+    return density_entropies(density(features)[None], alpha)[0]
 
 
 def gram_entropy(matrix: Tensor, alpha: float = 1.0) -> Tensor:
     """Return H_alpha(R) of a positive semi-definite (n, n) matrix with a diagonal of ones, in nats."""
-    return _entropy_of_density(matrix.double() / len(matrix), alpha)
+    return density_entropies(matrix.double()[None] / len(matrix), alpha)[0]
 
 
 def label_entropy(labels: Tensor, alpha: float = 1.0) -> Tensor:
@@ -124,13 +138,18 @@ def renyi_entropy(probabilities: Tensor, alpha: float) -> Tensor:
     return -(probabilities**alpha).sum().log() / order
 
 
-def _entropy_of_density(density: Tensor, alpha: float) -> Tensor:
-    """Return H_alpha of a symmetric float64 matrix of trace one; alpha = 2 needs no eigenvalues."""
+def density_entropies(densities: Tensor, alpha: float = 1.0) -> Tensor:
+    """Return H_alpha of symmetric float64 matrices of trace one, (b, n, n) -> (b,).
+
+    Only orders other than 1 and 2 need eigenvalues.
+    """
     if alpha <= 0:
         raise ValueError(f"alpha must be > 0, got {alpha}")
+    if alpha == 1:
+        return von_neumann_entropies(densities)
     if alpha == 2:
-        return -density.square().sum().log().clamp(max=0.0)
-    return renyi_entropy(_spectrum(density), alpha)
+        return -densities.square().sum(dim=(1, 2)).log().clamp(max=0.0)
+    return torch.stack([renyi_entropy(_spectrum(each), alpha) for each in densities])
 
 
 def _spectrum(density: Tensor) -> Tensor:
