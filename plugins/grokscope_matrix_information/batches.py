@@ -138,15 +138,15 @@ class Batches:
             entropies = [self._label_entropy(others, batch) for batch in batches]
             return torch.stack(entropies).mean().item()
         entropies = [
-            functional.density_entropies(torch.stack([self._density(layers, at) for at in some]), self._alpha)
+            functional.gram_entropies([self._matrix(layers, at) for at in some], self._alpha)
             for some in (batches[first : first + TOGETHER] for first in batches[::TOGETHER])
         ]
         return torch.cat(entropies).mean().item()
 
-    def _density(self, layers: tuple[Layer, ...], batch: int) -> Tensor:
+    def _matrix(self, layers: tuple[Layer, ...], batch: int) -> Tensor:
         if len(layers) == 1 and self._features(layers[0]).shape[1] < self._size:
-            return functional.density(self._cut(layers[0], batch))
-        return self._product(layers, batch) / self._size
+            return functional.smaller_gram(self._cut(layers[0], batch))
+        return self._product(layers, batch)
 
     def _label_entropy(self, others: Sequence[Layer], batch: int) -> Tensor:
         """Return the entropy of the labels of a batch, or of these and other layers."""

@@ -6,6 +6,8 @@ matrix, with a diagonal of ones. The eigenvalues of R/n are non-negative and sum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -46,11 +48,10 @@ def gram(features: Tensor) -> Tensor:
     return _products(unit_rows(features))
 
 
-def density(features: Tensor) -> Tensor:
-    """Return the smaller of Z Z^T / n and Z^T Z / n: they have the same eigenvalues but for zeros."""
+def smaller_gram(features: Tensor) -> Tensor:
+    """Return the smaller of Z Z^T and Z^T Z: they have the same eigenvalues but for zeros."""
     units = unit_rows(features)
-    n, d = units.shape
-    return _products(units.T if d < n else units) / n
+    return _products(units.T if units.shape[1] < len(units) else units)
 
 
 def _products(units: Tensor) -> Tensor:
@@ -74,12 +75,12 @@ def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
     >>> round(matrix_entropy(torch.eye(4)).exp().item(), 9)
     4.0
     """
-    return density_entropies(density(features)[None], alpha)[0]
+    return gram_entropies([smaller_gram(features)], alpha)[0]
 
 
 def gram_entropy(matrix: Tensor, alpha: float = 1.0) -> Tensor:
     """Return H_alpha(R) of a positive semi-definite (n, n) matrix with a diagonal of ones, in nats."""
-    return density_entropies(matrix.double()[None] / len(matrix), alpha)[0]
+    return gram_entropies([matrix.double()], alpha)[0]
 
 
 def label_entropy(labels: Tensor, alpha: float = 1.0) -> Tensor:
@@ -138,17 +139,18 @@ def renyi_entropy(probabilities: Tensor, alpha: float) -> Tensor:
     return -(probabilities**alpha).sum().log() / order
 
 
-def density_entropies(densities: Tensor, alpha: float = 1.0) -> Tensor:
-    """Return H_alpha of symmetric float64 matrices of trace one, (b, n, n) -> (b,).
+def gram_entropies(matrices: Sequence[Tensor], alpha: float = 1.0) -> Tensor:
+    """Return H_alpha of symmetric float64 matrices (n, n), each divided by its trace, (b,).
 
     Only orders other than 1 and 2 need eigenvalues.
     """
     if alpha <= 0:
         raise ValueError(f"alpha must be > 0, got {alpha}")
     if alpha == 1:
-        return von_neumann_entropies(densities)
+        return von_neumann_entropies(matrices)
+    densities = (matrix / matrix.trace() for matrix in matrices)
     if alpha == 2:
-        return -densities.square().sum(dim=(1, 2)).log().clamp(max=0.0)
+        return torch.stack([-each.square().sum().log().clamp(max=0.0) for each in densities])
     return torch.stack([renyi_entropy(_spectrum(each), alpha) for each in densities])
 
 
