@@ -45,21 +45,20 @@ def unit_rows(features: Tensor) -> Tensor:
 
 def gram(features: Tensor) -> Tensor:
     """Return R = Z Z^T, (n, n) float64, of the rows of (n, d) scaled to length one."""
-    return _products(unit_rows(features))
+    return product(unit_rows(features))
 
 
-def smaller_gram(features: Tensor) -> Tensor:
-    """Return the smaller of Z Z^T and Z^T Z: they have the same eigenvalues but for zeros."""
-    units = unit_rows(features)
-    return _products(units.T if units.shape[1] < len(units) else units)
-
-
-def _products(units: Tensor) -> Tensor:
+def product(units: Tensor) -> Tensor:
     """Return Z Z^T; by numpy, which sees that a matrix meets its own transpose and computes one half."""
     if units.device.type != "cpu":
         return units @ units.T
     matrix = units.detach().numpy()
     return torch.from_numpy(matrix @ matrix.T)
+
+
+def smaller_product(units: Tensor) -> Tensor:
+    """Return the smaller of Z Z^T and Z^T Z: they have the same eigenvalues but for zeros."""
+    return product(units.T if units.shape[1] < len(units) else units)
 
 
 def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
@@ -75,7 +74,7 @@ def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
     >>> round(matrix_entropy(torch.eye(4)).exp().item(), 9)
     4.0
     """
-    return gram_entropies([smaller_gram(features)], alpha)[0]
+    return gram_entropies([smaller_product(unit_rows(features))], alpha)[0]
 
 
 def gram_entropy(matrix: Tensor, alpha: float = 1.0) -> Tensor:
