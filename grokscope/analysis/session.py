@@ -128,15 +128,15 @@ class Crew:
             self._compute_here(sessions, ledgers, finished)
             return
         try:
-            self._compute_apart(self._chunks(sessions, ledgers, finished), processes)
+            self._compute_apart(self._chunks(sessions, ledgers, finished, processes), processes)
         finally:
             for ledger in ledgers:
                 ledger.store()
 
     def _chunks(
-        self, sessions: Sequence[Session], ledgers: Sequence[Ledger], finished: Finished
+        self, sessions: Sequence[Session], ledgers: Sequence[Ledger], finished: Finished, processes: int
     ) -> list[Chunk]:
-        from grokscope.analysis.chunks import chunk_of
+        from grokscope.analysis.chunks import chunk_of, together
 
         pairs = list(zip(sessions, ledgers, strict=True))
         looks = [
@@ -145,9 +145,9 @@ class Crew:
             if (cells := needing_data(session.run, self.place, session.missing))
         ]
         chunks = [
-            chunk_of(ledger, session.missing[step], finished, self.clock)
+            chunk_of(ledger, cells, finished, self.clock)
             for session, ledger in pairs
-            for step in sorted(session.missing)
+            for cells in together(session.missing, processes)
         ]
         return [*looks, *chunks]
 

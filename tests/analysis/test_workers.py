@@ -107,10 +107,10 @@ def test_the_command_line_outlives_every_measure(run_path, stranger, tmp_path):
     said = {line.split()[1] + "!" * ("not tried" in line): line for line in failed}
     assert set(said) == {"leaves", "leaves!", "crashes", "interrupts", "mute", "huge", "half"}
     rest = "(plugin rogue of rogue 1.0): "
-    assert said["leaves"].endswith(f"step 0 {rest}its process died (exit code 0) (and at 2 more steps)")
+    assert said["leaves"].endswith(f"step 0 {rest}its process died twice (exit code 0) (and at 2 more steps)")
     assert "at step 30 " in said["leaves!"]
     assert said["leaves!"].endswith("crashed or ran out of time 3 times (and at 3 more steps)")
-    assert said["crashes"].endswith(f"step 10 {rest}its process died (killed by SIGSEGV)")
+    assert said["crashes"].endswith(f"step 10 {rest}its process died twice (killed by SIGSEGV)")
     assert said["interrupts"].endswith(f"{rest}KeyboardInterrupt (and at 6 more steps)")
     assert said["mute"].endswith(f"{rest}Mute (and at 6 more steps)")
     assert "huge.all must have at most 64 MB, got 1144 MB" in said["huge"]
