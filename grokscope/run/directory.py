@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +97,7 @@ class Run:
         self._checkpoints = Checkpoints(path, config, lambda: self._read_index().listed)
         self._index_trouble = ""
         self._merged: tuple[frozenset[str], dict[CellKey, list[Cell]]] | None = None
+        self._drawn: tuple[Mapping[int, Listed], dict[str, np.ndarray]] | None = None
 
     @classmethod
     def create(cls, path: str | Path, config: Mapping[str, Any]) -> Run:
@@ -279,15 +280,10 @@ class Run:
     @property
     def curves(self) -> dict[str, np.ndarray]:
         """Step, losses and accuracies: the finer curve kept with checkpoints, and the checkpoints' own."""
-        import numpy as np
-
-        entries = self._checkpoints.listed().values()
-        found = joined([*(entry.curve for entry in entries), *(entry.own_point() for entry in entries)])
-        columns = list(zip(*found, strict=True)) or [()] * 5
-        return {
-            name: np.array(column, np.int64 if name == "step" else np.float64)
-            for name, column in zip(("step", *CURVE_COLUMNS), columns, strict=True)
-        }
+        listed = self._checkpoints.listed()
+        if self._drawn is None or self._drawn[0] is not listed:
+            self._drawn = listed, _curves(listed.values())
+        return {name: values.copy() for name, values in self._drawn[1].items()}
 
     def memorisation_step(self, threshold: float = MEMORISED_AT) -> int | None:
         """Return the first step from which train accuracy is >= `threshold` three times in a row.
@@ -440,6 +436,17 @@ class Run:
                 f"{self.path} is no longer this run: it was renamed, moved or deleted, and nothing more is "
                 "written; move it back and run the same command again"
             )
+
+
+def _curves(entries: Collection[Listed]) -> dict[str, np.ndarray]:
+    import numpy as np
+
+    found = joined([*(entry.curve for entry in entries), *(entry.own_point() for entry in entries)])
+    columns = list(zip(*found, strict=True)) or [()] * 5
+    return {
+        name: np.array(column, np.int64 if name == "step" else np.float64)
+        for name, column in zip(("step", *CURVE_COLUMNS), columns, strict=True)
+    }
 
 
 def _holds(path: Path, data: bytes) -> bool:
