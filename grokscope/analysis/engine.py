@@ -37,6 +37,7 @@ from grokscope.errors import (
     told,
 )
 from grokscope.measure import call_measure
+from grokscope.memory import give_back
 from grokscope.models.glue import fingerprint
 from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
@@ -78,7 +79,7 @@ class Bench:
         self._device = place.device
         self._data_dir = place.data_dir
         self._trusted = place.trusted
-        self._most = place.memory
+        self.memory = place.memory
         self.given = Given(run.noise_seed, place.memory)
         self._baseline: tuple[str, GuardedProbe] | None = None
 
@@ -244,7 +245,7 @@ class Bench:
         """Throw everything away that measures were given; it is made anew when it is asked for."""
         self.__dict__.pop("task", None)
         self.__dict__.pop("_template", None)
-        self.given, self._baseline = Given(self.run.noise_seed, self._most), None
+        self.given, self._baseline = Given(self.run.noise_seed, self.memory), None
 
 
 def look_for_data(bench: Bench, cells: Sequence[PlannedCell]) -> None:
@@ -367,6 +368,7 @@ def _compute(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell | 
             outcome = _measured(cell, source, isolated)
         isolated.surroundings.put_back()
     isolated.interrupts.raise_any()
+    give_back(source.bench.memory)
     changes = source.changes(doors.written())
     if not changes:
         return outcome
