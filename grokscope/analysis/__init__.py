@@ -19,6 +19,7 @@ from grokscope.registry import Plugins
 from grokscope.results import Comparison, Results
 from grokscope.run import Run
 from grokscope.run.code import Trusted, check_repeated
+from grokscope.run.sites import Site
 
 __all__ = ["analyze", "analyze_many"]
 
@@ -50,7 +51,7 @@ def analyze(
     """Measure the checkpoints of a run; what is stored already is not computed again.
 
     Args:
-        run: a run or its directory.
+        run: a run, its directory, or the URL where it lies, such as s3://bucket/runs/x.
         measures: names of measures, families, globs, `all`, or one comma-separated text; None is every
             measure that does not declare itself expensive.
         steps: which checkpoints, see `select_steps`.
@@ -165,7 +166,7 @@ def analyze_many(
         raise SettingError(f"timeout must be a number of seconds above 0, got {timeout!r}")
     plugins = plugins or load_plugins()
     request = Request.of(plugins, _names(measures), steps=steps, settings=settings, baseline=baseline)
-    sessions: dict[Path, Session] = {}
+    sessions: dict[Site, Session] = {}
     failed: dict[str, GrokscopeError] = {}
     memory = bytes_each(max_memory, workers)
     place = Place.of(device, data_dir, Trusted.of(model, data, trust, loss), memory)
@@ -195,7 +196,7 @@ def analyze_many(
 
 
 def _opened(run: Run | str | Path, results: str | Path | None) -> Run:
-    return run if isinstance(run, Run) else Run.open(Path(run), results=results)
+    return run if isinstance(run, Run) else Run.open(run, results=results)
 
 
 def _names(measures: str | Iterable[str] | None) -> list[str] | None:

@@ -12,9 +12,11 @@ from grokscope.analysis.ledger import Ledger
 from grokscope.analysis.own_code import NO_CODE, Code
 from grokscope.analysis.plan import UNFIT, Place, PlannedCell, Request, make_plan, needing_data
 from grokscope.discovery import left_out
+from grokscope.errors import StorageError
 from grokscope.registry import Plugins
 from grokscope.results import Results
 from grokscope.run import Run
+from grokscope.run.sites import Url
 
 if TYPE_CHECKING:
     from grokscope.analysis.chunks import Chunk
@@ -40,6 +42,8 @@ class Session:
         self._ledgers: list[Ledger] = []
         self._plan = make_plan(run, request, self._known, code.fingerprint)
         self.missing = self._plan.missing(self._known)
+        if self.missing and isinstance(run.path, Url) and not run.keeps_results:
+            raise StorageError(f"{run.path} is read-only: `out` must say where results are kept instead")
 
     def begin(self, clock: Clock | None = None) -> Ledger:
         """Return the ledger that takes what becomes of the missing cells."""
