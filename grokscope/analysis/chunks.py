@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from grokscope.analysis.clock import Clock, Spent
 from grokscope.analysis.ledger import Failure, Ledger, failure
 from grokscope.analysis.plan import PlannedCell
+from grokscope.analysis.watched import Watched
 from grokscope.analysis.worker import Order
 from grokscope.errors import GrokscopeError
 from grokscope.run import Cell
@@ -28,6 +29,9 @@ class Hears(Protocol):
 
     def ended(self, position: int, outcome: Cell | Failure) -> None:
         """Take what came of a cell."""
+
+    def foretold(self, position: int, seconds: float) -> None:
+        """Take how long a cell, which has begun, will take."""
 
     def unreadable(self, failure: Failure) -> None:
         """Take why the checkpoint cannot be read."""
@@ -102,10 +106,10 @@ class Entry:
         self,
         ledger: Ledger,
         cells: Sequence[PlannedCell],
-        finished: Callable[[PlannedCell], None],
+        watched: Watched,
         clock: Clock | None,
     ) -> None:
-        self._ledger, self._cells, self._finished, self._clock = ledger, cells, finished, clock
+        self._ledger, self._cells, self._watched, self._clock = ledger, cells, watched, clock
 
     @property
     def in_trouble(self) -> bool:
@@ -115,7 +119,11 @@ class Entry:
     def ended(self, position: int, outcome: Cell | Failure) -> None:
         """Enter what came of a cell."""
         self._ledger.take(outcome)
-        self._finished(self._cells[position])
+        self._watched.finished(self._cells[position])
+
+    def foretold(self, position: int, seconds: float) -> None:
+        """Have it said how long a cell will take."""
+        self._watched.foretold(self._cells[position], seconds)
 
     def unreadable(self, failure: Failure) -> None:
         """Enter why the checkpoint cannot be read."""
@@ -161,11 +169,11 @@ def together(missing: Mapping[int, Sequence[PlannedCell]], processes: int) -> li
 def chunk_of(
     ledger: Ledger,
     cells: Sequence[PlannedCell],
-    finished: Callable[[PlannedCell], None],
+    watched: Watched,
     clock: Clock | None,
     *,
     looking: bool = False,
 ) -> Chunk:
     """Return the chunk of some cells, or of cells whose data is looked for."""
     orders = {position: Order.of(cell) for position, cell in enumerate(cells)}
-    return Chunk(str(ledger.run.path), orders, Entry(ledger, cells, finished, clock), looking)
+    return Chunk(str(ledger.run.path), orders, Entry(ledger, cells, watched, clock), looking)

@@ -210,7 +210,11 @@ class _Desk:
             self._underway.begin(at)
             return True
 
-        for outcome in compute_checkpoint(bench, list(cells.values()), isolated, begun) if cells else ():
+        def foretold(cell: PlannedCell, seconds: float) -> None:
+            self._line.send(("foretold", (at, float(seconds))))
+
+        found = compute_checkpoint(bench, list(cells.values()), isolated, begun, foretold) if cells else ()
+        for outcome in found:
             self._underway.end()
             self._outcomes.append((at, outcome))
             if time.monotonic() - self._told >= SECONDS_BETWEEN_WORDS:

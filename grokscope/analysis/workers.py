@@ -228,6 +228,9 @@ class _Crew:
             elif word == "ended":
                 for at, outcome in content:
                     self._take(worker, at, outcome)
+            elif word == "foretold" and worker.chunk:
+                at, seconds = content
+                worker.chunk.hears.foretold(worker.positions[at], seconds)
             elif word == "failed":
                 self._fail(worker, *content)
             elif word == "trouble":

@@ -179,6 +179,36 @@ def test_a_cell_that_takes_too_long_is_stopped_and_named(run_path, installed, tm
     assert not analyze(run_path, "sleepy", settings=settings, isolate=True).failures
 
 
+FAINT = (
+    HEAD
+    + """
+@one
+def faint(weights, probe, *, folder: str = "."):
+    "End the process at the first call at step 20, and at every one at step 40."
+    probe.foretell(90.0)
+    first = pathlib.Path(folder) / f"fainted{probe.step}"
+    if probe.step in (20, 40) and (probe.step == 40 or not first.exists()):
+        first.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"value": probe.step}
+"""
+)
+
+
+def test_a_cell_at_which_a_process_dies_is_tried_once_more(run_path, installed, tmp_path):
+    installed("faint", FAINT)
+    said = []
+    settings = {"faint.folder": str(tmp_path)}
+    found = analyze(run_path, "faint,fit", settings=settings, isolate=True, notify=said.append)
+    assert said == ["faint will take about 90 s a checkpoint, some 10 min for the 7 that are left"]
+    assert [str(failure) for failure in found.failures] == [
+        "faint at step 40 (plugin faint of faint 1.0): "
+        "its process died twice (killed by SIGKILL, perhaps for lack of memory)"
+    ]
+    assert found.columns["faint.value"][:4] == [0.0, 10.0, 20.0, 30.0]
+    assert found.computed == 13
+
+
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
 def test_a_timeout_is_a_number_of_seconds(run_path, timeout):
     with pytest.raises(SettingError, match="timeout must be a number of seconds above 0"):
