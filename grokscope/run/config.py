@@ -135,6 +135,15 @@ def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[A
     }
 
 
+def is_seed(setting: str) -> bool:
+    """Tell whether a setting only draws: runs that differ in seeds alone are repetitions of one another.
+
+    >>> is_seed("training.seed"), is_seed("split_seed"), is_seed("seeded")
+    (True, True, False)
+    """
+    return setting.rpartition(".")[2].rpartition("_")[2] == "seed"
+
+
 def _bare(name: str) -> str:
     table, _, last = name.partition(".")
     return table if last == "name" else last
