@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from grokscope.errors import PluginError, SettingError, UnknownName
 
@@ -26,6 +26,15 @@ def listed(value: str | PathLike[str] | Iterable[Any]) -> list[Any]:
     (['head.weight=embed.weight'], ['a', 'b'])
     """
     return [value] if isinstance(value, (str, PathLike)) else list(value)
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Tell a number from words, from nothing, and from yes and no, which Python counts among whole numbers.
+
+    >>> is_number(3), is_number(0.5), is_number(True), is_number("3")
+    (True, True, False, False)
+    """
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ class Parameter:
 
     def _bounded(self, result: Any, given: Any, where: str) -> Any:
         for number in result if isinstance(result, tuple) else (result,):
-            if isinstance(number, bool) or not isinstance(number, (int, float)):
+            if not is_number(number):
                 continue
             p = self.param
             if (

@@ -125,10 +125,10 @@ def _self_test() -> Check:
 
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = train("modadd", settings=SELF_TEST, out=Path(folder) / "run").path
-            first = analyze(path)
-            again = analyze(path)
-            problems = [*Run.open(path).problems, *map(str, first.failures)]
+            run = train("modadd", settings=SELF_TEST, out=Path(folder) / "run")
+            first = analyze(run)
+            again = analyze(run)
+            problems = [*Run.open(run.path).problems, *map(str, first.failures)]
             if again.computed:
                 problems.append(f"{again.computed} results were not found again")
     except (GrokscopeError, OSError) as error:

@@ -40,6 +40,8 @@ class Hypothesis:
         groups: the names of the groups of runs that it is about, the first of which has the larger values.
         group: tells which group a run belongs to, or None for neither.
         chance: in which share of runs pure noise does as the claim says.
+        leads: of a claim about timing, pairs of names of its values: the step of what comes first, and
+            of what it comes before.
         help: the function's docstring: what exactly is compared.
     """
 
@@ -53,6 +55,7 @@ class Hypothesis:
     group: Callable[[Any], str | None] | None
     chance: float
     help: str
+    leads: tuple[tuple[str, ...], ...] = ()
 
     def __call__(self, *results: Any) -> Any:
         """Call the function that it was made from."""
@@ -79,6 +82,7 @@ def hypothesis(
     groups: Sequence[str] = (),
     group: Callable[[Any], str | None] | None = None,
     chance: float = 0.5,
+    leads: Sequence[tuple[str, str]] = (),
 ) -> Callable[[Callable[..., Any]], Hypothesis]:
     """Declare a function of a run's `Results` as a hypothesis: one sentence of a paper.
 
@@ -108,6 +112,9 @@ def hypothesis(
             not about. `predict` needs it to tell runs apart; a figure says which of its groups are meant.
         chance: with `runs` and `pairs`, in which share of cases noise does as the claim says; above 1/2 many
             runs must bear the claim out before that says anything.
+        leads: of a claim about timing, pairs of names among the `values` that it returns, both steps (or
+            numbers of steps): what comes first, and before what. Accounts of figures then tell by how many
+            decades it does in each run.
 
     Raises:
         PluginError: the declaration cannot be.
@@ -125,6 +132,7 @@ def hypothesis(
             group=group,
             chance=chance,
             help=inspect.getdoc(function) or "",
+            leads=tuple(map(tuple, leads)),
         )
         problem = _problem(declared)
         if problem:
@@ -144,6 +152,9 @@ def _problem(declared: Hypothesis) -> str:
         return f"about must be {', '.join(ABOUT)}, got {declared.about!r}"
     if not 0 < declared.chance < 1:
         return f"chance must be between 0 and 1, got {declared.chance!r}"
+    for pair in declared.leads:
+        if len(pair) != 2 or not all(isinstance(name, str) and name for name in pair):
+            return f"leads must be pairs of names of values, got {pair!r}"
     for column in declared.columns:
         if not isinstance(column, str) or not _COLUMN.fullmatch(column):
             return f"columns must be measure.column, got {column!r}"

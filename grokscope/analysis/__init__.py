@@ -10,7 +10,8 @@ from typing import Any
 from grokscope.analysis.clock import Clock, timed
 from grokscope.analysis.own_code import code_of
 from grokscope.analysis.plan import Place, Request
-from grokscope.analysis.session import Crew, Progress, Session
+from grokscope.analysis.session import Crew, Session
+from grokscope.analysis.watched import Progress
 from grokscope.cluster import reached
 from grokscope.discovery import load_plugins
 from grokscope.errors import GrokscopeError, SettingError
@@ -19,6 +20,7 @@ from grokscope.registry import Plugins
 from grokscope.results import Comparison, Results
 from grokscope.run import Run
 from grokscope.run.code import Trusted, check_repeated
+from grokscope.run.sites import Site
 
 __all__ = ["analyze", "analyze_many"]
 
@@ -50,7 +52,7 @@ def analyze(
     """Measure the checkpoints of a run; what is stored already is not computed again.
 
     Args:
-        run: a run or its directory.
+        run: a run, its directory, or the URL where it lies, such as s3://bucket/runs/x.
         measures: names of measures, families, globs, `all`, or one comma-separated text; None is every
             measure that does not declare itself expensive.
         steps: which checkpoints, see `select_steps`.
@@ -78,8 +80,8 @@ def analyze(
         trust: import whatever code the run names.
         plugins: from `load_plugins`; loaded when not given.
         progress: called as (done, total, measure, step), first with done 0, then after every computed cell.
-        notify: called with a sentence that the user should know of the cluster; logged as a warning when not
-            given.
+        notify: called with a sentence that the user should know: of the cluster, or how long a measure that
+            takes long will take. When it is not given these are logged.
         clock: adds up what the time goes to.
 
     Raises:
@@ -165,7 +167,7 @@ def analyze_many(
         raise SettingError(f"timeout must be a number of seconds above 0, got {timeout!r}")
     plugins = plugins or load_plugins()
     request = Request.of(plugins, _names(measures), steps=steps, settings=settings, baseline=baseline)
-    sessions: dict[Path, Session] = {}
+    sessions: dict[Site, Session] = {}
     failed: dict[str, GrokscopeError] = {}
     memory = bytes_each(max_memory, workers)
     place = Place.of(device, data_dir, Trusted.of(model, data, trust, loss), memory)
@@ -182,7 +184,7 @@ def analyze_many(
             failed[str(run.path if isinstance(run, Run) else run)] = error
     check_repeated((each.run.config for each in sessions.values()), model=model, data=data, loss=loss)
     with reached(dask, workers, notify) as cluster:
-        crew = Crew(plugins, place, workers, isolate, timeout, clock, cluster)
+        crew = Crew(plugins, place, workers, isolate, timeout, clock, cluster, notify)
         crew.compute(list(sessions.values()), progress)
     sound = []
     for session in sessions.values():
@@ -195,7 +197,7 @@ def analyze_many(
 
 
 def _opened(run: Run | str | Path, results: str | Path | None) -> Run:
-    return run if isinstance(run, Run) else Run.open(Path(run), results=results)
+    return run if isinstance(run, Run) else Run.open(run, results=results)
 
 
 def _names(measures: str | Iterable[str] | None) -> list[str] | None:

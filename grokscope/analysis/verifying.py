@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from grokscope.errors import GrokscopeError
 from grokscope.run import Run
+from grokscope.run.sites import Site, site_of
 from grokscope.run.verify import Finding, verify_run
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ def verify(
         RunError: there is no run.toml, so it is no run.
         StorageError: with `repair`, the run is read-only or the disk is full.
     """
-    return verify_run(path, _network(Path(path), plugins, notify), repair)
+    return verify_run(path, _network(site_of(path), plugins, notify), repair)
 
 
 def _network(
-    path: Path, plugins: Plugins | None, notify: Callable[[str], None]
+    path: Site, plugins: Plugins | None, notify: Callable[[str], None]
 ) -> Mapping[str, Tensor] | None:
     """The state dict of the run's network; None where it cannot be made, or the run cannot be opened."""
     from grokscope.analysis.engine import Bench

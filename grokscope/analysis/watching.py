@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from grokscope.errors import GrokscopeError
 from grokscope.run import Run
 from grokscope.run.holding import is_written
 from grokscope.run.listing import checkpoint_files
+from grokscope.run.sites import Site, Url
 
 PAUSE = 1.0  # seconds between two looks
 
@@ -18,12 +18,12 @@ class Watch:
     """Looks after runs while they are written.
 
     A run has ended when it has the checkpoint at its last step, when it was imported or, where its loop is
-    recorded, when no process on this machine records it.
+    recorded, when no process on this machine records it; at a URL nobody knows, and that it has not.
     """
 
-    def __init__(self, runs: Sequence[Path], pause: float = PAUSE) -> None:
+    def __init__(self, runs: Sequence[Site], pause: float = PAUSE) -> None:
         self._runs, self._pause = list(runs), pause
-        self._seen: dict[Path, frozenset[str]] = {}
+        self._seen: dict[Site, frozenset[str]] = {}
 
     def look(self) -> bool:
         """Wait for checkpoints that were not there before; return whether there are any.
@@ -41,18 +41,18 @@ class Watch:
             time.sleep(self._pause)
 
 
-def _names(run: Path) -> frozenset[str]:
+def _names(run: Site) -> frozenset[str]:
     try:
         return frozenset(name for name, _ in checkpoint_files(run).files)
     except GrokscopeError:
         return frozenset()
 
 
-def _has_ended(path: Path) -> bool:
+def _has_ended(path: Site) -> bool:
     try:
         run = Run.open(path)
     except GrokscopeError:
         return True
     if run.is_recorded:
-        return not is_written(path)
+        return not isinstance(path, Url) and not is_written(path)
     return run.is_imported or run.config["training"].get("steps") in run.steps

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from typer.core import TyperCommand, TyperGroup
 
 from grokscope.cli.wording import speak_of
+from grokscope.errors import UsageError
 
 # What was an option's name before every command had the same; it still works, and no help shows it.
 FORMER = {
@@ -76,8 +77,18 @@ class _Reader:
         kind, words = (*get_args(kind), value) if several else (kind, [value])
         if kind not in (str, Path) and any(type(word) is not kind for word in words):
             return self.by_typer(param).coerce(value, param=param, ctx=ctx)
-        read = [kind(word) for word in words]
+        read = [_path(word, param) if kind is Path else kind(word) for word in words]
         return read if several else read[0]
+
+
+def _path(word: Any, param: Any) -> Any:
+    """Return the path, or of what may also lie at a URL the site. Raises UsageError for other URLs."""
+    if "://" not in str(word):
+        return Path(word)
+    reader = param.type_descriptor.parameter_info.parser
+    if reader is None:
+        raise UsageError(f"{param.opts[-1]} must be on this machine, got the URL {word}")
+    return reader(word)
 
 
 class Group(_Ours, TyperGroup):

@@ -16,6 +16,7 @@ from grokscope.cli.progress import display
 from grokscope.cli.settings import RecipeName
 from grokscope.cli.terminal import print_data, print_json, print_path, say, stdout_to_stderr
 from grokscope.errors import SettingError
+from grokscope.run.sites import site_of
 
 if TYPE_CHECKING:
     from grokscope.importing.session import Plan, Request
@@ -43,7 +44,10 @@ class Right(StrEnum):
 
 
 def import_(
-    run: Annotated[Path, typer.Argument(help="The run directory to make.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(help="The run directory to make, or its URL.", show_default=False, parser=site_of),
+    ],
     files: Annotated[
         list[str] | None,
         typer.Argument(

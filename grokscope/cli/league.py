@@ -15,6 +15,7 @@ from grokscope.cli.options import Json, Measuring, Names, Output, RunsFolder, Th
 from grokscope.cli.progress import staged
 from grokscope.cli.terminal import data_width, deliver, present, ready_for, say, stdout_to_stderr
 from grokscope.errors import UsageError
+from grokscope.run.sites import site_of
 
 if TYPE_CHECKING:
     from grokscope.registry import Plugins
@@ -34,6 +35,7 @@ def league(
             help="Run directories. Default: the league's own settings, trained where they are not there yet.",
             show_default=False,
             autocompletion=completing.runs,
+            parser=site_of,
         ),
     ] = None,
     *,

@@ -10,11 +10,12 @@ import typer
 from grokscope.cli.options import Json
 from grokscope.cli.terminal import print_data, print_json, say
 from grokscope.errors import GrokscopeError
+from grokscope.run.sites import site_of
 
 
 def list_(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where to look, also in the folders below.")
+        Path, typer.Argument(metavar="DIR", help="Where to look, also in the folders below.", parser=site_of)
     ] = Path("runs"),
     json: Json = False,
 ) -> None:

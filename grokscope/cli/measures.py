@@ -12,6 +12,7 @@ from grokscope.cli.options import Data, Json, Loss, Model, Quiet, Trust
 from grokscope.cli.progress import display
 from grokscope.cli.terminal import print_data, print_json, say, stdout_to_stderr
 from grokscope.errors import SettingError
+from grokscope.run.sites import site_of
 
 if TYPE_CHECKING:
     from grokscope.registry import Plugins
@@ -29,7 +30,12 @@ def measures(
     *,
     run: Annotated[
         Path | None,
-        typer.Option("--for", metavar="RUN", help="Say of each measure whether it applies to this run."),
+        typer.Option(
+            "--for",
+            metavar="RUN",
+            help="Say of each measure whether it applies to this run.",
+            parser=site_of,
+        ),
     ] = None,
     model: Model = None,
     data: Data = None,

@@ -16,6 +16,7 @@ import typer
 from grokscope.cli import completing
 from grokscope.errors import SettingError, UnknownName, UsageError
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
+from grokscope.run.sites import site_of
 
 CODE = "Code that no plugin brings"
 
@@ -23,9 +24,10 @@ Runs = Annotated[
     list[Path],
     typer.Argument(
         metavar="RUN...",
-        help="Run directories.",
+        help="Run directories, or their URLs, such as s3://bucket/runs/x.",
         show_default=False,
         autocompletion=completing.runs,
+        parser=site_of,
     ),
 ]
 
@@ -77,7 +79,9 @@ Watched = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages but errors.")]
-RunsFolder = Annotated[Path, typer.Option("--out", help="The directory that run directories are made in.")]
+_MADE_IN = "The directory that run directories are made in."
+RunsFolder = Annotated[Path, typer.Option("--out", help=_MADE_IN)]
+RunsSite = Annotated[Path, typer.Option("--out", help=f"{_MADE_IN} Or a URL.", parser=site_of)]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, ...")]
 DataDir = Annotated[
     Path | None,
@@ -164,7 +168,9 @@ class Measuring:
     ] = None
     results: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep results in this directory, for runs that are read-only."),
+        typer.Option(
+            metavar="DIR", help="Keep results in this directory, for runs that are read-only.", parser=site_of
+        ),
     ] = None
     device: Device = "cpu"
     data_dir: DataDir = None

@@ -18,6 +18,7 @@ from grokscope.cli.terminal import (
     say,
     stdout_to_stderr,
 )
+from grokscope.run.sites import site_of
 
 if TYPE_CHECKING:
     from grokscope.statistics.predict import Prediction
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 def predict(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RUN...", help="Run directories, of a sweep.", show_default=False),
+        typer.Argument(
+            metavar="RUN...", help="Run directories, of a sweep.", show_default=False, parser=site_of
+        ),
     ] = None,
     *,
     measure: Names = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grokscope.cli.options import Dask, Json, Quiet, RunsFolder, Workers, key_values, ready_for_dask
+from grokscope.cli.options import Dask, Json, Quiet, RunsSite, Workers, key_values, ready_for_dask
 from grokscope.cli.progress import display, sweep_words
 from grokscope.cli.settings import ModelName, RecipeName, SetAnother, TaskName, asked_settings
 from grokscope.cli.terminal import on_signal, print_json, print_path, say, stdout_to_stderr
@@ -40,7 +40,7 @@ def sweep(
         ),
     ] = None,
     settings: SetAnother = None,
-    out: RunsFolder = Path("runs"),
+    out: RunsSite = Path("runs"),
     workers: Workers = None,
     dask: Dask = None,
     json: Json = False,

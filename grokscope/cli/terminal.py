@@ -16,6 +16,8 @@ from grokscope.cli.wording import worded
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from grokscope.run.sites import Site
+
 
 def stderr_console() -> Console:
     """Return the console for everything that is not data."""
@@ -52,14 +54,14 @@ def print_json(value: Any) -> None:
     print_data(text)
 
 
-def print_path(path: Path) -> None:
+def print_path(path: Site) -> None:
     """Print a path on stdout: on a terminal what can be shown of it, to a script its very bytes."""
     from grokscope.report.text import printable
 
     if sys.stdout.isatty() or not hasattr(sys.stdout, "write_bytes"):
         print_data(printable(str(path)))
     else:
-        sys.stdout.write_bytes(os.fsencode(path) + b"\n")
+        sys.stdout.write_bytes(os.fsencode(str(path)) + b"\n")
         sys.stdout.flush()
 
 

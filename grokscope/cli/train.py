@@ -20,6 +20,7 @@ from grokscope.cli.settings import (
     asked_settings,
 )
 from grokscope.cli.terminal import on_signal, print_json, print_path, say, stdout_to_stderr
+from grokscope.run.sites import site_of
 
 if TYPE_CHECKING:
     from grokscope.run import Run
@@ -35,7 +36,9 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The run directory; default runs/, named after the configuration.", rich_help_panel=WRITTEN
+            help="The run directory, or its URL; default runs/, named after the configuration.",
+            rich_help_panel=WRITTEN,
+            parser=site_of,
         ),
     ] = None,
     threads: Annotated[

@@ -20,6 +20,7 @@ from grokscope.cluster.there import Unlike, do, stop
 from grokscope.device import cores
 from grokscope.errors import GrokscopeError, SettingError, UsageError, described, told
 from grokscope.extras import from_extra
+from grokscope.run.sites import Site
 from grokscope.surroundings import OF_THE_GROUP, signals_blocked
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Job(Generic[T]):
     """
 
     about: T
-    paths: Collection[str | Path]
+    paths: Collection[str | Site]
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 

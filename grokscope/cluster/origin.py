@@ -14,6 +14,7 @@ from pathlib import Path
 from grokscope.discovery import installed_plugins, left_out
 from grokscope.errors import GrokscopeError
 from grokscope.run.files import sha256_hex
+from grokscope.run.sites import Site, Url, site_of
 
 LIBRARIES = ("torch", "numpy", "scipy")  # on which the last bits of a number depend
 SOURCES = ("*.py", "*.toml")
@@ -52,9 +53,15 @@ class Origin:
                 )
         return self.unseen(".")
 
-    def unseen(self, path: str | Path) -> str:
-        """Return that `path`, as the origin names it, is not to be seen from here; "" when it is."""
-        there = Path(self.folder, path)
+    def unseen(self, path: str | Site) -> str:
+        """Return that `path`, as the origin names it, is not to be seen from here; "" when it is.
+
+        Of a URL whoever opens it says why it cannot.
+        """
+        place = site_of(path)
+        if isinstance(place, Url):
+            return ""
+        there = Path(self.folder, place)
         return "" if there.exists() else f"it must see the same files, and {there} is not there"
 
     def enter(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from grokscope.cluster.origin import Origin
+from grokscope.run.sites import Site
 
 _stopped: set[str] = set()
 """The works that are to be brought to an end."""
@@ -51,7 +51,7 @@ def stop(work: str) -> None:
 def do(
     origin: Origin,
     work: str,
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Site],
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> Any:

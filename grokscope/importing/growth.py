@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from grokscope.errors import DamagedFile, RunError
@@ -15,6 +13,8 @@ from grokscope.run import Run, glue, imported
 from grokscope.run.config import IMPORTED, RUN_FILE, checked_config, first_difference
 from grokscope.run.imported import Record, contents
 from grokscope.run.listing import refuse_foreign
+from grokscope.run.sites import Site
+from grokscope.run.store import exists
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ class Known:
         return said or ["nothing is new: the run has all these checkpoints"]
 
 
-def known_at(out: Path, link: bool, curves: bool = False) -> Known:
+def known_at(out: Site, link: bool, curves: bool = False) -> Known:
     """Return what is at `out`. Raises RunError where it is something else, or a run of another kind."""
-    if not os.path.lexists(out / RUN_FILE):
+    if not exists(out / RUN_FILE):
         refuse_foreign(out)
         return Known()
     run = Run.open(out)

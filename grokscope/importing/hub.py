@@ -22,6 +22,7 @@ from grokscope.importing.plan import Watch
 from grokscope.importing.session import Request, plan_import
 from grokscope.importing.steps import pattern_of, step_in
 from grokscope.run import Run
+from grokscope.run.sites import Site, Url, site_of
 from grokscope.tasks.language import TEXT, TOKENIZERS
 
 log = logging.getLogger("grokscope")
@@ -62,7 +63,7 @@ def list_hub(
     """
     asked = _Repository(hub)
     found = asked.revisions(revisions, request.step_from)
-    there = _there(Path(out), request, _name(hub))
+    there = _there(site_of(out), request, _name(hub))
     coming = []
     for done, revision in enumerate(sorted(found, key=lambda each: each.step), 1):
         if revision.step not in there:
@@ -104,6 +105,8 @@ def import_hub(
         RunError: `out` holds a run of another repository, or something else.
         UsageError: no revision fits, one does not say its step; and as `import_checkpoints` does.
     """
+    if isinstance(site_of(out), Url):
+        raise UsageError(f"`hub` must be imported into a directory of this machine first, got {out}")
     out, said = Path(out), set[str]()
     asked = _Repository(hub)
     found = asked.revisions(revisions, request.step_from)
@@ -134,7 +137,7 @@ def _name(hub: str) -> str:
     return re.sub(r"[^\w.-]", "_", hub)
 
 
-def _there(out: Path, request: Request, name: str) -> tuple[int, ...]:
+def _there(out: Site, request: Request, name: str) -> tuple[int, ...]:
     """Return the steps that `out` has already. Raises RunError where it is no import of that repository."""
     known = known_at(out, request.link, bool(request.curves))
     froms = {record.source.partition("@")[0] for record in known.records.values() if "@" in record.source}

@@ -27,6 +27,8 @@ from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.imported import Record, contents
 from grokscope.run.outcome import OUTCOME
 from grokscope.run.rename import read_rules, read_ties
+from grokscope.run.sites import Site, site_of
+from grokscope.run.store import require_writable
 from grokscope.run.verify import verify_run
 
 log = logging.getLogger("grokscope")
@@ -210,7 +212,7 @@ class Plan:
         is_whole: whether the losses at all steps of the run are of the code as it is now.
     """
 
-    out: Path
+    out: Site
     new: Sequence[Checked]
     known: Known
     remarks: Sequence[str]
@@ -278,7 +280,7 @@ def plan_import(
     models: Mapping[str, Factory] | None = None,
     progress: Watch | None = None,
 ) -> Plan:
-    """Return what importing `request` into `out` would write; nothing is written.
+    """Return what importing `request` into `out` would write; nothing is written, but to try a URL.
 
     What is wrong with files is in its `problems`; what is wrong with the request itself is raised, as by
     `import_checkpoints`, and so is RunError.
@@ -287,6 +289,8 @@ def plan_import(
     naming = Naming(request.layout, read_rules(request.rename), request.strip, read_ties(request.tie))
     curve = read_curves(Path(request.curves)) if request.curves else Curve()
     paths = find(request.checkpoints, request.leave_out)
+    site = site_of(out)
+    require_writable(site)
     rule.check(len(paths))
     goal = request.outcome, request.above, request.below
     said: dict[str, Any] = {}
@@ -310,7 +314,7 @@ def plan_import(
         accuracy=request.accuracy,
     )
     reader = Reader(setup, naming, curve, at=request.at, links=request.link)
-    known = known_at(Path(out), request.link, bool(curve.points))
+    known = known_at(site, request.link, bool(curve.points))
     code = fingerprint(setup.network, setup.made_by) if setup.made_by else ""
     computed = known.records if known.has_losses_of(code) else {}
     found, problems = check(paths, reader, rule, computed, progress or (lambda *_: None))
@@ -333,7 +337,7 @@ def plan_import(
     problems += more
     whole = known.has_losses_of(code) or set(known.records) <= {item.record.step for item in found}
     return Plan(
-        Path(out), once, known, remarks, problems, len(paths), whole, reader, request.link, curve, code, said
+        site, once, known, remarks, problems, len(paths), whole, reader, request.link, curve, code, said
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Group, RenderableType
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from grokscope.doctor import Check
 from grokscope.report.kit import foreign, plain_table
+from grokscope.run.sites import Site
 
 COLUMNS: dict[str, Literal["left", "right"]] = {
     "run": "left",
@@ -27,7 +27,7 @@ COLUMNS: dict[str, Literal["left", "right"]] = {
 STATES = {"finished": "green", "unfinished": "yellow", "imported": "cyan", "recorded": "cyan"}
 
 
-def listing_table(rows: Iterable[Mapping[str, Any]], folder: Path) -> RenderableType:
+def listing_table(rows: Iterable[Mapping[str, Any]], folder: Site) -> RenderableType:
     """Return a row for each run, its name as it stands below `folder`."""
     rows = list(rows)
     table: Table = plain_table()
@@ -50,9 +50,8 @@ def listing_table(rows: Iterable[Mapping[str, Any]], folder: Path) -> Renderable
     return Group(table, Text(), Text(f"{count}, {total:.1f} MB", style="dim"), *notes)
 
 
-def _below(run: str, folder: Path) -> str:
-    path = Path(run)
-    return path.name if path == folder else str(path.relative_to(folder))
+def _below(run: str, folder: Site) -> str:
+    return folder.name if run == str(folder) else run.removeprefix(f"{folder}/")
 
 
 def _share(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,18 @@ def find_figure(name: str, figures: Mapping[str, Figure]) -> Figure:
     if name not in figures:
         raise UnknownName("figure", name, figures, "grokscope reproduce --list shows all")
     return figures[name]
+
+
+def find_figures(names: Iterable[str], figures: Mapping[str, Figure]) -> list[Figure]:
+    """Return the figures of these names, each once: figures, papers (`clauw`: all of its), or `all`.
+
+    Raises UnknownName with near matches.
+    """
+    found: dict[str, Figure] = {}
+    for name in names:
+        of_paper = {key: each for key, each in figures.items() if name in ("all", each.paper.key)}
+        found |= of_paper or {name: find_figure(name, figures)}
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,7 @@ def reproduce(
     dask: Any = None,
     isolate: bool = False,
     timeout: float | None = None,
+    finished: bool = False,
     plugins: Plugins | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -168,6 +181,7 @@ def reproduce(
         workers: processes; more than one needs a script with a `__main__` guard. None is one for every core.
         dask: train and measure on a Dask cluster instead, as for `sweep`.
         isolate, timeout: as for `analyze`.
+        finished: train nothing: take the runs that are finished, of those that would be trained.
         plugins: from `load_plugins`; loaded when not given.
         progress: called with words, done and total.
         stop: asked all the time in training; True ends it with a checkpoint.
@@ -208,6 +222,7 @@ def reproduce(
             isolate,
             timeout,
             cluster,
+            finished,
         )
         for reading in chosen:
             gathered = gather(figure.under(reading).groups, wanted, figure.name)
@@ -217,9 +232,13 @@ def reproduce(
             failures = [*gathered.failures, *(failure for part in parts for failure in part.failures)]
             judged.append(Judged(reading, gathered.found, gathered.paths, parts, failures))
             stand_ins |= gathered.stand_ins
-    holds = {"quick": quick, "stand-in": bool(stand_ins)}
-    beyond = [reason for circumstance, reason in figure.beyond.items() if holds[circumstance]]
-    return Reproduction(figure, quick, judged, stand_ins, [f"undecided: {reason}" for reason in beyond])
+    return Reproduction(figure, quick, judged, stand_ins, beyond(figure, quick, bool(stand_ins)))
+
+
+def beyond(figure: Figure, quick: bool, stand_in: bool) -> list[str]:
+    """Return why nothing can be decided of a figure under these circumstances."""
+    holds = {"quick": quick, "stand-in": stand_in}
+    return [f"undecided: {reason}" for circumstance, reason in figure.beyond.items() if holds[circumstance]]
 
 
 def choose_readings(

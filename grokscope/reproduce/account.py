@@ -13,7 +13,9 @@ from rich.text import Text
 from grokscope.figure import Figure
 from grokscope.report.kit import foreign, plain_table
 from grokscope.report.text import number
+from grokscope.statistics import CONFIDENCE
 from grokscope.statistics.judging import RULE, STYLES
+from grokscope.statistics.over_runs import Mean
 
 if TYPE_CHECKING:
     from grokscope.reproduce import Judged, Reproduction
@@ -71,6 +73,23 @@ def reproduction_page(reproduced: Reproduction) -> RenderableType:
     parts += [Padding(foreign(caveat, "yellow"), INDENT) for caveat in said if caveat]
     parts += [Text(), verdict_line(reproduced), foreign(_RULE, "dim")]
     return Group(*parts)
+
+
+def verdicts_table(reproduced: Iterable[Reproduction]) -> RenderableType:
+    """Return of several figures what became of each, under the first reading and under the others."""
+    table = plain_table()
+    for header in ("figure", "seeds", "verdict", "under other readings"):
+        table.add_column(header, overflow="fold")
+    said: dict[str, None] = {}
+    for each in reproduced:
+        others = {name: found for name, found in each.verdicts.items() if name != each.reading.name}
+        verdict = Text(each.verdict, STYLES[each.verdict])
+        table.add_row(
+            foreign(each.figure.name, "bold"), each.seeds, verdict, foreign(by_verdict(others), "dim")
+        )
+        said |= dict.fromkeys(filter(None, [each.stand_in_note, *each.caveats]))
+    notes = [foreign(words, "yellow") for words in said]
+    return Group(table, Text(), *notes, foreign(_RULE, "dim"))
 
 
 def verdict_line(reproduced: Reproduction) -> Text:
@@ -143,17 +162,39 @@ def _differs(first: Sequence[Part], other: Judged) -> list[RenderableType]:
 def _part(part: Part) -> RenderableType:
     line = Text()
     line.append(f"{part.verdict}", style=STYLES[part.verdict])
-    line.append(f" ({_counted(part)}): ", style="dim")
+    line.append(f" ({counted(part)}): ", style="dim")
     line.append(part.rule)
-    values = [foreign(f"{name} {spread(values)}", "dim") for name, values in part.values.items()]
-    return Group(line, *(Padding(value, INDENT) for value in values))
+    values = [f"{name} {spread(values)}" for name, values in part.values.items()]
+    values += [f"{name}: {lead(leads)}" for name, leads in part.leads.items()]
+    return Group(line, *(Padding(foreign(value, "dim"), INDENT) for value in values))
 
 
-def _counted(part: Part) -> str:
-    true = sum(outcome is True for outcome in part.outcomes)
-    unknown = sum(outcome is None for outcome in part.outcomes)
-    words = f"in {true} of {len(part.outcomes)}"
-    return f"{words}, {unknown} cannot be said" if unknown else words
+def counted(part: Part) -> str:
+    """Return in how many seeds a part is true, with the interval of that share where there are several."""
+    words = f"in {part.held} of {len(part.outcomes)}"
+    if len(part.outcomes) > part.said:
+        words += f", {len(part.outcomes) - part.said} cannot be said"
+    if part.said < 2:
+        return words
+    low, high = part.interval
+    return f"{words}; {CONFIDENCE:.0%}: {100 * low:.0f} to {100 * high:.0f} %"
+
+
+def lead(decades: Sequence[float]) -> str:
+    """Return how far one thing comes before another, over seeds: mean, its interval, lowest and highest.
+
+    >>> lead([0.2, 0.3, 0.4]), lead([0.2, float("nan")]), lead([])
+    ('+0.30 decades (95%: +0.05 to +0.55; seeds +0.20 to +0.40)', '+0.20 decades in 1 of 2', '–')
+    """
+    finite = [value for value in decades if math.isfinite(value)]
+    if not finite:
+        return "–"
+    mean = Mean.of(finite, CONFIDENCE)
+    words = f"{mean.mean:+.2f} decades"
+    if mean.known:
+        interval = f"{CONFIDENCE:.0%}: {mean.low:+.2f} to {mean.high:+.2f}"
+        words += f" ({interval}; seeds {min(finite):+.2f} to {max(finite):+.2f})"
+    return words if len(finite) == len(decades) else f"{words} in {len(finite)} of {len(decades)}"
 
 
 def spread(values: Sequence[float]) -> str:
@@ -217,5 +258,7 @@ def _part_data(part: Part) -> dict[str, Any]:
         "hypothesis": part.hypothesis,
         "verdict": part.verdict,
         "outcomes": list(part.outcomes),
+        "interval": list(part.interval),
         "values": {name: list(values) for name, values in part.values.items()},
+        "leads": {name: list(values) for name, values in part.leads.items()},
     }

@@ -17,7 +17,7 @@ from grokscope.figure import Group, Trained
 from grokscope.registry import Plugins
 from grokscope.reproduce.runs import Gathered, Wanted, gather, planned
 from grokscope.results import Results
-from grokscope.run import differing_settings
+from grokscope.run import differing_settings, is_seed
 from grokscope.run.curves import GROKKED_AT
 from grokscope.training import resolve_config
 from grokscope.training.recipes import load_recipe
@@ -130,7 +130,7 @@ def setting_of(config: Mapping[str, Any], plugins: Plugins) -> str:
     differing = {
         setting: _shown(values[0])
         for setting, values in differing_settings([own, of_recipe]).items()
-        if not setting.endswith(("seed", *LOOKS))
+        if not (is_seed(setting) or setting.endswith(LOOKS))
     }
     return ", ".join([str(name), *(f"{setting} {value}" for setting, value in differing.items())])
 

@@ -14,8 +14,12 @@ from grokscope.errors import DataError, SettingError
 from grokscope.figure import Group, Subnetwork, Trained
 from grokscope.registry import Plugins
 from grokscope.results import Comparison
+from grokscope.run import Run
+from grokscope.run.config import RUN_FILE
+from grokscope.run.store import exists
 from grokscope.statistics.courses import peak, reread
 from grokscope.training import resolve_config, with_data
+from grokscope.training.session import is_finished
 from grokscope.training.sweep import Sweep, sweep
 from grokscope.training.sweep.grid import plan_runs
 
@@ -38,6 +42,7 @@ class Wanted:
         notify: called with a sentence that the user should know.
         isolate, timeout: as for `analyze`.
         cluster: where to train and measure instead of in processes.
+        finished: train nothing, and take the runs that are finished of those that would be trained.
     """
 
     quick: bool
@@ -53,6 +58,7 @@ class Wanted:
     isolate: bool = False
     timeout: float | None = None
     cluster: Cluster | None = None
+    finished: bool = False
 
 
 @dataclass
@@ -112,7 +118,7 @@ def planned(group: Group, wanted: Wanted) -> list[Path]:
         wanted.out,
         wanted.plugins,
     )
-    return [run.path for run in runs]
+    return [Path(str(run.path)) for run in runs]
 
 
 def _seeds(trained: Trained, wanted: Wanted) -> int:
@@ -120,7 +126,7 @@ def _seeds(trained: Trained, wanted: Wanted) -> int:
 
 
 def _keep(name: str, done: Sweep, gathered: Gathered) -> None:
-    gathered.paths[name] = (*gathered.paths.get(name, ()), *done.finished)
+    gathered.paths[name] = (*gathered.paths.get(name, ()), *map(Path, map(str, done.finished)))
     gathered.failures += map(str, done.failures)
     gathered.stopped = gathered.stopped or bool(done.stopped)
 
@@ -162,6 +168,8 @@ def _at_hand(trained: Trained, stand_in: Trained, gathered: Gathered, wanted: Wa
 
 
 def _sweep(name: str, task: str, wanted: Wanted, **options: Any) -> Sweep:
+    if wanted.finished:
+        return _finished(task, wanted, **options)
     return sweep(
         task,
         out=wanted.out,
@@ -173,6 +181,15 @@ def _sweep(name: str, task: str, wanted: Wanted, **options: Any) -> Sweep:
         notify=lambda sentence: wanted.notify(f"{name}: {sentence}"),
         **options,
     )
+
+
+def _finished(task: str, wanted: Wanted, **options: Any) -> Sweep:
+    """Return of a sweep the runs that are finished, as if they were all of it."""
+    asked = {"recipe": None, "grid": {}, "seeds": None, "settings": {}, **options}
+    planned = plan_runs(task, out=wanted.out, plugins=wanted.plugins, **asked)
+    there = [run.path for run in planned if exists(run.path / RUN_FILE)]
+    ended = tuple(path for path in there if is_finished(Run.open(path)))
+    return Sweep(ended, ended, ())
 
 
 def _train_parts(name: str, part: Subnetwork, gathered: Gathered, wanted: Wanted) -> None:

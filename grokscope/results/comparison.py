@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import GrokscopeError
 from grokscope.measure import Column
 from grokscope.results.names import ColumnName, by_measure
 from grokscope.results.results import Results
-from grokscope.run import Run, differing_settings
+from grokscope.run import Run, differing_settings, is_seed
 from grokscope.run.tidy import data_frame
 
 if TYPE_CHECKING:
@@ -43,6 +44,19 @@ class Comparison:
             settings=settings_as_text([run for run, _ in found]),
             failed=failed,
         )
+
+    @cached_property
+    def kinds(self) -> dict[str, Sequence[Any]]:
+        """The settings other than seeds in which the runs differ; runs alike in them are repetitions."""
+        return {name: values for name, values in self.settings.items() if not is_seed(name)}
+
+    @cached_property
+    def repetitions(self) -> dict[tuple[Any, ...], list[str]]:
+        """The runs that repeat one another, by their values of `kinds`."""
+        found: dict[tuple[Any, ...], list[str]] = {}
+        for at, run in enumerate(self.runs):
+            found.setdefault(tuple(values[at] for values in self.kinds.values()), []).append(run)
+        return found
 
     @cached_property
     def declared(self) -> dict[str, Column]:
@@ -95,6 +109,20 @@ class Comparison:
     def to_pandas(self) -> pandas.DataFrame:
         """Return the columns as a DataFrame by run and step. Raises UsageError where pandas is missing."""
         return data_frame(self.columns).set_index(["run", "step"])
+
+
+def telling(settings: Mapping[str, Sequence[Any]], most: int = 3) -> tuple[str, ...]:
+    """Return the fewest settings that tell apart all that all of them do; none where that takes over `most`.
+
+    >>> telling({"seed": [0, 1, 0, 1], "hidden": [8, 8, 9, 9], "run": ["a", "b", "c", "d"]})
+    ('run',)
+    """
+    rows = len(set(zip(*settings.values(), strict=True)))
+    for few in range(1, min(most, len(settings)) + 1):
+        for chosen in combinations(settings, few):
+            if len(set(zip(*(settings[name] for name in chosen), strict=True))) == rows:
+                return chosen
+    return ()
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:

@@ -11,7 +11,7 @@ from grokscope.lazily import opened
 
 if TYPE_CHECKING:
     from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
-    from grokscope.run.config import default_directory, differing_settings
+    from grokscope.run.config import default_directory, differing_settings, is_seed
     from grokscope.run.curves import first_step_staying_above
     from grokscope.run.directory import Run
     from grokscope.run.results import Cell, CellKey
@@ -25,6 +25,7 @@ __all__ = [
     "default_directory",
     "differing_settings",
     "first_step_staying_above",
+    "is_seed",
 ]
 
 __getattr__ = opened(
@@ -38,5 +39,6 @@ __getattr__ = opened(
         "default_directory": "config",
         "differing_settings": "config",
         "first_step_staying_above": "curves",
+        "is_seed": "config",
     },
 )

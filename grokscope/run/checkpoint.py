@@ -11,13 +11,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grokscope.errors import DamagedFile, StorageError, reason_of
-from grokscope.run.files import read_bytes, sha256_hex
+from grokscope.run.files import sha256_hex
 from grokscope.run.kinds import Kinds, read_kinds
 from grokscope.run.rename import tied
+from grokscope.run.sites import Site
+from grokscope.run.store import read_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,7 +91,7 @@ def encode(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     return open_file.replace(mark + _ZEROS.encode(), mark + sha256_hex(open_file).encode(), 1)
 
 
-def read_header(data: bytes, where: str | Path) -> dict[str, str]:
+def read_header(data: bytes, where: object) -> dict[str, str]:
     """Return the metadata of safetensors `data`, once its header is seen to describe exactly these bytes.
 
     Raises DamagedFile for a header that is cut off, over 1 MiB, no JSON, has a key twice, or whose tensors
@@ -118,7 +119,7 @@ def with_ties(tensors: Mapping[str, T], metadata: Mapping[str, str]) -> dict[str
     return tied(tensors, {name: one for name, one in metadata.items() if one in tensors})
 
 
-def verify(data: bytes, where: str | Path) -> dict[str, str]:
+def verify(data: bytes, where: object) -> dict[str, str]:
     """Return the metadata of a checkpoint or resume file whose every byte is as it was written.
 
     Raises DamagedFile when it is truncated, foreign (not written by grokscope) or damaged.
@@ -144,7 +145,7 @@ def _sealed(data: bytes, seal: str) -> str:
     return digest.hexdigest()
 
 
-def decode(data: bytes, where: str | Path) -> Checkpoint:
+def decode(data: bytes, where: object) -> Checkpoint:
     """Return the checkpoint in `data`. Raises DamagedFile."""
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -161,7 +162,7 @@ def decode(data: bytes, where: str | Path) -> Checkpoint:
         raise DamagedFile(f"{where} is damaged: {reason_of(error)}") from error
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_checkpoint(path: Site) -> Checkpoint:
     """Return the checkpoint at `path`, verified. Raises DamagedFile, FileNotFoundError."""
     return decode(read_bytes(path, FILE_CAP), path)
 

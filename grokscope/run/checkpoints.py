@@ -11,10 +11,13 @@ from grokscope.errors import DamagedFile, StorageError, UnknownName
 from grokscope.run import checkpoint, imported
 from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
 from grokscope.run.config import IMPORTED, config_hash, run_id, seed_of
+from grokscope.run.copied import unchanged
 from grokscope.run.curves import CURVE_COLUMNS, read_curve
-from grokscope.run.files import read_bytes, sha256_hex
+from grokscope.run.files import sha256_hex
 from grokscope.run.index import Listed
 from grokscope.run.listing import checkpoint_files
+from grokscope.run.sites import Site
+from grokscope.run.store import read_bytes
 
 
 class Checkpoints:
@@ -26,7 +29,7 @@ class Checkpoints:
     """
 
     def __init__(
-        self, path: Path, config: Mapping[str, Any], remembered: Callable[[], Mapping[str, Listed]] = dict
+        self, path: Site, config: Mapping[str, Any], remembered: Callable[[], Mapping[str, Listed]] = dict
     ) -> None:
         """Look at the run at `path`; `remembered` returns what its index says of files, by name."""
         self.path = path
@@ -35,6 +38,7 @@ class Checkpoints:
         self._config = config
         self._remembered = remembered
         self._listed: dict[int, Listed] | None = None
+        self._before: dict[str, Listed] = {}
 
     def listed(self, remembered: Mapping[str, Listed] | None = None) -> dict[int, Listed]:
         """Return the sound checkpoints by step.
@@ -51,8 +55,10 @@ class Checkpoints:
         there = checkpoint_files(self.path)
         self.problems |= dict.fromkeys(there.problems)
         self.remarks |= dict.fromkeys(there.remarks)
+        known = {**remembered, **self._before}
+        known = {**remembered, **unchanged(self.path, there.files, known, self.stamp)}
         for file, status in there.files:
-            entry = remembered.get(file)
+            entry = known.get(file)
             if not entry or entry.stamp() != (file, status.st_size, status.st_mtime_ns):
                 entry = self._inspect(file, status.st_mtime_ns)
             if entry:
@@ -73,6 +79,7 @@ class Checkpoints:
 
     def forget(self, *, imports: bool = False) -> None:
         """List the folder anew when next asked; with `imports`, read the table of imports anew, too."""
+        self._before = {entry.info.file: entry for entry in (self._listed or {}).values()}
         self._listed = None
         if imports:
             self.__dict__.pop("_imported", None)

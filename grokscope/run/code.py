@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from grokscope.declare import Factory
 from grokscope.errors import RunError, UnknownName, UsageError
 from grokscope.importable import factory_at, function_at, plain_factory
 from grokscope.run.config import LOCAL
+from grokscope.run.sites import Site
 
 OWN = ("view", "kept")  # tables of a network and of data of the user's own: how seen, and what is in the run
 UNNAMED = "recorded network"  # of a run that was recorded from a living network; no plugin's has a space
@@ -94,7 +94,7 @@ NOTHING = Trusted()
 
 
 def find_factory(
-    run: Path, kind: str, name: str, known: Mapping[str, Factory], trusted: Trusted = NOTHING
+    run: Site, kind: str, name: str, known: Mapping[str, Factory], trusted: Trusted = NOTHING
 ) -> Factory:
     """Return the task or model that the run names: a plugin's, or one that it may have imported.
 
@@ -113,7 +113,7 @@ def find_factory(
     return factory_at(kind, name)
 
 
-def find_loss(run: Path, name: str, trusted: Trusted = NOTHING) -> Callable[..., Any] | None:
+def find_loss(run: Site, name: str, trusted: Trusted = NOTHING) -> Callable[..., Any] | None:
     """Return the loss of the user's own that the run names, None where it names one that torch computes.
 
     Raises RunError for code that nobody but the run names, PluginError when that cannot be imported.
@@ -134,7 +134,7 @@ def find_loss(run: Path, name: str, trusted: Trusted = NOTHING) -> Callable[...,
     return function_at("loss", name)
 
 
-def _require_trust(run: Path, kind: str, name: str, trusted: Trusted) -> None:
+def _require_trust(run: Site, kind: str, name: str, trusted: Trusted) -> None:
     if not trusted.everything and name not in trusted.names:
         raise RunError(
             f"{run} names the {kind} {name}, code that no plugin brings and that is not imported on the word "
@@ -143,7 +143,7 @@ def _require_trust(run: Path, kind: str, name: str, trusted: Trusted) -> None:
         )
 
 
-def _unnamed(run: Path, trusted: Trusted) -> str:
+def _unnamed(run: Site, trusted: Trusted) -> str:
     if trusted.network is None:
         raise RunError(
             f"{run} was recorded from a network that has no name: say what makes it with `model`, as "
@@ -152,7 +152,7 @@ def _unnamed(run: Path, trusted: Trusted) -> str:
     return str(trusted.network)
 
 
-def settings_of(run: Path, kind: str, table: Mapping[str, Any], factory: Factory) -> dict[str, Any]:
+def settings_of(run: Site, kind: str, table: Mapping[str, Any], factory: Factory) -> dict[str, Any]:
     """Return a run's settings of its task or model, but its name.
 
     Raises RunError for one that says where things are or has them fetched: those are no settings of a run.
@@ -166,7 +166,7 @@ def settings_of(run: Path, kind: str, table: Mapping[str, Any], factory: Factory
     return settings
 
 
-def places_of(run: Path, config: Mapping[str, Any], factory: Factory) -> dict[str, str]:
+def places_of(run: Site, config: Mapping[str, Any], factory: Factory) -> dict[str, str]:
     """Return where things of this machine were when the run was made, without data folders that are gone.
 
     Raises RunError for a name that the run's task does not declare as a place.

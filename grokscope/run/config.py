@@ -13,8 +13,11 @@ from typing import Any
 
 from grokscope.declare import canonical_json
 from grokscope.errors import DamagedFile, RunError, SettingError, StorageError, reason_of
-from grokscope.run.files import read_bytes, sha256_hex
+from grokscope.run.files import sha256_hex
 from grokscope.run.outcome import OUTCOME, checked_outcome
+from grokscope.run.remote import Unreachable
+from grokscope.run.sites import Site
+from grokscope.run.store import read_bytes
 
 FORMAT = 1
 RUN_FILE = "run.toml"
@@ -132,6 +135,15 @@ def differing_settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[A
     }
 
 
+def is_seed(setting: str) -> bool:
+    """Tell whether a setting only draws: runs that differ in seeds alone are repetitions of one another.
+
+    >>> is_seed("training.seed"), is_seed("split_seed"), is_seed("seeded")
+    (True, True, False)
+    """
+    return setting.rpartition(".")[2].rpartition("_")[2] == "seed"
+
+
 def _bare(name: str) -> str:
     table, _, last = name.partition(".")
     return table if last == "name" else last
@@ -149,10 +161,10 @@ def to_toml(config: Mapping[str, Any]) -> bytes:
     return tomli_w.dumps({**head, "recipe": config["recipe"], _UNSET: unset, **tables}).encode()
 
 
-def read_config(run: Path) -> dict[str, Any]:
+def read_config(run: Site) -> dict[str, Any]:
     """Return the configuration in the run.toml of directory `run`. Raises RunError when it is no run."""
     path = run / RUN_FILE
-    if not path.parent.is_dir():
+    if isinstance(path, Path) and not path.parent.is_dir():
         what = "it is no directory" if path.parent.exists() else "there is no such directory"
         raise RunError(f"{run} is no run: {what}; `grokscope train` makes one")
     try:
@@ -163,7 +175,7 @@ def read_config(run: Path) -> dict[str, Any]:
         raise _unreadable(path, error) from error
 
 
-def _config_in(data: bytes, run: Path) -> dict[str, Any]:
+def _config_in(data: bytes, run: Site) -> dict[str, Any]:
     """Return the configuration in `data`, the run.toml of directory `run`. Raises RunError."""
     path = run / RUN_FILE
     try:
@@ -188,23 +200,25 @@ def _config_in(data: bytes, run: Path) -> dict[str, Any]:
     return config
 
 
-def _unreadable(path: Path, error: Exception) -> RunError:
+def _unreadable(path: Site, error: Exception) -> RunError:
     reason = reason_of(error).replace(f"{path} must", "it must")
     return RunError(
         f"{path} cannot be read as a run's configuration: {reason}; put the file back as grokscope wrote it"
     )
 
 
-def holds_run(path: Path, run: str) -> bool:
-    """Whether directory `path` is, now, the run of that id."""
+def holds_run(path: Site, run: str) -> bool:
+    """Whether directory `path` is, now, the run of that id. Raises Unreachable where nobody knows."""
     try:
         return _id_in(read_bytes(path / RUN_FILE, _TOML_CAP), path) == run
+    except Unreachable:
+        raise
     except (FileNotFoundError, DamagedFile, RunError, StorageError):
         return False
 
 
 @functools.lru_cache(maxsize=64)  # it is asked before each write, and its answer hangs on the bytes alone
-def _id_in(data: bytes, path: Path) -> str:
+def _id_in(data: bytes, path: Site) -> str:
     return run_id(_config_in(data, path))
 
 

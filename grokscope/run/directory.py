@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,25 +33,31 @@ from grokscope.run.curves import (
     GROKKED_AT,
     LAST_STEP,
     MEMORISED_AT,
+    as_arrays,
     curve_of,
     curve_text,
     joined,
     points,
 )
-from grokscope.run.files import (
-    atomic_write,
-    link_file,
-    make_folder,
-    read_bytes,
-    sha256_hex,
-    sweep,
-)
+from grokscope.run.files import sha256_hex
 from grokscope.run.index import Index, Listed
 from grokscope.run.kinds import Kinds
 from grokscope.run.listing import FOLDERS, check_folders, refuse_foreign
 from grokscope.run.outcome import OUTCOME, Goal, goals_of, in_a_row
 from grokscope.run.results import Cell, CellKey, in_order, merge
 from grokscope.run.segments import Segments
+from grokscope.run.sites import Site, Url, site_of
+from grokscope.run.store import (
+    atomic_write,
+    exists,
+    holds,
+    is_writable,
+    link_file,
+    make_folder,
+    status,
+    sweep,
+    write_new,
+)
 from grokscope.run.tidy import Value, stored_course, tidy_values, values_frame
 
 if TYPE_CHECKING:
@@ -71,7 +77,7 @@ class Run:
     to see those that another process has added since. Results are always those there now.
 
     Attributes:
-        path: the directory.
+        path: where it lies: a directory, as pathlib.Path, or a URL, such as s3://bucket/runs/x.
         config: `recipe`, the tables `task`, `model` and `training`, `local` (where data was) if any, and
             `imported` or `recorded` where the checkpoints were not trained here.
         seed: the training seed.
@@ -79,11 +85,9 @@ class Run:
         id: the same for the same tables and seed, wherever the run lies.
         data_hash: sha256 of the task table.
         noise_seed: seeds the noise of the run's measures.
-        writable: False on read-only ground, and where results are kept elsewhere: then nothing is written
-            into the run, no cache either.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], results: Path | None = None) -> None:
+    def __init__(self, path: Site, config: dict[str, Any], results: Site | None = None) -> None:
         self.path = path
         self.config = config
         self.seed = seed_of(config)
@@ -91,25 +95,25 @@ class Run:
         self.id = run_id(config)
         self.data_hash = hash_of(config["task"])
         self.noise_seed = self.id
-        self.writable = results is None and os.access(path, os.W_OK)
-        self._segments = Segments(path / "results", self.writable, inside=path)
-        self._elsewhere = None if results is None else Segments(results, True)
+        self._segments = Segments(path / "results", lambda: self.writable, inside=path)
+        self._elsewhere = None if results is None else Segments(results, lambda: True)
         self._checkpoints = Checkpoints(path, config, lambda: self._read_index().listed)
         self._index_trouble = ""
         self._merged: tuple[frozenset[str], dict[CellKey, list[Cell]]] | None = None
+        self._drawn: tuple[Mapping[int, Listed], dict[str, np.ndarray]] | None = None
 
     @classmethod
-    def create(cls, path: str | Path, config: Mapping[str, Any]) -> Run:
+    def create(cls, path: str | Site, config: Mapping[str, Any]) -> Run:
         """Make the run at `path`, or open the one that is there when it has the same configuration.
 
         Raises RunError, and leaves everything untouched, when there is another run or anything else.
         """
-        path, config = Path(path), checked_config(config)
-        new = not os.path.lexists(path / RUN_FILE)
+        path, config = site_of(path), checked_config(config)
+        new = not exists(path / RUN_FILE)
         if new:
             refuse_foreign(path)
             make_folder(path)
-            atomic_write(path / RUN_FILE, to_toml(config))
+            new = write_new(path / RUN_FILE, to_toml(config))
         run = cls.open(path)
         for table in BESIDE:
             if table in run.config and table not in config:
@@ -123,24 +127,36 @@ class Run:
         if config.get(OUTCOME, run.config.get(OUTCOME)) != run.config.get(OUTCOME):
             run.config[OUTCOME] = config[OUTCOME]
             atomic_write(path / RUN_FILE, to_toml(run.config))
-        for name in FOLDERS if run.writable else ():
+        for name in FOLDERS if run._is_local_and_writable else ():
             make_folder(path / name, inside=path)
         if new:
             run._write_index()
         return run
 
     @classmethod
-    def open(cls, path: str | Path, results: str | Path | None = None) -> Run:
+    def open(cls, path: str | Site, results: str | Site | None = None) -> Run:
         """Open the run at `path`; with `results`, new results go to that folder and the run stays untouched.
 
         Raises RunError when it is no run.
         """
-        path = Path(path)
-        run = cls(path, read_config(path), None if results is None else Path(results))
+        path = site_of(path)
+        run = cls(path, read_config(path), None if results is None else site_of(results))
         check_folders(path)
-        for name in (".", *FOLDERS) if run.writable else ():
+        for name in (".", *FOLDERS) if run._is_local_and_writable else ():
             sweep(path / name)
         return run
+
+    @cached_property
+    def writable(self) -> bool:
+        """False on read-only ground, and where results are kept elsewhere.
+
+        Then nothing is written into the run, no cache either.
+        """
+        return self._elsewhere is None and is_writable(self.path)
+
+    @property
+    def _is_local_and_writable(self) -> bool:
+        return not isinstance(self.path, Url) and self.writable
 
     @property
     def name(self) -> str:
@@ -228,22 +244,22 @@ class Run:
         }
         data = checkpoint.encode(kinds.stored(weights) if kinds else weights, words)
         file = file_of(step)
-        if not _holds(self.path / file, data):
-            self._must_be_writable()
+        if not holds(self.path / file, data):
+            self.check_writable()
             make_folder(self.path / "checkpoints", inside=self.path)
             atomic_write(self.path / file, data)
         info = CheckpointInfo(step, file, len(data), sha256_hex(data), *point[1:])
-        entry = Listed(info, (self.path / file).stat().st_mtime_ns, finer)
+        entry = Listed(info, status(self.path / file).st_mtime_ns, finer)
         self._checkpoints.add(entry)
 
     def keep_examples(self, data: bytes) -> None:
         """Write the examples of the user's own data, whose sha256 the configuration has, durably."""
-        self._must_be_writable()
+        self.check_writable()
         atomic_write(self.path / examples.FILE, data)
 
     def save_import(self, records: Sequence[imported.Record], kinds: Kinds | None = None) -> None:
         """Write the table of where imported checkpoints came from and what their tensors are, durably."""
-        self._must_be_writable()
+        self.check_writable()
         atomic_write(self.path / imported.FILE, imported.encode(records, kinds))
         self._checkpoints.forget(imports=True)
 
@@ -253,7 +269,7 @@ class Run:
         Raises StorageError where the file system does not link the two, DamagedFile when the file is not the
         one in the table.
         """
-        self._must_be_writable()
+        self.check_writable()
         make_folder(self.path / "checkpoints", inside=self.path)
         link_file(source, self.path / file_of(step))
         self._checkpoints.forget()
@@ -261,7 +277,7 @@ class Run:
 
     def save_resume(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Replace the state that training goes on from, durably."""
-        self._must_be_writable()
+        self.check_writable()
         atomic_write(self.path / RESUME_FILE, checkpoint.encode(tensors, {**metadata, "run": self.id}))
 
     def load_resume(self) -> tuple[dict[str, Tensor], dict[str, str]] | None:
@@ -279,15 +295,12 @@ class Run:
     @property
     def curves(self) -> dict[str, np.ndarray]:
         """Step, losses and accuracies: the finer curve kept with checkpoints, and the checkpoints' own."""
-        import numpy as np
-
-        entries = self._checkpoints.listed().values()
-        found = joined([*(entry.curve for entry in entries), *(entry.own_point() for entry in entries)])
-        columns = list(zip(*found, strict=True)) or [()] * 5
-        return {
-            name: np.array(column, np.int64 if name == "step" else np.float64)
-            for name, column in zip(("step", *CURVE_COLUMNS), columns, strict=True)
-        }
+        listed = self._checkpoints.listed()
+        if self._drawn is None or self._drawn[0] is not listed:
+            entries = listed.values()
+            pieces = [*(entry.curve for entry in entries), *(entry.own_point() for entry in entries)]
+            self._drawn = listed, as_arrays(joined(pieces))
+        return {name: values.copy() for name, values in self._drawn[1].items()}
 
     def memorisation_step(self, threshold: float = MEMORISED_AT) -> int | None:
         """Return the first step from which train accuracy is >= `threshold` three times in a row.
@@ -379,14 +392,14 @@ class Run:
 
         Returns a sentence when it was missing or damaged, or could not be written, else "".
         """
-        if not self.writable:
+        if not (isinstance(self.path, Url) or self.writable):  # of a URL that costs more than to look
             return ""
         found = self._read_index()
         trouble = self._index_trouble
         self._checkpoints.forget()
         listed = {entry.stamp() for entry in self._checkpoints.listed(found.listed).values()}
         fits = {entry.stamp() for entry in found.listed.values()} == listed
-        if not trouble and fits and found.segments == self._segments.names():
+        if (not trouble and fits and found.segments == self._segments.names()) or not self.writable:
             return ""
         failure = self._write_index()
         if trouble and not failure:
@@ -405,18 +418,9 @@ class Run:
         return ""
 
     def _read_index(self) -> Index:
-        path = self.path / INDEX_FILE
-        try:
-            return index.read_index(path)
-        except FileNotFoundError:
-            self._index_trouble = "missing"
-        except index.OtherFormat:
-            return Index({}, frozenset())
-        except DamagedFile:
-            self._index_trouble = "damaged"
-        except StorageError:
-            self._index_trouble = "unreadable"
-        return Index({}, frozenset())
+        found, trouble = index.look_at(self.path / INDEX_FILE)
+        self._index_trouble = trouble or self._index_trouble
+        return found
 
     def _variants(self) -> tuple[frozenset[str], dict[CellKey, list[Cell]]]:
         """Return the segments there now and their different results by key.
@@ -432,7 +436,8 @@ class Run:
             self._merged = present | others, merge(own)
         return self._merged
 
-    def _must_be_writable(self) -> None:
+    def check_writable(self) -> None:
+        """Raise StorageError unless this is still the run that it was, and can be written to."""
         if not self.writable:
             raise StorageError(f"{self.path} is read-only: nothing can be written to this run")
         if not holds_run(self.path, self.id):
@@ -440,10 +445,3 @@ class Run:
                 f"{self.path} is no longer this run: it was renamed, moved or deleted, and nothing more is "
                 "written; move it back and run the same command again"
             )
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    try:
-        return read_bytes(path, len(data), follow=True) == data
-    except (FileNotFoundError, DamagedFile, StorageError):
-        return False

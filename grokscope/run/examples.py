@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grokscope.errors import DamagedFile, DataError
 from grokscope.run.checkpoint import FILE_CAP, read_header
-from grokscope.run.files import read_bytes, sha256_hex
+from grokscope.run.files import sha256_hex
+from grokscope.run.sites import Site
+from grokscope.run.store import read_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ def encode(pairs: Mapping[str, Pair]) -> bytes:
     return save(parts)
 
 
-def read(run: Path, sha256: str) -> dict[str, Pair]:
+def read(run: Site, sha256: str) -> dict[str, Pair]:
     """Return inputs and labels of train and test. Raises DataError where they are gone or are others."""
     from safetensors import SafetensorError
     from safetensors.torch import load

@@ -16,6 +16,8 @@ from grokscope.run.files import TEMPORARY
 from grokscope.run.glue import FILE as CODE_FILE
 from grokscope.run.imported import FILE as IMPORT_FILE
 from grokscope.run.listing import CHECKPOINT, FOLDERS
+from grokscope.run.sites import Site, Url, site_of
+from grokscope.run.store import exists, scan
 
 DEEPEST = 4  # folders between the one that is looked through and a run
 _OWN = re.compile(
@@ -26,25 +28,25 @@ _OWN = re.compile(
 _OWN_FOLDERS = (*FOLDERS, "results/quarantine")
 
 
-def find_runs(folder: str | Path) -> Iterator[Path]:
+def find_runs(folder: str | Site) -> Iterator[Site]:
     """Yield the run directories in `folder`, itself among them, by name; no link is followed.
 
     Raises RunError where there is no such directory.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    folder = site_of(folder)
+    if isinstance(folder, Path) and not folder.is_dir():
         raise RunError(f"{folder} must be a directory, and there is none")
     yield from _runs_below(folder, DEEPEST)
 
 
-def _runs_below(folder: Path, deeper: int) -> Iterator[Path]:
-    if os.path.lexists(folder / RUN_FILE):
+def _runs_below(folder: Site, deeper: int) -> Iterator[Site]:
+    if exists(folder / RUN_FILE):
         yield folder
         return
     if not deeper:
         return
     try:
-        with os.scandir(folder) as entries:
+        with scan(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     except OSError:
         return
@@ -75,21 +77,33 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
-def size_of(run: str | Path) -> int:
+def size_of(run: str | Site) -> int:
     """Return the bytes of all files in a run directory."""
-    return sum(os.lstat(path).st_size for path in _files(Path(run)))
+    place = site_of(run)
+    if isinstance(place, Url):
+        return _size_below(place)
+    return sum(os.lstat(path).st_size for path in _files(place))
 
 
-def remove_run(run: str | Path) -> None:
+def _size_below(folder: Url) -> int:
+    with scan(folder) as found:
+        entries = list(found)
+    sizes = (_size_below(folder / each.name) if each.is_dir() else each.stat().st_size for each in entries)
+    return sum(sizes)
+
+
+def remove_run(run: str | Site) -> None:
     """Delete a run directory; nothing but a run's own files is ever deleted.
 
     A checkpoint that is a link goes, what it points to stays.
 
     Raises:
-        RunError: it is no run, or holds something that no run has: then nothing is deleted.
+        RunError: it is no run, no directory, or holds something that no run has: then nothing is deleted.
         StorageError: it cannot be deleted.
     """
     path = Run.open(run).path
+    if isinstance(path, Url):
+        raise RunError(f"{path} must be a directory of this machine to be removed: use the store's own tools")
     if path.is_symlink():
         raise RunError(f"{path} must be a run directory itself, got a link to one: remove what it points to")
     files = [str(found.relative_to(path)) for found in _files(path)]

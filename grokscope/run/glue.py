@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from grokscope.errors import DamagedFile, StorageError
-from grokscope.run.files import atomic_write, read_bytes
+from grokscope.run.sites import Site
+from grokscope.run.store import atomic_write, read_bytes
 
 FILE = "code.json"
 NETWORK = "@network"  # in a key's parameters: the fingerprint of the code that made the network
 _CAP = 1 << 16
 
 
-def remember(run: Path, fingerprint: str, losses: str = "") -> None:
+def remember(run: Site, fingerprint: str, losses: str = "") -> None:
     """Write down the fingerprint, durably, and that of the run's losses where it is given.
 
     Raises StorageError.
@@ -22,17 +22,17 @@ def remember(run: Path, fingerprint: str, losses: str = "") -> None:
     atomic_write(run / FILE, json.dumps(words).encode())
 
 
-def remembered(run: Path) -> str:
+def remembered(run: Site) -> str:
     """Return the fingerprint; "" where there is none, or it cannot be read."""
     return _read(run, "fingerprint")
 
 
-def of_losses(run: Path) -> str:
+def of_losses(run: Site) -> str:
     """Return the fingerprint of the code that the losses and accuracies in the run are of; "" if unknown."""
     return _read(run, "losses")
 
 
-def _read(run: Path, word: str) -> str:
+def _read(run: Site, word: str) -> str:
     try:
         found = json.loads(read_bytes(run / FILE, _CAP))[word]
     except (FileNotFoundError, DamagedFile, StorageError, ValueError, KeyError, TypeError):

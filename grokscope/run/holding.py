@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from grokscope.run.config import RUN_FILE
+from grokscope.run.sites import Site, Url
 
 WRITING = "checkpoints"  # locked by who records
 
@@ -29,11 +30,13 @@ class Hold:
         self._descriptor = -1
 
 
-def hold(path: Path, *, alone: bool, wait: bool = True) -> Hold | None:
+def hold(path: Site, *, alone: bool, wait: bool = True) -> Hold | None:
     """Return a lock on `path`, `alone` or together with others; None where there is none to be had.
 
     With `wait` it is waited for.
     """
+    if isinstance(path, Url):
+        return None
     try:
         import fcntl
 
@@ -52,10 +55,10 @@ def hold(path: Path, *, alone: bool, wait: bool = True) -> Hold | None:
 
 
 @contextmanager
-def by_turns(runs: Iterable[Path]) -> Iterator[None]:
+def by_turns(runs: Iterable[Site]) -> Iterator[None]:
     """Let one process at a time that asks for it work on the runs; another waits."""
     with ExitStack() as stack:
-        for run in sorted({path.resolve() for path in runs}):
+        for run in sorted({path.resolve() for path in runs}, key=str):
             held = hold(run / RUN_FILE, alone=True)
             if held:
                 stack.callback(held.release)

@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from grokscope.declare import canonical_json
@@ -18,9 +17,11 @@ from grokscope.errors import DamagedFile, SettingError, StorageError, reason_of
 from grokscope.run.checkpoint import Checkpoint, read_header, with_ties
 from grokscope.run.config import hash_of
 from grokscope.run.curves import CURVE_COLUMNS, LAST_STEP, Point, curve_text, read_curve
-from grokscope.run.files import read_bytes, sha256_hex
+from grokscope.run.files import sha256_hex
 from grokscope.run.kinds import Kinds, read_kinds
 from grokscope.run.rename import arrange, as_type, read_rules, tied
+from grokscope.run.sites import Site
+from grokscope.run.store import read_bytes
 
 FILE = "imported.json"
 FORMAT = 2  # 1 did not say which tensors are parameters
@@ -115,7 +116,7 @@ def encode(records: Sequence[Record], kinds: Kinds | None) -> bytes:
     return data
 
 
-def read(path: Path, expected: str) -> Table:
+def read(path: Site, expected: str) -> Table:
     """Return what `path` says. Raises DamagedFile unless it is whole and its records hash to `expected`."""
     try:
         found = json.loads(read_bytes(path, _CAP))
@@ -145,7 +146,7 @@ def _record(curve: str = "[]", **row: Any) -> Record:
     return record
 
 
-def check_link(data: bytes, path: Path, record: Record) -> None:
+def check_link(data: bytes, path: Site, record: Record) -> None:
     """Check that `data` is the file that was linked, and sound safetensors. Raises DamagedFile."""
     if sha256_hex(data) != record.sha256:
         raise DamagedFile(
@@ -156,7 +157,7 @@ def check_link(data: bytes, path: Path, record: Record) -> None:
 
 
 def decode_link(
-    data: bytes, path: Path, about: Mapping[str, Any], dtype: str, kinds: Kinds | None
+    data: bytes, path: Site, about: Mapping[str, Any], dtype: str, kinds: Kinds | None
 ) -> Checkpoint:
     """Return the checkpoint in a linked file whose sha256 was checked, under the network's names.
 

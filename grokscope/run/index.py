@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grokscope.errors import DamagedFile
+from grokscope.errors import DamagedFile, StorageError
 from grokscope.run.checkpoint import CheckpointInfo
 from grokscope.run.curves import CURVE_COLUMNS, Point
-from grokscope.run.files import read_bytes, sha256_hex
+from grokscope.run.files import sha256_hex
 from grokscope.run.image import build, describe, opened, read_number, read_table, write_table
 from grokscope.run.results import Cell, write_cells
+from grokscope.run.sites import Site
+from grokscope.run.store import read_bytes
 
 if TYPE_CHECKING:
     import h5py
@@ -86,7 +87,7 @@ def encode(listed: Iterable[Listed], segments: Collection[str], cells: Sequence[
     return build(fill)
 
 
-def read_index(path: Path) -> Index:
+def read_index(path: Site) -> Index:
     """Return what `path` says of checkpoints and segments.
 
     Raises FileNotFoundError when there is none, OtherFormat, DamagedFile, StorageError.
@@ -97,6 +98,25 @@ def read_index(path: Path) -> Index:
             if read_number(file, "format") == FORMAT:
                 return _read_sealed(file)
     raise OtherFormat(f"{path} has another format, or another program holds it open")
+
+
+def look_at(path: Site) -> tuple[Index, str]:
+    """Return what `path` says and ""; of one that cannot be believed nothing, and what is amiss in a word.
+
+    One of another format is no trouble.
+    """
+    trouble = ""
+    try:
+        return read_index(path), trouble
+    except FileNotFoundError:
+        trouble = "missing"
+    except OtherFormat:
+        pass
+    except DamagedFile:
+        trouble = "damaged"
+    except StorageError:
+        trouble = "unreadable"
+    return Index({}, frozenset()), trouble
 
 
 def _is_held(data: bytes) -> bool:

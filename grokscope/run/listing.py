@@ -14,6 +14,9 @@ from pathlib import Path
 from grokscope.errors import RunError, StorageError
 from grokscope.run.config import RUN_FILE
 from grokscope.run.files import TEMPORARY, first_link
+from grokscope.run.remote import Status
+from grokscope.run.sites import Site, Url
+from grokscope.run.store import scan
 
 FOLDERS = ("checkpoints", "results")
 CHECKPOINT = re.compile(r"\d{8}\.safetensors", re.ASCII)
@@ -29,16 +32,16 @@ class Found:
         remarks: which files are no checkpoints by their names, a sentence each.
     """
 
-    files: list[tuple[str, os.stat_result]] = field(default_factory=list)
+    files: list[tuple[str, os.stat_result | Status]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 
-def checkpoint_files(run: Path) -> Found:
+def checkpoint_files(run: Site) -> Found:
     """Return what lies in the folder of checkpoints of `run`. Raises StorageError if it cannot be listed."""
     folder, found = run / "checkpoints", Found()
     try:
-        with os.scandir(folder) as entries:
+        with scan(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 _sort(entry, found)
     except FileNotFoundError:
@@ -72,8 +75,10 @@ def _target(path: str) -> str:
         return "what it leads to"
 
 
-def check_folders(run: Path) -> None:
+def check_folders(run: Site) -> None:
     """Raise RunError where a folder of `run` is a link, or no folder: then nothing in it is looked at."""
+    if isinstance(run, Url):
+        return
     for place in (run / "checkpoints", run / "results", run / "results" / "quarantine"):
         if link := first_link(place, run):
             raise RunError(f"{link} must not be a link, links out of a run are not followed: link the run")
@@ -81,13 +86,16 @@ def check_folders(run: Path) -> None:
             raise RunError(f"{place} must be a folder, got a file: move it away")
 
 
-def refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Site) -> None:
     """Raise RunError for what is neither free nor empty, leftovers of a killed `create` aside."""
-    if not os.path.lexists(path):
+    if isinstance(path, Path) and not os.path.lexists(path):
         return
     try:
-        foreign = [name for name in os.listdir(path) if not TEMPORARY.fullmatch(name)]
+        with scan(path) as entries:
+            foreign = [entry.name for entry in entries if not TEMPORARY.fullmatch(entry.name)]
     except OSError as error:
+        if isinstance(path, Url) and isinstance(error, FileNotFoundError):
+            return
         raise RunError(f"{path} cannot be a run's directory: {error.strerror}") from error
     if foreign:
         raise RunError(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from grokscope.declare import is_number
 from grokscope.errors import SettingError
 from grokscope.run.curves import GROKKED_AT, IN_A_ROW, MEMORISED_AT, first_step_staying_above
 
@@ -104,6 +105,6 @@ def checked_outcome(table: Any) -> dict[str, Any]:
         )
     (side,) = bounds
     value = table[side]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not (is_number(value) and math.isfinite(value)):
         raise SettingError(f"`{side}` must be a finite number, got {str(value)[:40]}")
     return {"column": table["column"], side: float(value)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
 
-from grokscope.errors import DamagedFile, StorageError
-from grokscope.run.files import atomic_write, make_folder, read_bytes, sha256_hex
+from grokscope.errors import DamagedFile, GrokscopeError, StorageError
+from grokscope.run.files import sha256_hex
 from grokscope.run.results import SEGMENT_CAP, Cell, NewerFormat, TooMuch, decode, encode, in_order, merge
+from grokscope.run.sites import Site
+from grokscope.run.store import atomic_write, delete, make_folder, move, read_bytes, scan
 
 NAME = re.compile(r"[0-9a-f]{64}\.h5")
 COMPACT_AT = 64
@@ -26,7 +27,8 @@ class Segments:
         remarks: sentences on files that are no segments, and so left out.
     """
 
-    def __init__(self, folder: Path, writable: bool, inside: Path | None = None) -> None:
+    def __init__(self, folder: Site, writable: Callable[[], bool], inside: Site | None = None) -> None:
+        """Look at `folder`; `writable` is asked when something is to be written there."""
         self.folder = folder
         self.writable = writable
         self.problems: dict[str, None] = {}
@@ -46,7 +48,7 @@ class Segments:
 
     def _list(self) -> frozenset[str]:
         try:
-            with os.scandir(self.folder) as entries:
+            with scan(self.folder) as entries:
                 return frozenset(entry.name for entry in entries if self._is_segment(entry))
         except FileNotFoundError:
             return frozenset()
@@ -108,23 +110,28 @@ class Segments:
             return
         for name in inputs:
             try:
-                (self.folder / name).unlink(missing_ok=True)
-            except OSError as error:
+                delete(self.folder / name)
+            except (OSError, StorageError) as error:
                 self._stuck.add(name)
+                why = getattr(error, "strerror", None) or error
                 self.remarks[
                     f"{self.folder} keeps segments that were compacted, because they cannot be deleted "
-                    f"({error.strerror or error}); nothing is lost, and what they hold counts once"
+                    f"({why}); nothing is lost, and what they hold counts once"
                 ] = None
             else:
                 del self._read[name]
 
     def _small(self) -> list[str]:
         """Return the segments worth compacting; large ones stay: nothing is written often."""
-        return [name for name in self.names() - self._stuck if _size(self.folder / name) < SMALL]
+        names = self.names() - self._stuck
+        if len(names) < COMPACT_AT:
+            return []
+        with scan(self.folder) as entries:
+            return [entry.name for entry in entries if entry.name in names and _size(entry) < SMALL]
 
     def add(self, cells: Sequence[Cell], nonce: str = "") -> None:
         """Make one durable segment of `cells`, and no compaction. Raises StorageError."""
-        if not self.writable:
+        if not self.writable():
             raise StorageError(
                 f"{self.folder} is read-only: results of this run must be written elsewhere (`results`)"
             )
@@ -159,9 +166,9 @@ class Segments:
             self._refuse(path, error)
         return True
 
-    def _refuse(self, path: Path, error: Exception) -> None:
+    def _refuse(self, path: Site, error: Exception) -> None:
         self.refused[path.name] = error
-        moved = is_damage(error) and self.writable and self.quarantine(path.name)
+        moved = is_damage(error) and self.writable() and self.quarantine(path.name)
         where = "; it was moved to results/quarantine, its results are computed again" if moved else ""
         self.problems[f"{error}{where}"] = None
 
@@ -170,8 +177,8 @@ class Segments:
         folder = self.folder / "quarantine"
         try:
             make_folder(folder, self._inside or self.folder)
-            os.replace(self.folder / name, folder / name)
-        except (OSError, StorageError):
+            move(self.folder / name, folder / name, SEGMENT_CAP)
+        except (OSError, GrokscopeError):
             return False
         return True
 
@@ -181,15 +188,15 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, DamagedFile) and not isinstance(error, NewerFormat)
 
 
-def believed(data: bytes, path: Path) -> list[Cell]:
+def believed(data: bytes, path: Site) -> list[Cell]:
     """Return the cells in `data`, read from `path`. Raises DamagedFile unless the name is its hash."""
     if sha256_hex(data) != path.stem:
         raise DamagedFile(f"{path} is damaged: its bytes must have the sha256 in its name")
     return decode(data, path)
 
 
-def _size(path: Path) -> int:
+def _size(entry: os.DirEntry[str]) -> int:
     try:
-        return path.stat().st_size
+        return entry.stat().st_size
     except FileNotFoundError:
         return SMALL

@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grokscope.errors import GrokscopeError, RunError, StorageError
@@ -20,13 +19,15 @@ from grokscope.run.checkpoint import Checkpoint
 from grokscope.run.checkpoints import Checkpoints
 from grokscope.run.config import IMPORTED, RUN_FILE, read_config
 from grokscope.run.directory import INDEX_FILE, RESUME_FILE, Run
-from grokscope.run.files import atomic_write, is_abandoned, is_foreign, read_bytes, sweep
+from grokscope.run.files import is_abandoned, is_foreign
 from grokscope.run.image import opened
 from grokscope.run.index import Listed
 from grokscope.run.kinds import differences, untied, wrong_types
 from grokscope.run.listing import FOLDERS, check_folders, checkpoint_files
 from grokscope.run.results import Cell, CellKey, fingerprint, in_order, merge, read_cells
 from grokscope.run.segments import Segments, is_damage
+from grokscope.run.sites import Site, site_of
+from grokscope.run.store import atomic_write, exists, read_bytes, scan, sweep
 from grokscope.run.tidy import BASELINE
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Finding:
 
 
 def verify_run(
-    path: str | Path, network: Mapping[str, Tensor] | None = None, repair: bool = False
+    path: str | Site, network: Mapping[str, Tensor] | None = None, repair: bool = False
 ) -> list[Finding]:
     """Return what is amiss in the run at `path`; nothing is written unless `repair`.
 
@@ -80,11 +81,11 @@ def verify_run(
         RunError: there is no run.toml, so it is no run.
         StorageError: it cannot be repaired, because it is read-only or the disk is full.
     """
-    path = Path(path)
+    path = site_of(path)
     try:
         run = Run(path, read_config(path))
     except RunError as error:
-        if not os.path.lexists(path / RUN_FILE):
+        if not exists(path / RUN_FILE):
             raise
         return [Finding(RUN_FILE, "run", f"{_without(error, path / RUN_FILE)}; nothing else was looked at")]
     if repair and not run.writable:
@@ -101,7 +102,7 @@ class _Inspection:
         self.network = network
         self.repair = repair
         self.listed: dict[int, Listed] = {}
-        self.segments = Segments(self.path / "results", writable=False, inside=self.path)
+        self.segments = Segments(self.path / "results", lambda: False, inside=self.path)
         self.names: frozenset[str] = frozenset()  # of all sound segments
         self.cells: list[Cell] = []
         self.moved = False
@@ -122,7 +123,7 @@ class _Inspection:
     def _left_out(self, sentence: object, kind: str, verb: str = " is ") -> Finding:
         """A sentence that begins with a path of the run as a finding there."""
         place, _, rest = str(sentence).partition(verb)
-        return Finding(os.path.relpath(place, self.path), kind, (verb + rest).strip())
+        return Finding(os.path.relpath(place, str(self.path)), kind, (verb + rest).strip())
 
     def _temporaries(self) -> Iterator[Finding]:
         for folder in (".", *FOLDERS):
@@ -224,7 +225,7 @@ class _Inspection:
     def _split(self, name: str, own: Sequence[Cell]) -> str:
         """Store what a segment holds of this run anew, and set the segment aside; only in this order."""
         if self.repair and own:
-            Segments(self.path / "results", writable=True, inside=self.path).add(own)
+            Segments(self.path / "results", lambda: True, inside=self.path).add(own)
         return self._set_aside(name) + (", its other results are stored anew" if self.repair and own else "")
 
     def _resume(self) -> Iterator[Finding]:
@@ -280,7 +281,7 @@ class _Inspection:
         return ""
 
     def _write_index(self) -> None:
-        segments, cells = Segments(self.path / "results", writable=False, inside=self.path).read()
+        segments, cells = Segments(self.path / "results", lambda: False, inside=self.path).read()
         own = in_order(merge(filter(self._is_own, cells)))
         data = index.encode(self.listed.values(), segments, own, self.run.id)
         atomic_write(self.path / INDEX_FILE, data)
@@ -302,7 +303,7 @@ def _content(cells: Iterable[Cell]) -> Counter[tuple[CellKey, str]]:
     return Counter((cell.key, fingerprint(cell)) for variants in merge(cells).values() for cell in variants)
 
 
-def _without(error: object, path: Path) -> str:
+def _without(error: object, path: Site) -> str:
     """The sentence without the path that it begins with."""
     return str(error).removeprefix(str(path)).lstrip(" :")
 
@@ -311,9 +312,9 @@ def _joined(folder: str, name: str) -> str:
     return name if folder == "." else f"{folder}/{name}"
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _entries(folder: Site) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as entries:
+        with scan(folder) as entries:
             return list(entries)
     except OSError:
         return []

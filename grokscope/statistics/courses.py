@@ -27,6 +27,7 @@ __all__ = [
     "changed",
     "course",
     "delay",
+    "differ_only_in",
     "end_of",
     "fall",
     "final_accuracy",
@@ -43,6 +44,7 @@ __all__ = [
     "rise",
     "rise_begins",
     "share_of_course",
+    "slope",
     "smoothed",
     "span",
     "spearman",
@@ -53,6 +55,7 @@ BEGINS = 0.1  # share of its rise from which test accuracy is said to undergo it
 LEAST_RISE = 0.2  # test accuracy that rises by less after memorisation has not grokked
 NOWHERE = math.nan
 SMOOTH_WEIGHT, SMOOTH_STEPS = 0.1, 5
+LOOKED_AT = ("seed", "steps", "checkpoint_every", "log_every", "device")  # change nothing of what is trained
 
 
 def course(results: Results, column: str) -> np.ndarray:
@@ -274,6 +277,38 @@ def span(results: Results, column: str, start: float, end: float) -> float:
     values = course(results, column)[(steps >= start) & (steps <= end)]
     values = values[np.isfinite(values)]
     return float(np.ptp(values)) if len(values) else NOWHERE
+
+
+def slope(results: Results, column: str, start: float, end: float) -> float:
+    """Return a column's change per step from its first to its last value between two steps.
+
+    NaN where it has not two values there.
+    """
+    import numpy as np
+
+    steps, values = np.asarray(results.steps), course(results, column)
+    kept = (steps >= start) & (steps <= end) & np.isfinite(values)
+    steps, values = steps[kept], values[kept]
+    return float((values[-1] - values[0]) / (steps[-1] - steps[0])) if len(values) > 1 else NOWHERE
+
+
+def differ_only_in(first: Results, second: Results, *settings: str) -> bool:
+    """Return whether two runs are of one task and network, and trained alike but for these settings.
+
+    Settings are called as in `run.toml`: `training.weight_decay`. The seed, and how long and how often a run
+    is looked at, make no difference.
+    """
+    besides = {*settings, *(f"training.{name}" for name in LOOKED_AT)}
+    one, other = (
+        {
+            f"{table}.{name}": value
+            for table in ("task", "model", "training")
+            for name, value in results.config.get(table, {}).items()
+            if f"{table}.{name}" not in besides and value is not None
+        }
+        for results in (first, second)
+    )
+    return one == other
 
 
 def least(*effects: float) -> float:

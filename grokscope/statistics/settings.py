@@ -9,9 +9,6 @@ from grokscope.results import Comparison
 
 def by_settings(comparison: Comparison, runs: Iterable[str]) -> tuple[list[str], list[list[str]]]:
     """Return the settings other than seeds in which runs differ, and the runs that are alike in them."""
-    names = [name for name in comparison.settings if not name.split(".")[-1].endswith("seed")]
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for run in runs:
-        settings = comparison.settings_of(run)
-        groups.setdefault(tuple(str(settings[name]) for name in names), []).append(run)
-    return names, list(groups.values())
+    wanted = set(runs)
+    groups = ([run for run in alike if run in wanted] for alike in comparison.repetitions.values())
+    return list(comparison.kinds), [group for group in groups if group]

@@ -15,7 +15,7 @@ from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
 from grokscope.statistics import CONFIDENCE, judging
 from grokscope.statistics.grid import Reading, levelled
 from grokscope.statistics.judging import Answer, Decision, ask, decide, share_decides, side_by_side
-from grokscope.statistics.over_runs import Mean, holm
+from grokscope.statistics.over_runs import Mean, clopper_pearson, holm
 
 RULE = (
     f"{judging.RULE}; of two kinds of runs it is the share of pairs (AUROC). p says how often noise alone "
@@ -161,7 +161,7 @@ def _counted(
     held, asked = sum(effect > 0 for effect in effects.values()), len(effects)
     effect = Mean.of(effects.values(), confidence)
     done = scipy.stats.binomtest(held, asked, hypothesis.chance, alternative="greater")
-    share = scipy.stats.binomtest(held, asked).proportion_ci(confidence, method="exact")
+    low, high = clopper_pearson(held, asked, confidence)
     numbers = {
         "runs": float(asked),
         "hold": float(held),
@@ -169,8 +169,8 @@ def _counted(
         "effect_low": effect.low,
         "effect_high": effect.high,
         "share": held / asked,
-        "low": float(share.low),
-        "high": float(share.high),
+        "low": low,
+        "high": high,
         "p": float(done.pvalue),
     }
     word = "comparison" if hypothesis.about == PAIRS else "run"

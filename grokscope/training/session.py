@@ -15,6 +15,9 @@ from grokscope.discovery import load_plugins
 from grokscope.errors import SettingError
 from grokscope.models.making import make_network, make_task
 from grokscope.run import Run, default_directory
+from grokscope.run.config import RUN_FILE
+from grokscope.run.sites import site_of
+from grokscope.run.store import exists
 from grokscope.training.config import Config, known, resolve_config, training_of
 from grokscope.training.progress import Progress
 from grokscope.training.subnetwork import Source, find_sources
@@ -51,7 +54,8 @@ def train(
         task: the task's name, for example `modadd`.
         recipe: a recipe's name, or the path of a TOML file; the task's default recipe when not given.
         settings: what differs from the recipe, by dotted name: `{"task.p": 53, "training.lr": 0.01}`.
-        out: the run directory; named after the configuration, under `runs/`, when not given.
+        out: the run directory, or the URL that it is to lie at, such as s3://bucket/runs/x; when not given
+            it is named after the configuration, under `runs/`.
         threads: CPU threads of torch while it trains; no part of the configuration, but of the last bits.
         tasks: the known tasks by name; those of all plugins when not given.
         models: the known models by name; those of all plugins when not given.
@@ -75,8 +79,8 @@ def train(
         models = plugins.models if models is None else models
     config = resolve_config(task, recipe=recipe, settings=settings, tasks=tasks, models=models)
     config = with_data(config, tasks)
-    path = Path(out) if out is not None else default_directory(config)
-    if (path / "run.toml").exists():
+    path = site_of(out) if out is not None else default_directory(config)
+    if exists(path / RUN_FILE):
         run = Run.create(path, lasting(config))
         for problem in run.problems:
             notify(problem)
@@ -93,6 +97,7 @@ def train(
             check_start(source, network)
         beside = interventions(config["training"], made_task, network, drawn)
         run = Run.create(path, lasting(config))
+        run.check_writable()
         watch, asked = progress or (lambda _: None), stop or (lambda: False)
         Loop(run, made_task, network, beside, progress=watch, stop=asked, notify=notify).go()
     run.refresh_index()

@@ -40,6 +40,7 @@ def phases(results: Results) -> Phases:
     about="pairs",
     groups=("more decay or a large initialisation", "little decay"),
     source=f"{PAPER}, section 4",
+    leads=[("delay in the first", "in the second")],
 )
 def shorter_delay(first: Results, second: Results) -> Found:
     """The delay from memorising to grokking is shorter in the first."""
@@ -54,6 +55,7 @@ def shorter_delay(first: Results, second: Results) -> Found:
     about="pairs",
     groups=("more decay or a large initialisation", "little decay"),
     source=f"{PAPER}, section 4",
+    leads=[("test accuracy 10 % to 90 % in steps, first", "second")],
 )
 def sharper_rise(first: Results, second: Results) -> Found:
     """Test accuracy takes fewer steps from 10 % to 90 % in the first."""
@@ -119,7 +121,7 @@ def _higher_in_emergence(first: Results, second: Results, column: str, what: str
 
 @hypothesis(
     claim="With more weight decay the emergent phase has a larger peak in synergy.",
-    columns=[SYNERGY],
+    columns=[SYNERGY, REDUNDANCY],
     about="pairs",
     groups=("more decay", "little decay"),
     source=f"{PAPER}, section 5.2",
@@ -131,7 +133,7 @@ def higher_peak_in_emergence(first: Results, second: Results) -> Found:
 
 @hypothesis(
     claim="With more weight decay the emergent phase has a larger synergistic sub-network.",
-    columns=[SYNERGY, SIZE],
+    columns=[SYNERGY, REDUNDANCY, SIZE],
     about="pairs",
     groups=("more decay", "little decay"),
     source=f"{PAPER}, section 5.2",
@@ -145,6 +147,7 @@ def larger_subnetwork_in_emergence(first: Results, second: Results) -> Found:
     claim="Redundancy drops rapidly first, and a rapid increase in synergy follows it.",
     columns=[SYNERGY, REDUNDANCY],
     source=f"{PAPER}, section 5.3",
+    leads=[("redundancy changes at step", "synergy changes at step")],
 )
 def redundancy_first(results: Results) -> Found:
     """Redundancy changes before synergy does (change points over log steps)."""
@@ -232,6 +235,7 @@ def subnetwork_similar(whole: Results, part: Results) -> Found:
     about="pairs",
     groups=("network", "its synergistic units"),
     source=f"{PAPER}, section 7",
+    leads=[("grokking step of the sub-network", "of the network")],
 )
 def subnetwork_sooner(whole: Results, part: Results) -> Found:
     """The sub-network groks in fewer steps than the whole network."""
@@ -259,6 +263,7 @@ def other_units_worse(part: Results, other: Results) -> Found:
     about="pairs",
     groups=("network", "its synergistic units"),
     source=f"{PAPER}, section 7",
+    leads=[("test 90 % at step, sub-network", "network")],
 )
 def subnetwork_in_similar_time(whole: Results, part: Results) -> Found:
     """The sub-network has test accuracy 90 % within a quarter of the whole network's step."""

@@ -19,6 +19,7 @@ OCTAVE = 8  # steps tried in a factor of two
 FINEST, COARSEST = -24 * OCTAVE, 4 * OCTAVE  # of the relative step: as float32 has it, and everything zero
 
 Parts = Mapping[str, tuple["torch.Tensor", ...]]
+Allowed = Callable[[float], float]  # of a loss, the largest that it may become
 
 
 @measure(
@@ -43,6 +44,10 @@ def compression(
     *,
     tolerance: Annotated[float, Param("relative rise of the training loss that is allowed", min=0)] = 0.01,
     rank: Annotated[bool, Param("truncate singular values first")] = False,
+    rise: Annotated[
+        float | None,
+        Param("rise of the training loss that is allowed instead, in its own units", above=0, later=True),
+    ] = None,
 ) -> dict[str, float]:
     """How short a description of the weights is enough for the training loss: an upper bound of complexity.
 
@@ -68,9 +73,9 @@ def compression(
 
     Traps:
         The tolerance is relative: the nearer the loss is to 0, the finer its weights must be kept, so that
-        `packed_bytes` grows while a network only grows surer. DeMoss et al. search a step and a rank for
-        every tensor by Bayesian optimisation, and allow an absolute rise of the loss; one step for all is an
-        upper bound of what that finds.
+        `packed_bytes` grows while a network only grows surer. DeMoss et al. allow a rise of the mean loss by
+        1 nat, which is `rise=1`, and search a step and a rank for every tensor by Bayesian optimisation; one
+        step for all is an upper bound of what that finds.
 
     Source:
         DeMoss et al. 2024, "The complexity dynamics of grokking", sections 3 and 4: complexity rises with
@@ -86,9 +91,9 @@ def compression(
     numbers.require_finite("compression: the training loss", probe.loss("train"))
     parts: Parts = {name: (weight,) for name, weight in weights.items()}
     if rank:
-        parts = _truncated(probe, 1 + tolerance / 2)
+        parts = _truncated(probe, _allowed(tolerance / 2, rise and rise / 2))
 
-    found = _coarsest(probe, lambda exponent: _rounded(parts, exponent), 1 + tolerance, COARSEST)
+    found = _coarsest(probe, lambda exponent: _rounded(parts, exponent), _allowed(tolerance, rise), COARSEST)
     if found is None:
         size = functional.bzipped(b"".join(w.detach().cpu().numpy().tobytes() for w in weights.values()))
     else:
@@ -102,6 +107,10 @@ def compression(
     }
 
 
+def _allowed(tolerance: float, rise: float | None) -> Allowed:
+    return lambda loss: loss * (1 + tolerance) if rise is None else loss + rise
+
+
 def _rounded(parts: Parts, exponent: int) -> dict[str, tuple[torch.Tensor, ...]]:
     from grokscope_complexity import functional
 
@@ -112,7 +121,7 @@ def _rounded(parts: Parts, exponent: int) -> dict[str, tuple[torch.Tensor, ...]]
     return {name: tuple(map(back, some)) for name, some in parts.items()}
 
 
-def _truncated(probe: Probe, allowed: float) -> Parts:
+def _truncated(probe: Probe, allowed: Allowed) -> Parts:
     """Return each matrix as factors of the lowest ranks, by one share, at which the loss is kept."""
     from grokscope_complexity import functional
 
@@ -127,7 +136,7 @@ def _truncated(probe: Probe, allowed: float) -> Parts:
     return {name: (weight,) for name, weight in probe.weights.items()} if found is None else at(found)
 
 
-def _coarsest(probe: Probe, at: Callable[[int], Parts], allowed: float, high: int) -> int | None:
+def _coarsest(probe: Probe, at: Callable[[int], Parts], allowed: Allowed, high: int) -> int | None:
     """Return the coarsest exponent at which the loss is kept; it is looked for near that of some examples."""
     from grokscope_complexity import functional
 
@@ -149,15 +158,15 @@ class _Losses:
         self._counted, self._labels = probe.counted("train"), probe.labels("train")
         self._simple = len(self._labels) == len(self.inputs) and self._counted is None
 
-    def keeps(self, parts: Parts, allowed: float, examples: int | None = None) -> bool:
-        """Return whether the loss, of all or the first examples, is at most `allowed` times what it was."""
+    def keeps(self, parts: Parts, allowed: Allowed, examples: int | None = None) -> bool:
+        """Return whether the loss, of all or the first examples, is at most what is `allowed`."""
         from grokscope_complexity import functional
 
         if examples is not None and self._simple:
             first = self._probe.logits("train")[:examples].double()
-            most = allowed * self._probe.loss_of(first, self._labels[:examples]).item()
+            most = allowed(self._probe.loss_of(first, self._labels[:examples]).item())
         else:
-            examples, most = len(self.inputs), allowed * self._probe.loss("train")
+            examples, most = len(self.inputs), allowed(self._probe.loss("train"))
         weights = {name: functional.product(some, self._probe.weights[name]) for name, some in parts.items()}
         return self._loss(weights, examples) <= most
 

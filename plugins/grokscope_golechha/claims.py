@@ -176,6 +176,7 @@ def drops_out(results: Results) -> str | None:
     source=f"{PAPER}, appendix C",
     groups="dropout",
     group=drops_out,
+    leads=[("train 95 % at step", "test at 90 % of its best")],
 )
 def no_delay(results: Results) -> Found:
     """Test accuracy is at 90 % of its best soon after train accuracy is at 95 %.

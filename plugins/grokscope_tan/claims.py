@@ -17,6 +17,8 @@ ERROR, SHARPNESS = "perturbation_error.mean", "sharpness.trace"
 COROLLARY = "predicted_accuracy.corollary"
 AGREEMENT, DISTANCE = "abelian.agreement:train", "abelian.logit_distance:train"
 PAPER = "Tan & Huang 2023"
+NORM_BEGINS = f"norm at {courses.BEGINS:.0%} of its fall at step"
+TEST_BEGINS = f"test accuracy at {courses.BEGINS:.0%} of its rise"
 LEARNED = 0.9  # agreement from which the commutative law counts as learned
 
 
@@ -49,9 +51,7 @@ def _is_on(setting: object) -> bool:
 
 def _begins_first(results: Results, column: str) -> Found:
     fall, rise = _fall_begins(results, column), courses.rise_begins(results)
-    tenth = f"{courses.BEGINS:.0%}"
-    found = {f"norm at {tenth} of its fall at step": fall, f"test accuracy at {tenth} of its rise": rise}
-    return rise - fall, found
+    return rise - fall, {NORM_BEGINS: fall, TEST_BEGINS: rise}
 
 
 def _fall_begins(results: Results, column: str) -> float:
@@ -85,6 +85,7 @@ def l2_falls(results: Results) -> Found:
     groups="that grok",
     group=courses.groks,
     chance=0.65,  # where accuracy rises late and checkpoints lie densely before, noise is often first
+    leads=[(NORM_BEGINS, TEST_BEGINS)],
 )
 def l2_falls_first(results: Results) -> Found:
     """Its fall begins first: the norm is at a tenth of it before test accuracy is at a tenth of its rise."""
@@ -110,6 +111,7 @@ def l1_falls(results: Results) -> Found:
     groups="that grok",
     group=courses.groks,
     chance=0.65,  # where accuracy rises late and checkpoints lie densely before, noise is often first
+    leads=[(NORM_BEGINS, TEST_BEGINS)],
 )
 def l1_falls_first(results: Results) -> Found:
     """Its fall begins first: the norm is at a tenth of it before test accuracy is at a tenth of its rise."""
@@ -170,6 +172,7 @@ def _sooner(unchanged: Results, other: Results, how: str) -> Found:
     groups=("plain", "perturbed"),
     group=either,
     source=f"{PAPER}, section 4",
+    leads=[("step, perturbed", "step, plain")],
 )
 def sooner_when_perturbed(unchanged: Results, other: Results) -> Found:
     """Perturbed training is sooner at 90 % of plain training's best test accuracy."""
@@ -216,6 +219,7 @@ def agreement_early_when_perturbed(results: Results) -> Found:
     about="pairs",
     groups=("plain", "abelian"),
     source=f"{PAPER}, section 5",
+    leads=[("step, abelian", "step, plain")],
 )
 def sooner_when_abelian(unchanged: Results, other: Results) -> Found:
     """Abelian training is sooner at 90 % of plain training's best test accuracy."""
@@ -227,6 +231,7 @@ def sooner_when_abelian(unchanged: Results, other: Results) -> Found:
     about="pairs",
     groups=("plain", "abelian", "perturbed"),
     source=f"{PAPER}, section 5",
+    leads=[("step, abelian", "step, perturbed")],
 )
 def abelian_sooner_than_perturbed(unchanged: Results, abelian: Results, noisy: Results) -> Found:
     """Abelian training is sooner there than perturbed training, too."""

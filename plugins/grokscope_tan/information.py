@@ -106,6 +106,7 @@ def pe_tendency_stays(first: Results, second: Results) -> Found:
     source=f"{PAPER}, appendix C",
     groups="that grok",
     group=courses.groks,
+    leads=[("PMI changes at step", "grokking step"), ("label information", "grokking step")],
 )
 def pmi_timelier_than_labels(results: Results) -> Found:
     """From memorisation on PMI changes nearer to the grokking step, in log steps, than label information."""
@@ -156,6 +157,7 @@ def pc_turns(results: Results) -> Found:
     claim="On modular addition PC turns when test accuracy undergoes its quick increase.",
     columns=[PC],
     source=f"{PAPER}, appendix B.1",
+    leads=[("PC turns at step", "grokking step")],
 )
 def pc_turns_in_time(results: Results) -> Found:
     """PC turns as test accuracy rises, from a tenth of that to the grokking step."""

@@ -33,7 +33,7 @@ def bumps(*points):
     return np.interp(np.log(np.maximum(GRID, 1)), np.log(np.maximum(steps, 1)), values)
 
 
-def run(test=None, *, train=None, seed=0, **columns):
+def run(test=None, *, train=None, seed=0, training=None, **columns):
     """Synthetic results: `measure__column` is the course of `measure.column`, `__` again a label."""
     named = {}
     for name, values in columns.items():
@@ -51,7 +51,12 @@ def run(test=None, *, train=None, seed=0, **columns):
         columns={"step": GRID.tolist(), **{name: values.tolist() for name, values in named.items()}},
         declared={name: Column(ColumnName.read(name).column, "synthetic") for name in named},
         curve=curve,
-        config={"recipe": "synthetic", "task": {}, "model": {}, "training": {"seed": seed}},
+        config={
+            "recipe": "synthetic",
+            "task": {},
+            "model": {},
+            "training": {"seed": seed, **(training or {})},
+        },
     )
     return with_thresholds(found)
 

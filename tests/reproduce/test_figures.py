@@ -2,9 +2,10 @@
 
 import math
 
+import other_figures
 import pytest
+import synthetic
 from synthetic import (
-    COURSES,
     FAILS,
     FALLING,
     FIGURES,
@@ -33,6 +34,10 @@ from grokscope.reproduce.checking import Part, check
 from grokscope.statistics import courses
 from grokscope.statistics.judging import decide_all
 from grokscope.training import resolve_config
+
+THREE = {"clauw", "golechha", "tan"}  # the papers that grokscope is about
+OTHERS = {"nanda", "omnigrok", "kumar", "prieto", "demoss", "xu"}
+COURSES = {**synthetic.COURSES, **other_figures.COURSES}
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if not name.startswith("clauw")])
@@ -86,7 +91,7 @@ def test_golechhas_claims_are_judged_under_both_losses(name):
 
 def test_the_papers_come_as_plugins_by_the_door_that_a_strangers_does():
     brings = {plugin.name: plugin for plugin in load_plugins().plugins if plugin.figures}
-    assert set(brings) == {"clauw", "golechha", "tan"}
+    assert set(brings) == THREE | OTHERS
     for name, plugin in brings.items():
         assert plugin.hypotheses
         assert all(figure.paper.key == name for figure in plugin.figures)
@@ -266,3 +271,22 @@ def test_a_delay_cut_short_still_decides_where_it_is_longer_already():
     assert first.verdict == HELD
     [first, *_] = check(FIGURES["clauw-1"], decays(GROKS, FAILS))
     assert first.verdict == NOT_HELD
+
+
+def test_a_slope_is_per_step_between_the_values_that_there_are():
+    rises = run(x__x=ramp(1000, 3000, 0, 8))
+    assert courses.slope(rises, "x.x", 1000, 3000) == pytest.approx(8 / 2000)
+    assert courses.slope(rises, "x.x", 990, 2010) == pytest.approx(4 / 1000)  # checkpoints at 1000 and 2000
+    for start, end in ((1010, 1060), (math.nan, 3000), (6000, 7000)):
+        assert math.isnan(courses.slope(rises, "x.x", start, end))
+    assert math.isnan(courses.slope(rises, "x.y", 0, 5000))
+
+
+def test_runs_differ_in_what_changes_their_training():
+    one = run(training={"weight_decay": 2.0, "lr": 0.1, "dropout": None})
+    longer = run(training={"weight_decay": 0.1, "lr": 0.1, "steps": 9, "log_every": 3}, seed=5)
+    assert courses.differ_only_in(one, longer, "training.weight_decay")
+    assert not courses.differ_only_in(one, longer)
+    assert not courses.differ_only_in(one, run(training={"lr": 0.2}), "training.weight_decay")
+    other = Results("other", {"step": []}, {}, config={**one.config, "task": {"p": 7}})
+    assert not courses.differ_only_in(one, other, "training.weight_decay")

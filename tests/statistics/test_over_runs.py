@@ -7,7 +7,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from grokscope.statistics.over_runs import Mean, holm, sign_test, t_test, wilson
+from grokscope.statistics.over_runs import Mean, clopper_pearson, holm, sign_test, t_test, wilson
 
 
 def interval(values, confidence, groups=None):
@@ -109,7 +109,10 @@ def test_holm_is_statsmodels():
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
-def test_wilson_is_statsmodels(confidence):
+def test_wilson_and_the_exact_interval_are_statsmodels(confidence):
     for count, runs in ((0, 3), (2, 4), (4.5, 6), (6, 6)):
         wanted = proportion_confint(count, runs, alpha=1 - confidence, method="wilson")
         assert wilson(count / runs, runs, confidence) == pytest.approx(wanted, abs=1e-12)
+    for count, runs in ((0, 3), (2, 4), (199, 200), (6, 6)):
+        wanted = proportion_confint(count, runs, alpha=1 - confidence, method="beta")
+        assert clopper_pearson(count, runs, confidence) == pytest.approx(wanted, abs=1e-12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from grokscope.declare import is_number
 from grokscope.errors import UnknownName, UsageError
 from grokscope.measure import Column
 from grokscope.report.text import number
 from grokscope.results import ColumnName, Comparison, Results
+from grokscope.results.comparison import telling
 from grokscope.run.curves import CURVE_COLUMNS, GROKKED_AT, MEMORISED_AT
 from grokscope.run.outcome import Goal, goals_of
 
-SEED = ("seed", "training.seed")  # runs that differ in it alone are repetitions
 SCALES = ("log", "linear")
 MOST_PANELS = 30
 
@@ -346,48 +346,30 @@ def _groups(
     A group has a label, the value of a single setting, and names of runs. Numbers ascend, words come in the
     order of the runs.
     """
-    settings = {name: values for name, values in comparison.settings.items() if name not in SEED}
-    keys = list(zip(*settings.values(), strict=True)) if settings else [()] * len(comparison.runs)
-    runs: dict[tuple[Any, ...], list[str]] = {}
-    for key, run in zip(keys, comparison.runs, strict=True):
-        runs.setdefault(key, []).append(run)
+    kinds, runs = comparison.kinds, comparison.repetitions
     if len(runs) == 1:
         return (), (), [("", None, next(iter(runs.values())))]
-    telling = _telling(list(runs), len(settings))
-    names = tuple(name for at, name in enumerate(settings) if at in telling)
-    also = tuple(name for at, name in enumerate(settings) if at not in telling)
+    names = telling(kinds) or tuple(kinds)
+    places = [list(kinds).index(name) for name in names]
     found = []
-    for key, members in _ascending(runs, telling):
-        values = [key[at] for at in telling]
+    for key, members in _ascending(runs, places):
+        values = [key[at] for at in places]
         found.append((_label(names, values), values[0] if len(values) == 1 else None, members))
-    return names, also, found
-
-
-def _telling(keys: Sequence[tuple[Any, ...]], count: int) -> tuple[int, ...]:
-    """The fewest settings that tell all groups apart."""
-    for few in range(1, min(count, 3) + 1):
-        for chosen in itertools.combinations(range(count), few):
-            if len({tuple(key[at] for at in chosen) for key in keys}) == len(keys):
-                return chosen
-    return tuple(range(count))
+    return names, tuple(name for name in kinds if name not in names), found
 
 
 def _ascending(
-    runs: Mapping[tuple[Any, ...], list[str]], telling: Sequence[int]
+    runs: Mapping[tuple[Any, ...], list[str]], places: Sequence[int]
 ) -> list[tuple[tuple[Any, ...], list[str]]]:
     found = list(runs.items())
-    if all(_is_number(key[at]) for key in runs for at in telling):
-        found.sort(key=lambda item: [item[0][at] for at in telling])
+    if all(is_number(key[at]) for key in runs for at in places):
+        found.sort(key=lambda item: [item[0][at] for at in places])
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _label(names: Sequence[str], values: Sequence[Any]) -> str:
     """The value of a single setting, or `name value, name value`."""
     words = [
-        number(value) if _is_number(value) else "none" if value is None else str(value) for value in values
+        number(value) if is_number(value) else "none" if value is None else str(value) for value in values
     ]
     return words[0] if len(words) == 1 else ", ".join(map(" ".join, zip(names, words, strict=True)))

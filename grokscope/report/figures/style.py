@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib
 
+from grokscope.declare import is_number
 from grokscope.report.text import printable
 
 INK, QUIET, FAINT, PAPER = "#262626", "#6b6b6b", "#c9c9c9", "white"
@@ -89,8 +90,7 @@ def of_groups(values: Sequence[Any]) -> list[Look]:
     """Return a look per group: from dark to light along numbers, else different colours and markers."""
     if len(values) == 1:
         return [Look(PALETTE[0])]
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-    if numbers or len(values) > len(PALETTE):
+    if all(map(is_number, values)) or len(values) > len(PALETTE):
         return [Look(colour) for colour in ramp(len(values))]
     return [Look(PALETTE[at], marker=MARKERS[at]) for at in range(len(values))]
 

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from itertools import combinations
 from statistics import median
 from typing import Any
 
@@ -16,6 +15,7 @@ from grokscope.report.page.packing import Axes, kept, packed
 from grokscope.report.text import printable
 from grokscope.results import ColumnName, Comparison, Results
 from grokscope.results.columns import column_of, shown_columns
+from grokscope.results.comparison import telling
 from grokscope.results.names import bare
 from grokscope.run.config import config_hash, hash_of, run_id, seed_of, tells_partly
 from grokscope.run.curves import CURVE_COLUMNS
@@ -23,8 +23,6 @@ from grokscope.run.outcome import Goal
 
 PARETO = ("synergy", "redundancy")  # roles of columns, x first
 TABLES = ("task", "model", "training", "imported")
-MOST_SETTINGS = 3  # in the label of a run
-SEED = "seed"  # runs that differ in nothing else are repetitions
 
 
 def content_of(
@@ -158,17 +156,10 @@ def _title(comparison: Comparison) -> str:
 
 def _short_labels(comparison: Comparison) -> list[str]:
     """The fewest settings that tell the runs apart, where that is at most three; else the runs' names."""
-    names = _telling(comparison, list(comparison.settings), len(comparison.runs))
-    return [_pairs(names, row) for row in _rows(comparison, names)] if names else list(comparison.runs)
-
-
-def _telling(comparison: Comparison, names: Sequence[str], kinds: int) -> tuple[str, ...]:
-    """The fewest of the settings `names` that have as many different rows of values as `kinds`."""
-    for size in range(1, min(MOST_SETTINGS, len(names)) + 1):
-        for chosen in combinations(names, size):
-            if len(set(_rows(comparison, chosen))) == kinds:
-                return chosen
-    return ()
+    names = telling(comparison.settings)
+    rows = _rows(comparison, names)
+    tells = names and len(set(rows)) == len(rows)
+    return [_pairs(names, row) for row in rows] if tells else list(comparison.runs)
 
 
 def _rows(comparison: Comparison, names: Iterable[str]) -> list[tuple[str, ...]]:
@@ -182,14 +173,15 @@ def _pairs(names: Iterable[str], values: Iterable[str]) -> str:
 
 def _groups(comparison: Comparison) -> dict[str, Any] | None:
     """Which runs differ in their seed alone: a label per group, and each run's group; None if none do."""
-    names = [name for name in comparison.settings if name.rpartition(".")[2] != SEED]
-    if len(names) == len(comparison.settings) or not names:
+    kinds = comparison.kinds
+    if len(kinds) == len(comparison.settings) or not kinds:
         return None
-    kinds = list(dict.fromkeys(_rows(comparison, names)))
-    label = _telling(comparison, names, len(kinds)) or tuple(names)
-    of = [kinds.index(row) for row in _rows(comparison, names)]
-    rows = _rows(comparison, label)
-    return {"labels": [_pairs(label, rows[of.index(kind)]) for kind in range(len(kinds))], "of": of}
+    names = telling(kinds) or tuple(kinds)
+    rows = dict(zip(comparison.runs, _rows(comparison, names), strict=True))
+    alike = list(comparison.repetitions.values())
+    of = {run: at for at, group in enumerate(alike) for run in group}
+    labels = [_pairs(names, rows[group[0]]) for group in alike]
+    return {"labels": labels, "of": [of[run] for run in comparison.runs]}
 
 
 def _usual(comparison: Comparison, columns: Sequence[ColumnName]) -> list[ColumnName]:

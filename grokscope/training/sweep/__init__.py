@@ -16,6 +16,7 @@ from grokscope.cluster import reached
 from grokscope.device import cores
 from grokscope.discovery import left_out, load_plugins
 from grokscope.registry import Plugins
+from grokscope.run.sites import site_of
 from grokscope.training.config import known
 from grokscope.training.sweep.account import Account, FailedRun, Sweep, SweepProgress
 from grokscope.training.sweep.grid import PlannedRun, plan_runs
@@ -75,7 +76,7 @@ def sweep(
     for sentence in plugins.slow:
         notify(sentence)
     known("task", task, plugins.tasks)
-    planned = plan_runs(task, recipe, grid or {}, seeds, settings or {}, Path(out), plugins)
+    planned = plan_runs(task, recipe, grid or {}, seeds, settings or {}, site_of(out), plugins)
     account = Account(planned, progress or (lambda _: None), notify)
     asked = stop or (lambda: False)
     left = account.unfinished()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from grokscope.errors import GrokscopeError
 from grokscope.run import Run
+from grokscope.run.config import RUN_FILE
+from grokscope.run.sites import Site
+from grokscope.run.store import exists
 from grokscope.training.session import is_finished
 from grokscope.training.sweep.grid import PlannedRun
 
@@ -16,7 +18,7 @@ from grokscope.training.sweep.grid import PlannedRun
 class FailedRun:
     """A run that could not be trained to its end; `detail` is the traceback of an error not foreseen."""
 
-    path: Path
+    path: Site
     message: str
     detail: str = ""
 
@@ -37,12 +39,12 @@ class Sweep:
         failures: the runs that could not be, and why.
     """
 
-    paths: tuple[Path, ...]
-    finished: tuple[Path, ...]
+    paths: tuple[Site, ...]
+    finished: tuple[Site, ...]
     failures: tuple[FailedRun, ...]
 
     @property
-    def stopped(self) -> tuple[Path, ...]:
+    def stopped(self) -> tuple[Site, ...]:
         """The runs that are neither finished nor failed: the sweep was stopped before their end."""
         ended = {*self.finished, *(failure.path for failure in self.failures)}
         return tuple(path for path in self.paths if path not in ended)
@@ -71,14 +73,14 @@ class Account:
         self._planned = {run.path: run for run in planned}
         self._progress, self._notify = progress, notify
         self._reached = dict.fromkeys(self._planned, 0)
-        self._finished: set[Path] = set()
-        self._failures: dict[Path, FailedRun] = {}
+        self._finished: set[Site] = set()
+        self._failures: dict[Site, FailedRun] = {}
         self._steps, self._done = sum(run.steps for run in planned), 0
 
     def unfinished(self) -> list[PlannedRun]:
         """Return the runs that are left to train; a directory that holds something else counts as failed."""
         for run in self._planned.values():
-            if (run.path / "run.toml").exists():
+            if exists(run.path / RUN_FILE):
                 self._look_at(run)
         if self._finished:
             self._notify(f"{len(self._finished)} of {len(self._planned)} runs are finished already")
@@ -97,26 +99,26 @@ class Account:
             run.refresh_index()
             self._finished.add(planned.path)
 
-    def reached(self, path: Path, step: int) -> None:
+    def reached(self, path: Site, step: int) -> None:
         """Take how far a run is; what comes late, of one that has ended, is no news."""
         if path not in self._finished and path not in self._failures:
             self._reach(path, step)
             self._tell()
 
-    def _reach(self, path: Path, step: int) -> None:
+    def _reach(self, path: Site, step: int) -> None:
         self._done += step - self._reached[path]
         self._reached[path] = step
 
-    def _fail(self, path: Path, failure: FailedRun) -> None:
+    def _fail(self, path: Site, failure: FailedRun) -> None:
         """What a failed run has left will never be trained: it is no part of the whole."""
         self._failures[path] = failure
         self._steps -= self._planned[path].steps - self._reached[path]
 
-    def said(self, path: Path, message: str) -> None:
+    def said(self, path: Site, message: str) -> None:
         """Pass on what the training of a run had to say."""
         self._notify(f"{path.name}: {message}")
 
-    def ended(self, path: Path, outcome: Outcome) -> None:
+    def ended(self, path: Site, outcome: Outcome) -> None:
         """Take how the training of a run ended."""
         if isinstance(outcome, FailedRun):
             self._fail(path, outcome)

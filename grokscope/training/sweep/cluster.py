@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from grokscope.cluster import Cluster, Job, Lost
@@ -13,6 +12,7 @@ from grokscope.discovery import left_out
 from grokscope.errors import GrokscopeError, told
 from grokscope.run import Run
 from grokscope.run.config import RUN_FILE
+from grokscope.run.sites import Site, site_of
 from grokscope.training.sweep.account import Account, FailedRun, Outcome
 from grokscope.training.sweep.grid import PlannedRun
 from grokscope.training.sweep.processes import train_in_processes
@@ -43,7 +43,7 @@ def train_on(
 
     def heard(said: tuple[str, str, Any]) -> None:
         word, path, content = said
-        getattr(account, word)(Path(path), content)
+        getattr(account, word)(site_of(path), content)
 
     for run, outcome in cluster.work(give, spare=1, heard=heard, stopped=stop):
         account.ended(run.path, FailedRun(run.path, LOST) if isinstance(outcome, Lost) else outcome)
@@ -63,11 +63,11 @@ class _Teller:
         self._desk = desk
         self.outcome: Outcome = False
 
-    def reached(self, path: Path, step: int) -> None:
+    def reached(self, path: Site, step: int) -> None:
         self._desk.tell(["reached", str(path), step])
 
-    def said(self, path: Path, message: str) -> None:
+    def said(self, path: Site, message: str) -> None:
         self._desk.tell(["said", str(path), message])
 
-    def ended(self, path: Path, outcome: Outcome) -> None:
+    def ended(self, path: Site, outcome: Outcome) -> None:
         self.outcome = outcome

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from grokscope.errors import SettingError
 from grokscope.registry import Plugins
 from grokscope.run import default_directory
+from grokscope.run.sites import Site
 from grokscope.training.config import Config, resolve_config
 from grokscope.training.session import lasting, with_data
 
@@ -21,7 +21,7 @@ SEED = "training.seed"
 class PlannedRun:
     """One combination: what `train` is called with, and the directory and configuration that come of it."""
 
-    path: Path
+    path: Site
     task: str
     recipe: str | None
     settings: Mapping[str, Any]
@@ -40,7 +40,7 @@ def plan_runs(
     grid: Mapping[str, str | Iterable[Any]],
     seeds: int | str | Iterable[int] | None,
     settings: Mapping[str, Any],
-    out: Path,
+    out: Site,
     plugins: Plugins,
 ) -> list[PlannedRun]:
     """Return the runs, seeds changing fastest; combinations that come to the same configuration are one.
@@ -55,7 +55,7 @@ def plan_runs(
     twice = [axis for axis in sorted(axes) if any(_same(axis, name) for name in settings)]
     if twice:
         raise SettingError(f"{twice[0]} must be swept or fixed, got it in `grid` and in `settings`")
-    runs: dict[Path, PlannedRun] = {}
+    runs: dict[Site, PlannedRun] = {}
     for combination in product(*axes.values()):
         given = {**settings, **dict(zip(axes, combination, strict=True))}
         config = resolve_config(

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from grokscope.discovery import load_plugins
 from grokscope.errors import GrokscopeError, described, told
 from grokscope.registry import Plugins
+from grokscope.run.sites import Site
 from grokscope.streams import guarded_streams
 from grokscope.surroundings import OF_THE_GROUP, signals_blocked
 from grokscope.training.progress import Progress
@@ -52,7 +52,7 @@ def train_one(
             planned.task,
             recipe=planned.recipe,
             settings=planned.settings,
-            out=planned.path,
+            out=str(planned.path),
             tasks=plugins.tasks,
             models=plugins.models,
             progress=watch,
@@ -69,13 +69,13 @@ def train_one(
 class Accounting(Protocol):
     """Takes what becomes of runs, as `Account` does."""
 
-    def reached(self, path: Path, step: int) -> None:
+    def reached(self, path: Site, step: int) -> None:
         """Take how far a run is."""
 
-    def said(self, path: Path, message: str) -> None:
+    def said(self, path: Site, message: str) -> None:
         """Take what the training of a run had to say."""
 
-    def ended(self, path: Path, outcome: Outcome) -> None:
+    def ended(self, path: Site, outcome: Outcome) -> None:
         """Take how the training of a run ended."""
 
 

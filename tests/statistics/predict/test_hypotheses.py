@@ -1,6 +1,7 @@
 """Every built-in hypothesis on courses that satisfy it, contradict it, and say nothing."""
 
 import numpy as np
+import other_papers
 import pytest
 
 from grokscope import load_plugins, verdicts
@@ -64,21 +65,31 @@ EACH_RUN = {
     "agreement_late_when_plain": ({AGREEMENT: SUDDEN / 2 + LATE / 3}, {AGREEMENT: EARLY}, {}),
     "agreement_early_when_perturbed": ({AGREEMENT: EARLY}, {AGREEMENT: LATE}, {"perturb": [0.5, 0.4]}),
     "distance_rests_when_plain": ({DISTANCE: 100 * np.exp(-STEPS / 100)}, {DISTANCE: 1 + LOG}, {}),
+    **other_papers.EACH_RUN,
 }
-BETWEEN = {"synergy_peak_tells": ({"oinfo.synergy": PEAK}, {"oinfo.synergy": 9 * LOG}, {}, {"grok": None})}
-# Those that accuracies alone decide: options of runs that satisfy and contradict it, how they are trained.
+BETWEEN = {
+    "synergy_peak_tells": ({"oinfo.synergy": PEAK}, {"oinfo.synergy": 9 * LOG}, {}, {"grok": None}),
+    **other_papers.BETWEEN,
+}
+# Those that accuracies decide: options of runs that satisfy and contradict it, how they are trained.
 ACCURACIES = {
     "generalises_with_rising_norm": ({"grok": 400}, {"grok": None}, {"anti_norm": 2e-10}),
     "no_delay": ({"grok": 55}, {"grok": 400}, {"dropout": 0.3}),
+    **other_papers.OF_OPTIONS,
 }
 PERTURBED = {"perturb": [0.5, 0.4]}
-# Of runs of one seed, perturbed and plain.
+RESTLESS, CALM = ({"columns": {DISTANCE: course}} for course in (2 + np.sin(STEPS), 9 - LOG))
+# Of runs of one seed: how those of either kind are trained, options of both that satisfy it, and that
+# contradict it.
 SIDE_BY_SIDE = {
-    "sooner_when_perturbed": ({"grok": 200}, {"grok": 600}),
-    "distance_restless_when_perturbed": (
-        {"columns": {DISTANCE: 2 + np.sin(STEPS)}},
-        {"columns": {DISTANCE: 9 - LOG}},
+    "sooner_when_perturbed": (
+        PERTURBED,
+        {},
+        ({"grok": 200}, {"grok": 600}),
+        ({"grok": 600}, {"grok": 200}),
     ),
+    "distance_restless_when_perturbed": (PERTURBED, {}, (RESTLESS, CALM), (CALM, RESTLESS)),
+    **other_papers.SIDE_BY_SIDE,
 }
 
 
@@ -91,8 +102,15 @@ def quick(monkeypatch):
     monkeypatch.setattr("grokscope.statistics.estimates.BOOTSTRAPS", 99)
 
 
-@pytest.mark.parametrize("repetitions", [10, pytest.param(200, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", HYPOTHESES)
+def often(name, slowly):
+    if slowly:
+        return pytest.param(name, 200, marks=pytest.mark.slow)
+    return name, (5 if name in other_papers.NAMES else 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "repetitions"), [often(name, slowly) for slowly in (False, True) for name in HYPOTHESES]
+)
 def test_they_keep_the_contract(name, repetitions):
     config = {"training": {**EACH_RUN, **ACCURACIES}[name][2]} if name in {**EACH_RUN, **ACCURACIES} else None
     check_hypothesis(HYPOTHESES[name], repetitions=repetitions, config=config)
@@ -162,15 +180,16 @@ def test_what_accuracies_say(name, make_run, compare):
 
 @pytest.mark.parametrize("name", SIDE_BY_SIDE)
 def test_what_runs_of_one_seed_say(name, make_run, compare):
-    def verdict(perturbed, plain, seeds=(0, 1, 2)):
-        runs = [make_run(f"a{n}", training={**PERTURBED, "seed": n}, **perturbed) for n in seeds]
-        runs += [make_run(f"b{n}", training={"seed": n}, **plain) for n in range(3)]
+    one, other, satisfy, contradict = SIDE_BY_SIDE[name]
+
+    def verdict(first, second, seeds=(0, 1, 2)):
+        runs = [make_run(f"a{n}", training={**one, "seed": n}, **first) for n in seeds]
+        runs += [make_run(f"b{n}", training={**other, "seed": n}, **second) for n in range(3)]
         return verdicts(compare(runs), {name: HYPOTHESES[name]})[0].verdict
 
-    upper, lower = SIDE_BY_SIDE[name]
-    assert verdict(upper, lower) == "held"
-    assert verdict(lower, upper) == "did not hold"
-    assert verdict(upper, lower, (7, 8)) == "undecided"
+    assert verdict(*satisfy) == "held"
+    assert verdict(*contradict) == "did not hold"
+    assert verdict(*satisfy, (7, 8)) == "undecided"
 
 
 @pytest.mark.parametrize("name", BETWEEN)
