@@ -35,6 +35,7 @@ from grokscope.training.resuming import (
 )
 from grokscope.training.schedule import checkpoint_steps
 
+COMPILED = "compiled"  # whether the network's passes were, which changes the last bits
 READ_AT_ONCE = ("cpu",)  # devices whose loss costs nothing to read; others would be waited for at every step
 
 
@@ -186,7 +187,11 @@ class Loop:
         return {**self._order.state(), **self._interventions.state(), **random_states(self._device)}
 
     def _metadata(self, step: int, weights: Mapping[str, torch.Tensor]) -> dict[str, str]:
-        return {"step": str(step), "weights": digest(weights), **machine(self._device)}
+        return {"step": str(step), "weights": digest(weights), **self._conditions()}
+
+    def _conditions(self) -> dict[str, str]:
+        compiled = self._interventions.network is not self._network
+        return {**machine(self._device), **({COMPILED: "yes"} if compiled else {})}
 
     def _resumable(self) -> Resumable | None:
         """Return the newest resume state, whole and checked; None when training starts at step 0."""
@@ -226,9 +231,10 @@ class Loop:
         return state.step
 
     def _tell_machine(self, metadata: Mapping[str, str]) -> None:
-        now = machine(self._device)
+        now = {COMPILED: "no", **self._conditions()}
+        before = {COMPILED: "no", **metadata}
         changed = [
-            f"{name} {metadata.get(name)} -> {now[name]}" for name in now if metadata.get(name) != now[name]
+            f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]
         ]
         if changed:
             self._notify(
