@@ -261,6 +261,8 @@ def _clusters(
 
 def _heads(probe: Probe, layer: str | None, values: torch.Tensor, heads: int, search: str) -> torch.Tensor:
     """Return each unit's head, (units,), of a layer that is made of `heads` of them."""
+    import torch
+
     from grokscope_oinfo.clusters import head_units
 
     if layer is None:
