@@ -38,6 +38,7 @@ class Checkpoints:
         self._config = config
         self._remembered = remembered
         self._listed: dict[int, Listed] | None = None
+        self._before: dict[str, Listed] = {}
 
     def listed(self, remembered: Mapping[str, Listed] | None = None) -> dict[int, Listed]:
         """Return the sound checkpoints by step.
@@ -54,7 +55,8 @@ class Checkpoints:
         there = checkpoint_files(self.path)
         self.problems |= dict.fromkeys(there.problems)
         self.remarks |= dict.fromkeys(there.remarks)
-        known = {**remembered, **unchanged(self.path, there.files, remembered, self.stamp)}
+        known = {**remembered, **self._before}
+        known = {**remembered, **unchanged(self.path, there.files, known, self.stamp)}
         for file, status in there.files:
             entry = known.get(file)
             if not entry or entry.stamp() != (file, status.st_size, status.st_mtime_ns):
@@ -77,6 +79,7 @@ class Checkpoints:
 
     def forget(self, *, imports: bool = False) -> None:
         """List the folder anew when next asked; with `imports`, read the table of imports anew, too."""
+        self._before = {entry.info.file: entry for entry in (self._listed or {}).values()}
         self._listed = None
         if imports:
             self.__dict__.pop("_imported", None)

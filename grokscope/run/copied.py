@@ -1,4 +1,4 @@
-"""Which checkpoints of a run in an object store are those that its index describes, told unread.
+"""Which checkpoints of a run in an object store are those that are known already, told unread.
 
 Whoever copies a run gives its objects other times than its files had. A checkpoint's header says whose it is,
 and its losses to the last bit: where it says what the index says, the index is believed, until the checkpoint
@@ -23,27 +23,27 @@ START = 1 << 16  # bytes, in which most headers end; a checkpoint with a longer 
 def unchanged(
     run: Site,
     files: Sequence[tuple[str, Any]],
-    remembered: Mapping[str, Listed],
+    known: Mapping[str, Listed],
     stamp: Callable[[int], Mapping[str, str]],
 ) -> dict[str, Listed]:
-    """Return the checkpoints whose time alone is another than in the index, with the time that they have.
+    """Return the checkpoints that are as they are known, with the times that they have.
 
     Args:
-        run: where it lies; files of this machine keep their times, so none of them is believed.
+        run: where it lies; files of this machine keep their times, so that nobody has to ask.
         files: what is there, with size and time.
-        remembered: what the index says, by name.
+        known: what the index says, or this process has written, by name.
         stamp: returns what the header of a step's checkpoint must say.
     """
     if not isinstance(run, Url):
         return {}
-    known = [(remembered[file], status) for file, status in files if file in remembered]
+    there = [(known[file], status) for file, status in files if file in known]
+    there = [(entry, status) for entry, status in there if entry.info.size == status.st_size]
+    sure = {entry.info.file: entry for entry, status in there if entry.mtime_ns == status.st_mtime_ns}
     doubted = [
-        replace(entry, mtime_ns=status.st_mtime_ns)
-        for entry, status in known
-        if entry.info.size == status.st_size and entry.mtime_ns != status.st_mtime_ns
+        replace(entry, mtime_ns=status.st_mtime_ns) for entry, status in there if entry.info.file not in sure
     ]
     starts = read_starts([run / entry.info.file for entry in doubted], START)
-    return {
+    return sure | {
         entry.info.file: entry
         for entry, start in zip(doubted, starts, strict=True)
         if _says(start, {**stamp(entry.info.step), **_words(entry)})

@@ -20,8 +20,9 @@ from grokscope.run.files import sha256_hex, temporary_name
 from grokscope.run.sites import Url
 
 LIBRARIES = {"s3": "s3fs", "s3a": "s3fs"}  # those of the extra `remote`; of others fsspec tells
-_S3: dict[str, Any] = {"config_kwargs": {"retries": {"max_attempts": 4, "mode": "standard"}}}
+_S3: dict[str, Any] = {"config_kwargs": {"retries": {"max_attempts": 3, "mode": "standard"}}}
 OPTIONS = {"s3": _S3, "s3a": _S3}  # where fsspec's configuration says nothing: a failure is told in seconds
+TRIES = 2  # of s3fs, twice around those of botocore: its own five would be 25 times as many
 _VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
 _ADVICE = {
     "NoCredentialsError": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
@@ -84,19 +85,13 @@ def read_bytes(url: Url, cap: int) -> bytes:
     try:
         with _asked(url, "read"):
             data = bytes(_system(url).cat_file(url.key, start=0, end=cap + 1))
-    except Unreachable:
-        if _is_empty(url):  # which has no first byte to ask for
+    except Unreachable as error:
+        if _code(error.__cause__) in ("InvalidRange", "416"):  # it is empty, and has no first byte
             return b""
         raise
     if len(data) > cap:
         raise DamagedFile(f"{url} must be at most {cap} bytes, got more")
     return data
-
-
-def _is_empty(url: Url) -> bool:
-    with suppress(GrokscopeError, FileNotFoundError):
-        return status(url).st_size == 0
-    return False
 
 
 def read_starts(urls: Sequence[Url], size: int) -> list[bytes]:
@@ -223,9 +218,12 @@ def _made(scheme: str, process: int) -> Any:
         ) from error
     try:
         options = {**OPTIONS.get(scheme, {}), **conf.get(scheme, {}), "use_listings_cache": False}
-        return fsspec.filesystem(scheme, **options)
+        system = fsspec.filesystem(scheme, **options)
     except Exception as error:  # of whatever library it is
         raise Unreachable(f"{what} cannot be reached: {told(error)}") from error
+    if scheme in LIBRARIES:
+        system.retries = TRIES
+    return system
 
 
 @contextmanager

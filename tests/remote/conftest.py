@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,20 +22,21 @@ class Objects:
 
     Attributes:
         requests: how many there were of each method and key.
-        fail: is asked with method and key, and returns the name of a fault, seconds to wait, or None.
+        fail: is asked with method, key and some headers; returns the name of a fault, or None.
     """
 
-    fail: object = lambda method, key: None
+    fail: object = lambda method, key, headers: None
     requests: Counter = field(default_factory=Counter)
     port: int = 0
 
     def __call__(self, environ, start_response):
         method, key = environ["REQUEST_METHOD"], environ["PATH_INFO"].lstrip("/")
         self.requests[method, key] += 1
-        fault = self.fail(method, key)
-        if isinstance(fault, (int, float)):
-            time.sleep(fault)
-        elif fault:
+        headers = {
+            name: environ[f"HTTP_{name}"] for name in ("RANGE", "IF_NONE_MATCH") if f"HTTP_{name}" in environ
+        }
+        fault = self.fail(method, key, headers)
+        if fault:
             status, code, message = FAULTS[fault]
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response(status, [("Content-Type", "application/xml")])
@@ -108,6 +108,17 @@ def objects():
     with Objects().served() as server:
         server.client().create_bucket(Bucket="bucket")
         yield server
+
+
+@pytest.fixture
+def store(objects):
+    """The server with an empty bucket, and no faults."""
+    objects.fail = lambda method, key, headers: None
+    for key in objects.names():
+        objects.client().delete_object(Bucket="bucket", Key=key)
+    objects.requests.clear()
+    yield objects
+    objects.fail = lambda method, key, headers: None
 
 
 @pytest.fixture
