@@ -22,7 +22,7 @@ SMALLER = {"p": 47, "train_fraction": 0.6}
 
 
 def _of(**settings: Any) -> figure.Group:
-    trained = figure.Trained("modadd", "clauw", {**MLP, **settings}, quick=SMALLER, seeds=1)
+    trained = figure.Trained("modadd", "clauw", {**MLP, **settings}, quick=SMALLER, seeds=3)
     return figure.Group(trained, ("softmax_collapse", "weight_norm"))
 
 
