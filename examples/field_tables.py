@@ -10,19 +10,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-OVER = {"league-rise": "league, a rise by 1 nat"}  # what was measured in another way
-HEAD = ("claim", "over", "verdict", "holds in", "p", "holds in both seeds", "in neither")
+OVER = {"league-rise": "league, 1 nat", "full-size": "full size"}
+HEAD = ("claim", "over", "verdict", "holds in", "p", "in all seeds of", "in none of")
 
 
 def main(*paths: str) -> None:
     told = {Path(path).stem: json.loads(Path(path).read_text(encoding="utf-8")) for path in paths}
-    print_table(HEAD, of_runs(told))
+    papers = {row[0]: at for at, row in enumerate(sorted(of_runs(told), key=lambda row: row[-1]))}
+    print_table(HEAD, [row[:-1] for row in sorted(of_runs(told), key=lambda row: papers[row[0]])])
     print()
     print_table(("figure", "claim", "of", "reading", "holds in"), of_figures(told))
 
 
 def of_runs(told: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """What `predict` says of each claim: the share of runs, or the AUROC, with its interval."""
+    """What `predict` says of each claim: the share of runs, or the AUROC, with its interval; its source."""
     for over, found in told.items():
         for claim in found.get("hypotheses", ()):
             numbers = claim["numbers"]
@@ -36,14 +37,14 @@ def of_runs(told: dict[str, Any]) -> Iterator[tuple[str, ...]]:
                 for number in (numbers["low"], numbers["high"])
             )
             shown = f"{share} ({low} to {high}{'; ' + runs if runs else ' %'})"
-            p = f"{numbers['p']:.2g}, {numbers['p_adjusted']:.2g}"
             yield (
                 f"`{claim['name']}`",
                 OVER.get(over, over),
                 claim["verdict"],
                 shown,
-                p,
+                f"{numbers['p_adjusted']:.2g}",
                 *by_setting(claim, not runs),
+                claim["source"],
             )
 
 
