@@ -1,7 +1,8 @@
-"""Makes the tables of guides/papers-*.md: `python examples/paper_tables.py PAPER [FOLDER]`.
+"""Makes the tables of guides/papers-*.md, and beside the data the page of all that was checked and found.
 
-PAPER is clauw, tan or golechha. FOLDER is what `grokscope reproduce --rows` wrote, examples/results/papers
-unless said: every claim is judged anew from it.
+`python examples/paper_tables.py PAPER` prints what became of the claims, and the leads of those about timing;
+with `--page` what was found of each part: examples/results/PAPER.md. PAPER is clauw, tan or golechha; all is
+judged anew from what `grokscope reproduce PAPER --rows examples/results/PAPER` wrote.
 """
 
 import math
@@ -16,23 +17,50 @@ from grokscope.reproduce.kept import Kept
 from grokscope.statistics import CONFIDENCE
 from grokscope.statistics.over_runs import Mean
 
-FOLDER = Path(__file__).parent / "results" / "papers"
+RESULTS = Path(__file__).parent / "results"
 
 
-def main(paper: str, folder: str | Path = FOLDER) -> None:
-    plugins, kept = load_plugins(), Kept.read(folder)
+def main(paper: str, *flags: str) -> None:
+    found = judged(paper)
+    print(page(paper, found) if "--page" in flags else tables(found))
+
+
+def judged(paper: str) -> list[Reproduction]:
+    """The figures of a paper that are kept, judged anew."""
+    plugins, kept = load_plugins(), Kept.read(RESULTS / paper)
     figures = [each for each in find_figures([paper], plugins.figures) if each.name in kept.figures]
-    found = [kept.reproduction(figure, plugins) for figure in figures]
-    print("\n".join([*verdicts(found), "", *parts(found), "", *leads(found)]).rstrip())
+    return [kept.reproduction(figure, plugins) for figure in figures]
+
+
+def tables(found: list[Reproduction]) -> str:
+    """What the guide shows."""
+    return "\n".join([*verdicts(found), "", *leads(found)])
+
+
+def page(paper: str, found: list[Reproduction]) -> str:
+    """All that was checked and found under the primary reading."""
+    return "\n".join(
+        [
+            f"# What was checked and found: {found[0].figure.paper.cited}",
+            "",
+            f"Made by `python examples/paper_tables.py {paper} --page` of the data in [{paper}]({paper}).",
+            f"[The guide](../guides/papers-{paper}.md) tells what matters of it. Under the primary reading;",
+            "numbers are means over the seeds, lowest and highest in brackets; the interval is Wilson's, of",
+            "the share of seeds in which it is true.",
+            "",
+            *parts(found),
+        ]
+    )
 
 
 def verdicts(found: list[Reproduction]) -> list[str]:
     """What became of each figure's claim under every reading."""
-    names = list(dict.fromkeys(name for each in found for name in each.verdicts))
+    most = sorted(found, key=lambda each: -len(each.verdicts))
+    names = list(dict.fromkeys(name for each in most for name in each.verdicts))
     lines = [row("figure", *names, "seeds"), row(*["---"] * (len(names) + 2))]
     for each in found:
         cells = {judged.reading.name: verdict(each, judged) for judged in each.judged}
-        lines.append(row(f"`{each.figure.name}`", *(cells.get(name, "–") for name in names), seeds(each)))
+        lines.append(row(label(each), *(cells.get(name, "–") for name in names), seeds(each)))
     return lines
 
 
@@ -40,14 +68,27 @@ def verdict(each: Reproduction, judged: Judged) -> str:
     """The verdict, and of how many parts of the claim it is true where it is not of all."""
     words = [part.verdict for part in judged.parts]
     held = words.count("held")
-    count = "" if held in (0, len(words)) else f" ({held} of {len(words)} parts held)"
-    return f"{each.verdicts[judged.reading.name]}{count}"
+    some = "" if held in (0, len(words)) else f" ({held} of {len(words)})"
+    return f"{each.verdicts[judged.reading.name]}{some}"
+
+
+def label(each: Reproduction) -> str:
+    """The figure's name, and what stood in for data that was not at hand."""
+    return " ".join([f"`{each.figure.name}`", *(f"(on {task})" for task in each.stand_ins.values())])
 
 
 def seeds(each: Reproduction) -> str:
-    """How many seeds the runs of each reading have."""
-    counts = sorted({len(runs.runs) for judged in each.judged for runs in judged.found.values()})
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    """How many seeds the groups have, and under which other readings that is another number."""
+    counts: dict[str, list[str]] = {}
+    for judged in each.judged:
+        counts.setdefault(count(judged), []).append(judged.reading.name)
+    first, *others = counts
+    return "; ".join([first, *(f"{other} under {', '.join(counts[other])}" for other in others)])
+
+
+def count(judged: Judged) -> str:
+    found = sorted({len(runs.runs) for runs in judged.found.values()})
+    return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
 
 
 def parts(found: list[Reproduction]) -> list[str]:
@@ -56,7 +97,7 @@ def parts(found: list[Reproduction]) -> list[str]:
     for each in found:
         for part in each.parts:
             values = "; ".join(f"{name} {spread(values)}" for name, values in part.values.items())
-            lines.append(row(f"`{each.figure.name}`", part.rule, share(part), interval(part), values or "–"))
+            lines.append(row(label(each), part.rule, share(part), interval(part), values or "–"))
     return lines
 
 
@@ -81,11 +122,11 @@ def leads(found: list[Reproduction]) -> list[str]:
                 known = sorted(value for value in decades if math.isfinite(value))
                 mean = Mean.of(known, CONFIDENCE)
                 limits = f"{mean.low:+.2f} to {mean.high:+.2f}" if mean.known else "–"
-                cells = f"`{each.figure.name}`", f"{what} ({groups(part)})", f"{mean.mean:+.2f}", limits
+                cells = label(each), f"{what} ({groups(part)})", f"{mean.mean:+.2f}", limits
                 every = ", ".join(f"{value:+.2f}" for value in known)
                 never = f"; not in {len(decades) - len(known)}" if len(known) < len(decades) else ""
                 lines.append(row(*(cells if known else (*cells[:2], "–", "–")), (every or "–") + never))
-    head = row("figure", "what, before what", "mean lead", f"{CONFIDENCE:.0%}", "leads of the seeds")
+    head = row("figure", "by how much sooner", "mean lead", f"{CONFIDENCE:.0%}", "leads of the seeds")
     return [head, row(*["---"] * 5), *lines] if lines else []
 
 

@@ -141,7 +141,7 @@ def reproduce(
             )
             for figure in chosen
         ]
-    _deliver(found, rows, drawings, json, quiet)
+    _deliver(found, plugins, rows, drawings, json, quiet)
 
 
 def _check(source: Path | None, rows: Path | None, quick: bool, runs: bool) -> None:
@@ -216,6 +216,7 @@ def _reproduce(figure: Figure, quiet: bool, **options: Any) -> Reproduction:
 
 def _deliver(
     found: Sequence[Reproduction],
+    plugins: Plugins,
     rows: Path | None,
     drawings: Sequence[tuple[Path, str]],
     json: bool,
@@ -226,11 +227,13 @@ def _deliver(
     from grokscope.run.outputs import write_output
 
     if rows is not None:
-        from grokscope.reproduce.kept import kept_tables
+        from grokscope.reproduce.kept import Kept, differing, kept_tables
 
         rows.mkdir(exist_ok=True)
         for name, table in kept_tables(found).items():
             write_output(rows / f"{name}.csv", table.encode())
+        for sentence in differing(found, Kept.read(rows), plugins):
+            say(sentence)
     for (path, kind), each in zip(drawings, found, strict=bool(drawings)):
         write_output(path, picture(each.draw(), kind))
     several = len(found) > 1

@@ -24,7 +24,7 @@ class Part:
         values: what was found, by name, a number for every seed; NaN where there is none.
         hypothesis: the name of the hypothesis that was asked.
         leads: of a claim about timing, by how many decades of steps what should come first does, in every
-            seed, by what comes before what; NaN where one of them never comes.
+            seed, by the names of both; NaN where one of them never comes.
         failures: where the hypothesis raised, and what.
     """
 
@@ -83,15 +83,20 @@ def _part(part: Asked, found: Mapping[str, Comparison]) -> Part:
         part.hypothesis.name,
         tuple(failures),
         {
-            f"{first}, before {second}": _leads(values, first, second)
+            f"from {first} to {second}": _leads(values, first, second)
             for first, second in part.hypothesis.leads
         },
     )
 
 
 def _leads(values: Mapping[str, Sequence[float]], first: str, second: str) -> tuple[float, ...]:
-    """Return by how many decades one step comes before another; NaN where one is none, or 0."""
-    steps = zip(values.get(first, ()), values.get(second, ()), strict=True)
+    """Return by how many decades one step comes before another; NaN where one is none, or 0.
+
+    Nothing where the hypothesis tells one of them of no run.
+    """
+    if not {first, second} <= values.keys():
+        return ()
+    steps = zip(values[first], values[second], strict=True)
     return tuple(math.log10(late / early) if early > 0 and late > 0 else math.nan for early, late in steps)
 
 

@@ -60,6 +60,8 @@ def kept_tables(reproduced: Iterable[Reproduction]) -> dict[str, str]:
         for judged in each.judged:
             under = each.figure.under(judged.reading)
             for name, found in judged.found.items():
+                if not found.runs:
+                    groups.append((each.figure.name, judged.reading.name, name, ""))
                 for run, results in found.runs.items():
                     runs[run] = _told(results.config)
                     groups.append((each.figure.name, judged.reading.name, name, run))
@@ -149,6 +151,18 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return stream.getvalue()
 
 
+def differing(reproduced: Iterable[Reproduction], kept: Kept, plugins: Plugins) -> Iterator[str]:
+    """Yield where what is kept says another thing than the runs: a claim reads what it does not declare."""
+    for each in reproduced:
+        again = kept.reproduction(each.figure, plugins, [judged.reading.name for judged in each.judged])
+        for judged, other in zip(each.judged, again.judged, strict=True):
+            for part, same in zip(judged.parts, other.parts, strict=True):
+                if part.outcomes != same.outcomes:
+                    under = f"{each.figure.name} under {judged.reading.name}"
+                    wrong = f"{part.hypothesis} says another thing of what is kept than of the runs"
+                    yield f"{under}: {wrong}; does it declare every column that it reads?"
+
+
 @dataclass(frozen=True)
 class Kept:
     """What `kept_tables` made, read back.
@@ -169,16 +183,32 @@ class Kept:
         tables = {name: _table(Path(folder) / f"{name}.csv", header) for name, header in TABLES.items()}
         groups: dict[tuple[str, str, str], list[str]] = {}
         for figure, reading, group, run in tables["groups"]:
-            groups.setdefault((figure, reading, group), []).append(run)
+            groups.setdefault((figure, reading, group), []).extend([run] if run else [])
         courses: dict[str, dict[Key, _Course]] = {}
         try:
             configs = {run: json.loads(config) for run, config in tables["runs"]}
             for run, column, parameters, looked_at, steps, values in tables["courses"]:
                 course = _Course(steps_of(steps), tuple(map(float, values.split())))
+                if len(course.steps) != len(course.values):
+                    raise ValueError(
+                        f"{column} of {run} has {len(course.values)} values at {len(course.steps)} steps"
+                    )
                 courses.setdefault(run, {})[column, parameters, looked_at] = course
         except ValueError as error:
             raise UsageError(f"{folder} must hold what reproduce --rows wrote: {error}") from error
-        return cls(configs, groups, courses)
+        kept = cls(configs, groups, courses)
+        for run in kept.without_curve():
+            raise UsageError(
+                f"{folder} must hold the configuration and the curve of {run}, which a group has"
+            )
+        return kept
+
+    def without_curve(self) -> Iterator[str]:
+        """Yield the runs of groups of which there is no configuration, or no curve."""
+        for run in (run for runs in self.groups.values() for run in runs):
+            known = self.courses.get(run, {})
+            if run not in self.configs or any((metric, *CURVE) not in known for metric in CURVE_COLUMNS):
+                yield run
 
     @property
     def figures(self) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from grokscope.errors import ReaderGone, StorageError
 from grokscope.run.files import cannot_write, install, sweep, write_all
+from grokscope.run.sites import Url, site_of
 
 _DESCRIPTORS = re.compile(r"/proc/(?P<pid>\d+)(/task/\d+)?/fd|/dev/fd")
 _LINKS = 40  # as many as Linux follows
@@ -54,6 +55,8 @@ def check_output(path: str | Path) -> None:
 
     What can only be told by writing, such as a full disk, is told then.
     """
+    if isinstance(site_of(str(path)), Url):
+        raise StorageError(f"{path} cannot be written: runs may lie at URLs, what is made of them goes here")
     path = Path(path)
     if is_stream(path):
         return

@@ -16,13 +16,14 @@ from typing import Any
 
 from grokscope.errors import DamagedFile, GrokscopeError, StorageError, UsageError, told
 from grokscope.extras import from_extra
-from grokscope.run.files import sha256_hex, temporary_name
+from grokscope.run.files import sha256_hex
 from grokscope.run.sites import Url
 
 LIBRARIES = {"s3": "s3fs", "s3a": "s3fs"}  # those of the extra `remote`; of others fsspec tells
 _S3: dict[str, Any] = {"config_kwargs": {"retries": {"max_attempts": 3, "mode": "standard"}}}
 OPTIONS = {"s3": _S3, "s3a": _S3}  # where fsspec's configuration says nothing: a failure is told in seconds
 TRIES = 2  # of s3fs, twice around those of botocore: its own five would be 25 times as many
+PROBE = f".grokscope-{0:016x}-0-0-{0:016x}.tmp"  # always the same: who may not delete leaves one
 _VERSIONS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
 _ADVICE = {
     "NoCredentialsError": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
@@ -175,7 +176,7 @@ def scan(url: Url) -> Iterator[Iterator[Entry]]:
 
 def is_writable(url: Url) -> bool:
     """Whether objects can be put below: one is put there, and deleted. Raises Unreachable."""
-    probe = url / temporary_name()
+    probe = url / PROBE
     try:
         write(probe, b"whether this can be written")
     except Unreachable as error:

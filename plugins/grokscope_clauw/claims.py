@@ -121,7 +121,7 @@ def _higher_in_emergence(first: Results, second: Results, column: str, what: str
 
 @hypothesis(
     claim="With more weight decay the emergent phase has a larger peak in synergy.",
-    columns=[SYNERGY],
+    columns=[SYNERGY, REDUNDANCY],
     about="pairs",
     groups=("more decay", "little decay"),
     source=f"{PAPER}, section 5.2",
@@ -133,7 +133,7 @@ def higher_peak_in_emergence(first: Results, second: Results) -> Found:
 
 @hypothesis(
     claim="With more weight decay the emergent phase has a larger synergistic sub-network.",
-    columns=[SYNERGY, SIZE],
+    columns=[SYNERGY, REDUNDANCY, SIZE],
     about="pairs",
     groups=("more decay", "little decay"),
     source=f"{PAPER}, section 5.2",

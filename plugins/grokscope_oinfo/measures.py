@@ -267,7 +267,8 @@ def _heads(probe: Probe, layer: str | None, values: torch.Tensor, heads: int, se
         raise MeasureError("oinfo.layer must name the layer that the heads make, blocks.0.attn_heads for one")
     if search != "exhaustive":
         raise MeasureError(f"oinfo.search must be exhaustive with oinfo.heads, got {search}")
-    seen = probe.model.attention(probe.encoded("train")[:1], probe.inputs("train")[:1])
+    first = torch.arange(1)
+    seen = probe.model.attention(probe.encoded_some("train", first), probe.inputs("train")[:1])
     real = {reads.shape[1] for reads in seen.values()}
     if (real and heads not in real) or values.shape[1] % heads:
         have = " or ".join(map(str, sorted(real))) or f"a divisor of the {values.shape[1]} units of {layer}"

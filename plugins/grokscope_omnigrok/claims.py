@@ -38,6 +38,7 @@ def by_decay(results: Results) -> str | None:
     groups=(MORE, LESS),
     group=by_decay,
     source=f"{PAPER}, sections 2 and 3, figure 2c",
+    leads=[("grokking step with more decay", "with less")],
 )
 def later_as_decay_is_less(more: Results, less: Results) -> Found:
     """The grokking step goes with weight decay to the power of -0.5 to -1.5.

@@ -92,6 +92,7 @@ def margins_grow_by_scale(results: Results) -> Found:
     groups=("orthogonal", "plain"),
     group=by_gradient,
     source=f"{PAPER}, section 5.1, figure 6",
+    leads=[("grokking step with the orthogonal gradient", "plain")],
 )
 def orthogonal_gradient_groks_sooner(orthogonal: Results, plain: Results) -> Found:
     """Test accuracy is at 95 % sooner with the orthogonal gradient, or without it never in as many steps.

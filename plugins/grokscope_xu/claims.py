@@ -39,6 +39,7 @@ def onset(results: Results) -> float:
     source=f"{PAPER}, section 4.4",
     groups="that grok",
     group=courses.groks,
+    leads=[("onset at step", "test accuracy is there at")],
 )
 def defect_grows_first(results: Results) -> Found:
     """The defect's onset comes before test accuracy is at 90 %, or 95 % of its best where it is never there.

@@ -1,5 +1,6 @@
 """A real S3 server on loopback, moto's, that counts requests and fails some of them; runs in memory."""
 
+import io
 import os
 import threading
 from collections import Counter
@@ -35,10 +36,14 @@ class Objects:
         headers = {
             name: environ[f"HTTP_{name}"] for name in ("RANGE", "IF_NONE_MATCH") if f"HTTP_{name}" in environ
         }
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length) if length else b""
+        environ["wsgi.input"] = io.BytesIO(body)
         fault = self.fail(method, key, headers)
+        if len(body) < length:
+            fault = "broken"  # its sender was killed
         if fault:
             status, code, message = FAULTS[fault]
-            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response(status, [("Content-Type", "application/xml")])
             return [ERROR.format(code, message).encode()]
         return self._app(environ, start_response)

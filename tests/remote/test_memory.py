@@ -9,7 +9,7 @@ import torch
 import grokscope
 from grokscope import Run, RunError, StorageError, UsageError
 from grokscope.run import copied as copies
-from grokscope.run import remote, segments
+from grokscope.run import remote, segments, store
 from grokscope.run.sites import Url, site_of
 from grokscope.run.verify import verify_run
 
@@ -228,14 +228,31 @@ def test_what_is_missing_is_said(monkeypatch, memory, tmp_path, cli):
         2,
         "grokscope: --out must be on this machine, got the URL s3://bucket/run\n",
     )
+    ended = cli("export", "memory://shelf/run", "-o", "s3://bucket/table.csv")
+    assert (ended.code, "s3://bucket/table.csv cannot be written: runs may lie at URLs" in ended.err) == (
+        1,
+        True,
+    )
     assert site_of(f"file://{tmp_path}") == tmp_path
     assert site_of("S3://bucket/run") == Url("s3", "bucket/run")
 
 
-def test_an_object_is_read_up_to_its_cap(memory):
+def test_what_the_verbs_do_of_objects(memory, failing):
     memory.pipe_file("/shelf/a", b"12345")
     memory.pipe_file("/shelf/none", b"")
     assert remote.read_bytes(Url("memory", "shelf/a"), 5) == b"12345"
     assert remote.read_bytes(Url("memory", "shelf/none"), 5) == b""
     with pytest.raises(grokscope.DamagedFile, match="at most 4 bytes"):
         remote.read_bytes(Url("memory", "shelf/a"), 4)
+    assert remote.write_new(Url("memory", "shelf/b"), b"1")
+    assert not remote.write_new(Url("memory", "shelf/b"), b"2")
+    assert memory.cat_file("/shelf/b") == b"1"
+    assert remote.read_starts([Url("memory", "shelf/a"), Url("memory", "shelf/gone")], 2) == [b"12", b""]
+    assert remote.read_starts([], 2) == []
+    remote.delete(Url("memory", "shelf/gone"))
+    assert not store.exists(Url("memory", "shelf"))  # a folder is no object
+    assert store.is_writable(Url("memory", "shelf"))
+    assert memory.find("/shelf") == ["/shelf/a", "/shelf/b", "/shelf/none"]
+    failing(lambda path: OSError(5, "the store is busy"))
+    with pytest.raises(StorageError, match="the store is busy"):
+        store.is_writable(Url("memory", "shelf"))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,29 @@ def test_a_killed_training_goes_on_to_the_same_bytes(store, command, trained):
     assert (code, out.strip()) == (0, RUN), err
     assert same_checkpoints(store, trained)
     assert command("verify", RUN)[0] == 0
+
+
+def test_a_resume_state_that_arrives_late_costs_nothing_but_time(store, command, trained):
+    key, puts = "runs/run/resume.safetensors", []
+    gate = Gate(
+        store, lambda method, name, _: method == "PUT" and "resume" in name and (puts.append(1) or puts[4:])
+    )
+    process = command(*TRAIN, "--out", RUN, wait=False)
+    assert gate.reached.wait(300)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert command(*TRAIN, "--out", RUN)[0] == 0
+    newest = body(store, key)
+    gate.opened.set()
+    for _ in range(600):
+        if body(store, key) != newest:
+            break
+        time.sleep(0.05)
+    assert b'"step":"40"' in body(store, key)
+    store.client().delete_object(Bucket="bucket", Key=CHECKPOINTS[-1])
+    assert command(*TRAIN, "--out", RUN)[0] == 0
+    assert same_checkpoints(store, trained)
+    assert body(store, key) == newest
 
 
 def test_killed_workers_and_a_killed_command_lose_nothing(store, command, trained, kin, tmp_path):

@@ -2,14 +2,18 @@
 
 import json
 
+import other_figures
 import pytest
-from synthetic import COURSES, FIGURES
+import synthetic
+from synthetic import FIGURES
 
 from grokscope import PluginError, hypothesis
 from grokscope.errors import UnknownName, UsageError
 from grokscope.reproduce import find_figures, reproduce
 from grokscope.reproduce.checking import check
 from grokscope.reproduce.kept import Kept, kept_tables
+
+COURSES = {**synthetic.COURSES, **other_figures.COURSES}
 
 
 @pytest.fixture(autouse=True)
@@ -55,19 +59,21 @@ def test_nothing_is_trained_where_what_is_finished_is_asked_for(toy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("broken", "problem"),
+    ("name", "broken", "problem"),
     [
-        (None, "must be a table that reproduce --rows wrote"),
-        ("run,config\nr\n", "must have the columns run, config"),
-        ("run,config\nr,{\n", "must hold what reproduce --rows wrote"),
+        ("runs", None, "must be a table that reproduce --rows wrote"),
+        ("runs", "r\n", "must have the columns run, config"),
+        ("runs", "r,{\n", "must hold what reproduce --rows wrote"),
+        ("courses", "r,pmi.pmi,,all,0:20:10,1 2\n", "pmi.pmi of r has 2 values at 3 steps"),
+        ("groups", "tan-1,float64,images,r\n", "must hold the configuration and the curve of r"),
     ],
 )
-def test_what_is_no_kept_figure_is_refused(tmp_path, broken, problem):
-    for name, text in kept_tables([]).items():
-        (tmp_path / f"{name}.csv").write_text(text)
+def test_what_is_no_kept_figure_is_refused(tmp_path, name, broken, problem):
+    for table, text in kept_tables([]).items():
+        (tmp_path / f"{table}.csv").write_text(text)
     assert Kept.read(tmp_path).figures == []
-    path = tmp_path / "runs.csv"
-    path.unlink() if broken is None else path.write_text(broken)
+    path = tmp_path / f"{name}.csv"
+    path.unlink() if broken is None else path.write_text(path.read_text() + broken)
     with pytest.raises(UsageError, match=problem):
         Kept.read(tmp_path)
 
@@ -97,13 +103,13 @@ def test_figures_are_asked_for_by_name_by_paper_and_all_at_once():
         find_figures(["clauv-1"], FIGURES)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", COURSES)
 def test_leads_are_between_steps_that_the_claim_tells(name):
     for part, asked in zip(check(FIGURES[name], COURSES[name][0]), FIGURES[name].asks, strict=True):
         assert len(part.leads) == len(asked.hypothesis.leads)
         for first, second in asked.hypothesis.leads:
             assert {first, second} <= set(part.values)
-            assert len(part.leads[f"{first}, before {second}"]) == len(part.outcomes)
+            assert len(part.leads[f"from {first} to {second}"]) == len(part.outcomes)
 
 
 def test_a_lead_is_positive_where_what_should_come_first_does():
