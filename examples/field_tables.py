@@ -64,7 +64,8 @@ def by_setting(claim: dict[str, Any], each: bool) -> tuple[str, str]:
 
 
 def of_figures(told: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """What `reproduce` says of each part of a figure's claim, under each reading."""
+    """What `reproduce` says of each part of a figure's claim, and under which readings."""
+    readings: dict[tuple[str, ...], list[str]] = {}
     for found in told.values():
         for reading in found.get("readings", ()):
             for part in reading["parts"]:
@@ -72,7 +73,10 @@ def of_figures(told: dict[str, Any]) -> Iterator[tuple[str, ...]]:
                 low, high = (100 * limit for limit in part["interval"])
                 share = f"{sum(said)} of {len(said)} ({low:.0f} to {high:.0f} %)"
                 groups, asked = part["rule"].partition(":")[0], f"`{part['hypothesis']}`"
-                yield f"`{found['figure']}`", asked, groups, reading["name"], share
+                row = f"`{found['figure']}`", asked, groups, share
+                readings.setdefault(row, []).append(reading["name"])
+    for (figure, asked, groups, share), names in readings.items():
+        yield figure, asked, groups, ", ".join(names), share
 
 
 def print_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
