@@ -392,6 +392,8 @@ class Run:
 
         Returns a sentence when it was missing or damaged, or could not be written, else "".
         """
+        if not (isinstance(self.path, Url) or self.writable):  # of a URL that costs more than to look
+            return ""
         found = self._read_index()
         trouble = self._index_trouble
         self._checkpoints.forget()
