@@ -17,6 +17,8 @@ from grokscope_matrix_information import functional
 if TYPE_CHECKING:
     from grokscope import Probe
 
+TOGETHER = 16  # batches whose rows are scaled, and whose entropies are computed, at once
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -87,8 +89,9 @@ class Batches:
     The shuffle depends on the split's size alone: a task may list its examples in order (modular pairs by a),
     and batches of neighbours are less varied than the split is. Examples with a row of zeros in any of the
     layers are taken out *before* cutting, so that every batch has exactly `size` examples and log(size)
-    bounds every entropy alike; the remainder that fills no batch is dropped. Gram matrices (8 n size bytes a
-    layer) and mean entropies are kept on the probe, as far as there is room, for whichever measure asks next.
+    bounds every entropy alike; the remainder that fills no batch is dropped. Rows of length one (8 n d
+    bytes a layer), Gram matrices (8 n size bytes) and mean entropies are kept on the probe, as far
+    as there is room, for whichever measure asks next.
 
     Attributes:
         zero_rows: number of examples taken out.
@@ -134,16 +137,23 @@ class Batches:
         batches = range(self.count)
         if len(others) < len(layers) and self._alpha != 2:
             entropies = [self._label_entropy(others, batch) for batch in batches]
-        elif len(layers) == 1 and self._features(layers[0]).shape[1] < self._size:
-            entropies = [functional.matrix_entropy(self._cut(layers[0], at), self._alpha) for at in batches]
-        else:
-            entropies = [functional.gram_entropy(self._product(layers, at), self._alpha) for at in batches]
-        return torch.stack(entropies).mean().item()
+            return torch.stack(entropies).mean().item()
+        entropies = [
+            functional.gram_entropies([self._matrix(layers, at) for at in some], self._alpha)
+            for some in (batches[first : first + TOGETHER] for first in batches[::TOGETHER])
+        ]
+        return torch.cat(entropies).mean().item()
+
+    def _matrix(self, layers: tuple[Layer, ...], batch: int) -> Tensor:
+        if len(layers) == 1 and self._features(layers[0]).shape[1] < self._size:
+            return functional.smaller_product(self._units(layers[0], batch))
+        return self._product(layers, batch)
 
     def _label_entropy(self, others: Sequence[Layer], batch: int) -> Tensor:
         """Return the entropy of the labels of a batch, or of these and other layers."""
         self._probe.require_classes()
-        labels = self._probe.labels(self._split)[self._of(batch)]
+        rows = self._rows[batch * self._size : (batch + 1) * self._size]
+        labels = self._probe.labels(self._split)[rows]
         if not others:
             return functional.label_entropy(labels, self._alpha)
         return functional.label_joint_entropy(self._product(others, batch), labels, self._alpha)
@@ -153,13 +163,18 @@ class Batches:
 
     def _gram(self, layer: Layer, batch: int) -> Tensor:
         key = ("matrix_information", "grams", layer, self._key, batch)
-        return self._probe.shared(key, lambda: functional.gram(self._cut(layer, batch)))
+        return self._probe.shared(key, lambda: functional.product(self._units(layer, batch)))
 
-    def _of(self, batch: int) -> Tensor:
-        return self._rows[batch * self._size : (batch + 1) * self._size]
+    def _units(self, layer: Layer, batch: int) -> Tensor:
+        """Return a batch's rows scaled to length one, which is done with those of its neighbours."""
+        first = batch - batch % TOGETHER
+        rows = self._rows[first * self._size : min(first + TOGETHER, self.count) * self._size]
 
-    def _cut(self, layer: Layer, batch: int) -> Tensor:
-        return layer.rows(self._features(layer)[self._of(batch)])
+        def units() -> Tensor:
+            return functional.unit_rows(layer.rows(self._features(layer)[rows]))
+
+        key = ("matrix_information", "units", layer, self._key, first)
+        return self._probe.shared(key, units).split(self._size)[batch - first]
 
     def _features(self, layer: Layer) -> Tensor:
         if layer not in self._found:

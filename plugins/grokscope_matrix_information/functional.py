@@ -6,8 +6,12 @@ matrix, with a diagonal of ones. The eigenvalues of R/n are non-negative and sum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from grokscope_matrix_information.tridiagonal import von_neumann_entropies
 
 
 def centred(logits: Tensor) -> Tensor:
@@ -41,8 +45,20 @@ def unit_rows(features: Tensor) -> Tensor:
 
 def gram(features: Tensor) -> Tensor:
     """Return R = Z Z^T, (n, n) float64, of the rows of (n, d) scaled to length one."""
-    units = unit_rows(features)
-    return units @ units.T
+    return product(unit_rows(features))
+
+
+def product(units: Tensor) -> Tensor:
+    """Return Z Z^T; by numpy, which sees that a matrix meets its own transpose and computes one half."""
+    if units.device.type != "cpu":
+        return units @ units.T
+    matrix = units.detach().numpy()
+    return torch.from_numpy(matrix @ matrix.T)
+
+
+def smaller_product(units: Tensor) -> Tensor:
+    """Return the smaller of Z Z^T and Z^T Z: they have the same eigenvalues but for zeros."""
+    return product(units.T if units.shape[1] < len(units) else units)
 
 
 def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
@@ -58,14 +74,12 @@ def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
     >>> round(matrix_entropy(torch.eye(4)).exp().item(), 9)
     4.0
     """
-    units = unit_rows(features)
-    n, d = units.shape
-    return _entropy_of_density((units.T @ units if d < n else units @ units.T) / n, alpha)
+    return gram_entropies([smaller_product(unit_rows(features))], alpha)[0]
 
 
 def gram_entropy(matrix: Tensor, alpha: float = 1.0) -> Tensor:
     """Return H_alpha(R) of a positive semi-definite (n, n) matrix with a diagonal of ones, in nats."""
-    return _entropy_of_density(matrix.double() / len(matrix), alpha)
+    return gram_entropies([matrix.double()], alpha)[0]
 
 
 def label_entropy(labels: Tensor, alpha: float = 1.0) -> Tensor:
@@ -124,13 +138,19 @@ def renyi_entropy(probabilities: Tensor, alpha: float) -> Tensor:
     return -(probabilities**alpha).sum().log() / order
 
 
-def _entropy_of_density(density: Tensor, alpha: float) -> Tensor:
-    """Return H_alpha of a symmetric float64 matrix of trace one; alpha = 2 needs no eigenvalues."""
+def gram_entropies(matrices: Sequence[Tensor], alpha: float = 1.0) -> Tensor:
+    """Return H_alpha of symmetric float64 matrices (n, n), each divided by its trace, (b,).
+
+    Only orders other than 1 and 2 need eigenvalues.
+    """
     if alpha <= 0:
         raise ValueError(f"alpha must be > 0, got {alpha}")
+    if alpha == 1:
+        return von_neumann_entropies(matrices)
+    densities = (matrix / matrix.trace() for matrix in matrices)
     if alpha == 2:
-        return -density.square().sum().log().clamp(max=0.0)
-    return renyi_entropy(_spectrum(density), alpha)
+        return torch.stack([-each.square().sum().log().clamp(max=0.0) for each in densities])
+    return torch.stack([renyi_entropy(_spectrum(each), alpha) for each in densities])
 
 
 def _spectrum(density: Tensor) -> Tensor:
