@@ -18,9 +18,10 @@ T = TypeVar("T")
 VARIABLE = "GROKSCOPE_MAX_MEMORY"
 LEAST = 256 << 20  # torch alone takes more
 OF_THE_MACHINE = 4  # a quarter of it, where nothing else is asked for
-KEPT = 8  # an eighth of what a process may take is kept for later; the rest is for what is being computed
+KEPT = 4  # a quarter of what a process may take is kept for later; the rest is for what is being computed
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 CGROUP = Path("/sys/fs/cgroup/memory.max")
+STATM = Path("/proc/self/statm")
 
 
 def read_size(text: str | int) -> int:
@@ -58,6 +59,29 @@ def machine() -> int:
         return min(whole, int(CGROUP.read_text()))
     except (OSError, ValueError):
         return whole
+
+
+def give_back(most: int | None) -> None:
+    """Give freed memory back to the machine where this process holds a quarter of what it may take, or more.
+
+    glibc holds on to what is freed between values that stay, and it would count beside what comes next.
+    Other systems' allocators are left to themselves.
+    """
+    if most is None or resident() < most // 4:
+        return
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process holds now; 0 where that is not known."""
+    try:
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
 
 
 class Memory:

@@ -51,9 +51,18 @@ def moments(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     mean = values.mean(dim=0, dtype=torch.float64)
     scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=values.device)
     for rows in values.split(ROWS):
-        centred = rows.double() - mean
-        scatter.addmm_(centred.T, centred)
+        scatter += _squared(rows.double() - mean)
     return mean, scatter
+
+
+def _squared(matrix: torch.Tensor) -> torch.Tensor:
+    """Return M^T M; by numpy, which sees that a matrix meets its own transpose and computes one half."""
+    import torch
+
+    if matrix.device.type != "cpu":
+        return matrix.T @ matrix
+    array = matrix.numpy()
+    return torch.from_numpy(array.T @ array)
 
 
 def gini(values: torch.Tensor) -> float:

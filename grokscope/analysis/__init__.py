@@ -10,7 +10,8 @@ from typing import Any
 from grokscope.analysis.clock import Clock, timed
 from grokscope.analysis.own_code import code_of
 from grokscope.analysis.plan import Place, Request
-from grokscope.analysis.session import Crew, Progress, Session
+from grokscope.analysis.session import Crew, Session
+from grokscope.analysis.watched import Progress
 from grokscope.cluster import reached
 from grokscope.discovery import load_plugins
 from grokscope.errors import GrokscopeError, SettingError
@@ -79,8 +80,8 @@ def analyze(
         trust: import whatever code the run names.
         plugins: from `load_plugins`; loaded when not given.
         progress: called as (done, total, measure, step), first with done 0, then after every computed cell.
-        notify: called with a sentence that the user should know of the cluster; logged as a warning when not
-            given.
+        notify: called with a sentence that the user should know: of the cluster, or how long a measure that
+            takes long will take. When it is not given these are logged.
         clock: adds up what the time goes to.
 
     Raises:
@@ -183,7 +184,7 @@ def analyze_many(
             failed[str(run.path if isinstance(run, Run) else run)] = error
     check_repeated((each.run.config for each in sessions.values()), model=model, data=data, loss=loss)
     with reached(dask, workers, notify) as cluster:
-        crew = Crew(plugins, place, workers, isolate, timeout, clock, cluster)
+        crew = Crew(plugins, place, workers, isolate, timeout, clock, cluster, notify)
         crew.compute(list(sessions.values()), progress)
     sound = []
     for session in sessions.values():

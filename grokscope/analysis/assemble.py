@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -84,5 +85,6 @@ def _declared(plan: Plan, found: Iterable[tuple[Any, Cell]]) -> dict[str, Column
     return declared
 
 
+@functools.cache
 def _named(title: str, column: str, labels: tuple[str, ...]) -> ColumnName:
     return ColumnName(title, column, ",".join(labels))

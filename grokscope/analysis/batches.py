@@ -137,6 +137,9 @@ class _Noted:
     def ended(self, position: int, outcome: Cell | Failure) -> None:
         self.words.append(("ended", (position, outcome)))
 
+    def foretold(self, position: int, seconds: float) -> None:
+        """It would be heard when all is done."""
+
     def unreadable(self, failure: Failure) -> None:
         self.words.append(("unreadable", (failure,)))
 

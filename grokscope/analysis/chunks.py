@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from grokscope.analysis.clock import Clock, Spent
 from grokscope.analysis.ledger import Failure, Ledger, failure
 from grokscope.analysis.plan import PlannedCell
+from grokscope.analysis.watched import Watched
 from grokscope.analysis.worker import Order
 from grokscope.errors import GrokscopeError
 from grokscope.run import Cell
 
+MOST_TOGETHER = 32  # checkpoints in a chunk
+CHUNKS_EACH = 4  # that a process gets at least where checkpoints travel together
 MOST_CRASHES = 3  # of one measure; after these its other cells are not tried
 UNTRIED = f"not tried, since it crashed or ran out of time {MOST_CRASHES} times"
 
@@ -26,6 +29,9 @@ class Hears(Protocol):
 
     def ended(self, position: int, outcome: Cell | Failure) -> None:
         """Take what came of a cell."""
+
+    def foretold(self, position: int, seconds: float) -> None:
+        """Take how long a cell, which has begun, will take."""
 
     def unreadable(self, failure: Failure) -> None:
         """Take why the checkpoint cannot be read."""
@@ -45,16 +51,17 @@ class Hears(Protocol):
 
 @dataclass
 class Chunk:
-    """One checkpoint's missing cells, as they travel.
+    """Missing cells of one checkpoint of a run, or of several that take little, as they travel.
 
     Or, `looking`, cells whose data is only looked for; these come first, and before all are done nothing is
     computed.
 
     Attributes:
         path: the run's directory.
-        orders: what nothing has been heard of yet, by position.
+        orders: what nothing has been heard of yet, by position, in the order of their checkpoints.
         hears: who is told.
         tries: how many processes in a row died before they came to a measure.
+        died: the positions of cells at which a process died once.
     """
 
     path: str
@@ -62,6 +69,23 @@ class Chunk:
     hears: Hears
     looking: bool = False
     tries: int = 0
+    died: set[int] = field(default_factory=set)
+
+    @property
+    def steps(self) -> set[int]:
+        """The steps of the checkpoints."""
+        return {order.step for order in self.orders.values()}
+
+    def leave_out(self, step: int) -> None:
+        """Take all cells of a checkpoint out."""
+        self.orders = {at: order for at, order in self.orders.items() if order.step != step}
+
+    def apart(self) -> list[Chunk]:
+        """Return a chunk for each checkpoint."""
+        own = {step: [at for at, order in self.orders.items() if order.step == step] for step in self.steps}
+        return [
+            replace(self, orders={at: self.orders[at] for at in own[step]}, tries=0) for step in sorted(own)
+        ]
 
 
 def worth_trying(chunk: Chunk, crashes: Mapping[str, int]) -> bool:
@@ -82,10 +106,10 @@ class Entry:
         self,
         ledger: Ledger,
         cells: Sequence[PlannedCell],
-        finished: Callable[[PlannedCell], None],
+        watched: Watched,
         clock: Clock | None,
     ) -> None:
-        self._ledger, self._cells, self._finished, self._clock = ledger, cells, finished, clock
+        self._ledger, self._cells, self._watched, self._clock = ledger, cells, watched, clock
 
     @property
     def in_trouble(self) -> bool:
@@ -95,7 +119,11 @@ class Entry:
     def ended(self, position: int, outcome: Cell | Failure) -> None:
         """Enter what came of a cell."""
         self._ledger.take(outcome)
-        self._finished(self._cells[position])
+        self._watched.finished(self._cells[position])
+
+    def foretold(self, position: int, seconds: float) -> None:
+        """Have it said how long a cell will take."""
+        self._watched.foretold(self._cells[position], seconds)
 
     def unreadable(self, failure: Failure) -> None:
         """Enter why the checkpoint cannot be read."""
@@ -118,14 +146,34 @@ class Entry:
         self._ledger.checkpoint_done()
 
 
+def together(missing: Mapping[int, Sequence[PlannedCell]], processes: int) -> list[list[PlannedCell]]:
+    """Return the cells of each chunk, by step.
+
+    Checkpoints of which weights alone are looked at take less than a chunk's way to a process and back:
+    several travel together, as long as every process gets some chunks, so that all end at once.
+    """
+    found: list[list[PlannedCell]] = []
+    most = max(1, min(MOST_TOGETHER, len(missing) // (CHUNKS_EACH * processes)))
+    size = most
+    for step in sorted(missing):
+        cheap = not any(cell.needs_network for cell in missing[step])
+        if cheap and size < most:
+            found[-1] += missing[step]
+            size += 1
+        else:
+            found.append(list(missing[step]))
+            size = 1 if cheap else most
+    return found
+
+
 def chunk_of(
     ledger: Ledger,
     cells: Sequence[PlannedCell],
-    finished: Callable[[PlannedCell], None],
+    watched: Watched,
     clock: Clock | None,
     *,
     looking: bool = False,
 ) -> Chunk:
-    """Return the chunk of one checkpoint's cells, or of cells whose data is looked for."""
+    """Return the chunk of some cells, or of cells whose data is looked for."""
     orders = {position: Order.of(cell) for position, cell in enumerate(cells)}
-    return Chunk(str(ledger.run.path), orders, Entry(ledger, cells, finished, clock), looking)
+    return Chunk(str(ledger.run.path), orders, Entry(ledger, cells, watched, clock), looking)

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from grokscope.analysis.clock import OWN, Clock, timed
 from grokscope.analysis.given import Given
 from grokscope.analysis.guard import GuardedProbe, Kept, watched_doors
 from grokscope.analysis.interrupts import Interrupts, noted_interrupts
-from grokscope.analysis.ledger import Failure, Ledger, failure
+from grokscope.analysis.ledger import Failure, failure
 from grokscope.analysis.plan import UNFIT, Place, PlannedCell
 from grokscope.declare import Factory
 from grokscope.device import threads
@@ -37,6 +37,7 @@ from grokscope.errors import (
     told,
 )
 from grokscope.measure import call_measure
+from grokscope.memory import give_back
 from grokscope.models.glue import fingerprint
 from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
@@ -61,7 +62,15 @@ class State:
 
 
 class Bench:
-    """What all checkpoints of one run share: the task, the network's shape and the noise."""
+    """What all checkpoints of one run share: the task, the network's shape and the noise.
+
+    Attributes:
+        run: the run.
+        clock: adds up what the time goes to, if anybody asks.
+        memory: bytes that this process may take.
+        given: what does not depend on the checkpoint.
+        foretold: called with the seconds that the cell under way will take.
+    """
 
     def __init__(
         self,
@@ -78,8 +87,9 @@ class Bench:
         self._device = place.device
         self._data_dir = place.data_dir
         self._trusted = place.trusted
-        self._most = place.memory
+        self.memory = place.memory
         self.given = Given(run.noise_seed, place.memory)
+        self.foretold: Callable[[float], None] = lambda seconds: None
         self._baseline: tuple[str, GuardedProbe] | None = None
 
     @cached_property
@@ -231,6 +241,7 @@ class Bench:
             clock=self.clock,
             memory=self.given.memory,
             of_task=self.given.of_task,
+            foretold=lambda seconds: self.foretold(seconds),
         )
 
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
@@ -244,7 +255,7 @@ class Bench:
         """Throw everything away that measures were given; it is made anew when it is asked for."""
         self.__dict__.pop("task", None)
         self.__dict__.pop("_template", None)
-        self.given, self._baseline = Given(self.run.noise_seed, self._most), None
+        self.given, self._baseline = Given(self.run.noise_seed, self.memory), None
 
 
 def look_for_data(bench: Bench, cells: Sequence[PlannedCell]) -> None:
@@ -282,10 +293,12 @@ def compute_checkpoint(
     cells: Sequence[PlannedCell],
     isolated: Isolation,
     begun: Callable[[PlannedCell], bool] = lambda cell: True,
+    foretold: Callable[[PlannedCell, float], None] = lambda cell, seconds: None,
 ) -> Iterator[Cell | Failure]:
     """Yield the result or failure of every cell; all cells are of one checkpoint.
 
-    `begun` is told before each, and may refuse it: then it yields nothing.
+    `begun` is told before each, and may refuse it: then it yields nothing. `foretold` is told how many
+    seconds a cell will take, where its measure says so.
     """
     source = _Inputs(bench, cells)
     try:
@@ -295,6 +308,7 @@ def compute_checkpoint(
         return
     for cell in cells:
         if begun(cell):
+            bench.foretold = partial(foretold, cell)
             with timed(bench.clock, "guarding what is shared"):
                 outcome = _compute(cell, source, isolated)
             yield outcome
@@ -367,6 +381,7 @@ def _compute(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell | 
             outcome = _measured(cell, source, isolated)
         isolated.surroundings.put_back()
     isolated.interrupts.raise_any()
+    give_back(source.bench.memory)
     changes = source.changes(doors.written())
     if not changes:
         return outcome
@@ -412,36 +427,3 @@ def _traceback() -> str:
         return traceback.format_exc()[-MOST_CHARACTERS:].encode("utf-8", "backslashreplace").decode()
     except BaseException:  # whatever the exception does when it is looked at
         return ""
-
-
-def look(bench: Bench, cells: Sequence[PlannedCell], ledger: Ledger) -> None:
-    """Note where the data that cells need is not there: their run is in trouble then."""
-    try:
-        with isolation():
-            look_for_data(bench, cells)
-    except (DataError, RunError) as error:
-        ledger.trouble = error
-
-
-def execute(
-    bench: Bench,
-    missing: Mapping[int, Sequence[PlannedCell]],
-    ledger: Ledger,
-    finished: Callable[[PlannedCell], None],
-) -> None:
-    """Compute all missing cells in this process; what is done is stored also when it is interrupted."""
-    try:
-        with isolation() as isolated:
-            look_for_data(bench, [cell for cells in missing.values() for cell in cells])
-            for step in sorted(missing):
-                done = iter(missing[step])
-                for outcome in compute_checkpoint(bench, missing[step], isolated):
-                    ledger.take(outcome)
-                    finished(next(done))
-                ledger.checkpoint_done()
-                if ledger.trouble:
-                    return
-    except (DataError, RunError) as error:
-        ledger.trouble = error
-    finally:
-        ledger.store()

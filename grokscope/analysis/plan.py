@@ -168,8 +168,9 @@ def make_plan(
     by_step = {checkpoint.step: checkpoint for checkpoint in ordered}
     selected = tuple(by_step[step] for step in select_steps(request.steps, list(by_step)))
     lasts = _Lasts(ordered, stored or {}, code)
+    texts: dict[tuple[str, str], str] = {}
     cells = tuple(
-        _planned(run, registered, checkpoint, request, lasts, code)
+        _planned(run, registered, checkpoint, request, lasts, code, texts)
         for checkpoint in selected
         for registered in request.measures
     )
@@ -358,7 +359,9 @@ def _planned(
     request: Request,
     lasts: _Lasts,
     code: str,
+    texts: dict[tuple[str, str], str],
 ) -> PlannedCell:
+    """Return a cell; `texts` has what those planned before it depend on, by measure and baseline."""
     measure, parameters = registered.measure, request.parameters[registered.id]
     code = code if {"probe", "baseline"} & set(measure.inputs) else ""
     against = None
@@ -369,11 +372,14 @@ def _planned(
             if which == "last"
             else choose_baseline(which, checkpoint.step, lasts.ordered)
         )
+    said = registered.id, against.sha256 if against else ""
+    if said not in texts:
+        texts[said] = _parameters(parameters, against, code)
     key = CellKey(
         checkpoint=checkpoint.sha256,
         measure=registered.id,
         version=measure.version,
-        parameters=_parameters(parameters, against, code),
+        parameters=texts[said],
         data=run.data_hash,
         noise=run.noise_seed,
     )

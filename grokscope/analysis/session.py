@@ -10,7 +10,8 @@ from grokscope.analysis.assemble import assemble
 from grokscope.analysis.clock import Clock
 from grokscope.analysis.ledger import Ledger
 from grokscope.analysis.own_code import NO_CODE, Code
-from grokscope.analysis.plan import UNFIT, Place, PlannedCell, Request, make_plan, needing_data
+from grokscope.analysis.plan import UNFIT, Place, Request, make_plan, needing_data
+from grokscope.analysis.watched import Progress, Watched
 from grokscope.discovery import left_out
 from grokscope.errors import StorageError
 from grokscope.registry import Plugins
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from grokscope.cluster import Cluster
 
 CHECKPOINTS_PER_WORKER = 4  # starting a process costs more than computing fewer
-Progress = Callable[[int, int, str, int], None]
-Finished = Callable[[PlannedCell], None]
 
 
 class Session:
@@ -109,6 +108,7 @@ class Crew:
     timeout: float | None = None
     clock: Clock | None = None
     cluster: Cluster | None = None
+    notify: Callable[[str], None] | None = None
 
     def compute(self, sessions: Sequence[Session], progress: Progress | None = None) -> None:
         """Compute all that is missing, until nothing is left to be tried.
@@ -125,33 +125,34 @@ class Crew:
             left = [session for session in left if session.missing]
 
     def _compute(self, sessions: Sequence[Session], progress: Progress | None) -> None:
-        finished = _counted(sessions, progress)
         ledgers = [session.begin(self.clock) for session in sessions]
         processes = self._processes(sum(len(session.missing) for session in sessions))
+        every = [cell for session in sessions for cells in session.missing.values() for cell in cells]
+        watched = Watched(every, processes or 1, progress, self.notify)
         if not processes:
-            self._compute_here(sessions, ledgers, finished)
+            self._compute_here(sessions, ledgers, watched)
             return
         try:
-            self._compute_apart(self._chunks(sessions, ledgers, finished), processes)
+            self._compute_apart(self._chunks(sessions, ledgers, watched, processes), processes)
         finally:
             for ledger in ledgers:
                 ledger.store()
 
     def _chunks(
-        self, sessions: Sequence[Session], ledgers: Sequence[Ledger], finished: Finished
+        self, sessions: Sequence[Session], ledgers: Sequence[Ledger], watched: Watched, processes: int
     ) -> list[Chunk]:
-        from grokscope.analysis.chunks import chunk_of
+        from grokscope.analysis.chunks import chunk_of, together
 
         pairs = list(zip(sessions, ledgers, strict=True))
         looks = [
-            chunk_of(ledger, cells, finished, self.clock, looking=True)
+            chunk_of(ledger, cells, watched, self.clock, looking=True)
             for session, ledger in pairs
             if (cells := needing_data(session.run, self.place, session.missing))
         ]
         chunks = [
-            chunk_of(ledger, session.missing[step], finished, self.clock)
+            chunk_of(ledger, cells, watched, self.clock)
             for session, ledger in pairs
-            for step in sorted(session.missing)
+            for cells in together(session.missing, processes)
         ]
         return [*looks, *chunks]
 
@@ -173,10 +174,8 @@ class Crew:
         most = min(self.workers, checkpoints // CHECKPOINTS_PER_WORKER)
         return max(1, most) if self.isolate or self.timeout is not None else most if most > 1 else 0
 
-    def _compute_here(
-        self, sessions: Sequence[Session], ledgers: Sequence[Ledger], finished: Finished
-    ) -> None:
-        from grokscope.analysis import engine
+    def _compute_here(self, sessions: Sequence[Session], ledgers: Sequence[Ledger], watched: Watched) -> None:
+        from grokscope.analysis import engine, here
         from grokscope.device import find_device
 
         find_device(self.place.device, "device")
@@ -187,22 +186,7 @@ class Crew:
 
         pairs = list(zip(sessions, ledgers, strict=True))
         for session, ledger in pairs if len(pairs) > 1 else ():  # of one run it is looked for below
-            engine.look(bench(session), needing_data(session.run, self.place, session.missing), ledger)
+            here.look(bench(session), needing_data(session.run, self.place, session.missing), ledger)
         for session, ledger in pairs:
             if not ledger.trouble:
-                engine.execute(bench(session), session.missing, ledger, finished)
-
-
-def _counted(sessions: Sequence[Session], progress: Progress | None) -> Finished:
-    """Return what is told of every cell that is done, and tells `progress`."""
-    if progress is None:
-        return lambda cell: None
-    total, done = sum(len(cells) for session in sessions for cells in session.missing.values()), 0
-    progress(0, total, "", min(sessions[0].missing))
-
-    def finished(cell: PlannedCell) -> None:
-        nonlocal done
-        done += 1
-        progress(done, total, cell.registered.title, cell.checkpoint.step)
-
-    return finished
+                here.execute(bench(session), session.missing, ledger, watched)

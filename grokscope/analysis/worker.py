@@ -5,14 +5,17 @@ Imports no torch by itself: whoever starts such a process names this module too.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.clock import Clock
@@ -27,6 +30,8 @@ from grokscope.surroundings import SIGNALS
 if TYPE_CHECKING:
     from grokscope.analysis.engine import Bench, Isolation
     from grokscope.cluster.origin import Origin
+
+SECONDS_BETWEEN_WORDS = 0.05  # about what came of cells: several cheap ones are told of together
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Order:
 
 def work(
     line: Connection,
+    underway: Underway,
     lifeline: Connection,
     place: Place,
     left_out: Sequence[str],
@@ -56,7 +62,7 @@ def work(
 ) -> None:
     """Compute what comes along `line` until it closes; end at once when `lifeline` does.
 
-    With `clocked` it tells after every checkpoint what its time went to. Names mean what they mean at
+    With `clocked` it tells after every chunk what its time went to. Names mean what they mean at
     `origin`.
     """
     leave_signals_to_the_parent()
@@ -72,7 +78,7 @@ def work(
     except GrokscopeError as error:
         line.send(("refused", told(error)))
         return
-    desk = _Desk(line, place, left_out, Clock() if clocked else None)
+    desk = _Desk(line, underway, place, left_out, Clock() if clocked else None)
     line.send(("ready", None))
     with guarded_streams(data=False), isolation() as isolated, suppress(EOFError, OSError):
         while True:
@@ -118,60 +124,129 @@ def _wait_for_the_end(lifeline: Connection) -> None:
     os._exit(1)
 
 
+class Underway:
+    """Which of a chunk's cells a process computes, and since when: seen by who started it, however it ends.
+
+    It is memory that both processes have: a word along the line for each cell would take as long as a cheap
+    cell does.
+    """
+
+    def __init__(self, shared: Any) -> None:
+        self._shared = shared
+
+    @classmethod
+    def made(cls, context: BaseContext) -> Underway:
+        """Return one that can be handed to a process of this context."""
+        found = cls(context.RawArray("d", 2))
+        found.end()
+        return found
+
+    def begin(self, position: int) -> None:
+        """Note that a cell begins."""
+        self._shared[1] = time.monotonic()
+        self._shared[0] = position
+
+    def end(self) -> None:
+        """Note that nothing is computed."""
+        self._shared[0] = -1
+
+    @property
+    def position(self) -> int | None:
+        """The cell that is computed; None between two."""
+        return None if self._shared[0] < 0 else int(self._shared[0])
+
+    def since(self) -> float | None:
+        """Return when the cell began, by the monotonic clock; None between two."""
+        return None if self._shared[0] < 0 else float(self._shared[1])
+
+
 class _Desk:
     """What one process keeps between checkpoints: the plugins, and the run that it was at last."""
 
-    def __init__(self, line: Connection, place: Place, left_out: Sequence[str], clock: Clock | None) -> None:
+    def __init__(
+        self, line: Connection, underway: Underway, place: Place, left_out: Sequence[str], clock: Clock | None
+    ) -> None:
         self.banned: set[str] = set()
-        self._line, self._place, self._clock = line, place, clock
+        self._line, self._underway, self._place, self._clock = line, underway, place, clock
         self._plugins = load_plugins(without=left_out)
         self._registered: dict[str, Registered] = {r.id: r for r in self._plugins.registered}
         self._path = ""
+        self._outcomes: list[tuple[int, Any]] = []
+        self._told = 0.0
 
     def look(self, path: str, orders: Sequence[Order]) -> None:
         """Tell whether the data that cells need is there."""
-        if self._ready(path, orders) is not None:
+        if self._ready(path, dict(enumerate(orders))) is not None:
             self._line.send(("done", None))
 
-    def _ready(self, path: str, orders: Sequence[Order]) -> tuple[Bench, list[PlannedCell]] | None:
-        """Return the bench and the cells that are ordered; where one is not to be had, tell that."""
-        from grokscope.analysis.engine import look_for_data
-
-        try:
-            bench = self._at(path)
-            cells = [self._planned(order) for order in orders]
-            look_for_data(bench, cells)
-        except GrokscopeError as error:
-            of_the_run = type(error) if isinstance(error, (DataError, RunError)) else None
-            self._line.send(("trouble", (of_the_run, told(error))))
-            return None
-        return bench, cells
-
     def compute(self, path: str, orders: Sequence[Order], isolated: Isolation) -> None:
-        """Compute one checkpoint's cells, and tell of every one when it begins and ends."""
+        """Compute the cells, which are in the order of their checkpoints, and tell what came of them."""
+        for _, own in itertools.groupby(enumerate(orders), key=lambda each: each[1].step):
+            if not self._compute_checkpoint(path, dict(own), isolated):
+                return
+        self._tell()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        self._line.send(("done", self._clock.take() if self._clock else None))
+
+    def _compute_checkpoint(self, path: str, orders: Mapping[int, Order], isolated: Isolation) -> bool:
+        """Compute one checkpoint's cells; return False where their run is in trouble, which has been told."""
         from grokscope.analysis.engine import compute_checkpoint
 
         ready = self._ready(path, orders)
         if ready is None:
-            return
+            return False
         bench, cells = ready
-        under_way = -1
+        positions = {id(cell): position for position, cell in cells.items()}
+        at = -1
 
         def begun(cell: PlannedCell) -> bool:
-            nonlocal under_way
+            nonlocal at
             while self._line.poll():  # what can come now is that a measure is not to be tried any more
                 self.banned.add(self._line.recv()[1])
             if cell.registered.id in self.banned:
                 return False
-            under_way = next(at for at, each in enumerate(cells) if each is cell)
-            self._line.send(("begun", under_way))
+            at = positions[id(cell)]
+            self._underway.begin(at)
             return True
 
-        for outcome in compute_checkpoint(bench, cells, isolated, begun):
-            self._line.send(("ended", (under_way, outcome)))
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-        self._line.send(("done", self._clock.take() if self._clock else None))
+        def foretold(cell: PlannedCell, seconds: float) -> None:
+            self._line.send(("foretold", (at, float(seconds))))
+
+        found = compute_checkpoint(bench, list(cells.values()), isolated, begun, foretold) if cells else ()
+        for outcome in found:
+            self._underway.end()
+            self._outcomes.append((at, outcome))
+            if time.monotonic() - self._told >= SECONDS_BETWEEN_WORDS:
+                self._tell()
+        return True
+
+    def _tell(self) -> None:
+        """Tell what came of cells since the last time."""
+        if self._outcomes:
+            self._line.send(("ended", self._outcomes))
+        self._outcomes, self._told = [], time.monotonic()
+
+    def _ready(self, path: str, orders: Mapping[int, Order]) -> tuple[Bench, dict[int, PlannedCell]] | None:
+        """Return the bench and the cells ordered, by position; where the run has neither, tell that.
+
+        Cells that cannot be had alone are told of, and left out.
+        """
+        from grokscope.analysis.engine import look_for_data
+
+        try:
+            bench = self._at(path)
+            cells = {position: self._planned(order) for position, order in orders.items()}
+            look_for_data(bench, list(cells.values()))
+        except (DataError, RunError) as error:
+            self._tell()
+            self._line.send(("trouble", (type(error), told(error))))
+            return None
+        except GrokscopeError as error:
+            self._tell()
+            self._line.send(("failed", (list(orders), told(error))))
+            return bench, {}
+        return bench, cells
 
     def _at(self, path: str) -> Bench:
         """Return the bench of the run at `path`; work comes run by run, so one is kept."""

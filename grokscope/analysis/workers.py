@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.chunks import MOST_CRASHES, Chunk, worth_trying
 from grokscope.analysis.plan import Place
-from grokscope.analysis.worker import work
+from grokscope.analysis.worker import Underway, work
 from grokscope.errors import GrokscopeError, SettingError
 from grokscope.surroundings import signals_blocked
 
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 MOST_TRIES = 2  # of a checkpoint at which a process dies before it comes to a measure
 SECONDS_BETWEEN_LOOKS = 1.0  # at whether the work is still wanted
-PRELOADED = ["grokscope.analysis.engine", "grokscope.analysis.worker", "h5py"]
+PRELOADED = [
+    *("grokscope.analysis.engine", "grokscope.analysis.worker", "h5py"),
+    "multiprocessing.sharedctypes",
+]
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,10 @@ def execute(
     """Compute all missing cells, of one run or of several, in `workers` processes of one thread each.
 
     Chunks that look for data come first. A run whose data is not there is in trouble, and not computed.
-    The cell during which a process dies, or which takes too long, fails and is named; a new process goes on
-    behind it. A measure to which that happens three times is not tried any more; `crashes` says how often it
-    has happened before. A `desk` says for whom it is done: in whose folder, and until when it is wanted.
+    The cell during which a process dies is tried once more, in another. One that dies again, or takes too
+    long, fails and is named; a new process goes on behind it. A measure to which that happens three times is
+    not tried any more; `crashes` says how often it has happened before. A `desk` says for whom it is done: in
+    whose folder, and until when it is wanted.
 
     Raises:
         SettingError: there is no such device.
@@ -75,14 +79,16 @@ def execute(
 
 
 class _Worker:
-    """A process that computes one checkpoint after the other, seen from here."""
+    """A process that computes one chunk after the other, seen from here."""
 
     def __init__(self, manner: Manner, origin: Origin | None) -> None:
         context = _context()
         self.line, theirs = context.Pipe()
         lifeline, self._held = context.Pipe(duplex=False)
+        self._underway = Underway.made(context)
         how = manner.place, manner.left_out, manner.clocked, origin
-        self.process = context.Process(target=work, args=(theirs, lifeline, *how))  # type: ignore[attr-defined]
+        arguments = theirs, self._underway, lifeline, *how
+        self.process = context.Process(target=work, args=arguments)  # type: ignore[attr-defined]
         self.process.start()
         theirs.close()
         lifeline.close()
@@ -90,13 +96,21 @@ class _Worker:
         self.chunk: Chunk | None = None
         self.positions: list[int] = []
         """The positions of the chunk's cells, which the process counts from 0 on."""
-        self.under_way: int | None = None
-        self.since = 0.0
+
+    @property
+    def under_way(self) -> int | None:
+        """The position of the cell that is computed; None between two."""
+        at = self._underway.position
+        return None if at is None or self.chunk is None else self.positions[at]
+
+    @property
+    def since(self) -> float | None:
+        """When that cell began."""
+        return self._underway.since()
 
     def give(self, chunk: Chunk) -> None:
-        """Give the process a checkpoint to compute."""
-        self.chunk, self.under_way = chunk, None
-        self.positions = list(chunk.orders)
+        """Give the process a chunk to compute."""
+        self.chunk, self.positions = chunk, list(chunk.orders)
         word = "look" if chunk.looking else "compute"
         with suppress(OSError):  # it has died, and that will be seen
             self.line.send((word, (chunk.path, list(chunk.orders.values()))))
@@ -124,9 +138,9 @@ class _Worker:
         self.process.join()
         code = self.process.exitcode or 0
         if code >= 0:
-            return f"its process died (exit code {code})"
+            return f"exit code {code}"
         more = ", perhaps for lack of memory" if -code == signal.SIGKILL else ""
-        return f"its process died (killed by {signal.Signals(-code).name}{more})"
+        return f"killed by {signal.Signals(-code).name}{more}"
 
 
 @dataclass
@@ -154,7 +168,7 @@ class _Crew:
                 if worker.line in ready or worker.process.sentinel in ready:
                     self._listen(worker)
                 if worker.process.sentinel in ready:  # a child of a plugin's may still hold the line
-                    self._bury(worker, worker.why())
+                    self._mourn(worker)
             self._stop_overdue()
 
     def end(self) -> None:
@@ -181,21 +195,29 @@ class _Crew:
     def _patience(self) -> float | None:
         """Return how long to wait for a word at most."""
         most = None if self.desk is None else SECONDS_BETWEEN_LOOKS
-        begun = [worker.since for worker in self._workers if worker.under_way is not None]
-        if self.manner.timeout is None or not begun:
+        if self.manner.timeout is None:
             return most
-        left = max(0.0, min(begun) + self.manner.timeout - time.monotonic())
+        now = time.monotonic()
+        begun = [worker.since for worker in self._workers]
+        first = min(now if since is None else since for since in begun)  # what begins later is late later
+        left = max(0.0, first + self.manner.timeout - now)
         return left if most is None else min(left, most)
 
     def _stop_overdue(self) -> None:
         for worker in list(self._workers):
-            late = self.manner.timeout is not None and time.monotonic() - worker.since >= self.manner.timeout
-            if late and worker.under_way is not None:
+            if self._late(worker) is not None:
                 self._listen(worker)  # it may have ended just now
-                if worker.under_way is not None:
-                    self._bury(
-                        worker, f"it took longer than {self.manner.timeout:g} s, the timeout, and was stopped"
-                    )
+                late = self._late(worker)
+                if late is not None:
+                    why = f"it took longer than {self.manner.timeout:g} s, the timeout, and was stopped"
+                    self._bury(worker, why, late)
+
+    def _late(self, worker: _Worker) -> int | None:
+        """Return the position of the cell that the process has been at for too long, if it has."""
+        at, since = worker.under_way, worker.since
+        if self.manner.timeout is None or at is None or since is None:
+            return None
+        return at if time.monotonic() - since >= self.manner.timeout else None
 
     def _listen(self, worker: _Worker) -> None:
         for word, content in worker.heard():
@@ -203,10 +225,14 @@ class _Crew:
                 worker.ready = True
             elif word == "refused":
                 raise SettingError(content)
-            elif word == "begun":
-                worker.under_way, worker.since = worker.positions[content], time.monotonic()
             elif word == "ended":
-                self._take(worker, *content)
+                for at, outcome in content:
+                    self._take(worker, at, outcome)
+            elif word == "foretold" and worker.chunk:
+                at, seconds = content
+                worker.chunk.hears.foretold(worker.positions[at], seconds)
+            elif word == "failed":
+                self._fail(worker, *content)
             elif word == "trouble":
                 self._close(worker, *content)
             else:
@@ -215,13 +241,19 @@ class _Crew:
     def _take(self, worker: _Worker, at: int, outcome: Any) -> None:
         """Pass on what came of one cell, or that the checkpoint cannot be read."""
         assert worker.chunk is not None
-        worker.under_way = None
         if at < 0:
             worker.chunk.hears.unreadable(outcome)
-            worker.chunk.orders.clear()
+            worker.chunk.leave_out(outcome.step)
         else:
             worker.chunk.hears.ended(worker.positions[at], outcome)
             del worker.chunk.orders[worker.positions[at]]
+
+    def _fail(self, worker: _Worker, places: Sequence[int], why: str) -> None:
+        """Pass on why there is nothing of some cells."""
+        assert worker.chunk is not None
+        for position in () if worker.chunk.looking else [worker.positions[at] for at in places]:
+            worker.chunk.hears.failed(position, why)
+            del worker.chunk.orders[position]
 
     def _close(
         self,
@@ -237,12 +269,24 @@ class _Crew:
             chunk.hears.troubled(of_the_run, trouble)
         elif not chunk.looking:
             for position in chunk.orders:
-                chunk.hears.failed(position, trouble)
+                chunk.hears.failed(position, "")
         worker.chunk = None
         chunk.hears.closed(spent)
 
-    def _bury(self, worker: _Worker, why: str) -> None:
-        """Name the cell during which the process ended; the checkpoint's other cells wait for another."""
+    def _mourn(self, worker: _Worker) -> None:
+        """A process has died: the cell that it was at is tried once more."""
+        at, chunk, how = worker.under_way, worker.chunk, worker.why()
+        if chunk is None or at is None or at in chunk.died:
+            self._bury(worker, f"its process died {'' if at is None else 'twice '}({how})", at)
+        else:
+            chunk.died.add(at)
+            self._bury(worker)
+
+    def _bury(self, worker: _Worker, why: str = "", guilty: int | None = None) -> None:
+        """A process has come to its end.
+
+        The cell that is `guilty` fails; all that nothing is known of waits for another process.
+        """
         worker.end()
         self._workers.remove(worker)
         chunk = worker.chunk
@@ -253,17 +297,18 @@ class _Crew:
             )
         if chunk is None or chunk.looking:
             return
-        chunk.tries += 1
-        if worker.under_way is not None:
-            guilty = chunk.orders.pop(worker.under_way)
-            chunk.hears.crashed(worker.under_way, why)
-            self._count(guilty.measure)
-            chunk.tries = 0
-        if chunk.tries >= MOST_TRIES:
+        if guilty is not None:
+            measure = chunk.orders.pop(guilty).measure
+            chunk.hears.crashed(guilty, why)
+            self._count(measure)
+        chunk.tries = chunk.tries + 1 if why and guilty is None else 0
+        if chunk.tries < MOST_TRIES:
+            self._waiting.extendleft([chunk] if chunk.orders else [])
+        elif len(chunk.steps) > 1:  # which of them is it?
+            self._waiting.extendleft(reversed(chunk.apart()))
+        else:
             for position in chunk.orders:
                 chunk.hears.failed(position, f"{why} while the checkpoint was opened")
-        elif chunk.orders:
-            self._waiting.appendleft(chunk)
         chunk.hears.closed(None)
 
     def _count(self, measure: str) -> None:

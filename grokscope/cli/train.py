@@ -45,6 +45,12 @@ def train(
         int,
         typer.Option(min=1, help="CPU threads; one is quickest while others work.", rich_help_panel=WRITTEN),
     ] = 1,
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Have torch compile the network; pays on long runs.", rich_help_panel=WRITTEN
+        ),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
     given: dict[str, Any],
@@ -64,7 +70,7 @@ def train(
     signals: list[int] = []
     asked = asked_settings(model, given, settings)
     with stdout_to_stderr(), on_signal(signals.append):
-        run, finished = _train(task, recipe, asked, out, threads, signals, quiet)
+        run, finished = _train(task, recipe, asked, out, threads, compile, signals, quiet)
     if json:
         from grokscope.run.folder import summary
 
@@ -83,6 +89,7 @@ def _train(
     settings: dict[str, Any],
     out: Path | None,
     threads: int,
+    compile: bool,
     signals: list[int],
     quiet: bool,
 ) -> tuple[Run, bool]:
@@ -100,6 +107,7 @@ def _train(
             settings=settings,
             out=out,
             threads=threads,
+            compile=compile,
             progress=progress,
             stop=lambda: bool(signals),
             notify=lambda message: say(message, quiet),

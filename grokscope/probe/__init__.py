@@ -53,6 +53,7 @@ class Probe:
         judged: Objective | None = None,
         memory: Memory | None = None,
         of_task: Shelf | None = None,
+        foretold: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.step = step
         self.task = task
@@ -64,6 +65,7 @@ class Probe:
         self._budget = memory or Memory()
         self._memory = Shelf(self._budget, self._let_go)
         self._of_task = of_task
+        self._foretold = foretold
         self._passes = Passes(self, self._budget)
 
     def shared(self, key: Hashable, compute: Callable[[], T]) -> T:
@@ -79,6 +81,13 @@ class Probe:
             return self.shared(key, compute)
         shelf = self._of_task
         return self.shared(key, lambda: shelf.shared(key, compute))
+
+    def foretell(self, seconds: float) -> None:
+        """Say that what the measure does from here on takes about so many seconds.
+
+        Who waits for it is told, where that is long, how long all of the run's checkpoints will take.
+        """
+        self._foretold(seconds)
 
     def _let_go(self, key: Hashable) -> None:
         """A shared value has to go, since memory is short."""

@@ -163,11 +163,27 @@ class Passes:
 
     def _joined(self, name: str) -> torch.Tensor:
         """Put train and test together instead of running every example once more."""
-        train = self.traced(name, "train", 0.0)
-        found = train.new_empty((len(self._task.labels), *train.shape[1:]))
-        found.index_copy_(0, self._task.train, train)
-        del train
-        return found.index_copy_(0, self._task.test, self.traced(name, "test", 0.0))
+        found: torch.Tensor | None = None
+        for split in ("train", "test"):
+            done, examples = 0, getattr(self._task, split)
+            for rows in self._in_parts(name, split):
+                if found is None:
+                    found = rows.new_empty((len(self._task.labels), *rows.shape[1:]))
+                found.index_copy_(0, examples[done : done + len(rows)], rows)
+                done += len(rows)
+        assert found is not None
+        return found
+
+    def _in_parts(self, name: str, split: str) -> Iterator[torch.Tensor]:
+        """Yield the rows of a tensor of the trace; what is not kept is held so many examples at a time."""
+        kept = ("trace", split, 0.0, name) in self._probe._memory
+        if kept or self._size(split) is None or self._budget.fits(self._bytes_of(split)):
+            yield self.traced(name, split, 0.0)
+            return
+        for encoded, inputs in self.parts(split, 0.0):
+            with torch.no_grad():
+                rows = self._model.trace_from(encoded, inputs)[name]
+            yield rows
 
 
 class Trace(Mapping[str, torch.Tensor]):

@@ -107,8 +107,13 @@ def csv_of(columns: Mapping[str, Sequence[Any]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(map(csv_cell, columns))
-    writer.writerows(map(csv_cell, row) for row in zip(*columns.values(), strict=True))
+    writer.writerows(zip(*map(_csv_column, columns.values()), strict=True))
     return stream.getvalue()
+
+
+def _csv_column(values: Sequence[Any]) -> list[Any]:
+    """Return a column's cells; a float that is a number stays, since CSV writers write it as `repr` does."""
+    return [value if type(value) is float and value == value else csv_cell(value) for value in values]
 
 
 def json_text(value: Any, indent: int | None = 2, ascii: bool = False) -> str:

@@ -58,6 +58,17 @@ def joined(pieces: Iterable[Iterable[Point]]) -> list[Point]:
     return [by_step[step] for step in sorted(by_step)]
 
 
+def as_arrays(found: Iterable[Point]) -> dict[str, np.ndarray]:
+    """Return points as arrays: `step`, int64, and each metric, float64."""
+    import numpy as np
+
+    columns = list(zip(*found, strict=True)) or [()] * 5
+    return {
+        name: np.array(column, np.int64 if name == "step" else np.float64)
+        for name, column in zip(("step", *CURVE_COLUMNS), columns, strict=True)
+    }
+
+
 def curve_of(curve: Mapping[str, np.ndarray], metric: str, *, partly: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the steps and values of a metric.
 

@@ -33,6 +33,7 @@ from grokscope.run.curves import (
     GROKKED_AT,
     LAST_STEP,
     MEMORISED_AT,
+    as_arrays,
     curve_of,
     curve_text,
     joined,
@@ -99,6 +100,7 @@ class Run:
         self._checkpoints = Checkpoints(path, config, lambda: self._read_index().listed)
         self._index_trouble = ""
         self._merged: tuple[frozenset[str], dict[CellKey, list[Cell]]] | None = None
+        self._drawn: tuple[Mapping[int, Listed], dict[str, np.ndarray]] | None = None
 
     @classmethod
     def create(cls, path: str | Site, config: Mapping[str, Any]) -> Run:
@@ -293,15 +295,12 @@ class Run:
     @property
     def curves(self) -> dict[str, np.ndarray]:
         """Step, losses and accuracies: the finer curve kept with checkpoints, and the checkpoints' own."""
-        import numpy as np
-
-        entries = self._checkpoints.listed().values()
-        found = joined([*(entry.curve for entry in entries), *(entry.own_point() for entry in entries)])
-        columns = list(zip(*found, strict=True)) or [()] * 5
-        return {
-            name: np.array(column, np.int64 if name == "step" else np.float64)
-            for name, column in zip(("step", *CURVE_COLUMNS), columns, strict=True)
-        }
+        listed = self._checkpoints.listed()
+        if self._drawn is None or self._drawn[0] is not listed:
+            entries = listed.values()
+            pieces = [*(entry.curve for entry in entries), *(entry.own_point() for entry in entries)]
+            self._drawn = listed, as_arrays(joined(pieces))
+        return {name: values.copy() for name, values in self._drawn[1].items()}
 
     def memorisation_step(self, threshold: float = MEMORISED_AT) -> int | None:
         """Return the first step from which train accuracy is >= `threshold` three times in a row.
@@ -393,6 +392,8 @@ class Run:
 
         Returns a sentence when it was missing or damaged, or could not be written, else "".
         """
+        if not (isinstance(self.path, Url) or self.writable):  # of a URL that costs more than to look
+            return ""
         found = self._read_index()
         trouble = self._index_trouble
         self._checkpoints.forget()

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +30,8 @@ FIELDS = (
 RECORDS, BYTES_PER_RECORD = 200_000, 8  # the records of a segment: so many, or one for so many packed bytes
 TABLE_CAP = 256 << 20  # bytes that they may take unpacked
 STACKS = 4_000  # datasets of arrays that are written into one segment
+_AT = {name: at for at, name in enumerate(FIELDS)}  # a field's place in a record
+_KEY_AT = {name: _AT[name] for name in KEY}
 _ENTRY = ("column", "value", "kind", "text", "position")
 PART = 4 << 20  # bytes of records that are read at once
 _WHOLE = {"cell", "row", "step", "position", "version"}
@@ -204,7 +206,7 @@ class _Piece(NamedTuple):
 
     cell: int
     row: int
-    first: Mapping[str, Any]
+    first: tuple[Any, ...]
     values: dict[str, float | str]
     arrays: dict[str, Any]
 
@@ -226,7 +228,7 @@ def _pieces(part: np.ndarray, text: Any, arrays: _Arrays) -> Iterator[_Piece]:
         elif rows[start] >= 0:
             for entry in zip(*(column[start:end] for column in entries), strict=True):
                 _read_entry(entry, text, arrays, found, beside)
-        yield _Piece(cells[start], rows[start], dict(zip(FIELDS, head, strict=True)), found, beside)
+        yield _Piece(cells[start], rows[start], head, found, beside)
 
 
 def _read_entry(
@@ -245,7 +247,7 @@ def _read_entry(
 
 def _cell(pieces: Iterator[_Piece], text: Any, labels: Any) -> Cell:
     rows: list[Row] = []
-    head: Mapping[str, Any] = {}
+    head: tuple[Any, ...] = ()
     last = -1
     for piece in pieces:
         head = head or piece.first
@@ -253,12 +255,11 @@ def _cell(pieces: Iterator[_Piece], text: Any, labels: Any) -> Cell:
             rows[-1].values.update(piece.values)  # type: ignore[attr-defined]
             rows[-1].arrays.update(piece.arrays)  # type: ignore[attr-defined]
         elif piece.row >= 0:
-            rows.append(Row(labels(piece.first["label"]), piece.values, piece.arrays))
+            rows.append(Row(labels(piece.first[_AT["label"]]), piece.values, piece.arrays))
             last = piece.row
-    words = {name: text(head[name]) for name in KEY if name != "version"}
-    key = CellKey(version=head["version"], **words)
-    note = text(head["text"]) if head["row"] < 0 else ""
-    return Cell(key, head["step"], tuple(rows), note)
+    words = (head[at] if name == "version" else text(head[at]) for name, at in _KEY_AT.items())
+    note = text(head[_AT["text"]]) if head[_AT["row"]] < 0 else ""
+    return Cell(CellKey(*words), head[_AT["step"]], tuple(rows), note)
 
 
 def _records(number: int, cell: Cell, stacks: _Stacks) -> Iterator[tuple[Any, ...]]:

@@ -2,7 +2,8 @@
 
 After every checkpoint `resume.safetensors` is replaced: it holds the optimiser's state, the random states and
 the curve since the last scheduled checkpoint, and names the checkpoint that it belongs to. The order - first
-the checkpoint, then the resume state - means that at any moment the two on disk fit together.
+the checkpoint, then the resume state - means that at any moment the two on disk fit together. Both are
+written from copies while the next steps are computed; a checkpoint counts as written when it is durable.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from grokscope.run import Run
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.kinds import kinds_of
 from grokscope.tasks.task import Task
+from grokscope.training.behind import Behind
 from grokscope.training.moments import Interventions
 from grokscope.training.optimizers import Optimizer
 from grokscope.training.order import Order
@@ -35,6 +37,7 @@ from grokscope.training.resuming import (
 )
 from grokscope.training.schedule import checkpoint_steps
 
+COMPILED = "compiled"  # whether the network's passes were, which changes the last bits
 READ_AT_ONCE = ("cpu",)  # devices whose loss costs nothing to read; others would be waited for at every step
 
 
@@ -75,12 +78,17 @@ class Loop:
         self._curve: list[tuple[float, ...]] = []  # step, then CURVE_COLUMNS, since the last scheduled one
         self._losses: list[tuple[int, torch.Tensor]] = []  # of steps not yet looked at
         self._metrics = dict.fromkeys(CURVE_COLUMNS, math.nan)
+        self._behind = Behind()
 
     def go(self) -> None:
         """Train from where the run stands to its last step, or until `stop` says so.
 
         Raises TrainingError when a loss is not finite.
         """
+        with self._behind:
+            self._train()
+
+    def _train(self) -> None:
         state = self._resumable()
         if state is None:
             step = 0
@@ -143,6 +151,7 @@ class Loop:
     def _refuse_infinite(self, step: int, loss: float) -> None:
         if math.isfinite(loss):
             return
+        self._behind.wait()
         good = max((saved for saved in self._written if saved < step), default=None)
         kept = (
             "there is no checkpoint before it" if good is None else f"the last good checkpoint is step {good}"
@@ -153,16 +162,23 @@ class Loop:
         )
 
     def _save(self, step: int) -> None:
-        weights = self._network.state_dict()
-        if step in self._written:
-            self._tell_replacement(step, weights)
         columns = dict(zip(("step", *CURVE_COLUMNS), zip(*self._curve, strict=True), strict=False))
         curve = {name: list(values) for name, values in columns.items()}
-        self._run.save_checkpoint(step, weights, self._metrics, curve, kinds_of(self._network))
         if step in self._schedule:
             self._curve = []
-        self._run.save_resume(self._state(), self._metadata(step, weights))
-        self._written.add(step)
+        kinds, metrics = kinds_of(self._network), dict(self._metrics)
+        weights, state = _copies(self._network.state_dict()), _copies(self._state())
+        conditions = self._conditions()  # also the number of threads, which each thread has its own of
+
+        def write() -> None:
+            if step in self._written:
+                self._tell_replacement(step, weights)
+            self._run.save_checkpoint(step, weights, metrics, curve, kinds)
+            belongs = {"step": str(step), "weights": digest(weights), **conditions}
+            self._run.save_resume(state, belongs)
+            self._written.add(step)
+
+        self._behind.give(write)
 
     def _tell_replacement(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
         try:
@@ -185,8 +201,9 @@ class Loop:
         """Return the states beside the optimiser's: the order's, the interventions', the generators'."""
         return {**self._order.state(), **self._interventions.state(), **random_states(self._device)}
 
-    def _metadata(self, step: int, weights: Mapping[str, torch.Tensor]) -> dict[str, str]:
-        return {"step": str(step), "weights": digest(weights), **machine(self._device)}
+    def _conditions(self) -> dict[str, str]:
+        compiled = self._interventions.network is not self._network
+        return {**machine(self._device), **({COMPILED: "yes"} if compiled else {})}
 
     def _resumable(self) -> Resumable | None:
         """Return the newest resume state, whole and checked; None when training starts at step 0."""
@@ -226,15 +243,21 @@ class Loop:
         return state.step
 
     def _tell_machine(self, metadata: Mapping[str, str]) -> None:
-        now = machine(self._device)
+        now = {COMPILED: "no", **self._conditions()}
+        before = {COMPILED: "no", **metadata}
         changed = [
-            f"{name} {metadata.get(name)} -> {now[name]}" for name in now if metadata.get(name) != now[name]
+            f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]
         ]
         if changed:
             self._notify(
                 f"training goes on under other conditions ({', '.join(changed)}): "
                 "it will not be bit for bit what an uninterrupted run gives"
             )
+
+
+def _copies(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    """Return tensors as they are now, in the computer's own memory."""
+    return {name: each.detach().to("cpu", copy=True) for name, each in tensors.items()}
 
 
 def digest(weights: Mapping[str, torch.Tensor]) -> str:

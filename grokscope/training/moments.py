@@ -45,7 +45,12 @@ class Intervention:
 
 
 class Interventions(Intervention):
-    """All interventions of a run, in order; none of them is plain training."""
+    """All interventions of a run, in order; none of them is plain training.
+
+    Attributes:
+        parts: each of them.
+        network: what gives the logits that a step trains on: the network, or the same compiled.
+    """
 
     def __init__(
         self,
@@ -54,12 +59,13 @@ class Interventions(Intervention):
         parts: Sequence[Intervention] = (),
         loss_dtype: torch.dtype = torch.float32,
     ) -> None:
-        self._network, self._loss, self.parts = network, loss, tuple(parts)
+        self.network: Forward = network
+        self._loss, self.parts = loss, tuple(parts)
         self._dtype = loss_dtype
 
     def objective(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the loss of this step, from which gradients are taken."""
-        forward: Forward = self._network
+        forward = self.network
         for part in self.parts:
             forward = part.forward(forward, inputs, labels)
         logits = forward(inputs)

@@ -38,6 +38,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     threads: int = 1,
+    compile: bool = False,
     tasks: Mapping[str, Factory] | None = None,
     models: Mapping[str, Factory] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -57,6 +58,8 @@ def train(
         out: the run directory, or the URL that it is to lie at, such as s3://bucket/runs/x; when not given
             it is named after the configuration, under `runs/`.
         threads: CPU threads of torch while it trains; no part of the configuration, but of the last bits.
+        compile: have torch compile the network's passes, which takes its time first and needs a C++
+            compiler; like `threads` no part of the configuration, but of the last bits.
         tasks: the known tasks by name; those of all plugins when not given.
         models: the known models by name; those of all plugins when not given.
         progress: called after every step.
@@ -96,6 +99,11 @@ def train(
         for source in find_sources(training_of(settings or {})):
             check_start(source, network)
         beside = interventions(config["training"], made_task, network, drawn)
+        if compile:
+            from grokscope.training.compiling import compiled
+
+            batch = config["training"]["batch_size"] or len(made_task.train)
+            beside.network = compiled(network, made_task.examples("train")[0][:batch])
         run = Run.create(path, lasting(config))
         run.check_writable()
         watch, asked = progress or (lambda _: None), stop or (lambda: False)

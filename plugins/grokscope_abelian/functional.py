@@ -27,15 +27,13 @@ def mirror(pairs: torch.Tensor) -> torch.Tensor:
 
 def squared_distance(logits: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Return sum_k (logits_k - other_k)^2 of each row: (n, K), (n, K) -> (n,) float64."""
-    pairs = zip(logits.split(ROWS), other.split(ROWS), strict=True)
-    return torch.cat([(left.double() - right.double()).square().sum(dim=1) for left, right in pairs])
+    return (logits.double() - other.double()).square().sum(dim=1)
 
 
 def mirrored_distance(logits: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     """Return the squared distance of each row to that of its mirror image, (n,) float64."""
-    return torch.cat(
-        [
-            squared_distance(rows, logits[own])
-            for rows, own in zip(logits.split(ROWS), image.split(ROWS), strict=True)
-        ]
-    )
+    found = logits.new_empty(len(logits), dtype=torch.float64)
+    parts = (each.split(ROWS) for each in (found, logits, image))
+    for distances, rows, own in zip(*parts, strict=True):
+        distances.copy_(squared_distance(rows, logits[own]))
+    return found

@@ -36,18 +36,20 @@ def power_law(values: torch.Tensor) -> PowerLaw | None:
     rising = values.double().sort().values
     if len(rising) < FEWEST:
         return None
-    logs, firsts = rising.log(), torch.cat([torch.tensor([True]), rising.diff().cpu() > 0])
-    fits = [_fit(rising[place:], logs[place:]) for place in firsts.nonzero()[:, 0].tolist()[:-1]]
-    return min(fits, key=lambda fit: fit.ks) if fits else None
-
-
-def _fit(tail: torch.Tensor, logs: torch.Tensor) -> PowerLaw:
-    """Return the power law of all of the rising values, of which at least two differ."""
-    n = len(tail)
-    alpha = 1 + n / (logs - logs[0]).sum().item()
-    below = torch.arange(n, dtype=torch.float64, device=tail.device) / n
-    distance = (1 - (tail / tail[0]) ** (1 - alpha) - below).abs().max().item()
-    return PowerLaw(alpha, (alpha - 1) / math.sqrt(n), tail[0].item(), distance, n)
+    places = torch.cat([torch.tensor([0]), 1 + rising.diff().nonzero()[:, 0].cpu()])[:-1]
+    if not len(places):
+        return None
+    logs, index = rising.log(), torch.arange(len(rising), device=rising.device)
+    inside = index >= places.to(rising.device)[:, None]
+    over = (logs - logs[places, None]).where(inside, 0.0)  # log(x_i / xmin), a row for each xmin
+    n = inside.sum(dim=1, keepdim=True)
+    alpha = 1 + n / over.sum(dim=1, keepdim=True)
+    below = (index - places.to(index)[:, None]) / n.double()
+    distance = (1 - (over * (1 - alpha)).exp() - below).where(inside, 0.0).abs().amax(dim=1)
+    best = int(distance.argmin())
+    exponent, tail = alpha[best].item(), int(n[best])
+    xmin, ks = rising[places[best]].item(), distance[best].item()
+    return PowerLaw(exponent, (exponent - 1) / math.sqrt(tail), xmin, ks, tail)
 
 
 def spectrum(matrix: torch.Tensor) -> torch.Tensor:

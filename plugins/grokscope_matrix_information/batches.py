@@ -17,6 +17,8 @@ from grokscope_matrix_information import functional
 if TYPE_CHECKING:
     from grokscope import Probe
 
+TOGETHER = 16  # batches computed at once
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -130,36 +132,41 @@ class Batches:
         return self.entropy(first) + self.entropy(second) - self.entropy(first, second)
 
     def _mean_entropy(self, layers: tuple[Layer, ...]) -> float:
-        others = [layer for layer in layers if layer.name != "labels"]
-        batches = range(self.count)
-        if len(others) < len(layers) and self._alpha != 2:
-            entropies = [self._label_entropy(others, batch) for batch in batches]
-        elif len(layers) == 1 and self._features(layers[0]).shape[1] < self._size:
-            entropies = [functional.matrix_entropy(self._cut(layers[0], at), self._alpha) for at in batches]
+        labelled = Layer("labels") in layers and self._alpha != 2
+        entropies = self._label_entropies if labelled else self._entropies
+        return torch.cat([entropies(layers, first) for first in range(0, self.count, TOGETHER)]).mean().item()
+
+    def _entropies(self, layers: tuple[Layer, ...], first: int) -> Tensor:
+        """Return the entropies of some batches from `first` on, (b,)."""
+        if len(layers) == 1:
+            matrices = self._grams(layers[0], first).smaller
         else:
-            entropies = [functional.gram_entropy(self._product(layers, at), self._alpha) for at in batches]
-        return torch.stack(entropies).mean().item()
+            matrices = self._products(layers, first)
+        return functional.gram_entropies(matrices, self._alpha)
 
-    def _label_entropy(self, others: Sequence[Layer], batch: int) -> Tensor:
-        """Return the entropy of the labels of a batch, or of these and other layers."""
+    def _label_entropies(self, layers: tuple[Layer, ...], first: int) -> Tensor:
+        """Return the entropies of the labels of some batches, or of these and other layers, (b,)."""
         self._probe.require_classes()
-        labels = self._probe.labels(self._split)[self._of(batch)]
+        labels = self._probe.labels(self._split)[self._rows_from(first)].split(self._size)
+        others = [layer for layer in layers if layer.name != "labels"]
         if not others:
-            return functional.label_entropy(labels, self._alpha)
-        return functional.label_joint_entropy(self._product(others, batch), labels, self._alpha)
+            return torch.stack([functional.label_entropy(own, self._alpha) for own in labels])
+        pairs = zip(self._products(others, first), labels, strict=True)
+        return torch.stack([functional.label_joint_entropy(*pair, self._alpha) for pair in pairs])
 
-    def _product(self, layers: Sequence[Layer], batch: int) -> Tensor:
-        return reduce(torch.mul, [self._gram(layer, batch) for layer in layers])
+    def _products(self, layers: Sequence[Layer], first: int) -> Tensor:
+        return reduce(torch.mul, [self._grams(layer, first).whole for layer in layers])
 
-    def _gram(self, layer: Layer, batch: int) -> Tensor:
-        key = ("matrix_information", "grams", layer, self._key, batch)
-        return self._probe.shared(key, lambda: functional.gram(self._cut(layer, batch)))
+    def _grams(self, layer: Layer, first: int) -> functional.Grams:
+        def compute() -> functional.Grams:
+            rows = layer.rows(self._features(layer)[self._rows_from(first)])
+            return functional.grams(functional.unit_rows(rows).unflatten(0, (-1, self._size)))
 
-    def _of(self, batch: int) -> Tensor:
-        return self._rows[batch * self._size : (batch + 1) * self._size]
+        return self._probe.shared(("matrix_information", "grams", layer, self._key, first), compute)
 
-    def _cut(self, layer: Layer, batch: int) -> Tensor:
-        return layer.rows(self._features(layer)[self._of(batch)])
+    def _rows_from(self, first: int) -> Tensor:
+        """Return which examples are in the batches computed together from `first` on."""
+        return self._rows[first * self._size : min(first + TOGETHER, self.count) * self._size]
 
     def _features(self, layer: Layer) -> Tensor:
         if layer not in self._found:

@@ -6,8 +6,12 @@ matrix, with a diagonal of ones. The eigenvalues of R/n are non-negative and sum
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+from grokscope_matrix_information.tridiagonal import von_neumann_entropies
 
 
 def centred(logits: Tensor) -> Tensor:
@@ -39,10 +43,33 @@ def unit_rows(features: Tensor) -> Tensor:
     return values / lengths
 
 
+class Grams(NamedTuple):
+    """Products of rows Z of length one, (..., n, d): the `whole` Z Z^T, and the `smaller` of it and Z^T Z.
+
+    The two have the same eigenvalues but for zeros.
+    """
+
+    whole: Tensor
+    smaller: Tensor
+
+
+def grams(units: Tensor) -> Grams:
+    """Return the products of rows of length one, (..., n, d)."""
+    whole = _product(units)
+    return Grams(whole, _product(units.mT) if units.shape[-1] < units.shape[-2] else whole)
+
+
+def _product(units: Tensor) -> Tensor:
+    """Return Z Z^T; by numpy, which sees that a matrix meets its own transpose and computes one half."""
+    if units.device.type != "cpu":
+        return units @ units.mT
+    matrix = units.detach().numpy()
+    return torch.from_numpy(matrix @ matrix.swapaxes(-1, -2))
+
+
 def gram(features: Tensor) -> Tensor:
     """Return R = Z Z^T, (n, n) float64, of the rows of (n, d) scaled to length one."""
-    units = unit_rows(features)
-    return units @ units.T
+    return _product(unit_rows(features))
 
 
 def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
@@ -58,14 +85,12 @@ def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
     >>> round(matrix_entropy(torch.eye(4)).exp().item(), 9)
     4.0
     """
-    units = unit_rows(features)
-    n, d = units.shape
-    return _entropy_of_density((units.T @ units if d < n else units @ units.T) / n, alpha)
+    return gram_entropies(grams(unit_rows(features)).smaller[None], alpha)[0]
 
 
 def gram_entropy(matrix: Tensor, alpha: float = 1.0) -> Tensor:
     """Return H_alpha(R) of a positive semi-definite (n, n) matrix with a diagonal of ones, in nats."""
-    return _entropy_of_density(matrix.double() / len(matrix), alpha)
+    return gram_entropies(matrix.double()[None], alpha)[0]
 
 
 def label_entropy(labels: Tensor, alpha: float = 1.0) -> Tensor:
@@ -124,13 +149,19 @@ def renyi_entropy(probabilities: Tensor, alpha: float) -> Tensor:
     return -(probabilities**alpha).sum().log() / order
 
 
-def _entropy_of_density(density: Tensor, alpha: float) -> Tensor:
-    """Return H_alpha of a symmetric float64 matrix of trace one; alpha = 2 needs no eigenvalues."""
+def gram_entropies(matrices: Tensor, alpha: float = 1.0) -> Tensor:
+    """Return H_alpha of symmetric float64 matrices (b, n, n), each divided by its trace, (b,).
+
+    Only orders other than 1 and 2 need eigenvalues.
+    """
     if alpha <= 0:
         raise ValueError(f"alpha must be > 0, got {alpha}")
+    densities = matrices / matrices.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
+    if alpha == 1:
+        return von_neumann_entropies(densities)
     if alpha == 2:
-        return -density.square().sum().log().clamp(max=0.0)
-    return renyi_entropy(_spectrum(density), alpha)
+        return -densities.square().sum(dim=(1, 2)).log().clamp(max=0.0)
+    return torch.stack([renyi_entropy(_spectrum(each), alpha) for each in densities])
 
 
 def _spectrum(density: Tensor) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy
 import torch
 
 from grokscope_oinfo.functional import correlation, gram, is_constant
 
 DROPPED = -1
-ROWS_AT_ONCE = 512  # examples summed up together: 250 units of them stay in a core's cache
+ROWS_AT_ONCE = 256  # examples summed up together: 250 units of them stay in a core's cache
 
 
 def ward_clusters(values: torch.Tensor, clusters: int) -> torch.Tensor:
@@ -80,7 +81,6 @@ def _merged(distances: torch.Tensor, linkage_name: str, units: int, clusters: in
     """Return the labels after merging by scipy's linkage until `clusters` are left."""
     if units <= clusters:
         return torch.arange(units)
-    import numpy
     from scipy.cluster.hierarchy import fcluster, linkage
 
     merges = linkage(distances.numpy(), linkage_name)
@@ -156,8 +156,10 @@ def cluster_means(values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
     Every example's sum runs over the units in the same order, so that equal examples stay exact ties.
     """
-    sizes = torch.bincount(labels)
-    sums = torch.zeros(len(sizes), len(values), dtype=torch.float64)
-    for rows, part in zip(values.split(ROWS_AT_ONCE), sums.split(ROWS_AT_ONCE, dim=1), strict=True):
-        part.index_add_(0, labels, rows.T.contiguous().double())
-    return (sums / sizes[:, None]).T
+    order, sizes = labels.argsort(stable=True).numpy(), torch.bincount(labels)
+    starts = (sizes.cumsum(dim=0) - sizes).numpy()
+    sums = numpy.empty((len(sizes), len(values)))
+    for first in range(0, len(values), ROWS_AT_ONCE):
+        rows = values[first : first + ROWS_AT_ONCE].numpy().T[order].astype(numpy.float64)
+        numpy.add.reduceat(rows, starts, axis=0, out=sums[:, first : first + ROWS_AT_ONCE])
+    return (torch.from_numpy(sums) / sizes[:, None]).T

@@ -1,6 +1,7 @@
 """O-information of Gaussian copulas: normal scores, their correlation, and Omega of one or of all multiplets.
 
-Everything is float64 and in nats. A multiplet is a set of variables, or of groups of variables; as a number
+Everything is float64 and in nats. Many small steps are numpy's, a call of which takes a fourth of a call of
+torch. A multiplet is a set of variables, or of groups of variables; as a number
 it is a mask, whose bit j says that variable (or group) j is in it.
 """
 
@@ -17,7 +18,8 @@ import torch
 # them. Rounding moves that share by about 1e-15, so Omega is still good to 1e-6 nats just above it.
 SINGULAR = 1e-9
 COLUMNS_AT_ONCE = 16  # variables ranked together: 4000 examples of them stay in a core's cache
-BATCH_VALUES = 1 << 18  # float64 values per batch of unions: 2 MB, which stays in a core's cache
+SOME = 64  # examples of which most columns are seen to vary
+BATCH_VALUES = 1 << 19  # float64 values per batch of unions: 4 MB; half and twice as much take longer
 
 
 def normal_scores(values: torch.Tensor, ties: Literal["average", "argsort"] = "average") -> torch.Tensor:
@@ -41,10 +43,9 @@ def normal_scores(values: torch.Tensor, ties: Literal["average", "argsort"] = "a
     scores = numpy.empty((variables, n))
     for first in range(0, variables, COLUMNS_AT_ONCE):
         columns = values[:, first : first + COLUMNS_AT_ONCE].T.contiguous().numpy()
-        ordered, order = _sorted(columns, stable=ties == "argsort")
-        twice_rank = _twice_mean_ranks(ordered) if ties == "average" else 2 * numpy.arange(1, n + 1)
-        ranked = numpy.broadcast_to(table[twice_rank], order.shape)
-        numpy.put_along_axis(scores[first : first + COLUMNS_AT_ONCE], order, ranked, axis=1)
+        block = scores[first : first + COLUMNS_AT_ONCE]
+        for row, rising, order in zip(block, *_sorted(columns, stable=ties == "argsort"), strict=True):
+            row[order] = _of_mean_ranks(rising, table) if ties == "average" else table[2::2]
     return torch.from_numpy(scores).T
 
 
@@ -59,24 +60,30 @@ def _sorted(columns: numpy.ndarray, *, stable: bool) -> tuple[numpy.ndarray, num
         order = numpy.argsort(columns, axis=1, kind="stable" if stable else None)
         return numpy.take_along_axis(columns, order, axis=1), order
     bits = (single + numpy.float32(0)).view(numpy.int32)  # adding zero makes -0.0 the 0.0 that it equals
-    keys = (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype(numpy.int64) << 32 | numpy.arange(columns.shape[1])
+    keys = numpy.empty(columns.shape, "<i8")
+    low, high = keys.view("<i4")[:, ::2], keys.view("<i4")[:, 1::2]
+    numpy.bitwise_xor(bits, bits >> 31 & 0x7FFFFFFF, out=high)
+    low[:] = numpy.arange(columns.shape[1])
     keys.sort(axis=1)
-    return keys >> 32, keys & 0xFFFFFFFF
+    return high, low
 
 
-def _twice_mean_ranks(ordered: numpy.ndarray) -> numpy.ndarray:
-    """Return twice the mean rank of each value of rising (variables, n): what equal ones share."""
-    n = ordered.shape[1]
-    new = numpy.ones(ordered.shape, dtype=bool)
-    numpy.not_equal(ordered[:, 1:], ordered[:, :-1], out=new[:, 1:])
-    starts = numpy.flatnonzero(new)
-    lengths = numpy.diff(starts, append=new.size)
-    return numpy.repeat(2 * (starts % n) + lengths + 1, lengths).reshape(ordered.shape)
+def _of_mean_ranks(rising: numpy.ndarray, table: numpy.ndarray) -> numpy.ndarray:
+    """Return what the table has for twice the mean rank of each of n rising values: equal ones share it."""
+    n = len(rising)
+    starts = numpy.flatnonzero(rising[1:] != rising[:-1])
+    if len(starts) == n - 1:
+        return table[2::2]
+    edges = numpy.concatenate([[0], starts + 1, [n]])
+    return numpy.repeat(table[edges[:-1] + edges[1:] + 1], numpy.diff(edges))
 
 
 def is_constant(values: torch.Tensor) -> torch.Tensor:
     """Return which columns of (n, variables) hold one value only, (variables,) bool."""
-    return torch.from_numpy(numpy.ptp(values.numpy(), axis=0) == 0)
+    constant = (values[:SOME] == values[:1]).all(dim=0)
+    if constant.any():
+        constant[constant.clone()] = (values[:, constant] == values[:1, constant]).all(dim=0)
+    return constant
 
 
 def gram(values: torch.Tensor) -> torch.Tensor:
@@ -166,10 +173,10 @@ def bias(size: torch.Tensor, n: int) -> torch.Tensor:
 
 def union_sizes(sizes: torch.Tensor) -> torch.Tensor:
     """Return the number of variables in every union of groups of these sizes, (2^k,) int64 by mask."""
-    total = sizes.new_zeros(1)
-    for size in sizes:
-        total = torch.cat([total, total + size])
-    return total
+    total = numpy.zeros(1, dtype=numpy.int64)
+    for size in sizes.tolist():
+        total = numpy.concatenate([total, total + size])
+    return torch.from_numpy(total)
 
 
 def log_minors(matrix: torch.Tensor) -> torch.Tensor:
@@ -185,15 +192,15 @@ def log_minors(matrix: torch.Tensor) -> torch.Tensor:
     Returns:
         (2^d,) by mask, 0 for the empty one; NaN where a pivot is not positive.
     """
-    values, partial = matrix.new_zeros(1), matrix[None]
+    values, partial = numpy.zeros(1), matrix.numpy()[None]
     for _ in range(len(matrix)):
         pivot = partial[:, 0, 0]
-        pivot = pivot.where(pivot > 0, torch.nan)
+        pivot = numpy.where(pivot > 0, pivot, numpy.nan)
         column, rest = partial[:, 1:, 0], partial[:, 1:, 1:]
         schur = rest - (column / pivot[:, None])[:, :, None] * column[:, None, :]
-        values = torch.cat([values, values + pivot.log()])
-        partial = torch.cat([rest, schur])
-    return values
+        values = numpy.concatenate([values, values + numpy.log(pivot)])
+        partial = numpy.concatenate([rest, schur])
+    return torch.from_numpy(values)
 
 
 def o_information_of_subsets(correlation: torch.Tensor) -> torch.Tensor:
@@ -204,11 +211,11 @@ def o_information_of_subsets(correlation: torch.Tensor) -> torch.Tensor:
         variables. Exactly 0 for pairs.
     """
     half_log_det = log_minors(correlation) / 2
-    most_explained = torch.zeros_like(half_log_det)
-    for without, with_j, worst in _by_member(half_log_det, most_explained):
-        torch.maximum(worst, 2 * (without - with_j), out=worst)
+    most_explained = numpy.zeros(len(half_log_det))
+    for without, with_j, worst in _by_member(half_log_det.numpy(), most_explained):
+        numpy.maximum(worst, 2 * (without - with_j), out=worst)
     omega = o_information_of_entropies(half_log_det)
-    return omega.where(most_explained <= -math.log(SINGULAR), torch.nan)
+    return omega.where(torch.from_numpy(most_explained <= -math.log(SINGULAR)), torch.nan)
 
 
 def o_information_of_entropies(entropy: torch.Tensor) -> torch.Tensor:
@@ -223,19 +230,20 @@ def o_information_of_entropies(entropy: torch.Tensor) -> torch.Tensor:
     """
     size = union_sizes(torch.ones(len(entropy).bit_length() - 1, dtype=torch.int64))
     omega = (size - 2) * entropy
-    for j, (without, _, sums) in enumerate(_by_member(entropy, omega)):
-        sums += entropy[2**j] - without
+    values = entropy.numpy()
+    for j, (without, _, sums) in enumerate(_by_member(values, omega.numpy())):
+        sums += values[2**j] - without
     return omega.where(size >= 2, torch.nan)
 
 
 def _by_member(
-    values: torch.Tensor, result: torch.Tensor
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    values: numpy.ndarray, result: numpy.ndarray
+) -> Iterator[tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]]:
     """Yield, for each j, `values` of the sets without it and of the same with it, and their `result`."""
     for j in range(len(values).bit_length() - 1):
         # seen as (higher bits, bit j, lower bits): sets with j stand beside the same sets without it
-        without, with_j = values.view(-1, 2, 2**j).unbind(1)
-        yield without, with_j, result.view(-1, 2, 2**j)[:, 1]
+        seen = values.reshape(-1, 2, 2**j)
+        yield seen[:, 0], seen[:, 1], result.reshape(-1, 2, 2**j)[:, 1]
 
 
 def entropies_of_unions(correlation: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -58,13 +58,13 @@ def attention_entropy(
 
     from grokscope_representations.functional import mean_entropy
 
-    encoded, inputs = probe.encoded("train"), probe.inputs("train")
-    chosen = torch.linspace(0, len(encoded) - 1, min(samples, len(encoded))).long().unique()
-    chosen = chosen.to(encoded.device)
+    inputs = probe.inputs("train")
+    chosen = torch.linspace(0, len(inputs) - 1, min(samples, len(inputs))).long().unique()
+    chosen = chosen.to(inputs.device)
 
     def read(some: torch.Tensor) -> dict[str, torch.Tensor]:
         with torch.no_grad():
-            return probe.model.attention(encoded[some], inputs[some])
+            return probe.model.attention(probe.encoded_some("train", some), inputs[some])
 
     values = sum(weights.numel() for weights in read(chosen[:1]).values())
     if not values:

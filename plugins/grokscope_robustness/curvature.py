@@ -62,7 +62,7 @@ def sharpness(
         without error, where there are few); the second by Rademacher probes on one parameter tensor at a
         time, each of 64 examples drawn in proportion to their residuals. Of another loss than these two there
         are only such probes, of the whole. `method` says how many of each and whether `max_probes` came
-        before `accuracy`.
+        before `accuracy`. After the first sixteen it is foretold how long the others will take.
 
     Cost:
         MLP about two gradients of the loss for one hidden layer, else one backward pass per class; `nanda`
@@ -334,6 +334,7 @@ def _estimated(
         generator=rng,
         accuracy=accuracy,
         max_probes=max_probes,
+        foretell=probe.foretell,
     )
     return _row(estimate, accuracy)
 
@@ -358,6 +359,7 @@ def _of_another_loss(
         generator=rng,
         accuracy=accuracy,
         max_probes=max_probes,
+        foretell=probe.foretell,
     )
     return _row(estimate, accuracy)
 

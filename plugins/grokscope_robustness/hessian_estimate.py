@@ -24,6 +24,7 @@ all are computed and the Gauss-Newton trace is exact.
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -55,6 +56,7 @@ class Estimate(NamedTuple):
 Group = tuple[str, ...]  # names of the parameters that are probed together
 Loss = Callable[[Mapping[str, torch.Tensor], slice], torch.Tensor]
 Network = Callable[[Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor]
+Foretell = Callable[[float], None]
 
 
 def hessian_trace(
@@ -68,6 +70,7 @@ def hessian_trace(
     generator: torch.Generator,
     accuracy: float = 0.01,
     max_probes: int = 200,
+    foretell: Foretell = lambda seconds: None,
 ) -> Estimate:
     """Return the Hessian trace of the risk, estimated until its standard error is `accuracy` times the value.
 
@@ -80,6 +83,7 @@ def hessian_trace(
         counted: (rows,) bool where an example has several rows, of which n count; the mean is over these.
         generator: all randomness. accuracy: relative standard error at which to stop. max_probes: stop after
         so many probes all the same; a probe is 64 gradients or a Hessian product of up to 64 examples.
+        foretell: told, after the first probes, how many seconds the others will take.
 
     Tested: within its own standard error of the brute-force trace, over seeds.
     """
@@ -95,19 +99,12 @@ def hessian_trace(
     rest = _Remainder(network, parameters, inputs, residual, len(rows), generator)
     enumerate_all = curved.columns <= max(FIRST * BATCH, (SPREAD / accuracy) ** 2)
     known = curved.exact() if enumerate_all else 0.0
-    parts = [_Sample(rest.probe, rest.cost)]
+    parts = [Sample(rest.probe, rest.cost)]
     if not enumerate_all:
-        parts.insert(0, _Sample(curved.probe))
+        parts.insert(0, Sample(curved.probe))
 
-    def value() -> float:
-        return known + sum(part.mean for part in parts)
-
-    def error() -> float:
-        return math.sqrt(sum(part.variance for part in parts))
-
-    while error() > accuracy * abs(value()) and sum(part.probes for part in parts) < max_probes:
-        max(parts, key=lambda part: part.gain).draw()
-    return Estimate(value(), error(), slopes.taken, rest.products)
+    value, error = draw_until(parts, known, accuracy, max_probes, foretell)
+    return Estimate(value, error, slopes.taken, rest.products)
 
 
 def trace_of_any_loss(
@@ -118,6 +115,7 @@ def trace_of_any_loss(
     generator: torch.Generator,
     accuracy: float = 0.01,
     max_probes: int = 200,
+    foretell: Foretell = lambda seconds: None,
 ) -> Estimate:
     """Return the Hessian trace of a loss of which nothing is known but that it can be differentiated twice.
 
@@ -126,7 +124,7 @@ def trace_of_any_loss(
     Args:
         loss: the mean loss, from parameters by name, of the examples in a slice.
         shares: slices of examples with the weight of each one's mean in the whole; the weights sum to 1.
-        parameters, generator, accuracy, max_probes: as for `hessian_trace`.
+        parameters, generator, accuracy, max_probes, foretell: as for `hessian_trace`.
 
     Tested: within its own standard error of the brute-force trace.
     """
@@ -144,28 +142,69 @@ def trace_of_any_loss(
         )
         return [math.fsum(forms)]
 
-    sample = _Sample(probe)
-    while sample.probes < max_probes and math.sqrt(sample.variance) > accuracy * abs(sample.mean):
-        sample.draw()
-    return Estimate(sample.mean, math.sqrt(sample.variance), 0, products)
+    value, error = draw_until([Sample(probe)], 0.0, accuracy, max_probes, foretell)
+    return Estimate(value, error, 0, products)
 
 
-class _Sample:
+def draw_until(
+    samples: Sequence[Sample], known: float, accuracy: float, most: int, foretell: Foretell
+) -> tuple[float, float]:
+    """Return what is known and the samples' means together, and its standard error.
+
+    Probes are made until the error is `accuracy` times the value, or there are `most`; how long that takes is
+    foretold.
+    """
+
+    def value() -> float:
+        return known + sum(sample.mean for sample in samples)
+
+    def error() -> float:
+        return math.sqrt(sum(sample.variance for sample in samples))
+
+    foretell(seconds_left(samples, accuracy * abs(value()), most))
+    while error() > accuracy * abs(value()) and sum(sample.probes for sample in samples) < most:
+        max(samples, key=lambda sample: sample.gain).draw()
+    return value(), error()
+
+
+def seconds_left(samples: Sequence[Sample], error: float, most: int) -> float:
+    """Return how long it takes until the samples together have this standard error, or `most` probes.
+
+    Of samples whose probes have the variances v and take the seconds c, each gets n probes in proportion to
+    sqrt(v / c), which takes the least time, so many that the sum of v / n is the error's square.
+    """
+    variances = [sample.variance * sample.probes for sample in samples]
+    seconds = [sample.seconds / sample.probes for sample in samples]
+    done = sum(sample.probes for sample in samples)
+    if error <= 0 or sum(sample.variance for sample in samples) <= error**2 or done >= most:
+        return 0.0
+    rates = [math.sqrt(v / c) if c else 0.0 for v, c in zip(variances, seconds, strict=True)]
+    scale = sum(v / rate for v, rate in zip(variances, rates, strict=True) if rate) / error**2
+    left = [max(0.0, scale * rate - each.probes) for rate, each in zip(rates, samples, strict=True)]
+    share = min(1.0, (most - done) / max(1.0, sum(left)))
+    return share * math.fsum(count * each for count, each in zip(left, seconds, strict=True))
+
+
+class Sample:
     """Independent unbiased values of one of the traces; a probe gives some, and costs so many gradients."""
 
     def __init__(self, probe: Callable[[], list[float]], cost: Callable[[], float] = lambda: 1.0) -> None:
         self.probe, self.cost = probe, cost
         self.values: list[float] = []
-        self.probes = 0
+        self.probes, self.seconds = 0, 0.0
         for _ in range(FIRST):
             self.draw()
 
     def draw(self) -> None:
+        """Make one more probe."""
+        begin = time.perf_counter()
         self.values += self.probe()
         self.probes += 1
+        self.seconds += time.perf_counter() - begin
 
     @property
     def mean(self) -> float:
+        """The mean of the values."""
         return math.fsum(self.values) / len(self.values)
 
     @property

@@ -107,10 +107,10 @@ def test_the_command_line_outlives_every_measure(run_path, stranger, tmp_path):
     said = {line.split()[1] + "!" * ("not tried" in line): line for line in failed}
     assert set(said) == {"leaves", "leaves!", "crashes", "interrupts", "mute", "huge", "half"}
     rest = "(plugin rogue of rogue 1.0): "
-    assert said["leaves"].endswith(f"step 0 {rest}its process died (exit code 0) (and at 2 more steps)")
+    assert said["leaves"].endswith(f"step 0 {rest}its process died twice (exit code 0) (and at 2 more steps)")
     assert "at step 30 " in said["leaves!"]
     assert said["leaves!"].endswith("crashed or ran out of time 3 times (and at 3 more steps)")
-    assert said["crashes"].endswith(f"step 10 {rest}its process died (killed by SIGSEGV)")
+    assert said["crashes"].endswith(f"step 10 {rest}its process died twice (killed by SIGSEGV)")
     assert said["interrupts"].endswith(f"{rest}KeyboardInterrupt (and at 6 more steps)")
     assert said["mute"].endswith(f"{rest}Mute (and at 6 more steps)")
     assert "huge.all must have at most 64 MB, got 1144 MB" in said["huge"]
@@ -177,6 +177,36 @@ def test_a_cell_that_takes_too_long_is_stopped_and_named(run_path, installed, tm
     )
     assert found.computed == 13
     assert not analyze(run_path, "sleepy", settings=settings, isolate=True).failures
+
+
+FAINT = (
+    HEAD
+    + """
+@one
+def faint(weights, probe, *, folder: str = "."):
+    "End the process at the first call at step 20, and at every one at step 40."
+    probe.foretell(90.0)
+    first = pathlib.Path(folder) / f"fainted{probe.step}"
+    if probe.step in (20, 40) and (probe.step == 40 or not first.exists()):
+        first.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"value": probe.step}
+"""
+)
+
+
+def test_a_cell_at_which_a_process_dies_is_tried_once_more(run_path, installed, tmp_path):
+    installed("faint", FAINT)
+    said = []
+    settings = {"faint.folder": str(tmp_path)}
+    found = analyze(run_path, "faint,fit", settings=settings, isolate=True, notify=said.append)
+    assert said == ["faint will take about 90 s a checkpoint, some 10 min for the 7 that are left"]
+    assert [str(failure) for failure in found.failures] == [
+        "faint at step 40 (plugin faint of faint 1.0): "
+        "its process died twice (killed by SIGKILL, perhaps for lack of memory)"
+    ]
+    assert found.columns["faint.value"][:4] == [0.0, 10.0, 20.0, 30.0]
+    assert found.computed == 13
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])

@@ -97,6 +97,13 @@ class Objects:
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return sorted(each["Key"] for page in pages for each in page.get("Contents", ()))
 
+    def get_folder(self, prefix, folder, bucket="bucket"):
+        """Copy what is there into a folder."""
+        for key in self.names(bucket, f"{prefix}/"):
+            path = folder / key.removeprefix(f"{prefix}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.client().get_object(Bucket=bucket, Key=key)["Body"].read())
+
     def put_folder(self, folder, prefix, bucket="bucket"):
         """Copy a folder's files there, as `aws s3 cp --recursive` does."""
         for path in sorted(folder.rglob("*")):

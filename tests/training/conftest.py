@@ -27,7 +27,8 @@ class Trainer:
     folder: object
     told: list = field(default_factory=list)
 
-    def __call__(self, name="run", *, model="mlp", stop_at=None, progress=None, threads=1, **settings):
+    def __call__(self, name="run", *, model="mlp", stop_at=None, progress=None, **settings):
+        how = {word: settings.pop(word) for word in ("threads", "compile") if word in settings}
         given = {
             **SMALL[model],
             **SHORT,
@@ -50,7 +51,7 @@ class Trainer:
             "modadd",
             settings=given,
             out=self.folder / name,
-            threads=threads,
+            **how,
             progress=watch,
             stop=stop,
             notify=self.told.append,

@@ -44,7 +44,26 @@ def test_counts_are_those_of_the_vertices() -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = local_complexity(LAYERS, X, directions(10), 0.1)
     monkeypatch.setattr(partition, "CHUNK_VALUES", 1000)
+    monkeypatch.setattr(partition, "EXAMPLES", 3)
     torch.testing.assert_close(local_complexity(LAYERS, X, directions(10), 0.1), whole, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("radius", [0.01, 0.1, 1.0])
+def test_the_second_layer_needs_no_vertices(monkeypatch: pytest.MonkeyPatch, radius: float) -> None:
+    layers = [(w.double(), b.double()) for w, b in LAYERS]
+    counts = []
+    for many in (-1.0, 2.0):  # all by vertices, none
+        monkeypatch.setattr(partition, "MANY", many)
+        counts.append(local_complexity(layers, X.double(), directions(26).double(), radius))
+    assert counts[0].sum() > 0
+    torch.testing.assert_close(*counts, atol=0, rtol=0)
+
+
+def test_a_third_layer_is_seen_from_the_vertices() -> None:
+    deeper = [*LAYERS[:2], (torch.eye(len(LAYERS[1][0])), None), LAYERS[2]]
+    counts = local_complexity(deeper, X, directions(10), 0.1)
+    torch.testing.assert_close(counts[:, :2], local_complexity(LAYERS, X, directions(10), 0.1))
+    assert counts[:, 2].tolist() == counts[:, 1].tolist()  # ReLU's zero and what is above it are two sides
 
 
 def test_permuted_units_and_growing_radius() -> None:

@@ -23,6 +23,7 @@ from grokscope_matrix_information.functional import (
     renyi_entropy,
     unit_rows,
 )
+from grokscope_matrix_information.tridiagonal import von_neumann_entropies
 
 ALPHAS = [0.1, 0.5, 1.0, 1.01, 1.5, 2.0, 3.0, 5.0]
 REFERENCE_ALPHAS = ["0.5", "1", "1.01", "2", "3", "5"]
@@ -227,6 +228,30 @@ def test_centred_rows() -> None:
     shifted = logits.double() + drawn(10, 1, seed=1)
     torch.testing.assert_close(centred(shifted), centred(logits.double()))
     assert centred(logits).sum(dim=1).abs().max() < 1e-14
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        drawn(30, 40),
+        drawn(30, 3),
+        torch.ones(30, 2),
+        torch.eye(30),
+        blocks([1, 2, 27], 5),
+        1 + 1e-3 * drawn(30, 5),
+        1 + 1e-8 * drawn(30, 5),
+        drawn(1, 2),
+        drawn(2, 1),
+    ],
+    ids=["full", "low", "one", "equal", "three", "narrow", "narrower", "single", "pair"],
+)
+def test_entropy_without_eigenvalues_is_that_of_the_eigenvalues(features: torch.Tensor) -> None:
+    """Off by 1e-11, or 1e-8 of an entropy that is itself as small as that."""
+    matrix = gram(features) / len(features)
+    kept = torch.linalg.eigvalsh(matrix).clamp(min=0)
+    expected = torch.special.entr(kept / kept.sum()).sum()
+    found = von_neumann_entropies(torch.stack([matrix, matrix]))
+    assert found.tolist() == pytest.approx([expected.item()] * 2, rel=1e-8, abs=2e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

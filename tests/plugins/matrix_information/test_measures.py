@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import lapack
 
 import grokscope_matrix_information
 from grokscope.declare import resolve
@@ -48,15 +49,18 @@ def patched(
 
 @pytest.fixture
 def decompositions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of all eigenvalue decompositions since the test began."""
+    """The sizes of all matrices decomposed since the test began: into eigenvalues, or tridiagonal ones."""
     sizes: list[int] = []
-    eigvalsh = torch.linalg.eigvalsh
 
-    def counted(matrix: torch.Tensor) -> torch.Tensor:
-        sizes.append(matrix.shape[-1])
-        return eigvalsh(matrix)
+    def counted(decompose: Callable[..., Any]) -> Callable[..., Any]:
+        def call(matrix: Any, **options: Any) -> Any:
+            sizes.append(matrix.shape[-1])
+            return decompose(matrix, **options)
 
-    monkeypatch.setattr(torch.linalg, "eigvalsh", counted)
+        return call
+
+    monkeypatch.setattr(torch.linalg, "eigvalsh", counted(torch.linalg.eigvalsh))
+    monkeypatch.setattr(lapack, "dsytrd", counted(lapack.dsytrd))
     return sizes
 
 

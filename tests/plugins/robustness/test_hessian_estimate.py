@@ -1,7 +1,10 @@
 """The estimated trace against brute force, and its standard error against its spread."""
 
+import itertools
 import math
+import random
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -61,6 +64,28 @@ def test_error_is_as_large_as_it_says(attention, sampled, loss):
     assert all(0 < estimate.stderr <= 0.1 * estimate.value for estimate in estimates)
     assert abs(math.fsum(scores)) < 3 * math.sqrt(16)
     assert 0.3 < math.fsum(score**2 for score in scores) / 16 < 2.5
+
+
+def test_the_time_is_foretold_before_most_of_it_is_spent(monkeypatch):
+    """By a clock on which every probe takes a second, over draws."""
+    ticks, draw = itertools.count(), random.Random(0)
+    monkeypatch.setattr(hessian_estimate, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    foretold, spent = [], []
+    for _ in range(10):
+        samples = [hessian_estimate.Sample(lambda size=size: [draw.gauss(10, size)]) for size in (1, 4, 8)]
+        hessian_estimate.draw_until(samples, 5.0, 0.02, 4000, foretold.append)
+        spent.append(sum(sample.probes for sample in samples) - 3 * hessian_estimate.FIRST)
+    assert min(spent) > 100
+    assert sum(foretold) == pytest.approx(sum(spent), rel=0.25)
+
+
+def test_no_more_time_is_foretold_than_the_probes_that_may_be_made():
+    sample = hessian_estimate.Sample(itertools.cycle([[1.0], [3.0]]).__next__)
+    sample.seconds = 2.0 * sample.probes
+    variance = sample.variance
+    assert hessian_estimate.seconds_left([sample], (variance / 2) ** 0.5, 1000) == pytest.approx(16.0)
+    assert hessian_estimate.seconds_left([sample], (variance / 100) ** 0.5, sample.probes + 3) == 6.0
+    assert hessian_estimate.seconds_left([sample], 1.01 * variance**0.5, 1000) == 0.0
 
 
 @pytest.mark.parametrize("examples", [25, 8])
