@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from typing import Any
 
@@ -190,7 +191,8 @@ def is_writable(url: Url) -> bool:
 
 def _status(found: Mapping[str, Any]) -> Status:
     """Return size and a number for what the store says tells its bytes from others."""
-    said = next((str(found[name]) for name in _VERSIONS if found.get(name)), "")
+    said: Any = next((found[name] for name in _VERSIONS if found.get(name)), "")
+    said = str(said.timestamp() if isinstance(said, datetime) else said)  # lists may have either
     return Status(int(found.get("size") or 0), int(sha256_hex(said.encode())[:15], 16))
 
 

@@ -37,7 +37,7 @@ FIGURES = (
             RUNS: figure.Group(
                 figure.Trained("modadd", "nanda", quick=SMALLER, seeds=1),
                 ("compression",),
-                "log:40",
+                "first,log:40",
                 parameters={"compression.rise": 1.0, "compression.rank": True},
             )
         },

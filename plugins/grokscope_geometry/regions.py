@@ -54,8 +54,8 @@ def local_complexity(
         linear regions. Float32, as the network runs.
 
     Cost:
-        2 x directions forward passes; the first hidden layer is free, since its extremes over the hull are
-        known.
+        Two forward passes for up to two hidden layers: the extremes of the first over the hull are known, and
+        say of most units of the second that they cannot cross. Deeper ones take 2 x directions.
 
     Traps:
         Deep layers are only seen at the vertices. A radius of 0.005 is the paper's for pixels in [0, 1]; for

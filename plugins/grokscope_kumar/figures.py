@@ -22,7 +22,7 @@ def _of(alpha: float) -> figure.Group:
     return figure.Group(
         figure.Trained("polynomial", "polynomial", settings, seeds=3),
         ("ntk_distance",),
-        "log:40",
+        "first,log:40",
         parameters={"ntk_distance.samples": 50},
     )
 

@@ -17,7 +17,7 @@ from grokscope_matrix_information import functional
 if TYPE_CHECKING:
     from grokscope import Probe
 
-TOGETHER = 16  # batches whose rows are scaled, and whose entropies are computed, at once
+TOGETHER = 16  # batches computed at once
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,8 @@ class Batches:
     The shuffle depends on the split's size alone: a task may list its examples in order (modular pairs by a),
     and batches of neighbours are less varied than the split is. Examples with a row of zeros in any of the
     layers are taken out *before* cutting, so that every batch has exactly `size` examples and log(size)
-    bounds every entropy alike; the remainder that fills no batch is dropped. Rows of length one (8 n d
-    bytes a layer), Gram matrices (8 n size bytes) and mean entropies are kept on the probe, as far
-    as there is room, for whichever measure asks next.
+    bounds every entropy alike; the remainder that fills no batch is dropped. Gram matrices (8 n size bytes a
+    layer) and mean entropies are kept on the probe, as far as there is room, for whichever measure asks next.
 
     Attributes:
         zero_rows: number of examples taken out.
@@ -133,48 +132,41 @@ class Batches:
         return self.entropy(first) + self.entropy(second) - self.entropy(first, second)
 
     def _mean_entropy(self, layers: tuple[Layer, ...]) -> float:
-        others = [layer for layer in layers if layer.name != "labels"]
-        batches = range(self.count)
-        if len(others) < len(layers) and self._alpha != 2:
-            entropies = [self._label_entropy(others, batch) for batch in batches]
-            return torch.stack(entropies).mean().item()
-        entropies = [
-            functional.gram_entropies([self._matrix(layers, at) for at in some], self._alpha)
-            for some in (batches[first : first + TOGETHER] for first in batches[::TOGETHER])
-        ]
-        return torch.cat(entropies).mean().item()
+        labelled = Layer("labels") in layers and self._alpha != 2
+        entropies = self._label_entropies if labelled else self._entropies
+        return torch.cat([entropies(layers, first) for first in range(0, self.count, TOGETHER)]).mean().item()
 
-    def _matrix(self, layers: tuple[Layer, ...], batch: int) -> Tensor:
-        if len(layers) == 1 and self._features(layers[0]).shape[1] < self._size:
-            return functional.smaller_product(self._units(layers[0], batch))
-        return self._product(layers, batch)
+    def _entropies(self, layers: tuple[Layer, ...], first: int) -> Tensor:
+        """Return the entropies of some batches from `first` on, (b,)."""
+        if len(layers) == 1:
+            matrices = self._grams(layers[0], first).smaller
+        else:
+            matrices = self._products(layers, first)
+        return functional.gram_entropies(matrices, self._alpha)
 
-    def _label_entropy(self, others: Sequence[Layer], batch: int) -> Tensor:
-        """Return the entropy of the labels of a batch, or of these and other layers."""
+    def _label_entropies(self, layers: tuple[Layer, ...], first: int) -> Tensor:
+        """Return the entropies of the labels of some batches, or of these and other layers, (b,)."""
         self._probe.require_classes()
-        rows = self._rows[batch * self._size : (batch + 1) * self._size]
-        labels = self._probe.labels(self._split)[rows]
+        labels = self._probe.labels(self._split)[self._rows_from(first)].split(self._size)
+        others = [layer for layer in layers if layer.name != "labels"]
         if not others:
-            return functional.label_entropy(labels, self._alpha)
-        return functional.label_joint_entropy(self._product(others, batch), labels, self._alpha)
+            return torch.stack([functional.label_entropy(own, self._alpha) for own in labels])
+        pairs = zip(self._products(others, first), labels, strict=True)
+        return torch.stack([functional.label_joint_entropy(*pair, self._alpha) for pair in pairs])
 
-    def _product(self, layers: Sequence[Layer], batch: int) -> Tensor:
-        return reduce(torch.mul, [self._gram(layer, batch) for layer in layers])
+    def _products(self, layers: Sequence[Layer], first: int) -> Tensor:
+        return reduce(torch.mul, [self._grams(layer, first).whole for layer in layers])
 
-    def _gram(self, layer: Layer, batch: int) -> Tensor:
-        key = ("matrix_information", "grams", layer, self._key, batch)
-        return self._probe.shared(key, lambda: functional.product(self._units(layer, batch)))
+    def _grams(self, layer: Layer, first: int) -> functional.Grams:
+        def compute() -> functional.Grams:
+            rows = layer.rows(self._features(layer)[self._rows_from(first)])
+            return functional.grams(functional.unit_rows(rows).unflatten(0, (-1, self._size)))
 
-    def _units(self, layer: Layer, batch: int) -> Tensor:
-        """Return a batch's rows scaled to length one, which is done with those of its neighbours."""
-        first = batch - batch % TOGETHER
-        rows = self._rows[first * self._size : min(first + TOGETHER, self.count) * self._size]
+        return self._probe.shared(("matrix_information", "grams", layer, self._key, first), compute)
 
-        def units() -> Tensor:
-            return functional.unit_rows(layer.rows(self._features(layer)[rows]))
-
-        key = ("matrix_information", "units", layer, self._key, first)
-        return self._probe.shared(key, units).split(self._size)[batch - first]
+    def _rows_from(self, first: int) -> Tensor:
+        """Return which examples are in the batches computed together from `first` on."""
+        return self._rows[first * self._size : min(first + TOGETHER, self.count) * self._size]
 
     def _features(self, layer: Layer) -> Tensor:
         if layer not in self._found:

@@ -6,7 +6,7 @@ matrix, with a diagonal of ones. The eigenvalues of R/n are non-negative and sum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,22 +43,33 @@ def unit_rows(features: Tensor) -> Tensor:
     return values / lengths
 
 
-def gram(features: Tensor) -> Tensor:
-    """Return R = Z Z^T, (n, n) float64, of the rows of (n, d) scaled to length one."""
-    return product(unit_rows(features))
+class Grams(NamedTuple):
+    """Products of rows Z of length one, (..., n, d): the `whole` Z Z^T, and the `smaller` of it and Z^T Z.
+
+    The two have the same eigenvalues but for zeros.
+    """
+
+    whole: Tensor
+    smaller: Tensor
 
 
-def product(units: Tensor) -> Tensor:
+def grams(units: Tensor) -> Grams:
+    """Return the products of rows of length one, (..., n, d)."""
+    whole = _product(units)
+    return Grams(whole, _product(units.mT) if units.shape[-1] < units.shape[-2] else whole)
+
+
+def _product(units: Tensor) -> Tensor:
     """Return Z Z^T; by numpy, which sees that a matrix meets its own transpose and computes one half."""
     if units.device.type != "cpu":
-        return units @ units.T
+        return units @ units.mT
     matrix = units.detach().numpy()
-    return torch.from_numpy(matrix @ matrix.T)
+    return torch.from_numpy(matrix @ matrix.swapaxes(-1, -2))
 
 
-def smaller_product(units: Tensor) -> Tensor:
-    """Return the smaller of Z Z^T and Z^T Z: they have the same eigenvalues but for zeros."""
-    return product(units.T if units.shape[1] < len(units) else units)
+def gram(features: Tensor) -> Tensor:
+    """Return R = Z Z^T, (n, n) float64, of the rows of (n, d) scaled to length one."""
+    return _product(unit_rows(features))
 
 
 def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
@@ -74,12 +85,12 @@ def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
     >>> round(matrix_entropy(torch.eye(4)).exp().item(), 9)
     4.0
     """
-    return gram_entropies([smaller_product(unit_rows(features))], alpha)[0]
+    return gram_entropies(grams(unit_rows(features)).smaller[None], alpha)[0]
 
 
 def gram_entropy(matrix: Tensor, alpha: float = 1.0) -> Tensor:
     """Return H_alpha(R) of a positive semi-definite (n, n) matrix with a diagonal of ones, in nats."""
-    return gram_entropies([matrix.double()], alpha)[0]
+    return gram_entropies(matrix.double()[None], alpha)[0]
 
 
 def label_entropy(labels: Tensor, alpha: float = 1.0) -> Tensor:
@@ -138,18 +149,18 @@ def renyi_entropy(probabilities: Tensor, alpha: float) -> Tensor:
     return -(probabilities**alpha).sum().log() / order
 
 
-def gram_entropies(matrices: Sequence[Tensor], alpha: float = 1.0) -> Tensor:
-    """Return H_alpha of symmetric float64 matrices (n, n), each divided by its trace, (b,).
+def gram_entropies(matrices: Tensor, alpha: float = 1.0) -> Tensor:
+    """Return H_alpha of symmetric float64 matrices (b, n, n), each divided by its trace, (b,).
 
     Only orders other than 1 and 2 need eigenvalues.
     """
     if alpha <= 0:
         raise ValueError(f"alpha must be > 0, got {alpha}")
+    densities = matrices / matrices.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
     if alpha == 1:
-        return von_neumann_entropies(matrices)
-    densities = (matrix / matrix.trace() for matrix in matrices)
+        return von_neumann_entropies(densities)
     if alpha == 2:
-        return torch.stack([-each.square().sum().log().clamp(max=0.0) for each in densities])
+        return -densities.square().sum(dim=(1, 2)).log().clamp(max=0.0)
     return torch.stack([renyi_entropy(_spectrum(each), alpha) for each in densities])
 
 

@@ -114,7 +114,8 @@ def pe(
         at zero), the value is NaN. A network with a single logit has no value: its rows have only a sign.
 
     Cost:
-        Per batch and column one eigenvalue decomposition of size min(batch_size, d); none at alpha = 2.
+        Per batch and column one matrix of size min(batch_size, d) made tridiagonal or, where alpha is not 1,
+        decomposed into eigenvalues; neither at alpha = 2.
 
     Traps:
         Values at different batch sizes are not comparable. A split with fewer than `batch_size` examples has
@@ -166,8 +167,8 @@ def pmi(
         Batches, centring and zero rows (of either layer) as in `pe`.
 
     Cost:
-        Per batch and column one eigenvalue decomposition of size batch_size beyond the two layers' own; it is
-        the Hadamard product that needs the full n x n matrix.
+        Per batch and column one more decomposition of size batch_size than the two layers' own; it is the
+        Hadamard product that needs the full n x n matrix.
 
     Traps:
         Never negative at alpha = 1, possibly so elsewhere, as Rényi entropies are not subadditive. As with
@@ -322,7 +323,7 @@ def pmi_label(
         Batches and zero rows as in `pe`.
 
     Cost:
-        Per batch the eigenvalue decompositions of the last layer, of the labels and of the two together.
+        Per batch that of `pe`, and the eigenvalues of what the examples of each label have in common.
 
     Traps:
         Its bound belongs to the batch: 200 examples of 97 classes hold each label about twice. Values at

@@ -101,6 +101,7 @@ def norm_falls_in_cleanup(results: Results) -> Found:
     """The l2 norm falls in cleanup, and by more per step than from memorisation to where cleanup begins.
 
     Cleanup goes from the last checkpoint before half of the rise of test accuracy to the first from the
-    grokking step on.
+    grokking step on. Of a run whose norm is held nothing is said.
     """
-    return _sharper_in_cleanup(results, NORM, -1)
+    held = results.config.get("training", {}).get("constrain_norm")
+    return (math.nan, {}) if held else _sharper_in_cleanup(results, NORM, -1)

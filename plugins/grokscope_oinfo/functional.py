@@ -80,11 +80,10 @@ def _of_mean_ranks(rising: numpy.ndarray, table: numpy.ndarray) -> numpy.ndarray
 
 def is_constant(values: torch.Tensor) -> torch.Tensor:
     """Return which columns of (n, variables) hold one value only, (variables,) bool."""
-    matrix = values.numpy()
-    constant = numpy.ptp(matrix[:SOME], axis=0) == 0
+    constant = (values[:SOME] == values[:1]).all(dim=0)
     if constant.any():
-        constant[constant] = numpy.ptp(matrix[:, constant], axis=0) == 0
-    return torch.from_numpy(constant)
+        constant[constant.clone()] = (values[:, constant] == values[:1, constant]).all(dim=0)
+    return constant
 
 
 def gram(values: torch.Tensor) -> torch.Tensor:

@@ -86,6 +86,17 @@ def one_norm_at_grokking(more: Results, less: Results) -> Found:
     group=courses.groks,
 )
 def test_loss_falls_with_norm(results: Results) -> Found:
-    """From memorisation on test loss goes with the norm: Spearman's rho above 0.5."""
-    rho = courses.spearman(*courses.share_of_course(results, courses.memorised(results), NORM, "test_loss"))
+    """From memorisation to grokking test loss goes with the norm: Spearman's rho above 0.5.
+
+    To the first checkpoint from the grokking step on. Of a run whose norm is held nothing is said.
+    """
+    import numpy as np
+
+    if results.config.get("training", {}).get("constrain_norm"):
+        return math.nan, {}
+    steps, up = np.asarray(results.steps), courses.generalised(results)
+    end = min(steps[steps >= up], default=math.nan)
+    on_the_way = (steps >= courses.memorised(results)) & (steps <= end)
+    norm, loss = (courses.course(results, name)[on_the_way] for name in (NORM, "test_loss"))
+    rho = courses.spearman(norm, loss)
     return rho - 0.5, {"rho": rho}

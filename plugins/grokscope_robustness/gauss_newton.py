@@ -66,7 +66,7 @@ def jacobian_norms(layers: Sequence[Layer], inputs: torch.Tensor) -> SquaredNorm
 
 def forward(layers: Sequence[Layer], inputs: torch.Tensor) -> torch.Tensor:
     """Return the logits of Linear -> ReLU -> ... -> Linear, (n, K)."""
-    return _forward(layers, inputs)[-1]
+    return _forward(layers, inputs, with_logits=True)[-1]
 
 
 def _mean_norms(
@@ -84,7 +84,7 @@ def _mean_norms(
 def _summed_norms(
     layers: Sequence[Layer], below: _Below, inputs: torch.Tensor, loss: str, *, with_inputs: bool
 ) -> SquaredNorms:
-    squares, masks, logits = _forward(layers, inputs)
+    squares, masks, logits = _forward(layers, inputs, with_logits=loss != "mse")
     root = output_root(logits, loss)
     energies, input_energy = _energies(layers, below, masks, root, with_inputs=with_inputs)
     parameters = sum(
@@ -95,9 +95,12 @@ def _summed_norms(
 
 
 def _forward(
-    layers: Sequence[Layer], inputs: torch.Tensor
+    layers: Sequence[Layer], inputs: torch.Tensor, *, with_logits: bool
 ) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
-    """Return ||a_{l-1}||^2 of each layer's input, the ReLU masks as numbers, and the logits in float64."""
+    """Return ||a_{l-1}||^2 of each layer's input, the ReLU masks as numbers, and the logits in float64.
+
+    Without logits zeros stand for them: the Hessian of a squared distance is the same everywhere.
+    """
     squares, masks, values = [], [], inputs
     for index, (weight, bias) in enumerate(layers):
         if index:
@@ -105,6 +108,8 @@ def _forward(
             masks.append(values.sign())
         squares.append(torch.linalg.vector_norm(values, dim=1).square())
         if index == len(layers) - 1:
+            if not with_logits:
+                return squares, masks, values.new_zeros(len(values), len(weight), dtype=torch.float64)
             values, weight, bias = values.double(), weight.double(), None if bias is None else bias.double()
         values = torch.nn.functional.linear(values, weight, bias)
     return squares, masks, values

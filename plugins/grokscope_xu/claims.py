@@ -45,7 +45,7 @@ def defect_grows_first(results: Results) -> Found:
     """The defect's onset comes before test accuracy is at 90 %, or 95 % of its best where it is never there.
 
     The onset is the first step at which the defect is above 20, and above ten times the median of its first
-    three values.
+    three values, which the paper measures at steps 0, 100 and 200.
     """
     begins, up = onset(results), courses.reached(results, GROKS_AT)
     up = courses.generalised(results) if math.isnan(up) else up

@@ -52,8 +52,9 @@ def failing(memory, monkeypatch):
     return fail
 
 
-def test_a_run_that_is_trained_at_a_url_has_the_files_of_one_on_disk(trained, memory):
+def test_a_run_that_is_trained_at_a_url_has_the_files_of_one_on_disk(trained, memory, read):
     run = grokscope.train("modadd", settings=SMALL, out="memory://shelf/run/")
+    assert read == []  # what was just written is known
     assert str(run.path) == "memory://shelf/run"
     found, expected = at(memory), contents(trained)
     assert found.keys() == expected.keys()
@@ -64,15 +65,22 @@ def test_a_run_that_is_trained_at_a_url_has_the_files_of_one_on_disk(trained, me
         grokscope.train("modadd", settings={**SMALL, "training.seed": 1}, out="memory://shelf/run")
 
 
-def test_a_copied_run_is_measured_without_reading_checkpoints_that_are_not(copied, memory, monkeypatch):
-    read, get = [], type(memory).cat_file
+@pytest.fixture
+def read(memory, monkeypatch):
+    """The checkpoints that are read and found: step, and up to which byte."""
+    found, get = [], type(memory).cat_file
 
     def cat_file(self, path, start=None, end=None, **options):
-        if path.endswith(".safetensors"):
-            read.append((path[-20:-12], end))
-        return get(self, path, start=start, end=end, **options)
+        data = get(self, path, start=start, end=end, **options)
+        if "checkpoints" in path:
+            found.append((path[-20:-12], end))
+        return data
 
     monkeypatch.setattr(type(memory), "cat_file", cat_file)
+    return found
+
+
+def test_a_copied_run_is_measured_without_reading_checkpoints_that_are_not(copied, read, monkeypatch):
     monkeypatch.setattr(copies, "START", 6000)
     run = Run.open(copied)
     assert run.steps == (0, 10, 20, 30, 40, 50, 60)

@@ -247,10 +247,10 @@ def test_centred_rows() -> None:
 )
 def test_entropy_without_eigenvalues_is_that_of_the_eigenvalues(features: torch.Tensor) -> None:
     """Off by 1e-11, or 1e-8 of an entropy that is itself as small as that."""
-    matrix = gram(features)
+    matrix = gram(features) / len(features)
     kept = torch.linalg.eigvalsh(matrix).clamp(min=0)
     expected = torch.special.entr(kept / kept.sum()).sum()
-    found = von_neumann_entropies([matrix, matrix])
+    found = von_neumann_entropies(torch.stack([matrix, matrix]))
     assert found.tolist() == pytest.approx([expected.item()] * 2, rel=1e-8, abs=2e-12)
 
 

@@ -165,6 +165,14 @@ def test_what_each_run_says(name, make_run, compare):
         assert found.verdict == "undecided"
 
 
+@pytest.mark.parametrize("name", ["norm_falls_in_cleanup", "test_loss_falls_with_norm"])
+def test_a_norm_that_is_held_says_nothing(name, make_run, compare):
+    """What is left of its course is rounding."""
+    held = make_run("held", columns=EACH_RUN[name][0], training={"constrain_norm": "drawn"})
+    (found,) = verdicts(compare([held]), {name: HYPOTHESES[name]})
+    assert not found.effects
+
+
 @pytest.mark.parametrize("name", ACCURACIES)
 def test_what_accuracies_say(name, make_run, compare):
     satisfies, contradicts, training = ACCURACIES[name]
