@@ -1,16 +1,20 @@
 """Writes the tables of guides/speed.md: `python examples/speed_tables.py`; `--check` writes nothing.
 
 They are made from results/speed.json. `sh tests/run.sh --benchmarks` puts its races there, and
-`--profile NAME FILE CHECKPOINTS` what `grokscope analyze --profile --json` printed into FILE.
+`--profile NAME FILE CHECKPOINTS` what `grokscope analyze --profile --json` printed into FILE. The tables of
+memory are made from results/memory.json, which `tests/benchmarks/memory.py --keep` writes.
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS, GUIDE = HERE / "results" / "speed.json", HERE / "guides" / "speed.md"
-SHARE = 0.02  # parts below this are one row
+MEMORY = HERE / "results" / "memory.json"
+SHARE = 0.03  # parts below this are one row
+GROWTH = ("113", "227", "449")  # the p between the first and last of which growth is told
 
 
 def main(*words: str) -> int:
@@ -19,6 +23,8 @@ def main(*words: str) -> int:
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     tables = {"races": races(results["races"])}
     tables |= {name: profile(**kept) for name, kept in results.get("profiles", {}).items()}
+    measured = json.loads(MEMORY.read_text(encoding="utf-8"))
+    tables |= {"memory": memory(measured), "growth": growth(measured)}
     before = GUIDE.read_text(encoding="utf-8")
     after = before
     for name, lines in tables.items():
@@ -53,7 +59,7 @@ def races(kept: list[dict]) -> list[str]:
 
 
 def profile(checkpoints: int, seconds: float, parts: list) -> list[str]:
-    """A row for each part that takes at least two per cent of the CPU time."""
+    """A row for each part that takes at least three per cent of the CPU time."""
     rows = [row("part", "kind", "CPU ms a checkpoint", "share"), row(*["---"] * 4)]
     rest = seconds
     for name, kind, spent in parts:
@@ -62,6 +68,43 @@ def profile(checkpoints: int, seconds: float, parts: list) -> list[str]:
             rest -= spent
     rows.append(row("all others", "", figure(1000 * rest / checkpoints), percent(rest / seconds)))
     return [*rows, row("together", "", figure(1000 * seconds / checkpoints), "")]
+
+
+def memory(kept: dict[str, dict]) -> list[str]:
+    """A row for each p, and one for images: time and memory of a checkpoint."""
+    rows = [row("p", "examples", "peak", "CPU", "for each example"), row(*["---"] * 5)]
+    for size in sorted(kept, key=lambda size: (not size.isdigit(), int(size) if size.isdigit() else 0)):
+        count = int(size) ** 2 if size.isdigit() else 70_000
+        found = kept[size]
+        each = f"{1e6 * found['seconds'] / count:.0f} us"
+        rows.append(row(size, f"{count:,}".replace(",", " "), gigabytes(found["peak"]), seconds(found), each))
+    return rows
+
+
+def growth(kept: dict[str, dict]) -> list[str]:
+    """A row for each part that is large at the largest p, the fastest growing first."""
+    first, last = kept[GROWTH[0]], kept[GROWTH[-1]]
+    ratio = (int(GROWTH[-1]) / int(GROWTH[0])) ** 2
+    rows = [row("part", *(f"p = {size}" for size in GROWTH), "grows as pairs^"), row(*["---"] * 5)]
+    large = {part: spent for part, spent in last["parts"].items() if spent >= SHARE * last["seconds"]}
+    power = {
+        part: math.log(spent / first["parts"][part]) / math.log(ratio)
+        for part, spent in large.items()
+        if part in first["parts"]
+    }
+    for part in sorted(power, key=power.get, reverse=True):
+        times = (f"{figure(kept[size]['parts'].get(part, math.nan))} s" for size in GROWTH)
+        rows.append(row(part, *times, f"{power[part]:.2f}"))
+    whole = math.log(last["seconds"] / first["seconds"]) / math.log(ratio)
+    return [*rows, row("together", *(seconds(kept[size]) for size in GROWTH), f"{whole:.2f}")]
+
+
+def seconds(found: dict) -> str:
+    return f"{figure(found['seconds'])} s"
+
+
+def gigabytes(size: float) -> str:
+    return f"{size / 1e9:.2f} GB"
 
 
 def keep_profile(name: str, printed: str, checkpoints: str) -> None:

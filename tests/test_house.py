@@ -159,7 +159,8 @@ def test_a_command_loads_what_it_is_for_and_no_other_command(fresh, trained, tmp
     heavy = READERS | HEAVY - {"numpy", "h5py"}  # which read results
     others = {f"grokscope.cli.{name}" for name in ("train", "score", "plot", "reproduce")}
     assert not of(heavy | BUNDLED | others | {"grokscope.analysis", "grokscope.cli.analyze"}, shown)
-    assert not of(heavy | others | {"multiprocessing", "grokscope.analysis.engine"}, measured)
+    computing = {"grokscope.analysis.engine", "grokscope.analysis.workers", "grokscope.cluster"}
+    assert not of(heavy | others | computing | {"multiprocessing", "pydantic"}, measured)
 
 
 def test_the_measure_decorator_is_not_shadowed_by_its_module():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.clock import Clock, timed
 from grokscope.analysis.own_code import code_of
 from grokscope.analysis.plan import Place, Request
 from grokscope.analysis.session import Crew, Session
 from grokscope.analysis.watched import Progress
-from grokscope.cluster import reached
 from grokscope.discovery import load_plugins
 from grokscope.errors import GrokscopeError, SettingError
 from grokscope.memory import bytes_each
@@ -21,6 +21,9 @@ from grokscope.results import Comparison, Results
 from grokscope.run import Run
 from grokscope.run.code import Trusted, check_repeated
 from grokscope.run.sites import Site
+
+if TYPE_CHECKING:
+    from grokscope.cluster import Cluster
 
 __all__ = ["analyze", "analyze_many"]
 
@@ -183,7 +186,7 @@ def analyze_many(
         except GrokscopeError as error:
             failed[str(run.path if isinstance(run, Run) else run)] = error
     check_repeated((each.run.config for each in sessions.values()), model=model, data=data, loss=loss)
-    with reached(dask, workers, notify) as cluster:
+    with _reached(dask, workers, notify) as cluster:
         crew = Crew(plugins, place, workers, isolate, timeout, clock, cluster, notify)
         crew.compute(list(sessions.values()), progress)
     sound = []
@@ -194,6 +197,16 @@ def analyze_many(
         except GrokscopeError as error:
             failed[str(session.run.path)] = error
     return Comparison.of(sound, failed)
+
+
+def _reached(
+    dask: Any, workers: int, notify: Callable[[str], None] | None
+) -> AbstractContextManager[Cluster | None]:
+    if dask is None:  # what a cluster needs takes its time to be loaded
+        return nullcontext()
+    from grokscope.cluster import reached
+
+    return reached(dask, workers, notify)
 
 
 def _opened(run: Run | str | Path, results: str | Path | None) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -10,7 +9,6 @@ from grokscope.analysis.plan import PlannedCell
 
 Progress = Callable[[int, int, str, int], None]
 LONG = 2.0  # seconds that a cell takes before it is said
-log = logging.getLogger("grokscope")
 
 
 class Watched:
@@ -31,7 +29,7 @@ class Watched:
         notify: Callable[[str], None] | None,
     ) -> None:
         self._total, self._done, self._processes = len(cells), 0, processes
-        self._progress, self._notify = progress, notify or log.info
+        self._progress, self._notify = progress, notify or _log
         self._left = Counter(cell.registered.id for cell in cells)
         self._told: set[str] = set()
         if progress:
@@ -53,6 +51,12 @@ class Watched:
         rounds = -(-left // min(self._processes, left)) if left else 1
         more = f", some {duration(rounds * seconds)} for the {left} that are left" if left > 1 else ""
         self._notify(f"{cell.registered.title} will take about {duration(seconds)} a checkpoint{more}")
+
+
+def _log(sentence: str) -> None:
+    import logging
+
+    logging.getLogger("grokscope").info(sentence)
 
 
 def duration(seconds: float) -> str:

@@ -94,14 +94,14 @@ def rounds(
     **others: Any,
 ) -> Iterator[Comparison]:
     """Yield what `measured` returns: once or, to `watch`, whenever checkpoints came, until the runs end."""
-    from grokscope.analysis.watching import Watch
-    from grokscope.cluster import reached
-    from grokscope.run.holding import by_turns
-
     paths = list(paths)
     if not watch:
         yield measured(paths, measures, asked, plugins=plugins, dask=dask, **others)
         return
+    from grokscope.analysis.watching import Watch
+    from grokscope.cluster import reached
+    from grokscope.run.holding import by_turns
+
     looking = Watch(paths)
     with on_signal(stop_by_exception), reached(dask, asked.workers, say) as cluster:
         while looking.look():

@@ -48,5 +48,5 @@ class Order:
     def _shuffle(self) -> None:
         self._before = self._generator.get_state()
         permutation = torch.randperm(len(self._labels), generator=self._generator)
-        self._permutation = permutation.to(self._labels.device)
+        self._permutation = permutation.to(self._labels.device, non_blocking=True)  # nothing waits for it
         self._position = 0

@@ -1,4 +1,4 @@
-"""How the cost of measuring many runs grows: `python tests/benchmarks/many_runs.py 300 1000 3000`.
+"""How the cost of measuring many runs grows: `python tests/benchmarks/many_runs.py 300 1000 3000 10000`.
 
 Makes that many runs of one stub checkpoint, measures them on `--dask local`, again when all is stored, and
 prints what one run costs of this process's time: where that grows with their number, something is amiss.

@@ -69,7 +69,7 @@ def test_what_comes_back_is_what_is_computed_here(run_path, tmp_path, dask_clien
     assert list(found.failed) == [str(tmp_path / "none")]
     assert len(one.failures) == len(other.failures) == len(here.failures) == 1
     assert {str(failure) for each in (one, other, here) for failure in each.failures} == {
-        "crashes at step 10 (plugin rogue of rogue 1.0): its process died (killed by SIGSEGV)"
+        "crashes at step 10 (plugin rogue of rogue 1.0): its process died twice (killed by SIGSEGV)"
     }
     assert seen[0] == (0, 12)
     assert seen[-1] == (12, 12)
