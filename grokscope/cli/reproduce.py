@@ -101,11 +101,9 @@ def reproduce(
     Where MNIST or IMDb is not at hand, the task digits stands in, and that is said.
 
     Examples:
-        grokscope reproduce --list
         grokscope reproduce clauw-2 --quick
-        grokscope reproduce clauw-5 --seeds 3 -o clauw-5.svg
         grokscope reproduce clauw --seeds 5 --rows found
-        grokscope reproduce clauw-5 --from found
+        grokscope reproduce clauw-5 --from found -o clauw-5.svg
     """
     if list_all or not figures:
         _list(list_all, json)
