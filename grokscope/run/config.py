@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,25 @@ def holds_run(path: Site, run: str) -> bool:
         raise
     except (FileNotFoundError, DamagedFile, RunError, StorageError):
         return False
+
+
+def require_run(path: Site, run: str) -> None:
+    """Raise StorageError unless directory `path` is, now, the run of that id."""
+    if not holds_run(path, run):
+        raise StorageError(
+            f"{path} is no longer this run: it was renamed, moved or deleted, and nothing more is written; "
+            "move it back and run the same command again"
+        )
+
+
+@contextmanager
+def still_there(path: Site, run: str) -> Iterator[None]:
+    """Say of a write that fails that the run is gone, where that is why."""
+    try:
+        yield
+    except (StorageError, FileNotFoundError):
+        require_run(path, run)
+        raise
 
 
 @functools.lru_cache(maxsize=64)  # it is asked before each write, and its answer hangs on the bytes alone

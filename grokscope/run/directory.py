@@ -21,10 +21,11 @@ from grokscope.run.config import (
     default_directory,
     first_difference,
     hash_of,
-    holds_run,
     read_config,
+    require_run,
     run_id,
     seed_of,
+    still_there,
     tells_partly,
     to_toml,
 )
@@ -244,23 +245,26 @@ class Run:
         }
         data = checkpoint.encode(kinds.stored(weights) if kinds else weights, words)
         file = file_of(step)
-        if not holds(self.path / file, data):
-            self.check_writable()
-            make_folder(self.path / "checkpoints", inside=self.path)
-            atomic_write(self.path / file, data)
+        with still_there(self.path, self.id):
+            if not holds(self.path / file, data):
+                self.check_writable()
+                make_folder(self.path / "checkpoints", inside=self.path)
+                atomic_write(self.path / file, data)
+            written = status(self.path / file).st_mtime_ns
         info = CheckpointInfo(step, file, len(data), sha256_hex(data), *point[1:])
-        entry = Listed(info, status(self.path / file).st_mtime_ns, finer)
-        self._checkpoints.add(entry)
+        self._checkpoints.add(Listed(info, written, finer))
 
     def keep_examples(self, data: bytes) -> None:
         """Write the examples of the user's own data, whose sha256 the configuration has, durably."""
         self.check_writable()
-        atomic_write(self.path / examples.FILE, data)
+        with still_there(self.path, self.id):
+            atomic_write(self.path / examples.FILE, data)
 
     def save_import(self, records: Sequence[imported.Record], kinds: Kinds | None = None) -> None:
         """Write the table of where imported checkpoints came from and what their tensors are, durably."""
         self.check_writable()
-        atomic_write(self.path / imported.FILE, imported.encode(records, kinds))
+        with still_there(self.path, self.id):
+            atomic_write(self.path / imported.FILE, imported.encode(records, kinds))
         self._checkpoints.forget(imports=True)
 
     def link_checkpoint(self, step: int, source: Path) -> None:
@@ -270,15 +274,17 @@ class Run:
         one in the table.
         """
         self.check_writable()
-        make_folder(self.path / "checkpoints", inside=self.path)
-        link_file(source, self.path / file_of(step))
+        with still_there(self.path, self.id):
+            make_folder(self.path / "checkpoints", inside=self.path)
+            link_file(source, self.path / file_of(step))
         self._checkpoints.forget()
         self._checkpoints.read(file_of(step))
 
     def save_resume(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         """Replace the state that training goes on from, durably."""
         self.check_writable()
-        atomic_write(self.path / RESUME_FILE, checkpoint.encode(tensors, {**metadata, "run": self.id}))
+        with still_there(self.path, self.id):
+            atomic_write(self.path / RESUME_FILE, checkpoint.encode(tensors, {**metadata, "run": self.id}))
 
     def load_resume(self) -> tuple[dict[str, Tensor], dict[str, str]] | None:
         """Return the state that training goes on from, None when there is none. Raises DamagedFile."""
@@ -440,8 +446,4 @@ class Run:
         """Raise StorageError unless this is still the run that it was, and can be written to."""
         if not self.writable:
             raise StorageError(f"{self.path} is read-only: nothing can be written to this run")
-        if not holds_run(self.path, self.id):
-            raise StorageError(
-                f"{self.path} is no longer this run: it was renamed, moved or deleted, and nothing more is "
-                "written; move it back and run the same command again"
-            )
+        require_run(self.path, self.id)

@@ -1,11 +1,12 @@
 """A run that is renamed, deleted or replaced under training ends it, and nothing begins anew in its place."""
 
 import shutil
+import time
 
 import pytest
 
 from grokscope import StorageError, train
-from grokscope.run import Cell, CellKey, Run
+from grokscope.run import Cell, CellKey, Run, directory
 
 SMALL = {
     "task.p": 5,
@@ -28,12 +29,19 @@ def replace(path, config):
     Run.create(path, {**config, "training": {**config["training"], "seed": 9}})
 
 
+def until_written(path, step):
+    """Wait until the checkpoint and the state beside it are there: training does not."""
+    while Run.open(path).load_resume() is None or Run.open(path).load_resume()[1]["step"] != str(step):
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("act", [rename, delete, replace])
 def test_training_ends_in_a_sentence(tmp_path, act):
     path = tmp_path / "run"
 
     def watch(state):
         if state.step == 3:
+            until_written(path, 2)
             act(path, Run.open(path).config)
 
     with pytest.raises(StorageError, match="is no longer this run: it was renamed, moved or deleted"):
@@ -46,10 +54,30 @@ def test_training_ends_in_a_sentence(tmp_path, act):
         assert Run.open(tmp_path / "elsewhere").steps == (0, 2)
 
 
+def test_a_run_that_goes_while_it_is_written_to_is_told_by_the_same_sentence(tmp_path, monkeypatch):
+    path, write = tmp_path / "run", directory.atomic_write
+
+    def moved_meanwhile(file, data, *more):
+        if file.name == "00000002.safetensors":
+            rename(path, {})
+        write(file, data, *more)
+
+    monkeypatch.setattr(directory, "atomic_write", moved_meanwhile)
+    with pytest.raises(StorageError, match="is no longer this run: it was renamed, moved or deleted"):
+        train("modadd", settings=SMALL, out=path)
+    assert Run.open(tmp_path / "elsewhere").steps == (0,)
+
+
 def test_moved_back_it_goes_on(tmp_path):
     path = tmp_path / "run"
+
+    def watch(state):
+        if state.step == 3:
+            until_written(path, 2)
+            rename(path, {})
+
     with pytest.raises(StorageError):
-        train("modadd", settings=SMALL, out=path, progress=lambda state: state.step == 3 and rename(path, {}))
+        train("modadd", settings=SMALL, out=path, progress=watch)
     (tmp_path / "elsewhere").rename(path)
     assert train("modadd", settings=SMALL, out=path).steps == (0, 2, 4, 6, 8)
 
