@@ -82,7 +82,9 @@ class Watch:
             number = self.count("acknowledged", path)
             place = f"{self.control}/acknowledged"
             real["link"](path, f"{place}/{number:06d}")
-            Path(f"{place}/{number:06d}.name").write_text(os.path.relpath(path, self.folder))
+            named = f"{place}/{number:06d}.name"  # whole or not there, whenever this process is killed
+            Path(f"{named}.part").write_text(os.path.relpath(path, self.folder))
+            real["replace"](f"{named}.part", named)
 
 
 def opening(watch):
