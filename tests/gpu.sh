@@ -12,7 +12,8 @@ python=${PYTHON:-}
 if [ -z "$python" ]; then
     venv=${GROKSCOPE_TEST_VENV:-.venv/tests}
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --constraint tests/constraints.txt --editable '.[dev]'
+    "$venv/bin/python" -m pip install --quiet --constraint tests/constraints.txt --constraint tests/together.txt \
+        --editable '.[dev]'
     python=$venv/bin/python
 fi
 exec "$python" tests/benchmarks/devices.py "$device" "$@"

@@ -46,7 +46,7 @@ elif [ "$benchmarks" ]; then
         --races examples/results/speed.json "$@"
     exec "$venv/bin/python" examples/speed_tables.py
 else
-    install --editable '.[dev]'
+    install --constraint tests/together.txt --editable '.[dev]'
     "$venv/bin/ruff" check .
     "$venv/bin/ruff" format --check .
     "$venv/bin/mypy"
