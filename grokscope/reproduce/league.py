@@ -19,14 +19,14 @@ from grokscope.reproduce.runs import Gathered, Wanted, gather, planned
 from grokscope.results import Results
 from grokscope.run import differing_settings, is_seed
 from grokscope.run.curves import GROKKED_AT
+from grokscope.statistics.courses import LOOKED_AT
 from grokscope.training import resolve_config
 from grokscope.training.recipes import load_recipe
 
 FILE = Path(__file__).with_name("league.toml")
 SEEDS, QUICK_SEEDS = 5, 3
 CHECKPOINTS, QUICK_CHECKPOINTS = 40, 18
-# How long a run is, and how it is looked at, makes no other setting of it.
-LOOKS = ("steps", "checkpoint_every", "log_every", "device", "data_sha256", "dtype")
+LOOKS = (*LOOKED_AT, "data_sha256", "dtype")
 
 
 @dataclass(frozen=True)

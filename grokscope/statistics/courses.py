@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from grokscope.errors import UnknownName
 from grokscope.results import ColumnName
+from grokscope.run.config import TABLES
 from grokscope.run.curves import GROKKED_AT, first_step_staying_above
 from grokscope.statistics.correlation import spearman
 
@@ -55,7 +56,8 @@ BEGINS = 0.1  # share of its rise from which test accuracy is said to undergo it
 LEAST_RISE = 0.2  # test accuracy that rises by less after memorisation has not grokked
 NOWHERE = math.nan
 SMOOTH_WEIGHT, SMOOTH_STEPS = 0.1, 5
-LOOKED_AT = ("seed", "steps", "checkpoint_every", "log_every", "device")  # change nothing of what is trained
+# How long a run is, and how it is looked at, makes no other setting of it.
+LOOKED_AT = ("steps", "checkpoint_every", "log_every", "device")
 
 
 def course(results: Results, column: str) -> np.ndarray:
@@ -298,11 +300,11 @@ def differ_only_in(first: Results, second: Results, *settings: str) -> bool:
     Settings are called as in `run.toml`: `training.weight_decay`. The seed, and how long and how often a run
     is looked at, make no difference.
     """
-    besides = {*settings, *(f"training.{name}" for name in LOOKED_AT)}
+    besides = {*settings, *(f"training.{name}" for name in ("seed", *LOOKED_AT))}
     one, other = (
         {
             f"{table}.{name}": value
-            for table in ("task", "model", "training")
+            for table in TABLES
             for name, value in results.config.get(table, {}).items()
             if f"{table}.{name}" not in besides and value is not None
         }
