@@ -44,6 +44,7 @@ __all__ = [
     "reached",
     "rise",
     "rise_begins",
+    "setting",
     "share_of_course",
     "slope",
     "smoothed",
@@ -292,6 +293,12 @@ def slope(results: Results, column: str, start: float, end: float) -> float:
     kept = (steps >= start) & (steps <= end) & np.isfinite(values)
     steps, values = steps[kept], values[kept]
     return float((values[-1] - values[0]) / (steps[-1] - steps[0])) if len(values) > 1 else NOWHERE
+
+
+def setting(results: Results, name: str) -> Any:
+    """Return a setting of the run, called as in `run.toml`: `training.lr`; None where it has none."""
+    table, _, last = name.partition(".")
+    return results.config.get(table, {}).get(last)
 
 
 def differ_only_in(first: Results, second: Results, *settings: str) -> bool:

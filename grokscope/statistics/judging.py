@@ -12,6 +12,7 @@ from typing import Any
 from grokscope.hypothesis import Hypothesis
 from grokscope.results import Results
 from grokscope.run.curves import GROKKED_AT, MEMORISED_AT
+from grokscope.statistics.courses import setting
 
 MOST, FEW = 0.8, 0.2  # shares of the runs: from MOST on a claim held, up to FEW it did not hold
 
@@ -123,7 +124,7 @@ def _of_seed(group: Iterable[Results], seed: int | None) -> list[Results]:
 
 def seed_of(results: Results) -> int | None:
     """Return the run's training seed; None where its configuration has none."""
-    seed = results.config.get("training", {}).get("seed")
+    seed = setting(results, "training.seed")
     return None if seed is None else int(seed)
 
 

@@ -21,7 +21,7 @@ FEWEST = 3  # checkpoints that can show a course standing still
 
 def against_the_norm(results: Results) -> str | None:
     """Whether a run was trained with the anti-norm term."""
-    return "anti-norm" if results.config.get("training", {}).get("anti_norm") else None
+    return "anti-norm" if courses.setting(results, "training.anti_norm") else None
 
 
 @hypothesis(
@@ -168,7 +168,7 @@ def circuit_complexity_falls(results: Results) -> Found:
 
 def drops_out(results: Results) -> str | None:
     """Whether a run was trained with dropout."""
-    return "dropout" if results.config.get("training", {}).get("dropout") else None
+    return "dropout" if courses.setting(results, "training.dropout") else None
 
 
 @hypothesis(

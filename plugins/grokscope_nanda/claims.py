@@ -103,5 +103,5 @@ def norm_falls_in_cleanup(results: Results) -> Found:
     Cleanup goes from the last checkpoint before half of the rise of test accuracy to the first from the
     grokking step on. Of a run whose norm is held nothing is said.
     """
-    held = results.config.get("training", {}).get("constrain_norm")
+    held = courses.setting(results, "training.constrain_norm")
     return (math.nan, {}) if held else _sharper_in_cleanup(results, NORM, -1)

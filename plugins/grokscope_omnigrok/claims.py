@@ -21,7 +21,7 @@ WITHIN = 0.5  # of an exponent of 1: inversely proportional
 
 
 def _decay(results: Results) -> float:
-    return float(results.config.get("training", {}).get("weight_decay") or 0)
+    return float(courses.setting(results, DECAY) or 0)
 
 
 def by_decay(results: Results) -> str | None:
@@ -92,7 +92,7 @@ def test_loss_falls_with_norm(results: Results) -> Found:
     """
     import numpy as np
 
-    if results.config.get("training", {}).get("constrain_norm"):
+    if courses.setting(results, "training.constrain_norm"):
         return math.nan, {}
     steps, up = np.asarray(results.steps), courses.generalised(results)
     end = min(steps[steps >= up], default=math.nan)

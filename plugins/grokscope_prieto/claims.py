@@ -23,17 +23,17 @@ ORTHOGONAL = "training.orthogonal_gradient"
 
 def unregularised(results: Results) -> str | None:
     """Return "unregularised" for a run by cross-entropy without weight decay, dropout or a norm held."""
-    training = results.config.get("training", {})
     held = ("weight_decay", "dropout", "constrain_norm", "anti_norm", "abelian", "perturb")
-    on = any(training.get(name) for name in held)
-    return "unregularised" if training.get("loss") == "cross_entropy" and not on else None
+    on = any(courses.setting(results, f"training.{name}") for name in held)
+    by_entropy = courses.setting(results, "training.loss") == "cross_entropy"
+    return "unregularised" if by_entropy and not on else None
 
 
 def by_gradient(results: Results) -> str | None:
     """Tell unregularised runs by the gradient that is orthogonal to the weights from plain ones."""
     if unregularised(results) is None:
         return None
-    return "orthogonal" if results.config["training"].get("orthogonal_gradient") else "plain"
+    return "orthogonal" if courses.setting(results, ORTHOGONAL) else "plain"
 
 
 @hypothesis(

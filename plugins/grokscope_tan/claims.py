@@ -24,17 +24,15 @@ LEARNED = 0.9  # agreement from which the commutative law counts as learned
 
 def plain(results: Results) -> str | None:
     """Whether a run was trained plainly."""
-    training = results.config.get("training", {})
     others = ("perturb", "abelian", "subnetwork", "dropout", "anti_norm")
-    return None if any(_is_on(training.get(name)) for name in others) else "plain"
+    return None if any(_is_on(results, name) for name in others) else "plain"
 
 
 def perturbed(results: Results) -> str | None:
     """Whether a run was trained on perturbed inputs, and otherwise plainly."""
-    training = results.config.get("training", {})
     others = ("abelian", "subnetwork", "dropout", "anti_norm")
-    alone = not any(_is_on(training.get(name)) for name in others)
-    return "perturbed" if alone and _is_on(training.get("perturb")) else None
+    alone = not any(_is_on(results, name) for name in others)
+    return "perturbed" if alone and _is_on(results, "perturb") else None
 
 
 def either(results: Results) -> str | None:
@@ -42,7 +40,8 @@ def either(results: Results) -> str | None:
     return plain(results) or perturbed(results)
 
 
-def _is_on(setting: object) -> bool:
+def _is_on(results: Results, name: str) -> bool:
+    setting = courses.setting(results, f"training.{name}")
     return any(setting) if isinstance(setting, (list, tuple)) else bool(setting)
 
 

@@ -69,7 +69,7 @@ def defect_growth_tells(results: Results) -> float | None:
 
 def by_decay(results: Results) -> str | None:
     """Tell runs with weight decay from those without."""
-    return "decay" if results.config.get("training", {}).get("weight_decay") else "no decay"
+    return "decay" if courses.setting(results, DECAY) else "no decay"
 
 
 @hypothesis(
