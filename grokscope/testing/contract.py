@@ -177,7 +177,7 @@ def _check_knowledge(measure: Measure, probe: Probe, rows: list[Row]) -> None:
     for what, twin in other_knowledge(probe):
         if what in measure.knows:
             continue
-        others = _run(measure, {}, Bench(twin, measure))  # none where it is no longer the task that it is about
+        others = _run(measure, {}, Bench(twin, measure))  # none where it is no longer its task
         assert not others or same_rows(rows, others), (
             f"{measure.name} must say knows=[{what!r}, ...]: other {what} give other rows: {where_of(probe)}"
         )
