@@ -14,7 +14,6 @@ from grokscope_oinfo.clusters import (
     ward_clusters,
 )
 
-
 HOSTILE = ["plain", "twice each", "few bits", "on and off", "equally far", "moved by one", "late, most dead"]
 HOSTILE += ["of all sizes", "signed", "permuted"]
 
