@@ -158,6 +158,11 @@ def _of_numpy(numpy: Any) -> dict[str, _Global]:
     }
 
 
+def flushes_denormals() -> bool:
+    """Return whether this thread computes 0 where a result is denormal, below its type's normal range."""
+    return sys.float_info.min / 2 == 0
+
+
 @functools.cache
 def _of_torch(torch: Any) -> dict[str, _Global]:
     def device() -> str:
@@ -196,7 +201,7 @@ def _of_torch(torch: Any) -> dict[str, _Global]:
             torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, lambda: "highest"
         ),
         "torch's flushing of denormal numbers": _Global(
-            lambda: sys.float_info.min / 2 == 0, torch.set_flush_denormal, lambda: False
+            flushes_denormals, torch.set_flush_denormal, lambda: False
         ),
         "torch's anomaly detection": _Global(
             torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, lambda: False

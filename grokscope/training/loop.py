@@ -21,6 +21,7 @@ from grokscope.objective import Objective
 from grokscope.run import Run
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.kinds import kinds_of
+from grokscope.surroundings import flushes_denormals
 from grokscope.tasks.task import Task
 from grokscope.training.behind import Behind
 from grokscope.training.moments import Interventions
@@ -38,6 +39,7 @@ from grokscope.training.resuming import (
 from grokscope.training.schedule import checkpoint_steps
 
 COMPILED = "compiled"  # whether the network's passes were, which changes the last bits
+DENORMALS = "denormal numbers"  # kept or flushed; runs that do not say so kept them
 READ_AT_ONCE = ("cpu",)  # devices whose loss costs nothing to read; others would be waited for at every step
 
 
@@ -244,7 +246,7 @@ class Loop:
 
     def _tell_machine(self, metadata: Mapping[str, str]) -> None:
         now = {COMPILED: "no", **self._conditions()}
-        before = {COMPILED: "no", **metadata}
+        before = {COMPILED: "no", DENORMALS: "kept", **metadata}
         changed = [
             f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]
         ]
@@ -277,6 +279,7 @@ def machine(device: torch.device) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        DENORMALS: "flushed" if flushes_denormals() else "kept",
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory
-from grokscope.device import find_device
+from grokscope.device import denormals_flushed, find_device
 from grokscope.device import threads as use_threads
 from grokscope.discovery import load_plugins
 from grokscope.errors import SettingError
@@ -190,13 +190,14 @@ def check_start(source: Source, network: Network) -> None:
 
 @contextmanager
 def torch_state(config: Config, threads: int) -> Iterator[None]:
-    """Seed torch and set its threads for the block; afterwards both are as they were."""
+    """Seed torch, set its threads and flush denormals for the block; afterwards all are as they were."""
     import torch
 
     if threads < 1:
         raise SettingError(f"threads must be at least 1, got {threads}")
     device = find_device(config["training"]["device"], "training.device")
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), use_threads(threads):
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpus), use_threads(threads), denormals_flushed():
         torch.manual_seed(config["training"]["seed"])
         yield
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from grokscope.errors import RunError, SettingError, StorageError, TrainingError
 from grokscope.models.factories import mlp
 from grokscope.run import Run
+from grokscope.surroundings import flushes_denormals
 from grokscope.tasks import modadd
 from grokscope.training import is_finished, loop, train
 
@@ -243,9 +244,25 @@ def test_another_thread_count_is_said(trainer):
     trainer(stop_at=29)  # two threads wait for one another by computing
     trainer(threads=2)
     assert trainer.told == [
-        "training goes on under other conditions (threads 1 -> 2): "
+        "training goes on under other conditions (threads 1 -> 2, denormal numbers flushed -> kept): "
         "it will not be bit for bit what an uninterrupted run gives"
     ]
+
+
+@pytest.mark.parametrize(("threads", "flushed"), [(1, True), (2, False)])
+def test_one_thread_flushes_denormals_while_it_trains(trainer, threads, flushed):
+    seen = []
+    trainer(threads=threads, progress=lambda _: seen.append(flushes_denormals()))
+    assert set(seen) == {flushed}
+    assert not flushes_denormals()
+
+
+def test_a_run_that_kept_denormals_is_told_that_they_are_flushed_now(trainer):
+    run = trainer(stop_at=5)
+    tensors, metadata = run.load_resume()
+    run.save_resume(tensors, {name: value for name, value in metadata.items() if name != loop.DENORMALS})
+    trainer()
+    assert "(denormal numbers kept -> flushed)" in trainer.told[0]
 
 
 def test_another_instruction_set_is_said(trainer, monkeypatch):
