@@ -203,7 +203,7 @@ def _restricted(probe: Probe, frequencies: Sequence[int]) -> dict[str, float]:
 
 
 class _Seen(NamedTuple):
-    """What the logits of all pairs come to, and whether they are finite: looked at once, for they are large."""
+    """What the logits of all pairs come to, and whether they are finite: looked at once, as they are many."""
 
     folded: torch.Tensor
     variation: float
