@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from grokscope.errors import SettingError
+from grokscope.kernels import Picks, picked_sums, picks_of, relu_linear
 from grokscope.models.network import Network
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"relu": F.relu, "gelu": F.gelu}
@@ -201,15 +202,42 @@ class Transformer(Network):
         if len(self.blocks) > 1:
             return super().forward(inputs)
         block, unembed = self._blocks[0], self._unembedding
-        attn, mlp = block.attn, block.mlp
         equals = self.embed.weight[self.vocabulary] + self.pos_embed[-1]
-        mixed = self._mixed(inputs, equals)
-        if self._has_norm:
-            residual, _ = self._after(block, equals + F.linear(mixed, attn.W_O))
+        shares, values = self._read(inputs, equals)
+        if self._has_norm or self._activation is not F.relu or not self.drops_nothing:
+            mixed = self._mixed(inputs, shares, values)
+            residual, _ = self._after(block, equals + F.linear(mixed, block.attn.W_O))
             return F.linear(self.norm(residual), unembed)
-        post = self._activation(F.linear(mixed, mlp.W_in @ attn.W_O, mlp.W_in @ equals + mlp.b_in))
-        past_mlp = F.linear(mixed, unembed @ attn.W_O, unembed @ (equals + mlp.b_out))
-        return torch.addmm(past_mlp, self.dropped(post), (unembed @ mlp.W_out).t())
+        return self._folded(inputs, equals, shares, values)
+
+    def _folded(
+        self, inputs: torch.Tensor, equals: torch.Tensor, shares: torch.Tensor, values: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the logits where nothing non-linear stands between attention, W_in and the unembedding.
+
+        Each head's value of each token at each place is taken through W_O, and on to W_in and past the MLP to
+        the logits, before the examples pick it; what `=` itself brings is the same for all.
+        """
+        block, unembed = self._blocks[0], self._unembedding
+        attn, mlp = block.attn, block.mlp
+        given = (values[:-1] - values[-1]).unflatten(1, attn.W_V.shape[:2])  # (tokens, heads, d_head)
+        tokens, heads, _ = given.shape
+        middle = equals + attn.W_O @ values[-1]
+
+        def picks() -> Picks:
+            rows = _rows(inputs, self.vocabulary, heads).flatten(1)
+            return Picks(F.pad(rows, (0, 1), value=tokens * heads), (tokens + 1) * heads)
+
+        def picked(onward: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:
+            through = (onward @ attn.W_O).unflatten(1, (heads, -1)).permute(1, 2, 0)
+            table = torch.bmm(given.movedim(1, 0), through).movedim(0, 1)
+            table = torch.cat([table, constant.expand(1, heads, -1)]).flatten(0, 1)
+            return picked_sums(table, picks_of(inputs, "folded", picks), shares)
+
+        shares = F.pad(shares.flatten(1), (0, 1), value=1.0)
+        pre = picked(mlp.W_in, torch.addmv(mlp.b_in, mlp.W_in, middle))
+        past_mlp = picked(unembed, unembed @ (middle + mlp.b_out))
+        return relu_linear(pre, unembed @ mlp.W_out, past_mlp)
 
     def last_weights(self) -> tuple[str, ...]:
         """Return the unembedding's name. Raises SettingError where it is the embedding."""
@@ -228,24 +256,48 @@ class Transformer(Network):
         mlp = layer.removesuffix("_post")
         return {f"{mlp}.W_in": 0, f"{mlp}.b_in": 0, f"{mlp}.W_out": 1}
 
-    def _mixed(self, inputs: torch.Tensor, equals: torch.Tensor) -> torch.Tensor:
-        """Return the heads' mixtures of values at `=`, (n, heads * d_head)."""
+    def _read(self, inputs: torch.Tensor, equals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return how much `=` reads of each place but itself, (n, length, heads), and the values to be read.
+
+        Values are (length * vocabulary + 1, heads * d_head): place by place of each token, `=` last.
+        """
         block = self._blocks[0]
         attn = block.attn
-        heads, d_head, _ = attn.W_V.shape
         operands = block.norm1(self.embed.weight[: self.vocabulary] + self.pos_embed[:-1, None])
         equals = block.norm1(equals)
-        table = torch.cat([operands.flatten(0, 1), equals[None]])  # position by position, `=` last
+        table = torch.cat([operands.flatten(0, 1), equals[None]])
         query = torch.einsum("hed,d->he", attn.W_Q, equals)
-        seen = torch.einsum("he,hed->hd", query, attn.W_K) / math.sqrt(d_head)
+        seen = torch.einsum("he,hed->hd", query, attn.W_K) / math.sqrt(attn.W_Q.shape[1])
         scores, values = table @ seen.t(), table @ attn.W_V.flatten(0, 1).t()
-        rows = inputs + self.vocabulary * torch.arange(inputs.shape[1], device=inputs.device)
-        weights = F.embedding(F.pad(rows, (0, 1), value=len(table) - 1), scores).softmax(dim=1)
-        mixed = weights[:, -1, :, None] * values[-1].view(heads, d_head)
-        for position, row in enumerate(rows.unbind(1)):
-            picked = F.embedding(row, values).view(-1, heads, d_head)
-            mixed = torch.addcmul(mixed, weights[:, position, :, None], picked)
-        return mixed.flatten(1)
+        rows = picks_of(
+            inputs,
+            "places",
+            lambda: Picks(_rows(inputs, self.vocabulary, 1).flatten(1).t().reshape(-1, 1), len(scores) - 1),
+        )
+        picked = picked_sums(scores[:-1], rows).unflatten(0, (inputs.shape[1], -1))  # (length, n, heads)
+        weights = torch.cat([picked, scores[-1].expand(1, *picked.shape[1:])]).softmax(dim=0)
+        return weights[:-1].movedim(0, 1), values
+
+    def _mixed(self, inputs: torch.Tensor, shares: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Return the heads' mixtures of values at `=`, (n, heads * d_head)."""
+        heads = len(self._blocks[0].attn.W_V)
+        given = (values[:-1] - values[-1]).unflatten(1, (heads, -1)).flatten(0, 1)
+        rows = picks_of(
+            inputs,
+            "heads",
+            lambda: Picks(_rows(inputs, self.vocabulary, heads).transpose(1, 2).flatten(0, 1), len(given)),
+        )
+        picked = picked_sums(given, rows, shares.transpose(1, 2).flatten(0, 1))
+        return picked.view(len(inputs), -1) + values[-1]
+
+
+def _rows(inputs: torch.Tensor, vocabulary: int, heads: int) -> torch.Tensor:
+    """Return the rows that tokens (n, length) pick, (n, length, heads).
+
+    Of a table that has, place by place, of each token, a row for each head.
+    """
+    places = inputs + vocabulary * torch.arange(inputs.shape[1], device=inputs.device)
+    return heads * places[:, :, None] + torch.arange(heads, device=inputs.device)
 
 
 def _reads(attn: Attention, residual: torch.Tensor) -> Callable[[int], torch.Tensor]:
