@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from grokscope.errors import SettingError
-from grokscope.kernels import Picks, picked_sums, picks_of, relu_linear
+from grokscope.kernels import relu_linear
+from grokscope.models.factored import last_logits
 from grokscope.models.network import Network
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"relu": F.relu, "gelu": F.gelu}
@@ -138,12 +139,13 @@ class Transformer(Network):
         self.norm = _norm(d_model, norm)
         self.unembed = None if tied else Embedding(outputs, d_model, fan=vocabulary + 1)
 
-    @property
-    def _blocks(self) -> list[Block]:
+    def every_block(self) -> list[Block]:
+        """Return the blocks, first to last."""
         return cast("list[Block]", list(self.blocks))
 
     @property
-    def _unembedding(self) -> torch.Tensor:
+    def unembedding(self) -> torch.Tensor:
+        """What the residual stream is multiplied by, (outputs, d_model)."""
         return self.embed.weight[: self.outputs] if self.unembed is None else self.unembed.weight
 
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -158,7 +160,7 @@ class Transformer(Network):
         mixtures of values, one head after the other, (n, heads * d_head).
         """
         residual, named = encoded + self.pos_embed, {"first": encoded[:, :-1].flatten(1)}
-        for layer, block in enumerate(self._blocks):
+        for layer, block in enumerate(self.every_block()):
             last = layer == len(self.blocks) - 1
             mixed = _mixtures(block.attn, block.norm1(residual), only_last=last)
             attn_out = F.linear(mixed, block.attn.W_O)
@@ -166,7 +168,7 @@ class Transformer(Network):
             seen = {"attn_heads": mixed, "attn_out": attn_out, **inside, "resid_post": residual}
             # Of the last block these are on the way to the logits themselves, so that a slope can be taken.
             named |= {f"blocks.{layer}.{name}": v if last else v[:, -1] for name, v in seen.items()}
-        return {**named, "logits": F.linear(self.norm(residual), self._unembedding)}
+        return {**named, "logits": F.linear(self.norm(residual), self.unembedding)}
 
     def _after(self, block: Block, middle: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the residual stream after the block's MLP, from that before it, and the MLP's inside."""
@@ -178,7 +180,7 @@ class Transformer(Network):
     def attention(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what each place reads of each, 0 of those after it; of the last block what `=` reads."""
         residual, found = encoded + self.pos_embed, {}
-        for layer, block in enumerate(self._blocks):
+        for layer, block in enumerate(self.every_block()):
             seen = block.norm1(residual)
             reads = _reads(block.attn, seen)
             length, last = residual.shape[1], layer == len(self.blocks) - 1
@@ -193,51 +195,24 @@ class Transformer(Network):
         return found
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the logits, by shortcuts to the same function where there is one block.
+        """Return the logits, see `last_logits`: the same function, without second derivatives."""
+        return last_logits(self, inputs)
 
-        `=` is one and the same query, so scores and values depend on (token, position) only: each is computed
-        once, and the examples pick theirs. And where there is no norm nothing non-linear stands between W_O
-        and W_in, nor between W_out and the unembedding, so their products are taken before the examples pass.
-        """
-        if len(self.blocks) > 1:
-            return super().forward(inputs)
-        block, unembed = self._blocks[0], self._unembedding
-        equals = self.embed.weight[self.vocabulary] + self.pos_embed[-1]
-        shares, values = self._read(inputs, equals)
-        if self._has_norm or self._activation is not F.relu or not self.drops_nothing:
-            mixed = self._mixed(inputs, shares, values)
-            residual, _ = self._after(block, equals + F.linear(mixed, block.attn.W_O))
-            return F.linear(self.norm(residual), unembed)
-        return self._folded(inputs, equals, shares, values)
+    @property
+    def folds(self) -> bool:
+        """Whether ReLU is all that is not linear beside attention, and nothing is dropped after it."""
+        return self._rectifies and not self._has_norm
 
-    def _folded(
-        self, inputs: torch.Tensor, equals: torch.Tensor, shares: torch.Tensor, values: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the logits where nothing non-linear stands between attention, W_in and the unembedding.
+    @property
+    def _rectifies(self) -> bool:
+        return self._activation is F.relu and self.drops_nothing
 
-        Each head's value of each token at each place is taken through W_O, and on to W_in and past the MLP to
-        the logits, before the examples pick it; what `=` itself brings is the same for all.
-        """
-        block, unembed = self._blocks[0], self._unembedding
-        attn, mlp = block.attn, block.mlp
-        given = (values[:-1] - values[-1]).unflatten(1, attn.W_V.shape[:2])  # (tokens, heads, d_head)
-        tokens, heads, _ = given.shape
-        middle = equals + attn.W_O @ values[-1]
-
-        def picks() -> Picks:
-            rows = _rows(inputs, self.vocabulary, heads).flatten(1)
-            return Picks(F.pad(rows, (0, 1), value=tokens * heads), (tokens + 1) * heads)
-
-        def picked(onward: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:
-            through = (onward @ attn.W_O).unflatten(1, (heads, -1)).permute(1, 2, 0)
-            table = torch.bmm(given.movedim(1, 0), through).movedim(0, 1)
-            table = torch.cat([table, constant.expand(1, heads, -1)]).flatten(0, 1)
-            return picked_sums(table, picks_of(inputs, "folded", picks), shares)
-
-        shares = F.pad(shares.flatten(1), (0, 1), value=1.0)
-        pre = picked(mlp.W_in, torch.addmv(mlp.b_in, mlp.W_in, middle))
-        past_mlp = picked(unembed, unembed @ (middle + mlp.b_out))
-        return relu_linear(pre, unembed @ mlp.W_out, past_mlp)
+    def past_mlp(self, block: Block, middle: torch.Tensor) -> torch.Tensor:
+        """Return the residual stream after the block's MLP, from that before it."""
+        if not self._rectifies:
+            return self._after(block, middle)[0]
+        pre = F.linear(block.norm2(middle), block.mlp.W_in, block.mlp.b_in)
+        return middle + relu_linear(pre, block.mlp.W_out, block.mlp.b_out)
 
     def last_weights(self) -> tuple[str, ...]:
         """Return the unembedding's name. Raises SettingError where it is the embedding."""
@@ -255,49 +230,6 @@ class Transformer(Network):
         """Return the rows of W_in and b_in and the columns of W_out."""
         mlp = layer.removesuffix("_post")
         return {f"{mlp}.W_in": 0, f"{mlp}.b_in": 0, f"{mlp}.W_out": 1}
-
-    def _read(self, inputs: torch.Tensor, equals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return how much `=` reads of each place but itself, (n, length, heads), and the values to be read.
-
-        Values are (length * vocabulary + 1, heads * d_head): place by place of each token, `=` last.
-        """
-        block = self._blocks[0]
-        attn = block.attn
-        operands = block.norm1(self.embed.weight[: self.vocabulary] + self.pos_embed[:-1, None])
-        equals = block.norm1(equals)
-        table = torch.cat([operands.flatten(0, 1), equals[None]])
-        query = torch.einsum("hed,d->he", attn.W_Q, equals)
-        seen = torch.einsum("he,hed->hd", query, attn.W_K) / math.sqrt(attn.W_Q.shape[1])
-        scores, values = table @ seen.t(), table @ attn.W_V.flatten(0, 1).t()
-        rows = picks_of(
-            inputs,
-            "places",
-            lambda: Picks(_rows(inputs, self.vocabulary, 1).flatten(1).t().reshape(-1, 1), len(scores) - 1),
-        )
-        picked = picked_sums(scores[:-1], rows).unflatten(0, (inputs.shape[1], -1))  # (length, n, heads)
-        weights = torch.cat([picked, scores[-1].expand(1, *picked.shape[1:])]).softmax(dim=0)
-        return weights[:-1].movedim(0, 1), values
-
-    def _mixed(self, inputs: torch.Tensor, shares: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Return the heads' mixtures of values at `=`, (n, heads * d_head)."""
-        heads = len(self._blocks[0].attn.W_V)
-        given = (values[:-1] - values[-1]).unflatten(1, (heads, -1)).flatten(0, 1)
-        rows = picks_of(
-            inputs,
-            "heads",
-            lambda: Picks(_rows(inputs, self.vocabulary, heads).transpose(1, 2).flatten(0, 1), len(given)),
-        )
-        picked = picked_sums(given, rows, shares.transpose(1, 2).flatten(0, 1))
-        return picked.view(len(inputs), -1) + values[-1]
-
-
-def _rows(inputs: torch.Tensor, vocabulary: int, heads: int) -> torch.Tensor:
-    """Return the rows that tokens (n, length) pick, (n, length, heads).
-
-    Of a table that has, place by place, of each token, a row for each head.
-    """
-    places = inputs + vocabulary * torch.arange(inputs.shape[1], device=inputs.device)
-    return heads * places[:, :, None] + torch.arange(heads, device=inputs.device)
 
 
 def _reads(attn: Attention, residual: torch.Tensor) -> Callable[[int], torch.Tensor]:
