@@ -32,6 +32,7 @@ from grokscope.surroundings import Surroundings
 GROUP = "grokscope"
 PREFIX = "grokscope_"
 MARK = f"{GROUP}_impl"  # what pluggy sets on a function that @hookimpl marks
+MARKABLE = (types.FunctionType, types.MethodType, staticmethod, classmethod)  # what pluggy takes for a hook
 
 
 def plugin_names() -> list[str]:
@@ -178,7 +179,9 @@ class _Manager(pluggy.PluginManager):
         """Return what the mark of an implementation says; None where it is none."""
         if isinstance(plugin, types.ModuleType) and name in vars(plugin):
             found = vars(plugin)[name]
-            if isinstance(found, (types.FunctionType, type)) and MARK not in vars(found):
+            if not isinstance(found, MARKABLE):
+                return None
+            if isinstance(found, types.FunctionType) and MARK not in vars(found):
                 return None
         return super().parse_hookimpl_opts(plugin, name)
 

@@ -1,16 +1,16 @@
-"""How much memory a process may take, and which shared values are kept: those that were asked for last."""
+"""How much memory a process may take, and which shared values are kept: those dearest to compute again."""
 
 from __future__ import annotations
 
 import os
 import re
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from time import process_time as clock
+from typing import Any, NamedTuple, TypeVar
 
 from grokscope.errors import SettingError
 
@@ -84,52 +84,71 @@ def resident() -> int:
         return 0
 
 
+class _Kept(NamedTuple):
+    """A value that is kept: its bytes, the seconds it took for each of them, and what it is worth now."""
+
+    size: int
+    each: float
+    worth: float
+
+
 class Memory:
-    """How many bytes of values are kept at most, on several shelves; the longest unasked go first.
+    """How many bytes of values are kept at most, on several shelves; what is least worth goes first.
+
+    A value's worth is the time that computing it took, for each of its bytes (GreedyDual-Size, Cao & Irani
+    1997): beside logits, which a pass of the network makes, products of them are cheap. It counts from what
+    the last that went was worth, anew with each asking, so that what nobody asks for goes in the end.
 
     Attributes:
         most: bytes kept; None is no bound.
         held: bytes kept now.
+        within: seconds of computing that are counted for values within the one that is computed now.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self.most, self.held = most, 0
-        self._sizes: OrderedDict[tuple[int, Hashable], int] = OrderedDict()
+        self.most, self.held, self.within = most, 0, 0.0
+        self._kept: dict[tuple[int, Hashable], _Kept] = {}
         self._shelves: dict[int, weakref.ref[Shelf]] = {}
+        self._gone_at = 0.0
 
     def fits(self, size: int) -> bool:
         """Return whether values of so many bytes may be kept beside as many others."""
         return self.most is None or 2 * size <= self.most
 
-    def touch(self, shelf: Shelf, key: Hashable, size: int | None = None) -> None:
-        """Note that a value was asked for or, with its size, that it has come; others go for it."""
-        if self.most is None:
-            return
+    def touch(self, shelf: Shelf, key: Hashable) -> None:
+        """Note that a value was asked for."""
         place = (id(shelf), key)
-        if size is None:
-            self._sizes.move_to_end(place)
+        if place in self._kept:
+            kept = self._kept.pop(place)  # behind those that were asked for earlier
+            self._kept[place] = kept._replace(worth=self._gone_at + kept.each)
+
+    def keep(self, shelf: Shelf, key: Hashable, size: int, seconds: float) -> None:
+        """Note that a value has come, its size, and what it took to compute it; others go for it."""
+        if self.most is None or not size:
             return
         if size > self.most:
             shelf.drop(key)
             return
         if id(shelf) not in self._shelves:
-            self._shelves[id(shelf)] = weakref.ref(shelf, partial(self._gone, id(shelf)))
-        self._sizes[place] = size
+            self._shelves[id(shelf)] = weakref.ref(shelf, partial(self._left, id(shelf)))
+        self._kept[id(shelf), key] = _Kept(size, seconds / size, self._gone_at + seconds / size)
         self.held += size
         while self.held > self.most:
-            (at, oldest), _ = next(iter(self._sizes.items()))
+            at, least = min(self._kept, key=lambda place: self._kept[place].worth)
+            self._gone_at = self._kept[at, least].worth
             owner = self._shelves[at]()
             if owner is not None:
-                owner.drop(oldest)
+                owner.drop(least)
 
     def forget(self, shelf: Shelf, key: Hashable) -> None:
         """Count a value no more."""
-        self.held -= self._sizes.pop((id(shelf), key), 0)
+        kept = self._kept.pop((id(shelf), key), None)
+        self.held -= kept.size if kept else 0
 
-    def _gone(self, at: int, _: Any) -> None:
+    def _left(self, at: int, _: Any) -> None:
         del self._shelves[at]
-        for place in [place for place in self._sizes if place[0] == at]:
-            self.held -= self._sizes.pop(place)
+        for place in [place for place in self._kept if place[0] == at]:
+            self.held -= self._kept.pop(place).size
 
 
 class Shelf:
@@ -150,13 +169,19 @@ class Shelf:
 
     def shared(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the value, computed where it is not there."""
+        memory = self._memory
         if key in self._values:
-            self._memory.touch(self, key)
+            memory.touch(self, key)
             found: T = self._values[key]
             return found
-        value = self._values[key] = compute()
-        if self._memory.most is not None:
-            self._memory.touch(self, key, size_of(value))
+        before, memory.within = memory.within, 0.0
+        begun = clock()
+        try:
+            value = self._values[key] = compute()
+        finally:
+            seconds = clock() - begun
+            own, memory.within = seconds - memory.within, before + seconds
+        memory.keep(self, key, size_of(value), own)
         return value
 
     def items(self) -> list[tuple[Hashable, Any]]:

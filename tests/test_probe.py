@@ -64,21 +64,48 @@ def test_what_does_not_fit_is_computed_again_by_the_same_steps(kind, monkeypatch
         assert torch.equal(tight.encoded_some("test", chosen), ample.encoded("test")[chosen])
 
 
-def test_the_longest_unasked_goes_first_and_what_is_too_large_is_not_kept():
+@pytest.fixture
+def shelves(monkeypatch):
+    """Two shelves of 100 bytes together, what has gone from them, and a way to ask: seconds are only said."""
+    now = [0.0]
+    monkeypatch.setattr("grokscope.memory.clock", lambda: now[0])
     memory, gone = Memory(100), []
-    shelf, other = Shelf(memory, gone.append), Shelf(memory, gone.append)
-    made = []
 
-    def ask(shelf, key, size):
-        return shelf.shared(key, lambda: made.append(key) or torch.zeros(size, dtype=torch.uint8))
+    def ask(shelf, key, size, seconds=1.0, within=lambda: None):
+        def compute():
+            within()
+            now[0] += seconds * size
+            return torch.zeros(size, dtype=torch.uint8)
 
+        return shelf.shared(key, compute)
+
+    return memory, [Shelf(memory, gone.append), Shelf(memory, gone.append)], gone, ask
+
+
+def test_of_equal_worth_the_longest_unasked_goes_first_and_what_is_too_large_is_not_kept(shelves):
+    memory, (shelf, other), gone, ask = shelves
     ask(shelf, "a", 40), ask(other, "b", 40), ask(shelf, "a", 40)
     ask(shelf, "c", 50)
-    assert (gone, made, memory.held) == (["b"], ["a", "b", "c"], 90)
+    assert (gone, memory.held) == (["b"], 90)
     assert len(ask(other, "huge", 101)) == 101
     assert (gone, memory.held) == (["b", "huge"], 90)
+    ask(shelf, "nothing", 0)
+    ask(other, "d", 60)
+    assert (gone, memory.held, "nothing" in shelf) == (["b", "huge", "a", "c"], 60, True)
+    other.drop("d")
+    ask(shelf, "e", 10)
+    shelves[1].clear()
     del shelf
     assert memory.held == 0
+
+
+def test_what_is_cheap_for_its_size_goes_before_what_is_dear_but_nothing_stays_for_ever(shelves):
+    _, (shelf, _), gone, ask = shelves
+    ask(shelf, "cheap", 30, within=lambda: ask(shelf, "dear", 60, seconds=3.5))
+    for at in range(7):
+        ask(shelf, at, 35)
+    assert gone == ["cheap", 0, 1, 2, 3, 4, "dear"]  # whose time is not counted for the cheap one
+    assert 6 in shelf
 
 
 def test_sizes_are_read_and_counted():

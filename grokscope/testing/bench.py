@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from grokscope.measure import Row
+from grokscope.measure import Measure, Row
 from grokscope.models.network import Network
 from grokscope.probe import NoiseSource, Probe, generator_for
 from grokscope.tasks.task import Task
@@ -93,18 +93,29 @@ class _Watched(Probe):
 
 
 class Bench:
-    """What a measure is given, and what of it must stay as it is."""
+    """What a measure is given, and what of it must stay as it is; a baseline only where it takes one."""
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probe, measure: Measure) -> None:
         self.probe = _twin(probe, copy.deepcopy(probe.model))
-        early = _changed(probe, "", lambda name, weight: weight.mul_(0.5))
-        self.baseline = _twin(early, early.model, step=0)
+        self.probes = {"the probe's": self.probe}
+        if "baseline" in measure.inputs:
+            early = _changed(probe, "", lambda name, weight: weight.mul_(0.5))
+            self.probes["the baseline's"] = _twin(early, early.model, step=0)
         self.weights = dict(self.probe.weights)
+
+    @property
+    def baseline(self) -> Probe:
+        """The same network with smaller weights."""
+        return self.probes["the baseline's"]
+
+    def changes(self) -> list[str]:
+        """Return what the probes remember and is no longer as it was."""
+        return [change for probe in self.probes.values() for change in probe.changes()]
 
     def fingerprints(self) -> dict[str, str]:
         """Return a hash of each thing that a measure is given."""
         parts: dict[str, Any] = {"the weights": self.weights}
-        for name, probe in (("the probe's", self.probe), ("the baseline's", self.baseline)):
+        for name, probe in self.probes.items():
             task, model = probe.task, probe.model
             parts[f"{name} weights"] = [probe.weights, dict(model.state_dict())]
             parts[f"{name} task"] = [task.inputs, task.labels, task.train, task.test]
@@ -175,7 +186,7 @@ def _digest(value: Any, update: Callable[[bytes], Any]) -> None:
         value = value.detach().cpu()
         value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     if isinstance(value, np.ndarray):
-        update(f"{value.dtype}{value.shape}".encode())
+        update(f"{value.dtype.str}{value.shape}".encode())
         update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, Mapping):
         for key in sorted(value, key=str):

@@ -83,7 +83,7 @@ def _returned(measure: Measure, probes: Iterable[Probe] | None, broken: list[str
             returned |= _keys(rows)
             returned |= _kept(broken, partial(_check_edges, measure, probe)) or set()
         for twin in broken_twins(probe):
-            found = _kept(broken, partial(_run, measure, {}, Bench(twin)))
+            found = _kept(broken, partial(_run, measure, {}, Bench(twin, measure)))
             returned |= _keys(found or [])
     if not answered:
         broken.append(
@@ -154,14 +154,14 @@ def _outside(parameter: Parameter) -> Iterator[Any]:
 
 def _check_on(measure: Measure, probe: Probe) -> list[Row]:
     """Return the rows on `probe`, none where it does not apply, after asking for them in three ways."""
-    bench = Bench(probe)
+    bench = Bench(probe, measure)
     first = _run(measure, {}, bench)
     again = _run(measure, {}, bench)
     assert same_rows(first, again), (
         f"{measure.name} must give the same rows again on the same probe: {where_of(probe)}"
     )
     with other_random_states():
-        fresh = _run(measure, {}, Bench(probe))
+        fresh = _run(measure, {}, Bench(probe, measure))
     assert same_rows(first, fresh), (
         f"{measure.name} must give the same rows again on a fresh probe: {where_of(probe)}; "
         "randomness must come from the input rng, and nothing may be kept between checkpoints"
@@ -177,7 +177,7 @@ def _check_knowledge(measure: Measure, probe: Probe, rows: list[Row]) -> None:
     for what, twin in other_knowledge(probe):
         if what in measure.knows:
             continue
-        others = _run(measure, {}, Bench(twin))  # none where it is no longer the task that it is about
+        others = _run(measure, {}, Bench(twin, measure))  # none where it is no longer its task
         assert not others or same_rows(rows, others), (
             f"{measure.name} must say knows=[{what!r}, ...]: other {what} give other rows: {where_of(probe)}"
         )
@@ -187,12 +187,16 @@ def _check_edges(measure: Measure, probe: Probe) -> set[str]:
     returned: set[str] = set()
     for parameter in measure.parameters.values():
         for value in _inside(parameter):
-            returned |= _keys(_run(measure, {parameter.name: value}, Bench(probe)))
+            returned |= _keys(_run(measure, {parameter.name: value}, Bench(probe, measure)))
     return returned
 
 
 def _inside(parameter: Parameter) -> Iterator[Any]:
-    """Yield the values at the bounds; an upper bound above 1000 is there to be generous, not to be run."""
+    """Yield the values at the bounds, each once, and not the default, which has been taken by now.
+
+    An upper bound above 1000 is there to be generous, not to be run.
+    """
+    taken = [parameter.default]
     bound = parameter.param
     edges: list[Any] = [bound.min, bound.max if (bound.max or 0) <= 1000 else None]
     edges += [
@@ -202,9 +206,12 @@ def _inside(parameter: Parameter) -> Iterator[Any]:
     for value in [*(edge for edge in edges if edge is not None), *parameter.choices, True, False, None]:
         for candidate in (value, [value]):
             try:
-                yield parameter.coerce(candidate)
+                edge = parameter.coerce(candidate)
             except SettingError:
                 continue
+            if edge not in taken:
+                taken.append(edge)
+                yield edge
 
 
 def _run(measure: Measure, parameters: Mapping[str, Any], bench: Bench) -> list[Row]:
@@ -229,9 +236,8 @@ def _run(measure: Measure, parameters: Mapping[str, Any], bench: Bench) -> list[
     assert not printed.getvalue(), f"{where} must print nothing, got {printed.getvalue()[:80]!r}"
     _check_untouched(where, before, bench.fingerprints())
     _check_untouched(where, world, global_state())
-    for probe in (bench.probe, bench.baseline):
-        changes = probe.changes()
-        assert not changes, f"{where} must not change what the probe remembers: {', '.join(changes)}"
+    changes = bench.changes()
+    assert not changes, f"{where} must not change what the probe remembers: {', '.join(changes)}"
     return rows
 
 

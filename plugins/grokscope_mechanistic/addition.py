@@ -31,13 +31,9 @@ class Addition:
     first_logit: int = 0
     others: int = 0
 
-    def logits(self, probe: Probe) -> torch.Tensor:
-        """Return the logits of the results for all pairs, (p^2, p)."""
-        return self.logits_of(probe, "all")
-
-    def logits_of(self, probe: Probe, split: str) -> torch.Tensor:
-        """Return the logits of the results for the pairs of a split, (n, p)."""
-        return probe.logits(split)[:, self.first_logit : self.first_logit + self.p]
+    def of_results(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return those of a network's logits (n, classes) that are the results', (n, p)."""
+        return logits[:, self.first_logit : self.first_logit + self.p]
 
 
 def addition_of(probe: Probe) -> Addition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from grokscope import Column, MeasureError, Param, UnfitBaseline, measure, numbers
 from grokscope_mechanistic.addition import Addition, addition_of
@@ -140,7 +140,8 @@ def fourier(
     task = addition_of(probe)
     p = task.p
     frequencies, gap, note = _keys(baseline, p, keys, threshold)
-    numbers.require_finite(f"fourier: the logits at step {probe.step}", probe.logits("all"))
+    if not _seen(probe).finite:
+        numbers.require_finite(f"fourier: the logits at step {probe.step}", probe.logits("all"))
     note += f"; {task.others} other logits are left out" if task.others else ""
     excluded = _excluded(probe, [frequencies, *([k] for k in frequencies)])
     shares = _shares(probe)
@@ -162,7 +163,8 @@ def _excluded(probe: Probe, sets: Sequence[Sequence[int]]) -> list[float]:
     from grokscope_mechanistic import functional
 
     task, train = addition_of(probe), probe.task.train
-    logits, results, folded = task.logits_of(probe, "train"), task.results[train], _folded(probe)
+    folded, results = _seen(probe).folded, task.results[train]
+    logits = task.of_results(probe.logits("train"))
     if probe.loss_name == "cross_entropy":
         found = functional.excluded_cross_entropies(logits, results, folded, sets)
         if found is not None:
@@ -186,7 +188,7 @@ def _restricted(probe: Probe, frequencies: Sequence[int]) -> dict[str, float]:
     """Return the loss on each split of the frequencies and the mean alone."""
     from grokscope_mechanistic import functional
 
-    results, folded = addition_of(probe).results, _folded(probe)
+    results, folded = addition_of(probe).results, _seen(probe).folded
     names = {"train": "restricted_loss_train", "test": "restricted_loss_test", "all": "restricted_loss"}
     of = {name: results[probe.task.indices(split)] for split, name in names.items()}
     if probe.loss_name == "cross_entropy":
@@ -200,32 +202,33 @@ def _restricted(probe: Probe, frequencies: Sequence[int]) -> dict[str, float]:
     }
 
 
-def _folded(probe: Probe) -> torch.Tensor:
+class _Seen(NamedTuple):
+    """What the logits of all pairs come to, and whether they are finite: looked at once, as they are many."""
+
+    folded: torch.Tensor
+    variation: float
+    finite: bool
+
+
+def _seen(probe: Probe) -> _Seen:
     from grokscope_mechanistic import functional
 
-    return probe.shared(
-        ("mechanistic", "folded"),
-        lambda: functional.fold(addition_of(probe).logits(probe), addition_of(probe).results),
-    )
+    def look() -> _Seen:
+        every, task = probe.logits("all"), addition_of(probe)
+        logits, finite = task.of_results(every), numbers.all_finite(every)
+        return _Seen(functional.fold(logits, task.results), functional.class_variation(logits), finite)
+
+    return probe.shared(("mechanistic", "seen"), look)
 
 
 def _power(probe: Probe) -> torch.Tensor:
     from grokscope_mechanistic import functional
 
-    return probe.shared(("mechanistic", "power"), lambda: functional.frequency_power(_folded(probe)))
-
-
-def _variation(probe: Probe) -> float:
-    from grokscope_mechanistic import functional
-
-    return probe.shared(
-        ("mechanistic", "variation"),
-        lambda: functional.class_variation(addition_of(probe).logits(probe)),
-    )
+    return probe.shared(("mechanistic", "power"), lambda: functional.frequency_power(_seen(probe).folded))
 
 
 def _shares(probe: Probe) -> torch.Tensor:
-    return _power(probe) / _variation(probe)
+    return _power(probe) / _seen(probe).variation
 
 
 def _sum_of(shares: torch.Tensor, frequencies: Sequence[int]) -> float:
@@ -238,10 +241,10 @@ def _keys(last: Probe, p: int, count: int | None, threshold: float | None) -> tu
 
     if count is not None and count > p // 2:
         raise MeasureError(f"fourier.keys must be at most {p // 2}, the number of frequencies at p = {p}")
-    if not math.isfinite(_variation(last)):
+    if not math.isfinite(_seen(last).variation):
         raise UnfitBaseline("its logits are not finite")
     norms = _power(last).sqrt()
-    if not norms.max() > functional.ROUNDING * _variation(last) ** 0.5:
+    if not norms.max() > functional.ROUNDING * _seen(last).variation ** 0.5:
         raise UnfitBaseline("its logits have no frequency")
     if count is not None or threshold is not None:
         how = f"the {count} largest" if count is not None else f"from {threshold:g} of the largest norm"

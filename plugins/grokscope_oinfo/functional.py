@@ -52,29 +52,47 @@ def normal_scores(values: torch.Tensor, ties: Literal["average", "argsort"] = "a
 def _sorted(columns: numpy.ndarray, *, stable: bool) -> tuple[numpy.ndarray, numpy.ndarray]:
     """Return (variables, n) in rising order, or whole numbers in the same order, and the indices that sort.
 
-    A network's activations are float32: bits that rise with the value, and the index below them, are one
-    integer, and numpy sorts integers several times as fast as it finds the order of numbers.
+    Bits that rise with the value, and the index below them, are one integer, and numpy sorts integers several
+    times as fast as it finds the order of numbers. A network's activations are float32, with room for both.
     """
-    single = columns.astype(numpy.float32, copy=False)
-    if single is not columns and not (single == columns).all():
-        order = numpy.argsort(columns, axis=1, kind="stable" if stable else None)
-        return numpy.take_along_axis(columns, order, axis=1), order
-    bits = (single + numpy.float32(0)).view(numpy.int32)  # adding zero makes -0.0 the 0.0 that it equals
+    if columns.dtype != numpy.float32:
+        return _sorted_doubles(columns.astype(numpy.float64), stable=stable)
+    bits = (columns + numpy.float32(0)).view(numpy.int32)  # adding zero makes -0.0 the 0.0 that it equals
     keys = numpy.empty(columns.shape, "<i8")
     low, high = keys.view("<i4")[:, ::2], keys.view("<i4")[:, 1::2]
     numpy.bitwise_xor(bits, bits >> 31 & 0x7FFFFFFF, out=high)
     low[:] = numpy.arange(columns.shape[1])
     keys.sort(axis=1)
-    return high, low
+    return keys >> 32, keys & 0xFFFFFFFF
+
+
+def _sorted_doubles(columns: numpy.ndarray, *, stable: bool) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Return what `_sorted` does, with the index in place of the last bits: few differ in these alone."""
+    bits, last = (columns + 0.0).view(numpy.int64), (1 << (columns.shape[1] - 1).bit_length()) - 1
+    keys = bits ^ (bits >> 63 & 0x7FFFFFFFFFFFFFFF)
+    keys &= ~last
+    keys |= numpy.arange(columns.shape[1])
+    keys.sort(axis=1)
+    order = keys & last
+    rising = numpy.take_along_axis(columns, order, axis=1)
+    if not (rising[:, 1:] >= rising[:, :-1]).all():
+        order = numpy.argsort(columns, axis=1, kind="stable" if stable else None)
+        rising = numpy.take_along_axis(columns, order, axis=1)
+    return rising, order
 
 
 def _of_mean_ranks(rising: numpy.ndarray, table: numpy.ndarray) -> numpy.ndarray:
     """Return what the table has for twice the mean rank of each of n rising values: equal ones share it."""
-    n = len(rising)
-    starts = numpy.flatnonzero(rising[1:] != rising[:-1])
-    if len(starts) == n - 1:
-        return table[2::2]
-    edges = numpy.concatenate([[0], starts + 1, [n]])
+    n, equal, scores = len(rising), rising[1:] == rising[:-1], table[2::2]
+    ties = numpy.count_nonzero(equal)
+    if not ties:
+        return scores
+    first = int(equal.argmax())
+    if equal[first : first + ties].all():  # one value alone is there several times, as a ReLU's zero is
+        scores = scores.copy()
+        scores[first : first + ties + 1] = table[2 * first + ties + 2]
+        return scores
+    edges = numpy.concatenate([[0], numpy.flatnonzero(~equal) + 1, [n]])
     return numpy.repeat(table[edges[:-1] + edges[1:] + 1], numpy.diff(edges))
 
 

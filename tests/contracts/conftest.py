@@ -9,7 +9,7 @@ import torch
 
 from grokscope import Probe
 from grokscope.testing import probe_of
-from grokscope.testing.examples import example_probes
+from grokscope.testing.examples import example_probe, example_probes
 
 # Sampling at its own length would take minutes; that it converges is tested in its family.
 QUICK = {
@@ -22,13 +22,24 @@ QUICK = {
     "landscape:jacobian_alignment": {"samples": 6},
 }
 
+# The contract asks for an answer a hundred times, and not how good it is.
+BRIEF = {
+    **QUICK,
+    "progress:circuit_complexity": {"repeats": 2},
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write tests/contracts/golden/*.json anew")
 
 
-# What takes a second derivative for each example is asked on few: its contract knows no number of examples.
-FEW = {"robustness:sharpness": 20, "landscape:hessian_spectrum": 20}
+# What differentiates for each example, class and word is asked on few of them: its contract knows no numbers.
+FEW = {
+    "robustness:sharpness": 8,
+    "landscape:hessian_spectrum": 20,
+    "geometry:ntk_distance": 12,
+}
+WORDS = 3
 
 
 @pytest.fixture(scope="session")
@@ -42,11 +53,13 @@ def probes() -> Callable[[str], list[Probe] | None]:
 
 
 def _of_few(probe: Probe, count: int) -> Probe:
+    if probe.model.kind == "transformer":
+        probe = example_probe("transformer")  # of 13 classes instead of 23
     task = probe.task
     few = torch.cat([task.train[:count], task.test[:count]])
     task = replace(
         task,
-        inputs=task.inputs[few],
+        inputs=task.inputs[few][:, :WORDS] if task.kind == "text" else task.inputs[few],
         labels=task.labels[few],
         train=torch.arange(count),
         test=torch.arange(count, len(few)),
@@ -58,3 +71,9 @@ def _of_few(probe: Probe, count: int) -> Probe:
 def quick() -> dict[str, dict[str, Any]]:
     """Parameters at which costly measures are quick, by `plugin:measure`."""
     return QUICK
+
+
+@pytest.fixture(scope="session")
+def brief() -> dict[str, dict[str, Any]]:
+    """Parameters at which measures answer soon, by `plugin:measure`."""
+    return BRIEF

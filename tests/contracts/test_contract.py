@@ -20,7 +20,7 @@ def test_no_plugin_is_broken() -> None:
 @pytest.mark.parametrize("registered", PLUGINS.registered, ids=lambda registered: registered.id)
 def test_measures_keep_the_contract(
     registered: Registered,
-    quick: dict[str, dict[str, Any]],
+    brief: dict[str, dict[str, Any]],
     probes: Callable[[str], list[Probe] | None],
 ) -> None:
-    check_measure(registered.measure, parameters=quick.get(registered.id), probes=probes(registered.id))
+    check_measure(registered.measure, parameters=brief.get(registered.id), probes=probes(registered.id))

@@ -58,6 +58,12 @@ class Trainer:
         )
 
 
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """The usual run, trained without a stop; never written to by a test."""
+    return Trainer(tmp_path_factory.mktemp("whole"))("whole")
+
+
 @pytest.fixture
 def trainer(tmp_path):
     return Trainer(tmp_path)

@@ -74,11 +74,10 @@ def test_training_is_the_textbook_loop(trainer):
         assert (value - expected[name]).abs().max() < 1e-11
 
 
-def test_checkpoints_and_the_finer_curve_are_where_they_should_be(trainer):
-    run = trainer()
-    assert run.steps == (0, 10, 20, 30)
-    assert run.curves["step"].tolist() == [0, 3, 6, 9, 10, 12, 15, 18, 20, 21, 24, 27, 30]
-    assert is_finished(run)
+def test_checkpoints_and_the_finer_curve_are_where_they_should_be(whole):
+    assert whole.steps == (0, 10, 20, 30)
+    assert whole.curves["step"].tolist() == [0, 3, 6, 9, 10, 12, 15, 18, 20, 21, 24, 27, 30]
+    assert is_finished(whole)
 
 
 def test_recorded_losses_and_accuracies_are_those_of_the_weights(trainer):
@@ -132,7 +131,7 @@ def stopped_and_whole(trainer, **settings):
     whole = trainer("whole", **settings)
     randomly = random.Random(repr(settings))
     while True:
-        run = trainer("stopped", stop_at=randomly.randint(1, 11), **settings)
+        run = trainer("stopped", stop_at=randomly.randint(6, 14), **settings)
         if is_finished(run):
             break
     assert [told for told in trainer.told if "complete" not in told] == []
@@ -162,17 +161,15 @@ def test_stopping_finishes_the_step_and_writes_it(trainer):
     assert not is_finished(run)
 
 
-def test_stopping_before_the_first_step_leaves_the_initialisation(trainer):
+def test_stopping_before_the_first_step_leaves_the_initialisation(trainer, whole):
     run = trainer(stop_at=0)
     assert run.steps == (0,)
-    whole = trainer("whole")
     assert files(trainer()) == files(whole)
 
 
 @pytest.mark.parametrize("write", ["save_checkpoint", "save_resume"])
 @pytest.mark.parametrize("nth", [1, 2, 3, 4])
-def test_a_crash_between_any_two_writes_loses_nothing(trainer, monkeypatch, write, nth):
-    whole = trainer("whole")
+def test_a_crash_between_any_two_writes_loses_nothing(trainer, whole, monkeypatch, write, nth):
     original, calls = getattr(Run, write), [0]
 
     def failing(self, *args):
@@ -201,8 +198,7 @@ def test_a_finished_run_is_returned_untouched(trainer):
 
 
 @pytest.mark.parametrize("harm", ["missing", "damaged", "foreign", "orphaned"])
-def test_without_usable_resume_state_it_starts_again_and_says_so(trainer, harm):
-    whole = trainer("whole")
+def test_without_usable_resume_state_it_starts_again_and_says_so(trainer, whole, harm):
     run = trainer(stop_at=15)
     resume = run.path / "resume.safetensors"
     if harm == "missing":
@@ -224,8 +220,7 @@ def test_without_usable_resume_state_it_starts_again_and_says_so(trainer, harm):
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
 
 
-def test_a_checkpoint_that_comes_out_otherwise_is_replaced_and_that_is_said(trainer):
-    whole = trainer("whole")
+def test_a_checkpoint_that_comes_out_otherwise_is_replaced_and_that_is_said(trainer, whole):
     run = trainer(stop_at=12)
     (run.path / "resume.safetensors").unlink()
     wrong = {name: value + 1 for name, value in run.weights(10).items()}
@@ -236,8 +231,7 @@ def test_a_checkpoint_that_comes_out_otherwise_is_replaced_and_that_is_said(trai
     assert trainer.told[1:] == ["checkpoint 10 came out with other weights than before and is replaced"]
 
 
-def test_a_damaged_checkpoint_is_named_and_written_again(trainer):
-    whole = trainer("whole")
+def test_a_damaged_checkpoint_is_named_and_written_again(trainer, whole):
     run = trainer(stop_at=12)
     path = run.path / "checkpoints" / "00000012.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
@@ -247,7 +241,7 @@ def test_a_damaged_checkpoint_is_named_and_written_again(trainer):
 
 
 def test_another_thread_count_is_said(trainer):
-    trainer(stop_at=5)
+    trainer(stop_at=29)  # two threads wait for one another by computing
     trainer(threads=2)
     assert trainer.told == [
         "training goes on under other conditions (threads 1 -> 2, denormal numbers flushed -> kept): "
@@ -329,7 +323,7 @@ def test_progress_goes_on_with_what_was_evaluated_before_the_stop(trainer):
 
 def test_torch_is_left_as_it_was(trainer):
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    trainer(threads=2)
+    trainer(threads=2, stop_at=1)
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
 

@@ -14,6 +14,9 @@ from grokscope_oinfo.clusters import (
     ward_clusters,
 )
 
+HOSTILE = ["plain", "twice each", "few bits", "on and off", "equally far", "moved by one", "late, most dead"]
+HOSTILE += ["of all sizes", "signed", "permuted"]
+
 
 def partition(labels):
     return {frozenset(np.flatnonzero(np.asarray(labels) == label).tolist()) for label in np.unique(labels)}
@@ -34,6 +37,49 @@ def test_the_partition_is_scikit_learns(relu_units, seed, clusters):
     values = relu_units(n=150, units=40, seed=seed)
     theirs = cluster.FeatureAgglomeration(clusters).fit(values.numpy()).labels_
     assert partition(ward_clusters(values, clusters)) == partition(theirs)
+
+
+def plain_ward(values, clusters):
+    """Labels from distances by one product of everything in float64, and merges cut at their number."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    matrix = values.double().numpy()
+    products = torch.from_numpy(matrix.T @ matrix)
+    i, j = torch.triu_indices(*products.shape, offset=1)
+    squares = products.diagonal()
+    apart = (squares[:, None] + squares - 2 * products)[i, j].clamp(min=0).sqrt()
+    merges = linkage(apart.numpy(), "ward")
+    merges[:, 2] = np.arange(1, len(products))
+    return fcluster(merges, len(products) - clusters, "distance")
+
+
+def hostile(name, relu_units):
+    """Units in float32, more rows than are taken at once: ties, of units and of distances, and all sizes."""
+    values = relu_units(n=1500, units=33).float()
+    draw = np.random.RandomState(1)
+    return {
+        "plain": values,
+        "twice each": torch.cat([values, values], dim=1)[:, torch.from_numpy(draw.permutation(66))],
+        "few bits": (4 * values).round() / 4,
+        "on and off": (values > 0).float(),
+        "equally far": torch.eye(1500)[:, :33],
+        "moved by one": values[:, :1] + torch.arange(33),
+        "late, most dead": values * (torch.arange(33) % 3 == 0) + 1e-30 * values,
+        "of all sizes": values * torch.logspace(-18, 18, 33),
+        "signed": values - values.mean(dim=0),
+        "permuted": torch.stack([values[torch.from_numpy(draw.permutation(1500)), 0] for _ in range(33)], 1),
+    }[name]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_quick_ways_give_the_plain_partition_and_the_plain_means(relu_units, name):
+    values = hostile(name, relu_units)
+    labels = ward_clusters(values, 10)
+    assert partition(labels) == partition(plain_ward(values, 10))
+    sizes = torch.bincount(labels)
+    units, starts = values.T[labels.argsort(stable=True)].double(), (sizes.cumsum(dim=0) - sizes).numpy()
+    sums = torch.from_numpy(np.add.reduceat(units.numpy(), starts, axis=0)).T
+    assert torch.equal(cluster_means(values, labels), sums / sizes)
 
 
 def test_clusters_are_numbered_by_their_first_unit(relu_units):
@@ -68,6 +114,8 @@ def test_means_keep_equal_examples_equal(relu_units):
     twice = torch.cat([values, values])
     means = cluster_means(twice, ward_clusters(values, 5))
     assert torch.equal(means[:97], means[97:])
+    single = cluster_means(twice.float(), ward_clusters(values, 5))
+    assert torch.equal(single[:97], single[97:])
 
 
 @pytest.mark.parametrize("seed", range(3))

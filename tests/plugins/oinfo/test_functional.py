@@ -80,6 +80,16 @@ def test_normal_scores_are_scipys_ranks_through_ndtri(relu_units, ties, method):
     torch.testing.assert_close(normal_scores(values, ties), torch.from_numpy(expected), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("ties", ["average", "argsort"])
+def test_scores_tell_numbers_apart_that_differ_in_their_last_bits(ties):
+    draw = np.random.RandomState(0)
+    near = 1 + np.finfo(float).eps * draw.randint(0, 300, (500, 4))
+    values = torch.from_numpy(near * [1, -1, 1e300, 1e-310])
+    method = {"average": "average", "argsort": "ordinal"}[ties]
+    ranks = scipy.stats.rankdata(values.numpy(), method=method, axis=0)
+    assert np.allclose(normal_scores(values, ties), scipy.special.ndtri(ranks / 501), rtol=0, atol=1e-13)
+
+
 def test_scores_of_one_example_and_of_a_constant_column_are_zero():
     assert normal_scores(torch.tensor([[3.0, -1.0]])).tolist() == [[0.0, 0.0]]
     assert normal_scores(torch.full((5, 1), 2.0)).abs().max() < 1e-15
