@@ -64,7 +64,7 @@ class MLP(Network):
         weight = self._linears[0].weight
         if not self.vocabulary:
             return inputs.to(weight.dtype)
-        rows = weight.new_zeros((*inputs.shape, self.vocabulary))  # F.one_hot's are of whole numbers, and slow
+        rows = weight.new_zeros((*inputs.shape, self.vocabulary))  # F.one_hot makes whole numbers, slowly
         return rows.scatter_(-1, inputs[..., None], 1).flatten(1)
 
     def trace(self, encoded: torch.Tensor) -> dict[str, torch.Tensor]:
