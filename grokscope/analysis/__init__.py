@@ -130,6 +130,7 @@ def analyze_many(
     *,
     steps: str = "all",
     settings: Mapping[str, Any] | None = None,
+    expensive: str = "all",
     baseline: str | None = None,
     refresh: bool = False,
     device: str = "cpu",
@@ -156,6 +157,8 @@ def analyze_many(
 
     Args:
         runs: runs or their directories; one that comes twice is taken once.
+        expensive: at which of the checkpoints that `steps` selects measures are computed that declare
+            themselves expensive, in the same words: `every:2` is every second one of them.
         out: keep results in this directory instead, for runs given as directories.
         measures, steps, settings, baseline, refresh, device, workers, isolate, timeout, max_memory, dask,
             data_dir, model, data, loss, trust, plugins, progress, notify, clock: as for `analyze`.
@@ -169,7 +172,9 @@ def analyze_many(
     if timeout is not None and not 0 < timeout < math.inf:
         raise SettingError(f"timeout must be a number of seconds above 0, got {timeout!r}")
     plugins = plugins or load_plugins()
-    request = Request.of(plugins, _names(measures), steps=steps, settings=settings, baseline=baseline)
+    request = Request.of(
+        plugins, _names(measures), steps=steps, settings=settings, baseline=baseline, expensive=expensive
+    )
     sessions: dict[Site, Session] = {}
     failed: dict[str, GrokscopeError] = {}
     memory = bytes_each(max_memory, workers)

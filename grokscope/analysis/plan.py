@@ -98,12 +98,14 @@ class Request:
         parameters: theirs, by the measure's id.
         steps: which checkpoints, see `select_steps`.
         baseline: which checkpoint others are compared with, see `choose_baseline`; None is each measure's.
+        expensive: at which of these checkpoints measures are computed that declare themselves expensive.
     """
 
     measures: tuple[Registered, ...]
     parameters: Mapping[str, Mapping[str, Any]]
     steps: str = "all"
     baseline: str | None = None
+    expensive: str = "all"
 
     @classmethod
     def of(
@@ -114,13 +116,15 @@ class Request:
         steps: str = "all",
         settings: Mapping[str, Any] | None = None,
         baseline: str | None = None,
+        expensive: str = "all",
     ) -> Request:
         """Return the request for the measures `names`, with the parameters that `settings` gives them.
 
         Raises UnknownName and SettingError for what does not exist or is out of bounds.
         """
         chosen = tuple(plugins.select(names))
-        return cls(chosen, _parameters_of(chosen, plugins, settings or {}), steps, baseline)
+        parameters = _parameters_of(chosen, plugins, settings or {})
+        return cls(chosen, parameters, steps, baseline, expensive)
 
     def with_outcome(self, run: Run, plugins: Plugins, place: Place) -> Request:
         """Return the request with the measure that says whether the run has generalised, if it is one.
@@ -166,13 +170,16 @@ def make_plan(
     """
     ordered = sorted(run.checkpoints, key=_step)
     by_step = {checkpoint.step: checkpoint for checkpoint in ordered}
-    selected = tuple(by_step[step] for step in select_steps(request.steps, list(by_step)))
+    steps = select_steps(request.steps, list(by_step))
+    selected = tuple(by_step[step] for step in steps)
+    fewer = set(select_steps(request.expensive, steps, "expensive"))
     lasts = _Lasts(ordered, stored or {}, code)
     texts: dict[tuple[str, str], str] = {}
     cells = tuple(
         _planned(run, registered, checkpoint, request, lasts, code, texts)
         for checkpoint in selected
         for registered in request.measures
+        if checkpoint.step in fewer or not registered.measure.expensive
     )
     return Plan(request.measures, request.parameters, selected, cells, tuple(lasts.messages))
 
@@ -264,31 +271,31 @@ def _resolved(registered: Registered, given: Mapping[str, Any]) -> dict[str, Any
     return lasting(declared, resolve(declared, given, registered.title))
 
 
-def select_steps(text: str, steps: Sequence[int]) -> list[int]:
+def select_steps(text: str, steps: Sequence[int], name: str = "steps") -> list[int]:
     """Return the steps that `text` selects among `steps`, in order.
 
     Comma-separated: `all`, `first`, `last`, `every:N` (every N-th checkpoint, from the first on),
     `every:N:K` (from the one on that has K before it: shares for N jobs), `log:N` (N checkpoints after step
     0, as evenly as may be on a log axis; fewer where several would be the same), `A:B` (from A to B, both
-    included; either may be left out), or a step.
+    included; either may be left out), or a step. `name` is what refusals call it.
     """
     ordered = sorted(steps)
     if not ordered:
         return []
     chosen: set[int] = set()
     for part in (part.strip() for part in text.split(",")):
-        chosen.update(_select_part(part, ordered))
+        chosen.update(_select_part(part, ordered, name))
     return sorted(chosen)
 
 
-def _select_part(part: str, ordered: list[int]) -> list[int]:
+def _select_part(part: str, ordered: list[int], name: str) -> list[int]:
     words = {"all": ordered, "first": ordered[:1], "last": ordered[-1:]}
     if part in words:
         return words[part]
     head, colon, tail = part.partition(":")
     try:
         if head == "every" and colon:
-            return _every(ordered, *map(int, tail.split(":")))
+            return _every(ordered, name, *map(int, tail.split(":")))
         if head == "log" and colon:
             return _log_spaced(ordered, int(tail))
         if colon:
@@ -296,27 +303,27 @@ def _select_part(part: str, ordered: list[int]) -> list[int]:
             inside = [step for step in ordered if low <= step <= high]
             if not inside:
                 raise UsageError(
-                    f"`steps` {part}: no checkpoint lies there; they go from {ordered[0]} to {ordered[-1]}"
+                    f"`{name}` {part}: no checkpoint lies there; they go from {ordered[0]} to {ordered[-1]}"
                 )
             return inside
         step = int(part)
     except ValueError:
         raise UsageError(
-            f"`steps` must be all, first, last, every:N, every:N:K with K < N, log:N, A:B or steps with "
+            f"`{name}` must be all, first, last, every:N, every:N:K with K < N, log:N, A:B or steps with "
             f"commas, got {part!r}"
         ) from None
     if step not in ordered:
         near = sorted(sorted(ordered, key=lambda other: abs(other - step))[:3])
-        raise UsageError(f"`steps`: there is no checkpoint at step {step}; the nearest are {near}")
+        raise UsageError(f"`{name}`: there is no checkpoint at step {step}; the nearest are {near}")
     return [step]
 
 
-def _every(ordered: list[int], count: int, first: int = 0, *more: int) -> list[int]:
+def _every(ordered: list[int], name: str, count: int, first: int = 0, *more: int) -> list[int]:
     """The step with `first` before it, and every `count`-th from there. Raises ValueError and UsageError."""
     if more or not 0 <= first < count:
         raise ValueError
     if first >= len(ordered):
-        raise UsageError(f"`steps` every:{count}:{first}: there are only {len(ordered)} checkpoints")
+        raise UsageError(f"`{name}` every:{count}:{first}: there are only {len(ordered)} checkpoints")
     return ordered[first::count]
 
 

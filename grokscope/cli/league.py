@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import typer
 
 from grokscope.cli import completing
 from grokscope.cli.measuring import Wanted, end, measured
-from grokscope.cli.options import Json, Measuring, Names, Output, RunsFolder, Thresholds, shared
+from grokscope.cli.options import Json, Measuring, Output, RunsFolder, Thresholds, key_values, names, shared
 from grokscope.cli.progress import staged
 from grokscope.cli.terminal import data_width, deliver, present, ready_for, say, stdout_to_stderr
 from grokscope.errors import UsageError
@@ -39,7 +39,7 @@ def league(
         ),
     ] = None,
     *,
-    measure: Names = None,
+    measure: Annotated[list[str] | None, names("every measure, those that are expensive too")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Three seeds, smaller networks, fewer checkpoints.")
     ] = False,
@@ -48,6 +48,14 @@ def league(
         typer.Option(min=1, metavar="N", help="How many seeds, from 0. Default: 5; 3 with --quick."),
     ] = None,
     out: RunsFolder = Path("runs"),
+    expensive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEPS",
+            help="At which of the checkpoints expensive measures are computed, as --steps; none leaves them "
+            "out. Default: all; of the league's own runs in full every:2.",
+        ),
+    ] = None,
     thresholds: Thresholds,
     rows: Annotated[
         str | None,
@@ -81,13 +89,13 @@ def league(
         grokscope league --from rows.csv
     """
     ready_for(file, rows, page, figure)
-    _check(runs, source, quick or seeds is not None, asked)
+    _check(runs, source, quick or seeds is not None, asked, expensive)
     kind = _drawable(page, figure)
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
 
         plugins = load_plugins()
-    look = _Look(Wanted.of(measure, plugins), thresholds, asked, plugins)
+    look = _Look(_wanted(measure, expensive, plugins), thresholds, asked, plugins, expensive)
     found: Comparison | None = None
     if source is not None:
         from grokscope.report.league import read_rows
@@ -108,21 +116,44 @@ def league(
         end(found)
 
 
-OF_ALL = ("--device", "--data-dir", "--workers", "--timeout", "--quiet")  # how runs are made too
+NOWHERE = "none"
+EVERY, EVERY_SECOND = "all", "every:2"
+OF_ALL = ("--set", "--device", "--data-dir", "--workers", "--timeout", "--quiet")  # of runs that are made too
 
 
-def _check(runs: Sequence[Path] | None, source: Path | None, training: bool, asked: Measuring) -> None:
+def _check(
+    runs: Sequence[Path] | None,
+    source: Path | None,
+    training: bool,
+    asked: Measuring,
+    expensive: str | None,
+) -> None:
     """Refuse what cannot be, before anything is computed."""
     from grokscope.statistics.transition import require_ruptures
 
     require_ruptures()
     if source is not None and runs:
         raise UsageError("league must be given runs or --from, got both")
+    if source is not None and (asked.settings or expensive):
+        raise UsageError("--from must be given alone: nothing is measured, so there is nothing to set")
     if (runs or source) and training:
         raise UsageError("--quick and --seeds must be given without runs: they are about runs to be trained")
     strange = [flag for flag in asked.given() if flag not in OF_ALL]
     if not runs and strange:
         raise UsageError(f"{strange[0]} must be given with runs: the league's own are measured as declared")
+
+
+def _wanted(measure: list[str] | None, expensive: str | None, plugins: Plugins) -> Wanted:
+    """Return the measures asked for, without those that are expensive where these are left out."""
+    wanted = Wanted.of(measure or [EVERY], plugins)
+    if expensive != NOWHERE:
+        return wanted
+    return replace(wanted, measures=[title for title in wanted.measures if title not in dear(plugins)])
+
+
+def dear(plugins: Plugins) -> set[str]:
+    """Return the titles of the measures that declare themselves expensive."""
+    return {each.title for each in plugins.registered if each.measure.expensive}
 
 
 def _drawable(page: Path | None, figure: Path | None) -> str:
@@ -147,6 +178,16 @@ class _Look:
     thresholds: Thresholds
     asked: Measuring
     plugins: Plugins
+    expensive: str | None = None
+
+    def fewer(self, usual: str) -> str:
+        """Return at which checkpoints expensive measures are computed; `usual` where that is not said."""
+        return usual if self.expensive in (None, NOWHERE) else str(self.expensive)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Parameters by `measure.parameter`."""
+        return key_values(self.asked.settings or [], "--set")
 
     @property
     def control(self) -> ColumnName:
@@ -159,7 +200,8 @@ class _Look:
         """Return the runs measured, and what each says of each column."""
         from grokscope.reproduce.league import grokked_at, setting_of
 
-        found = measured(runs, self.wanted.and_of(self.control), self.asked, plugins=self.plugins)
+        measures, expensive = self.wanted.and_of(self.control), self.fewer(EVERY)
+        found = measured(runs, measures, self.asked, plugins=self.plugins, expensive=expensive)
         shown = self.wanted.only(found, self.control)
         settings = {run: setting_of(results.config, self.plugins) for run, results in shown.runs.items()}
         named = {path.resolve().name: path for path in runs}
@@ -169,15 +211,22 @@ class _Look:
 
     def at_own(self, quick: bool, seeds: int | None, out: Path) -> Rows:
         """Return what runs of the league's own settings say, trained where they are not there yet."""
-        from grokscope.reproduce.league import foretold, league_settings, train_league
+        from grokscope.reproduce.league import expensive_minutes, foretold, league_settings, train_league
 
-        own = league_settings(self.wanted.and_of(self.control))
+        own = league_settings(self.wanted.and_of(self.control), self.settings)
         making = self._making(quick, seeds, out)
         runs, minutes = foretold(own.values(), making)
         say(
             f"{runs} runs are left to train and measure: about {minutes:.0f} minutes of one core",
             self.asked.quiet,
         )
+        if dear(self.plugins).intersection(self.wanted.measures):
+            more = expensive_minutes(own.values(), making)
+            say(
+                f"expensive measures take about {more:.0f} minutes on all runs, less what is stored: "
+                "--expensive says at which checkpoints",
+                self.asked.quiet,
+            )
         gathered = staged(self.asked.quiet, lambda **watching: train_league(own, making, **watching))
         for failure in gathered.failures:
             say(f"failed: {failure}")
@@ -203,6 +252,7 @@ class _Look:
             notify=lambda sentence: say(sentence, self.asked.quiet),
             isolate=True,
             timeout=self.asked.timeout,
+            expensive=self.fewer(EVERY if quick else EVERY_SECOND),
         )
 
     def _sighted(
@@ -220,6 +270,7 @@ class _Look:
             ms = costs(
                 paths,
                 self.wanted.measures,
+                settings=self.settings,
                 device=self.asked.device,
                 data_dir=self.asked.data_dir,
                 model=self.asked.model,

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from grokscope.errors import SettingError
+from grokscope.kernels import Picks, picked_columns, picks_of, relu_linear
 from grokscope.models.network import Network
 
 
@@ -80,8 +81,11 @@ class MLP(Network):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the logits; tokens pick columns of the first weight instead of multiplying zeros."""
         values = self._picked(inputs) if self.vocabulary else self.layers[0](self.encode(inputs))
-        for layer in self.layers[1:]:
-            values = layer(self.dropped(F.relu(values)))
+        for layer in self._linears[1:]:
+            if self.drops_nothing:
+                values = relu_linear(values, layer.weight, layer.bias)
+            else:
+                values = layer(self.dropped(F.relu(values)))
         return values
 
     def unit_weights(self, layer: str) -> dict[str, int]:
@@ -94,6 +98,9 @@ class MLP(Network):
 
     def _picked(self, tokens: torch.Tensor) -> torch.Tensor:
         first = self._linears[0]
-        columns = tokens + self.vocabulary * torch.arange(tokens.shape[1], device=tokens.device)
-        picked = F.embedding_bag(columns, first.weight.t().contiguous(), mode="sum")
-        return picked if first.bias is None else picked + first.bias
+
+        def picks() -> Picks:
+            blocks = self.vocabulary * torch.arange(tokens.shape[1], device=tokens.device)
+            return Picks(tokens + blocks, first.in_features, first=self.vocabulary)
+
+        return picked_columns(first.weight, first.bias, picks_of(tokens, "columns", picks))

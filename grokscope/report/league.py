@@ -69,7 +69,8 @@ def _fields(known: Knowledge) -> Sequence[Field]:
         Field("partial", lambda p: signed(p.partial.mean), 9),
         Field("AUROC", lambda p: Text(number(round(p.value.value, 2))), 7),
         Field("moved", lambda p: Text(number(round(p.moved.value, 2))), 10),
-        Field("ms", lambda p: Text(f"{p.ms:.3g}" if not math.isnan(p.ms) else "–"), 11),
+        Field("ms", lambda p: _few(p.ms, 3), 11),
+        Field("resolution", lambda p: _few(p.resolution, 2), 13),
         Field("must know", lambda p: foreign(known_of(p, known), "dim"), 12, "left"),
     )
 
@@ -77,6 +78,10 @@ def _fields(known: Knowledge) -> Sequence[Field]:
 def known_of(place: Place, known: Knowledge) -> str:
     """Return what the measure of a column must know, in words."""
     return CONTROL if place.control else known.get(place.column.measure, UNSAID)
+
+
+def _few(value: float, digits: int) -> Text:
+    return Text("–" if math.isnan(value) else f"{value:.{digits}g}")
 
 
 def _share(of: Share) -> Text:
@@ -102,6 +107,7 @@ def _legend(league: League, shown: Sequence[str]) -> Iterable[Text]:
         "AUROC": "of `will grok` by its value at memorisation, both settings of a pair left out",
         "moved": "likewise, by how far it has moved since the start",
         "ms": "of the processor at one checkpoint, without what measures share",
+        "resolution": "log10 steps from one of its values to the next: nothing closer can be told apart",
         "must know": "beside weights and training inputs; end: the last checkpoint",
     }
     for header in shown:
@@ -150,12 +156,14 @@ def league_csv(league: League, known: Knowledge) -> str:
 
 ROWS = (
     *("setting", "run", "groks", "start", "end_after", "end_until", "column"),
-    *("shape", "change_after", "change_until", "partial", "value", "moved", "ms", "left_out"),
+    *("shape", "change_after", "change_until", "partial", "value", "moved", "ms", "resolution", "left_out"),
 )
 
 
 def rows_csv(rows: Sequence[Sighting], excluded: Mapping[str, str]) -> str:
     """Return one row for each run and column, and one for each run that is left out.
+
+    A measure that has no value in a run stands there with the reason why.
 
     It is all that the league is made of: `read_rows` reads it back.
     """
@@ -164,7 +172,7 @@ def rows_csv(rows: Sequence[Sighting], excluded: Mapping[str, str]) -> str:
             *(row.fate.setting, row.run, "yes" if row.fate.groks else "no", row.fate.start),
             *(row.fate.end.after, row.fate.end.until, str(row.column), row.shape),
             *((row.change.after, row.change.until) if row.change else ("", "")),
-            *(row.partial, row.value, row.moved, row.ms, ""),
+            *(row.partial, row.value, row.moved, row.ms, row.resolution, row.absent),
         )
         for row in rows
     ]
@@ -182,10 +190,10 @@ def read_rows(path: Path) -> tuple[list[Sighting], dict[str, str]]:
             if tuple(table.fieldnames or ()) != ROWS:
                 raise UsageError(f"{path} must have the columns {', '.join(ROWS)}, as --rows writes them")
             read = list(table)
-        rows = [_sighting(row) for row in read if not row["left_out"]]
+        rows = [_sighting(row) for row in read if row["column"]]
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(f"{path} must be a CSV file that --rows wrote: {error}") from error
-    return rows, {row["run"]: row["left_out"] for row in read if row["left_out"]}
+    return rows, {row["run"]: row["left_out"] for row in read if not row["column"]}
 
 
 def _sighting(row: Mapping[str, str]) -> Sighting:
@@ -200,5 +208,10 @@ def _sighting(row: Mapping[str, str]) -> Sighting:
         ColumnName.read(row["column"]),
         row["shape"],
         change,
-        *map(value, ("partial", "value", "moved", "ms")),
+        partial=value("partial"),
+        value=value("value"),
+        moved=value("moved"),
+        ms=value("ms"),
+        resolution=value("resolution"),
+        absent=row["left_out"],
     )

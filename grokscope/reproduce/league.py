@@ -12,6 +12,7 @@ from typing import Any
 
 from grokscope.analysis import analyze_many
 from grokscope.analysis.clock import OWN, Clock
+from grokscope.analysis.plan import select_steps
 from grokscope.errors import GrokscopeError
 from grokscope.figure import Group, Trained
 from grokscope.registry import Plugins
@@ -39,6 +40,7 @@ class Setting:
         groks: whether they grok, as seen before.
         grokked_at: test accuracy that counts as grokked.
         seconds, quick_seconds: what one run takes of one core, trained and measured.
+        expensive, quick_expensive: what expensive measures take at one checkpoint more.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Setting:
     grokked_at: float
     seconds: float
     quick_seconds: float
+    expensive: float
+    quick_expensive: float
 
     @property
     def recipe(self) -> str:
@@ -54,14 +58,29 @@ class Setting:
         runs = self.group.runs
         return (runs.recipe or "") if isinstance(runs, Trained) else ""
 
+    def checkpoints(self, quick: bool) -> str:
+        """The steps of its checkpoints, with commas."""
+        runs = self.group.runs
+        assert isinstance(runs, Trained)
+        return str((runs.quick if quick else runs.settings)["checkpoint_every"])
 
-def league_settings(measures: Sequence[str] = ()) -> dict[str, Setting]:
-    """Return the settings that the league trains, by name; `measures` are measured on their runs."""
+
+def league_settings(
+    measures: Sequence[str] = (), parameters: Mapping[str, Any] | None = None
+) -> dict[str, Setting]:
+    """Return the settings that the league trains, by name.
+
+    Args:
+        measures: what is measured on their runs.
+        parameters: of these, by `measure.parameter`.
+    """
     found = tomllib.loads(FILE.read_text(encoding="utf-8"))
-    return {name: _setting(name, table, tuple(measures)) for name, table in found.items()}
+    return {name: _setting(name, table, tuple(measures), parameters or {}) for name, table in found.items()}
 
 
-def _setting(name: str, table: Mapping[str, Any], measures: tuple[str, ...]) -> Setting:
+def _setting(
+    name: str, table: Mapping[str, Any], measures: tuple[str, ...], parameters: Mapping[str, Any]
+) -> Setting:
     recipe = load_recipe(table["recipe"])
     settings, quick = table.get("settings", {}), table.get("quick", {})
     first, sooner = table["first"]
@@ -74,9 +93,9 @@ def _setting(name: str, table: Mapping[str, Any], measures: tuple[str, ...]) -> 
         SEEDS,
     )
     full, smaller = table["seconds"]
-    return Setting(
-        name, Group(trained, measures), table["groks"], table.get("grokked_at", GROKKED_AT), full, smaller
-    )
+    group = Group(trained, measures, parameters=parameters)
+    grokked = table.get("grokked_at", GROKKED_AT)
+    return Setting(name, group, table["groks"], grokked, full, smaller, *table["expensive"])
 
 
 def _checkpoints(first: int, steps: int, count: int) -> str:
@@ -95,6 +114,17 @@ def foretold(settings: Iterable[Setting], wanted: Wanted) -> tuple[int, float]:
         runs += len(missing)
         seconds += len(missing) * (setting.quick_seconds if wanted.quick else setting.seconds)
     return runs, seconds / 60
+
+
+def expensive_minutes(settings: Iterable[Setting], wanted: Wanted) -> float:
+    """Return how many minutes of one core expensive measures take on all runs, where none are stored."""
+    seconds = 0.0
+    for setting in settings:
+        steps = [int(step) for step in setting.checkpoints(wanted.quick).split(",")]
+        each = setting.quick_expensive if wanted.quick else setting.expensive
+        runs = len(planned(setting.group, _seeded(wanted)))
+        seconds += runs * each * len(select_steps(wanted.expensive, steps, "expensive"))
+    return seconds / 60
 
 
 def train_league(settings: Mapping[str, Setting], wanted: Wanted, **watching: Any) -> Gathered | None:

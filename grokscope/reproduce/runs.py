@@ -43,6 +43,7 @@ class Wanted:
         isolate, timeout: as for `analyze`.
         cluster: where to train and measure instead of in processes.
         finished: train nothing, and take the runs that are finished of those that would be trained.
+        expensive: at which of a group's steps measures are computed that declare themselves expensive.
     """
 
     quick: bool
@@ -59,6 +60,7 @@ class Wanted:
     timeout: float | None = None
     cluster: Cluster | None = None
     finished: bool = False
+    expensive: str = "all"
 
 
 @dataclass
@@ -241,6 +243,7 @@ def _analyze(
         paths,
         measures,
         steps=steps,
+        expensive=wanted.expensive,
         settings=parameters,
         workers=wanted.workers or 1,
         dask=wanted.cluster,

@@ -124,6 +124,19 @@ def test_the_key_depends_on_everything_the_number_depends_on(plugins, run):
     assert keys(steps="last") < plain
 
 
+def test_expensive_measures_take_fewer_of_the_steps(plugins, run):
+    asked = {"steps": "every:2", "expensive": "every:2"}
+    plan = make_plan(run, Request.of(plugins, ["pe", "sharpness"], **asked))
+    at = {
+        name: [c.checkpoint.step for c in plan.cells if c.registered.title == name]
+        for name in ("pe", "sharpness")
+    }
+    assert at["pe"] == [checkpoint.step for checkpoint in plan.checkpoints] == sorted(run.steps)[::2]
+    assert at["sharpness"] == at["pe"][::2]
+    with pytest.raises(UsageError, match="`expensive` must be all"):
+        make_plan(run, Request.of(plugins, ["pe"], expensive="soon"))
+
+
 @pytest.mark.parametrize(("text", "expected"), [("first", 0), ("last", 60), ("previous", 20), ("40", 40)])
 def test_baselines(run, text, expected):
     assert choose_baseline(text, 30, run.checkpoints).step == expected

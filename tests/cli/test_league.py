@@ -13,6 +13,7 @@ recipe = "clauw"
 groks = true
 first = [5, 2]
 seconds = [60, 30]
+expensive = [9, 6]
 quick = { p = 13, hidden = [16], train_fraction = 0.6, steps = 40 }
 
 ["weight decay 10"]
@@ -20,6 +21,7 @@ recipe = "clauw"
 groks = false
 first = [5, 2]
 seconds = [60, 30]
+expensive = [9, 6]
 settings = { weight_decay = 10.0 }
 quick = { p = 13, hidden = [16], train_fraction = 0.6, steps = 40 }
 """
@@ -75,7 +77,8 @@ def test_given_runs_are_called_after_what_differs_and_a_new_measure_joins(
 ):
     stranger_here("strange", STRANGER)
     where = ["--results", tmp_path / "kept", "--json", "--steps", "log:6", "--train-threshold", "0.9"]
-    done = cli("league", trained, "-m", "weight_norm,strangers", *where)
+    measures = ["-m", "weight_norm,strangers,sharpness,attention_entropy", "--expensive", "last"]
+    done = cli("league", trained, *measures, *where)
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["never"] == {"clauw, p 13, train_fraction 0.5, hidden [24]": 1}
@@ -84,6 +87,10 @@ def test_given_runs_are_called_after_what_differs_and_a_new_measure_joins(
     assert places["strangers.size"]["must_know"] == ""
     assert places["strangers.size"]["ms"] > 0
     assert told["tested"] == 0
+    assert places["sharpness.trace"]["resolution"] is None, "it was measured once"
+    assert "attention_entropy has no value in clauw, p 13" in " ".join(told["notes"])
+    none = json.loads(cli("league", trained, *measures[:2], "--expensive", "none", *where).out)
+    assert not any(place["column"].startswith("sharpness") for place in none["places"])
     assert told["answer"].startswith("Nothing can be said of")
 
 
@@ -94,6 +101,8 @@ def test_given_runs_are_called_after_what_differs_and_a_new_measure_joins(
         (["--from", "rows.csv", "run"], "league must be given runs or --from, got both"),
         (["run", "--quick"], "--quick and --seeds must be given without runs"),
         (["--quick", "--steps", "last"], "--steps must be given with runs"),
+        (["--from", "rows.csv", "--set", "llc.draws=9"], "--from must be given alone"),
+        (["--from", "rows.csv", "--expensive", "all"], "--from must be given alone"),
         (["run", "--page", "league.txt"], "must be an .html file"),
         (["run", "--figure", "league.gif"], "must end in .png, .svg, .pdf"),
     ],

@@ -128,14 +128,14 @@ def wait_for_checkpoint(path, process):
         time.sleep(0.05)
 
 
-LONG = (*SMALL, "--steps", "1500", "--checkpoint-every", "50")
+LONG = (*SMALL, "--steps", "800", "--checkpoint-every", "50")
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     """The sha256 of the last checkpoint of a training that nobody interrupts."""
     settings = {"task.p": 13, "task.train_fraction": 0.5, "model.hidden": [24]}
-    settings |= {"training.steps": 1500, "training.checkpoint_every": "50"}
+    settings |= {"training.steps": 800, "training.checkpoint_every": "50"}
     return train("modadd", settings=settings, out=tmp_path_factory.mktemp("whole") / "run").checkpoints[-1]
 
 
@@ -150,7 +150,7 @@ def test_a_signal_keeps_the_step_and_the_same_command_goes_on(tmp_path, cli, uni
     assert process.returncode == code, stderr
     assert stdout.strip() == str(out)
     stopped = Run.open(out).steps[-1]
-    assert 0 < stopped < 1500
+    assert 0 < stopped < 800
     assert f"stopped at step {stopped}" in stderr
     assert "grokscope train modadd" in stderr
     assert cli("train", "modadd", *arguments).code == 0

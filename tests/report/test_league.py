@@ -46,11 +46,13 @@ def rows():
             where = (f"{FOREIGN} {at}", seed, at < 4)
             early = Between(150 + 10 * at, 170 + 10 * at + seed)
             made += [
-                sighting(*where, "pmi.pmi", early if at < 4 else None, value=at + 0.25, ms=1.5),
+                sighting(
+                    *where, "pmi.pmi", early if at < 4 else None, value=at + 0.25, ms=1.5, resolution=0.125
+                ),
                 sighting(*where, "oinfo.synergy", early, moved=-0.5, partial=0.1 if at < 4 else math.nan),
                 sighting(*where, str(NOISE), early if at + seed in (0, 5) else None),
             ]
-    return made
+    return [*made, Sighting(made[0].run, made[0].fate, ColumnName.read("llc"), absent="no loss, so none")]
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,11 @@ def test_every_column_is_in_every_account(found, known):
     assert max(map(len, narrow.splitlines())) <= 60
     assert "after Holm over 3 columns" in wide
     assert "left out: other-s0: it groks without" in wide
+    assert "llc has no value in <script>$x$" in wide
+    assert "0: no loss, so none" in wide
+    assert "resolution" in wide
+    assert "0.12" in wide
+    assert as_dict(found, known)["absent"]["llc"]
     assert [row["must_know"] for row in as_dict(found, known)["places"]].count("control") == 1
 
 

@@ -9,6 +9,7 @@ from grokscope.reproduce.league import (
     CHECKPOINTS,
     QUICK_CHECKPOINTS,
     costs,
+    expensive_minutes,
     foretold,
     grokked_at,
     league_settings,
@@ -54,6 +55,9 @@ def test_every_setting_can_be_trained_in_full_and_quickly(name, plugins, wanted)
     runs, minutes = foretold([setting], wanted)
     assert runs == 3
     assert minutes == pytest.approx(3 * setting.quick_seconds / 60)
+    steps = len(setting.checkpoints(True).split(","))
+    more = [expensive_minutes([setting], replace(wanted, expensive=text)) for text in ("all", "last")]
+    assert more == pytest.approx([3 * n * setting.quick_expensive / 60 for n in (steps, 1)])
     (planned(setting.group, replace(wanted, seeds=3))[1]).mkdir()
     (planned(setting.group, replace(wanted, seeds=3))[1] / "run.toml").touch()
     assert foretold([setting], wanted)[0] == 2

@@ -17,7 +17,7 @@ STEPS = 10  # of a colour, either way
 POLICY = "default-src 'none'; style-src {styles}; img-src data:; base-uri 'none'; form-action 'none'"
 HEADERS = (
     *("rank", "measure", "foresight", "p", "ahead", "first", "alarms", "partial"),
-    *("AUROC", "moved", "ms", "must know"),
+    *("AUROC", "moved", "ms", "resolution", "must know"),
 )
 
 
@@ -116,7 +116,7 @@ def _cells(place: Place, known: Knowledge) -> Iterable[str]:
     numbers: Sequence[str] = (
         *(_interval(place.foresight), _number(place.p_adjusted), _interval(place.ahead), *shares),
         *(_interval(place.partial), _number(place.value.value), _number(place.moved.value)),
-        _number(place.ms),
+        *(_number(place.ms), _number(place.resolution)),
     )
     yield from (f'<td class="number">{text}</td>' for text in numbers)
     yield f"<td>{_text(known_of(place, known))}</td>"

@@ -24,6 +24,7 @@ class League:
         places: every column, the best first; the controls among them.
         grok, never: the settings of the runs that grok and of those that never do, with their number of runs.
         excluded: the runs that do not take part, and why.
+        absent: by measure the settings in some of whose runs it has no value, and why.
         confidence: of the intervals.
     """
 
@@ -31,6 +32,7 @@ class League:
     grok: Mapping[str, int]
     never: Mapping[str, int]
     excluded: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     confidence: float = CONFIDENCE
 
     @property
@@ -75,6 +77,7 @@ class League:
             "grok": dict(self.grok),
             "never": dict(self.never),
             "excluded": dict(self.excluded),
+            "absent": {measure: dict(why) for measure, why in self.absent.items()},
             "confidence": self.confidence,
             "notes": self.notes,
             "places": [
@@ -108,6 +111,7 @@ def league(
         _settings(rows, True),
         _settings(rows, False),
         excluded or {},
+        _absent(rows),
         confidence,
     )
 
@@ -118,6 +122,14 @@ def _settings(rows: Sequence[Sighting], groks: bool) -> dict[str, int]:
         if row.fate.groks is groks:
             runs.setdefault(row.fate.setting, set()).add(row.run)
     return {setting: len(known) for setting, known in runs.items()}
+
+
+def _absent(rows: Sequence[Sighting]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if row.absent:
+            found.setdefault(str(row.column), {}).setdefault(row.fate.setting, row.absent)
+    return found
 
 
 def _notes(found: League) -> Any:
@@ -146,3 +158,5 @@ def _notes(found: League) -> Any:
         reasons.setdefault(why, []).append(run)
     for why, runs in reasons.items():
         yield f"left out: {', '.join(runs)}: {why}"
+    for measure, settings in found.absent.items():
+        yield f"{measure} has no value in {'; '.join(settings)}: {next(iter(settings.values()))}"

@@ -80,6 +80,8 @@ class Place:
             the start, both settings of every pair left out; `p` corrected over the columns and both.
         shape: how it changes in most runs that grok.
         ms: milliseconds that its measure took at a checkpoint, the mean over settings.
+        resolution: log10 steps from one of its values to the next on the way, the mean over settings: what
+            lies closer together cannot be told apart.
         cells: setting by setting.
         rank: None where there are too few settings in which it has a value.
     """
@@ -95,6 +97,7 @@ class Place:
     moved: Estimate
     shape: str
     ms: float
+    resolution: float
     cells: Sequence[Cell] = field(repr=False)
     rank: int | None = None
     p_adjusted: float = math.nan
@@ -131,6 +134,7 @@ class Place:
             **_estimated("moved_auroc", self.moved),
             "shape": self.shape,
             "ms": self.ms,
+            "resolution": self.resolution,
         }
 
 
@@ -151,7 +155,8 @@ def places(rows: Sequence[Sighting], confidence: float, seed: int) -> list[Place
     """Return the place of every column, the best first; those without a rank are last."""
     by_column: dict[ColumnName, list[Sighting]] = {}
     for row in rows:
-        by_column.setdefault(row.column, []).append(row)
+        if not row.absent:
+            by_column.setdefault(row.column, []).append(row)
     found = [_place(column, mine, confidence, seed) for column, mine in by_column.items()]
     found = _adjusted(found)
     found.sort(key=lambda place: (not place.ranked, -_known(place.foresight.mean), str(place.column)))
@@ -192,6 +197,10 @@ def _place(column: ColumnName, rows: Sequence[Sighting], confidence: float, seed
     def mean(name: str) -> Mean:
         return Mean.of((getattr(row, name) for row in grok), confidence, groups[0])
 
+    def usual(name: str) -> float:
+        every = [row.fate.setting for row in rows]
+        return Mean.of((getattr(row, name) for row in rows), confidence, every).mean
+
     return Place(
         column=column,
         foresight=foresight,
@@ -203,7 +212,8 @@ def _place(column: ColumnName, rows: Sequence[Sighting], confidence: float, seed
         value=separated(rows, "value", confidence, seed),
         moved=separated(rows, "moved", confidence, seed),
         shape=usual_shape(grok),
-        ms=Mean.of((row.ms for row in rows), confidence, [row.fate.setting for row in rows]).mean,
+        ms=usual("ms"),
+        resolution=usual("resolution"),
         cells=cells,
     )
 

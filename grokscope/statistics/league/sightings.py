@@ -16,6 +16,7 @@ from grokscope.statistics.transition import FEWEST, Between, Scale
 
 DIGITS = 6  # of the numbers that are kept: others are rounding, which ranks would read as news
 TRAIN_LOSS = "train_loss"  # of the curve
+NONE = "it has no number there"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Sighting:
         value: the last value up to memorisation.
         moved: how far it is from the first, (last - first) / (|last| + |first|): -1 to 1 in any unit.
         ms: milliseconds that its measure took of the processor at one checkpoint of this setting.
+        resolution: log10 steps from one of its values to the next on the way from memorisation to the end.
+        absent: why its measure has no value in the run; the column is then the measure's title alone.
     """
 
     run: str
@@ -44,6 +47,8 @@ class Sighting:
     value: float = math.nan
     moved: float = math.nan
     ms: float = math.nan
+    resolution: float = math.nan
+    absent: str = ""
 
     @property
     def ahead(self) -> float:
@@ -95,6 +100,7 @@ def sightings(
             _sighting(window, fate, name, (ms or {}).get((fate.setting, name.measure), math.nan))
             for name in results.measured
         ]
+        rows += _absences(window, fate)
     return rows, excluded
 
 
@@ -103,7 +109,36 @@ def _sighting(window: Window, fate: Fate, name: ColumnName, ms: float) -> Sighti
     seen = (found.shape, found.between) if found and is_resolved(found) else ("", None)
     value, moved = _before(window.results, name, fate.start)
     partial = _partial(window, name) if fate.groks else math.nan
-    return Sighting(window.run, fate, name, *seen, *map(_rounded, (partial, value, moved, ms)))
+    numbers = map(_rounded, (partial, value, moved, ms, _resolution(window, name, fate)))
+    return Sighting(window.run, fate, name, *seen, *numbers)
+
+
+def _absences(window: Window, fate: Fate) -> list[Sighting]:
+    """The measures that have no value in a run, and why."""
+    results = window.results
+    failed = {failure.measure: failure.message for failure in reversed(results.failures)}
+    having = {name.measure for name in results.measured}
+    return [
+        Sighting(
+            window.run,
+            fate,
+            ColumnName(title, ""),
+            absent=results.notes.get(title) or failed.get(title) or NONE,
+        )
+        for title in results.provenance
+        if title not in having
+    ]
+
+
+def _resolution(window: Window, name: ColumnName, fate: Fate) -> float:
+    """The mean distance between values on the way, in log steps; NaN of fewer than two."""
+    course = window.results.columns[name]
+    known = [
+        step
+        for step, value in zip(window.results.steps, course, strict=True)
+        if fate.start <= step <= fate.end.until and math.isfinite(value)
+    ]
+    return _decades(known[0], known[-1]) / (len(known) - 1) if len(known) > 1 else math.nan
 
 
 def _partial(window: Window, name: ColumnName) -> float:

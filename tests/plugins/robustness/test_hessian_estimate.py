@@ -119,10 +119,10 @@ def test_rows_of_one_example_share_a_gradient(risk, hessian_trace, sampled):
         "cross_entropy",
         counted=counted,
         generator=seeded(0),
-        accuracy=0.02,
+        accuracy=0.04,
         max_probes=2000,
     )
-    assert 0 < estimate.stderr <= 0.02 * estimate.value
+    assert 0 < estimate.stderr <= 0.04 * estimate.value
     assert estimate.value == pytest.approx(exact, abs=3 * estimate.stderr)
 
 
@@ -222,9 +222,9 @@ def test_single_logit_lstm(risk, hessian_trace, loss):
         lambda *ts: risk(logits(dict(zip(names, ts, strict=True)), inputs), labels, loss), *weights.values()
     )
     estimate = hessian_estimate.hessian_trace(
-        logits, weights, inputs, one_hot(labels, 1), loss, generator=seeded(0), accuracy=0.05
+        logits, weights, inputs, one_hot(labels, 1), loss, generator=seeded(0), accuracy=0.07
     )
-    assert 0 < estimate.stderr <= 0.05 * estimate.value
+    assert 0 < estimate.stderr <= 0.07 * estimate.value
     assert estimate.value == pytest.approx(exact, abs=3.5 * estimate.stderr)
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grokscope.results import ColumnName
+from grokscope.results import ColumnName, Failure
 from grokscope.statistics.league import CONTROLS, sightings
 from grokscope.statistics.league.columns import COPY, NOISE
+from grokscope.statistics.league.places import SIGNIFICANT
 from grokscope.statistics.one_run import is_resolved
 from grokscope.statistics.over_runs import difference, holm
 from grokscope.statistics.transition import transition
@@ -123,6 +124,37 @@ def test_the_test_of_settings_errs_as_often_as_it_says():
     assert wrong / 400 <= 0.07
 
 
+def blind(rng, settings, seeds=2):
+    """What columns that know nothing foresee: 0 in most settings, anything in others, alike in seeds."""
+    level = rng.uniform(0, 1, settings) * (rng.uniform(size=settings) < 0.4)
+    return np.clip(level.repeat(seeds) + rng.normal(0, 0.1, settings * seeds), 0, 1)
+
+
+def test_a_league_of_columns_that_know_nothing_seldom_says_that_one_foretells():
+    rng, groups = np.random.default_rng(2), tuple(np.arange(n).repeat(2).tolist() for n in (10, 6))
+    leagues = [
+        holm([difference(blind(rng, 10), blind(rng, 6), groups, 0.95)[1] for _ in range(40)])
+        for _ in range(40)
+    ]
+    assert sum(min(ps) <= SIGNIFICANT for ps in leagues) <= 5  # binomial(40, 0.05): 1 % have more
+
+
+def test_the_interval_of_a_foresight_covers_it():
+    rng, groups = np.random.default_rng(3), tuple(np.arange(n).repeat(2).tolist() for n in (10, 6))
+    truth = np.mean([blind(rng, 10, 1).mean() for _ in range(2000)])
+    held = [
+        difference(blind(rng, 10) + 0.2, blind(rng, 6) * 0.5, groups, 0.95)[0].contains(0.2 + truth / 2)
+        for _ in range(400)
+    ]
+    assert np.mean(held) >= 0.93
+
+
+def test_a_rank_is_one_more_than_the_number_of_columns_whose_interval_lies_above(found):
+    for place in found.places:
+        above = [other for other in found.places if other.foresight.low > place.foresight.high]
+        assert place.rank == 1 + len(above)
+
+
 def test_the_difference_is_scipys_welch_and_needs_two_of_each():
     import scipy.stats
 
@@ -154,6 +186,38 @@ def test_runs_that_cannot_take_part_are_named(known, table, world, shape):
     alone, why = sightings({never: changed[never]}, settings, ColumnName("weight_norm", "l2_all"))
     assert not alone
     assert "nowhere to begin" in why[never]
+
+
+def test_fewer_checkpoints_are_a_coarser_resolution_and_what_is_absent_is_said(known, table):
+    runs, settings = known
+    changed = {}
+    for at, (run, results) in enumerate(runs.items()):
+        thinned = [
+            value if place % 3 == 0 else math.nan for place, value in enumerate(results.columns["a.early"])
+        ]
+        changed[run] = replace(
+            results,
+            columns={**results.columns, "a.early": thinned},
+            provenance=dict.fromkeys(("weight_norm", "a", "by", "gone", "failing")),
+            notes={"gone": f"it is not for run {at}"},
+            failures=[Failure("plugin", "dist", "failing", 10, "it broke")] if at == 0 else [],
+        )
+    found = table(changed, settings)
+    fine, coarse = (of(found, name).resolution for name in ("a.anyway", "a.early"))
+    assert fine == pytest.approx(math.log10(400) / 39, rel=0.1), "the grid's"
+    assert coarse == pytest.approx(3 * fine, rel=0.1)
+    assert of(found, "a.early").ahead.contains(math.log10(5))
+    assert set(found.absent) == {"gone", "failing"}
+    assert list(found.absent["gone"]) == [*found.grok, *found.never]
+    assert found.absent["gone"]["grok0"] == "it is not for run 0"
+    assert found.absent["failing"]["grok0"] == "it broke"
+    assert found.absent["failing"]["never8"] == "it has no number there"
+    assert f"gone has no value in {'; '.join(settings_of(found))}: it is not for run 0" in found.notes
+    assert found.columns == 8
+
+
+def settings_of(found):
+    return [name for name, _ in found.settings]
 
 
 def test_too_few_settings_get_no_rank(world, table, shape):

@@ -65,5 +65,16 @@ def test_p_is_the_share_of_labellings_that_do_as_well(monkeypatch):
     assert drawn.p == pytest.approx(found.p, abs=0.3)
 
 
+def test_noise_is_told_apart_as_often_as_p_says():
+    rng = np.random.default_rng(6)
+    found = [
+        separation_of_settings(mean_signs([rng.normal(size=2) for _ in range(11)]), 6, 0.95, 0)
+        for _ in range(120)
+    ]
+    assert np.mean([each.value for each in found]) == pytest.approx(0.5, abs=0.05)
+    assert np.mean([each.p <= 0.05 for each in found]) <= 0.09  # binomial(120, 0.05): 2 % have more
+    assert np.mean([each.p <= 0.5 for each in found]) == pytest.approx(0.5, abs=0.1)
+
+
 def test_one_setting_of_a_kind_is_too_few():
     assert np.isnan(separation_of_settings(mean_signs([np.zeros(2)] * 3), 1, 0.95, 0).value)
