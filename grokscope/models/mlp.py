@@ -62,9 +62,11 @@ class MLP(Network):
 
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return vectors as they are, tokens as one-hot vectors in a row, in the weights' type."""
-        if self.vocabulary:
-            inputs = F.one_hot(inputs, self.vocabulary).flatten(1)
-        return inputs.to(self._linears[0].weight.dtype)
+        weight = self._linears[0].weight
+        if not self.vocabulary:
+            return inputs.to(weight.dtype)
+        rows = weight.new_zeros((*inputs.shape, self.vocabulary))  # F.one_hot makes whole numbers, slowly
+        return rows.scatter_(-1, inputs[..., None], 1).flatten(1)
 
     def trace(self, encoded: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run from the encoded input and name every layer's values before and after ReLU."""
