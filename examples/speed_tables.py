@@ -86,17 +86,22 @@ def growth(kept: dict[str, dict]) -> list[str]:
     first, last = kept[GROWTH[0]], kept[GROWTH[-1]]
     ratio = (int(GROWTH[-1]) / int(GROWTH[0])) ** 2
     rows = [row("part", *(f"p = {size}" for size in GROWTH), "grows as pairs^"), row(*["---"] * 5)]
-    large = {part: spent for part, spent in last["parts"].items() if spent >= SHARE * last["seconds"]}
     power = {
-        part: math.log(spent / first["parts"][part]) / math.log(ratio)
-        for part, spent in large.items()
-        if part in first["parts"]
+        part: math.log(last["parts"][part] / first["parts"][part]) / math.log(ratio)
+        for part in large_parts(kept)
     }
     for part in sorted(power, key=power.get, reverse=True):
         times = (f"{figure(kept[size]['parts'].get(part, math.nan))} s" for size in GROWTH)
         rows.append(row(part, *times, f"{power[part]:.2f}"))
     whole = math.log(last["seconds"] / first["seconds"]) / math.log(ratio)
     return [*rows, row("together", *(seconds(kept[size]) for size in GROWTH), f"{whole:.2f}")]
+
+
+def large_parts(kept: dict[str, dict]) -> list[str]:
+    """What takes three per cent at the last p, and is told at the first too, the largest first."""
+    first, last = kept[GROWTH[0]]["parts"], kept[GROWTH[-1]]
+    large = {part: spent for part, spent in last["parts"].items() if spent >= SHARE * last["seconds"]}
+    return sorted(large.keys() & first.keys(), key=large.get, reverse=True)
 
 
 def seconds(found: dict) -> str:

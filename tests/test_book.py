@@ -5,6 +5,7 @@ import runpy
 import shlex
 import shutil
 import tomllib
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FILE = re.compile(r"`((?:tests|examples|grokscope|plugins)/[\w./-]+\w)`|\b(tests/[\w./-]+\.(?:sh|py|txt))\b")
 TEXT = {path: path.read_text() for path in PAGES if path.exists()}
+SVG = "{http://www.w3.org/2000/svg}"
 TOO_LONG = ("reproduce", "league")  # minutes of training each; tests/reproduce and tests/cli run small ones
 
 
@@ -188,6 +190,25 @@ def test_every_command_and_every_hook_is_shown():
 def test_the_guide_to_speed_shows_its_results(capsys):
     tables = runpy.run_path(str(ROOT / "examples" / "speed_tables.py"))
     assert tables["main"]("--check") == 0, capsys.readouterr().out
+
+
+def courses(svg):
+    """The words of a picture, and the points of each of its lines."""
+    every = list(ElementTree.fromstring(svg).iter())
+    lines = {each.get("id"): next(each.iter(f"{SVG}path")) for each in every if "line-" in each.get("id", "")}
+    points = {name: [float(x) for x in re.findall(r"[\d.]+", path.get("d"))] for name, path in lines.items()}
+    return [each.text for each in every if each.tag == f"{SVG}text"], points
+
+
+def test_the_picture_of_time_beside_pairs_is_drawn_from_its_results():
+    drawn = runpy.run_path(str(ROOT / "examples" / "memory_picture.py"))["drawn"]()
+    words, points = courses((ROOT / "examples" / "memory.svg").read_bytes())
+    new_words, new_points = courses(drawn)
+    told = "python examples/memory_picture.py examples/memory.svg draws it anew"
+    assert len(points) > 2
+    assert (words, points.keys()) == (new_words, new_points.keys()), told
+    for name, course in new_points.items():
+        assert points[name] == pytest.approx(course, abs=0.5), f"{name}: {told}"
 
 
 def test_the_readme_is_short_and_guides_are_read_in_ten_minutes():

@@ -28,7 +28,7 @@ FLOORS = [
     ["hookspecs"],
     ["run"],
     ["results"],
-    ["numbers", "device", "streams", "memory"],
+    ["numbers", "kernels", "device", "streams", "memory"],
     ["objective"],
     ["tasks"],
     ["models"],

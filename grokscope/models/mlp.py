@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from grokscope.errors import SettingError
+from grokscope.kernels import Picks, picked_columns, picks_of, relu_linear
 from grokscope.models.network import Network
 
 
@@ -61,9 +62,11 @@ class MLP(Network):
 
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return vectors as they are, tokens as one-hot vectors in a row, in the weights' type."""
-        if self.vocabulary:
-            inputs = F.one_hot(inputs, self.vocabulary).flatten(1)
-        return inputs.to(self._linears[0].weight.dtype)
+        weight = self._linears[0].weight
+        if not self.vocabulary:
+            return inputs.to(weight.dtype)
+        rows = weight.new_zeros((*inputs.shape, self.vocabulary))  # F.one_hot makes whole numbers, slowly
+        return rows.scatter_(-1, inputs[..., None], 1).flatten(1)
 
     def trace(self, encoded: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run from the encoded input and name every layer's values before and after ReLU."""
@@ -78,8 +81,11 @@ class MLP(Network):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the logits; tokens pick columns of the first weight instead of multiplying zeros."""
         values = self._picked(inputs) if self.vocabulary else self.layers[0](self.encode(inputs))
-        for layer in self.layers[1:]:
-            values = layer(self.dropped(F.relu(values)))
+        for layer in self._linears[1:]:
+            if self.drops_nothing:
+                values = relu_linear(values, layer.weight, layer.bias)
+            else:
+                values = layer(self.dropped(F.relu(values)))
         return values
 
     def unit_weights(self, layer: str) -> dict[str, int]:
@@ -92,6 +98,9 @@ class MLP(Network):
 
     def _picked(self, tokens: torch.Tensor) -> torch.Tensor:
         first = self._linears[0]
-        columns = tokens + self.vocabulary * torch.arange(tokens.shape[1], device=tokens.device)
-        picked = F.embedding_bag(columns, first.weight.t().contiguous(), mode="sum")
-        return picked if first.bias is None else picked + first.bias
+
+        def picks() -> Picks:
+            blocks = self.vocabulary * torch.arange(tokens.shape[1], device=tokens.device)
+            return Picks(tokens + blocks, first.in_features, first=self.vocabulary)
+
+        return picked_columns(first.weight, first.bias, picks_of(tokens, "columns", picks))

@@ -119,6 +119,12 @@ class Network(nn.Module):
         """Return `values`, in training mode with the share `dropout` of them zero and the rest scaled up."""
         return F.dropout(values, self.dropout) if self.training and self.dropout else values
 
+    @property
+    def drops_nothing(self) -> bool:
+        """Whether `dropped` gives back what it is given, and nobody has put another in its place."""
+        plain = getattr(self.dropped, "__func__", None) is Network.dropped
+        return plain and not (self.training and self.dropout)
+
     def last_weights(self) -> tuple[str, ...]:
         """Return the names of the last layer's parameters.
 

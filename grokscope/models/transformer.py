@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from grokscope.errors import SettingError
+from grokscope.kernels import relu_linear
+from grokscope.models.factored import last_logits
 from grokscope.models.network import Network
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"relu": F.relu, "gelu": F.gelu}
@@ -137,12 +139,13 @@ class Transformer(Network):
         self.norm = _norm(d_model, norm)
         self.unembed = None if tied else Embedding(outputs, d_model, fan=vocabulary + 1)
 
-    @property
-    def _blocks(self) -> list[Block]:
+    def every_block(self) -> list[Block]:
+        """Return the blocks, first to last."""
         return cast("list[Block]", list(self.blocks))
 
     @property
-    def _unembedding(self) -> torch.Tensor:
+    def unembedding(self) -> torch.Tensor:
+        """What the residual stream is multiplied by, (outputs, d_model)."""
         return self.embed.weight[: self.outputs] if self.unembed is None else self.unembed.weight
 
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -157,7 +160,7 @@ class Transformer(Network):
         mixtures of values, one head after the other, (n, heads * d_head).
         """
         residual, named = encoded + self.pos_embed, {"first": encoded[:, :-1].flatten(1)}
-        for layer, block in enumerate(self._blocks):
+        for layer, block in enumerate(self.every_block()):
             last = layer == len(self.blocks) - 1
             mixed = _mixtures(block.attn, block.norm1(residual), only_last=last)
             attn_out = F.linear(mixed, block.attn.W_O)
@@ -165,7 +168,7 @@ class Transformer(Network):
             seen = {"attn_heads": mixed, "attn_out": attn_out, **inside, "resid_post": residual}
             # Of the last block these are on the way to the logits themselves, so that a slope can be taken.
             named |= {f"blocks.{layer}.{name}": v if last else v[:, -1] for name, v in seen.items()}
-        return {**named, "logits": F.linear(self.norm(residual), self._unembedding)}
+        return {**named, "logits": F.linear(self.norm(residual), self.unembedding)}
 
     def _after(self, block: Block, middle: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the residual stream after the block's MLP, from that before it, and the MLP's inside."""
@@ -177,7 +180,7 @@ class Transformer(Network):
     def attention(self, encoded: torch.Tensor, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return what each place reads of each, 0 of those after it; of the last block what `=` reads."""
         residual, found = encoded + self.pos_embed, {}
-        for layer, block in enumerate(self._blocks):
+        for layer, block in enumerate(self.every_block()):
             seen = block.norm1(residual)
             reads = _reads(block.attn, seen)
             length, last = residual.shape[1], layer == len(self.blocks) - 1
@@ -192,24 +195,24 @@ class Transformer(Network):
         return found
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the logits, by shortcuts to the same function where there is one block.
+        """Return the logits, see `last_logits`: the same function, without second derivatives."""
+        return last_logits(self, inputs)
 
-        `=` is one and the same query, so scores and values depend on (token, position) only: each is computed
-        once, and the examples pick theirs. And where there is no norm nothing non-linear stands between W_O
-        and W_in, nor between W_out and the unembedding, so their products are taken before the examples pass.
-        """
-        if len(self.blocks) > 1:
-            return super().forward(inputs)
-        block, unembed = self._blocks[0], self._unembedding
-        attn, mlp = block.attn, block.mlp
-        equals = self.embed.weight[self.vocabulary] + self.pos_embed[-1]
-        mixed = self._mixed(inputs, equals)
-        if self._has_norm:
-            residual, _ = self._after(block, equals + F.linear(mixed, attn.W_O))
-            return F.linear(self.norm(residual), unembed)
-        post = self._activation(F.linear(mixed, mlp.W_in @ attn.W_O, mlp.W_in @ equals + mlp.b_in))
-        past_mlp = F.linear(mixed, unembed @ attn.W_O, unembed @ (equals + mlp.b_out))
-        return torch.addmm(past_mlp, self.dropped(post), (unembed @ mlp.W_out).t())
+    @property
+    def folds(self) -> bool:
+        """Whether ReLU is all that is not linear beside attention, and nothing is dropped after it."""
+        return self._rectifies and not self._has_norm
+
+    @property
+    def _rectifies(self) -> bool:
+        return self._activation is F.relu and self.drops_nothing
+
+    def past_mlp(self, block: Block, middle: torch.Tensor) -> torch.Tensor:
+        """Return the residual stream after the block's MLP, from that before it."""
+        if not self._rectifies:
+            return self._after(block, middle)[0]
+        pre = F.linear(block.norm2(middle), block.mlp.W_in, block.mlp.b_in)
+        return middle + relu_linear(pre, block.mlp.W_out, block.mlp.b_out)
 
     def last_weights(self) -> tuple[str, ...]:
         """Return the unembedding's name. Raises SettingError where it is the embedding."""
@@ -227,25 +230,6 @@ class Transformer(Network):
         """Return the rows of W_in and b_in and the columns of W_out."""
         mlp = layer.removesuffix("_post")
         return {f"{mlp}.W_in": 0, f"{mlp}.b_in": 0, f"{mlp}.W_out": 1}
-
-    def _mixed(self, inputs: torch.Tensor, equals: torch.Tensor) -> torch.Tensor:
-        """Return the heads' mixtures of values at `=`, (n, heads * d_head)."""
-        block = self._blocks[0]
-        attn = block.attn
-        heads, d_head, _ = attn.W_V.shape
-        operands = block.norm1(self.embed.weight[: self.vocabulary] + self.pos_embed[:-1, None])
-        equals = block.norm1(equals)
-        table = torch.cat([operands.flatten(0, 1), equals[None]])  # position by position, `=` last
-        query = torch.einsum("hed,d->he", attn.W_Q, equals)
-        seen = torch.einsum("he,hed->hd", query, attn.W_K) / math.sqrt(d_head)
-        scores, values = table @ seen.t(), table @ attn.W_V.flatten(0, 1).t()
-        rows = inputs + self.vocabulary * torch.arange(inputs.shape[1], device=inputs.device)
-        weights = F.embedding(F.pad(rows, (0, 1), value=len(table) - 1), scores).softmax(dim=1)
-        mixed = weights[:, -1, :, None] * values[-1].view(heads, d_head)
-        for position, row in enumerate(rows.unbind(1)):
-            picked = F.embedding(row, values).view(-1, heads, d_head)
-            mixed = torch.addcmul(mixed, weights[:, position, :, None], picked)
-        return mixed.flatten(1)
 
 
 def _reads(attn: Attention, residual: torch.Tensor) -> Callable[[int], torch.Tensor]:

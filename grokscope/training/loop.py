@@ -39,6 +39,8 @@ from grokscope.training.resuming import (
 from grokscope.training.schedule import checkpoint_steps
 
 COMPILED = "compiled"  # whether the network's passes were, which changes the last bits
+ARITHMETIC = "arithmetic"  # of our own making: in which order the numbers of a step are added
+SUMS = "2"  # it goes up when a change of ours moves the last bits; runs that do not say so have 1
 DENORMALS = "denormal numbers"  # kept or flushed; runs that do not say so kept them
 READ_AT_ONCE = ("cpu",)  # devices whose loss costs nothing to read; others would be waited for at every step
 
@@ -246,7 +248,7 @@ class Loop:
 
     def _tell_machine(self, metadata: Mapping[str, str]) -> None:
         now = {COMPILED: "no", **self._conditions()}
-        before = {COMPILED: "no", DENORMALS: "kept", **metadata}
+        before = {COMPILED: "no", DENORMALS: "kept", ARITHMETIC: "1", **metadata}
         changed = [
             f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]
         ]
@@ -280,6 +282,7 @@ def machine(device: torch.device) -> dict[str, str]:
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         DENORMALS: "flushed" if flushes_denormals() else "kept",
+        ARITHMETIC: SUMS,
     }
 
 

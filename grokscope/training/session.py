@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory
-from grokscope.device import denormals_flushed, find_device
+from grokscope.device import denormals_flushed, find_device, keep_memory
 from grokscope.device import threads as use_threads
 from grokscope.discovery import load_plugins
 from grokscope.errors import SettingError
@@ -199,6 +199,7 @@ def torch_state(config: Config, threads: int) -> Iterator[None]:
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(gpus), use_threads(threads), denormals_flushed():
         torch.manual_seed(config["training"]["seed"])
+        keep_memory()
         yield
 
 

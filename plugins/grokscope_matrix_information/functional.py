@@ -27,8 +27,11 @@ def centred(logits: Tensor) -> Tensor:
 
 
 def has_direction(features: Tensor) -> Tensor:
-    """Return which rows of (n, d) are not all zero, (n,) bool."""
-    return (features != 0).any(dim=1)
+    """Return which rows of (n, d) are not all zero, (n,) bool; most are seen by their first value."""
+    found = (features[:, :1] != 0).any(dim=1)
+    if not found.all():
+        found[~found] = (features[~found] != 0).any(dim=1)
+    return found
 
 
 def unit_rows(features: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ changes nothing of it. With `--keep` what was measured is put into FILE, JSON, b
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -45,7 +46,8 @@ def measured(size: int | str, asked: str = ASKED) -> dict[str, Any]:
         else:
             words = "modadd", "clauw", json.dumps({**settings, "p": size})
         command = [sys.executable, "-c", WORK, folder, *words, asked]
-        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        one = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line has it
+        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=one).stdout
     found: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return found
 

@@ -4,15 +4,43 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from grokscope.device import keep_memory
 from grokscope.models.factories import mlp, transformer
 from grokscope.tasks import modadd
+from grokscope.training.interventions import interventions
+from grokscope.training.optimizers import Optimizer
 
 P, WIDTH, HEADS, INSIDE = 113, 128, 4, 512
 
 
-def stepper(parameters, forward, inputs, labels, *, fused):
-    """Return a step of AdamW; it gives the loss before it, of which the first is compared."""
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0, fused=fused)
+SETTINGS = {
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "betas": (0.9, 0.98),
+    "eps": 1e-8,
+    "weight_decay": 1.0,
+    "loss": "cross_entropy",
+}
+
+
+def ours(network, inputs, labels):
+    """Return a step as `Loop` makes it; it gives the loss before it, of which the first is compared."""
+    keep_memory()
+    optimizer, beside = Optimizer(network, SETTINGS), interventions(SETTINGS, None, network)
+
+    def step():
+        optimizer.zero_grad()
+        loss = beside.objective(inputs, labels)
+        loss.backward()
+        optimizer.step(1.0)
+        return loss.item()
+
+    return step
+
+
+def rival(parameters, forward, inputs, labels):
+    """Return the same step as it is written everywhere."""
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=1.0)
 
     def step():
         optimizer.zero_grad()
@@ -75,10 +103,10 @@ def test_nanda_step(race):
     sequence = F.pad(inputs, (0, 1), value=P)
     race(
         "`nanda` training step, 3830 pairs",
-        stepper(network.parameters(), network, inputs, labels, fused=True),
+        ours(network, inputs, labels),
         {
-            "transformer-lens": stepper(
-                lens.parameters(), lambda tokens: lens(tokens)[:, -1], sequence, labels, fused=False
+            "transformer-lens": rival(
+                lens.parameters(), lambda tokens: lens(tokens)[:, -1], sequence, labels
             ),
             "its matrix products alone": products_alone(len(inputs)),
         },
@@ -93,17 +121,13 @@ def test_clauw_step(race):
     networks = []
     for _ in range(2):
         torch.manual_seed(0)
-        networks.append(mlp.build(task, hidden=[250], last_bias=False))
-    (inputs, labels), (ours, theirs) = task.examples("train"), networks
+        networks.append(mlp.build(task, hidden=[250], last_bias=False, hidden_bias=False))
+    (inputs, labels), (own, theirs) = task.examples("train"), networks
     one_hot = theirs.encode(inputs)
     race(
         "`clauw` training step, 3763 pairs",
-        stepper(ours.parameters(), ours, inputs, labels, fused=True),
-        {
-            plain: stepper(
-                theirs.parameters(), lambda x: theirs.trace(x)["logits"], one_hot, labels, fused=False
-            )
-        },
+        ours(own, inputs, labels),
+        {plain: rival(theirs.parameters(), lambda x: theirs.trace(x)["logits"], one_hot, labels)},
         within=1e-4,
         targets={plain: 2},
     )

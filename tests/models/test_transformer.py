@@ -84,11 +84,18 @@ def test_a_tied_unembedding_is_no_parameter_of_its_own(task):
         transformer.build(other, **SMALL, tied=True)
 
 
-def test_sequences_may_be_longer(task):
-    longer = dataclasses.replace(task, inputs=torch.randint(7, (49, 4)))
-    network = transformer.build(longer, **SMALL).double()
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("examples", [49, 5, 1])  # more than tokens, and fewer
+def test_sequences_may_be_longer_and_batches_small(task, layers, examples):
+    longer = dataclasses.replace(task, inputs=torch.randint(7, (examples, 4)))
+    network = shaken(transformer.build(longer, **SMALL, layers=layers).double())
     assert network.pos_embed.shape == (5, 16)
-    assert torch.allclose(network(longer.inputs), textbook(network, longer.inputs), atol=1e-12)
+    found = []
+    for way in (network, lambda tokens: textbook(network, tokens)):
+        logits = way(longer.inputs)
+        found.append((logits, *torch.autograd.grad(logits.square().sum(), list(network.parameters()))))
+    for one, other in zip(*found, strict=True):
+        assert (one - other).abs().max() <= 1e-12 * other.abs().max()
 
 
 def test_trace_is_named_and_shaped_as_documented(task):

@@ -257,12 +257,13 @@ def test_one_thread_flushes_denormals_while_it_trains(trainer, threads, flushed)
     assert not flushes_denormals()
 
 
-def test_a_run_that_kept_denormals_is_told_that_they_are_flushed_now(trainer):
+def test_a_run_of_before_is_told_what_is_computed_otherwise_now(trainer):
     run = trainer(stop_at=5)
     tensors, metadata = run.load_resume()
-    run.save_resume(tensors, {name: value for name, value in metadata.items() if name != loop.DENORMALS})
+    later = (loop.DENORMALS, loop.ARITHMETIC)
+    run.save_resume(tensors, {name: value for name, value in metadata.items() if name not in later})
     trainer()
-    assert "(denormal numbers kept -> flushed)" in trainer.told[0]
+    assert "(denormal numbers kept -> flushed, arithmetic 1 -> 2)" in trainer.told[0]
 
 
 def test_another_instruction_set_is_said(trainer, monkeypatch):

@@ -262,6 +262,9 @@ def test_a_row_constant_up_to_rounding_is_centred_to_exact_zeros(dtype: torch.dt
     logits[2, 0] = 0.1001
     assert (logits.double() - logits.double().mean(dim=1, keepdim=True))[1].abs().max() > 0
     assert functional.has_direction(centred(logits)).tolist() == [False, False, True]
+    rows = torch.tensor([[0.0, -0.0], [0.0, 1e-40], [1.0, 0.0], [0.0, math.nan]])
+    assert functional.has_direction(rows).tolist() == [False, True, True, True]
+    assert functional.has_direction(rows[:, :0]).tolist() == [False] * 4
 
 
 def test_a_row_of_zeros_is_refused() -> None:
