@@ -14,7 +14,7 @@ from grokscope.training.order import Order
 from grokscope.training.session import build
 
 SEEDS = range(5)
-BATCHED = "plain: their weights stacked, products by bmm"
+BATCHED = "batched by bmm"
 PLUGINS = load_plugins()
 
 
