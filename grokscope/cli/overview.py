@@ -25,7 +25,7 @@ def print_overview(usage: str, about: str, options: Iterable[Any], commands: Map
     console.print(Padding(Text(usage, "bold"), 1))
     console.print(Padding(about, (0, 1, 1, 1)))
     for title, content in panels.items():
-        console.print(Panel(content, title=title, title_align="left", border_style=BORDER))
+        console.print(Panel(content, title=Text(title), title_align="left", border_style=BORDER))
 
 
 def _option_row(option: Any) -> tuple[str, str, str]:
