@@ -58,7 +58,8 @@ def evaluate(network: Network, task: Task, judged: Objective) -> dict[str, float
 def _logits(network: Network, inputs: torch.Tensor) -> torch.Tensor:
     size = min(CHUNK, max(1, CHUNK_INPUTS // inputs[0].numel()))
     with torch.no_grad():
-        return torch.cat([network(chunk) for chunk in inputs.split(size)])
+        parts = [network(chunk) for chunk in inputs.split(size)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _counted(

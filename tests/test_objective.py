@@ -66,3 +66,16 @@ def test_a_curve_of_training_has_none(tmp_path, monkeypatch):
     assert run.grokking_step() is None
     monkeypatch.undo()
     assert math.isfinite(analyze(run, "fit", steps="last").columns["fit.test_accuracy"][0])
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 5])
+@pytest.mark.parametrize("ties", [False, True])
+def test_accuracy_is_the_share_of_predictions_that_are_right(outputs, ties):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(40, outputs, generator=generator)
+    logits = logits.round() if ties else logits  # of equal ones the first is the answer, and no other
+    labels = torch.randint(max(2, outputs), (40,), generator=generator)
+    for labelled in (labels, labels - 1, labels + 1):  # what is no class is never right
+        share = (objective.predictions(logits) == labelled).double().mean().item()
+        assert objective.accuracy(logits, labelled) == share
+    assert math.isnan(objective.accuracy(logits[:0], labels[:0]))

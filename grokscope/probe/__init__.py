@@ -291,15 +291,18 @@ class Probe:
         The mean over the examples `chosen` (m,) of `inputs(split)`, or all. It can be differentiated by the
         weights, twice only if it is not `quick`, see `logits_at`.
         """
-        every: torch.Tensor | slice = slice(None) if chosen is None else chosen
-        labels = self.task.labels[self.task.indices(split)][every]
-        logits, rows = (
-            self.logits_at(weights, self.inputs(split)[every], quick=quick),
-            self.model.row_labels(labels),
-        )
+        inputs, labels = self._examples(split, chosen)
+        logits, rows = self.logits_at(weights, inputs, quick=quick), self.model.row_labels(labels)
         if self.classifies and labels.ndim > 1:
             logits, rows = logits[rows != IGNORED], rows[rows != IGNORED]
         return self.loss_of(logits, rows)
+
+    def _examples(self, split: str, chosen: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        if chosen is None:
+            return self.of_task(("examples", split), lambda: self.task.examples(split))
+        of = self.task.indices(split)
+        places = chosen if isinstance(of, slice) else of[chosen]
+        return self.task.inputs[places], self.task.labels[places]
 
     def loss_of(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the run's loss of these logits (rows, outputs), the mean over rows; of labels as `labels`.

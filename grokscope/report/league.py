@@ -159,6 +159,8 @@ ROWS = (
     *("shape", "change_after", "change_until", "partial", "value", "moved", "ms", "resolution", "left_out"),
 )
 
+LATER = "resolution"  # runs take hours: files that were written before it was there are read too
+
 
 def rows_csv(rows: Sequence[Sighting], excluded: Mapping[str, str]) -> str:
     """Return one row for each run and column, and one for each run that is left out.
@@ -187,7 +189,7 @@ def read_rows(path: Path) -> tuple[list[Sighting], dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             table = csv.DictReader(stream)
-            if tuple(table.fieldnames or ()) != ROWS:
+            if tuple(table.fieldnames or ()) not in (ROWS, tuple(name for name in ROWS if name != LATER)):
                 raise UsageError(f"{path} must have the columns {', '.join(ROWS)}, as --rows writes them")
             read = list(table)
         rows = [_sighting(row) for row in read if row["column"]]
@@ -198,7 +200,7 @@ def read_rows(path: Path) -> tuple[list[Sighting], dict[str, str]]:
 
 def _sighting(row: Mapping[str, str]) -> Sighting:
     def value(name: str) -> float:
-        return float(row[name]) if row[name] else math.nan
+        return float(row[name]) if row.get(name) else math.nan
 
     end = Between(int(row["end_after"]), int(row["end_until"]))
     change = Between(int(row["change_after"]), int(row["change_until"])) if row["change_after"] else None

@@ -36,19 +36,22 @@ def sgld_losses(
         start: (d,) the point w*.
     """
     w = start.clone().requires_grad_()
-    losses = torch.full((draws,), math.inf, dtype=torch.float64)
+    losses: list[float] = []
+    noise = torch.empty(w.shape, dtype=w.dtype)
     for step in range(burn_in + draws):
         value = loss(w)
-        if not value.isfinite():
+        number = value.item()
+        if not math.isfinite(number):
             break
         if step >= burn_in:
-            losses[step - burn_in] = value.detach().double()
+            losses.append(number)
         (gradient,) = torch.autograd.grad(value, w)
         with torch.no_grad():
-            noise = torch.randn(w.shape, generator=generator, dtype=w.dtype).to(w.device)
-            w -= epsilon / 2 * (nbeta * gradient + gamma * (w - start))
-            w += math.sqrt(epsilon) * noise
-    return losses
+            torch.randn(w.shape, generator=generator, out=noise)
+            pull = torch.sub(w, start).mul_(gamma).add_(gradient, alpha=nbeta)
+            w.add_(pull, alpha=-epsilon / 2).add_(noise.to(w.device), alpha=math.sqrt(epsilon))
+    rest = [math.inf] * (draws - len(losses))
+    return torch.tensor([*losses, *rest], dtype=torch.float64)
 
 
 def expected_coefficient(curvatures: torch.Tensor, nbeta: float, gamma: float) -> float:

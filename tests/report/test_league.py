@@ -1,5 +1,6 @@
 """The league is told in full in table, CSV, page and figure, and its rows read back as they were."""
 
+import csv
 import io
 import math
 import re
@@ -80,6 +81,18 @@ def test_rows_read_back_as_they_were(rows, tmp_path):
     assert [repr(row) for row in again] == [repr(row) for row in harmless]
     assert excluded == {"other-s0": "why, so"}
     assert repr(league(again).places) == repr(league(harmless).places)
+
+
+def test_rows_that_were_written_before_resolutions_were_kept_are_read(rows, tmp_path):
+    path = tmp_path / "rows.csv"
+    table = list(csv.reader(io.StringIO(rows_csv(rows[:3], {"other-s0": "why, so"}))))
+    at = table[0].index("resolution")
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows([*row[:at], *row[at + 1 :]] for row in table)
+    again, excluded = read_rows(path)
+    assert [row.column for row in again] == [row.column for row in rows[:3]]
+    assert all(math.isnan(row.resolution) for row in again)
+    assert list(excluded) == ["other-s0"]
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "\x00\xff", None])

@@ -89,6 +89,27 @@ def test_what_is_different_before_tells_them_apart_whatever_the_setting(found):
     assert not level.foretells, "it never changes"
 
 
+def test_what_is_left_beside_the_weight_norm_is_the_columns_own(world, table, shape):
+    def columns(rng, groks, change):
+        norm = rng.normal(size=40) - 2 * shape(change)
+        return {
+            "weight_norm.l2_all": norm,
+            "a.sign": (shape(change) + rng.normal(0, 0.1, 40)) * groks,
+            "a.norm": -norm + rng.normal(0, 0.1, 40),
+        }
+
+    found = table(*world(columns, grok=4, never=3, seeds=2))
+    sign, noise, norm, itself = (
+        of(found, name).partial for name in ("a.sign", NOISE, "a.norm", "weight_norm.l2_all")
+    )
+    assert of(found, COPY).partial.mean == pytest.approx(1)
+    assert sign.low > 0.4
+    for nothing in (noise, norm):
+        assert nothing.contains(0)
+        assert abs(nothing.mean) < 0.25
+    assert math.isnan(itself.mean), "its own ranks leave nothing"
+
+
 def test_every_column_is_counted_in_the_correction(found):
     assert found.columns == 8
     assert found.tested == len(found.places) == 11
