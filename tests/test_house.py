@@ -149,7 +149,7 @@ def test_neither_help_nor_plugins_load_anything_heavy(fresh):
     assert not of(HEAVY | READERS | BUNDLED | UNASKED | unread, helped)
     assert not of(HEAVY | BUNDLED, trained)
     assert "--weight-decay" in settings
-    assert not of(HEAVY | CLAIMS | UNASKED | {"pydantic", "grokscope.results.results"}, listed)
+    assert not of(HEAVY | CLAIMS | {"pydantic", "grokscope.results.results"}, listed)
     assert of(BUNDLED, listed) == BUNDLED
 
 
