@@ -10,6 +10,7 @@ import inspect
 import json
 import math
 import operator
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -249,10 +250,10 @@ def read_parameters(function: Callable[..., Any], where: str, panel: str = "") -
 
 def signature(function: Callable[..., Any]) -> inspect.Signature:
     """Return the signature with annotations unevaluated where they name what is only imported for typing."""
-    try:
-        from annotationlib import Format  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
+    if sys.version_info < (3, 14):
         return inspect.signature(function)
+    from annotationlib import Format  # type: ignore[import-not-found,unused-ignore]
+
     return inspect.signature(function, annotation_format=Format.FORWARDREF)  # type: ignore[call-arg,unused-ignore]
 
 

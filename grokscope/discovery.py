@@ -13,7 +13,7 @@ import os
 import re
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -23,7 +23,6 @@ import pluggy
 from grokscope import hookspecs
 from grokscope.declare import Factory
 from grokscope.errors import described, told
-from grokscope.figure import Figure
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
 from grokscope.registry import LEFT_OUT, Plugin, Plugins
@@ -31,6 +30,8 @@ from grokscope.surroundings import Surroundings
 
 GROUP = "grokscope"
 PREFIX = "grokscope_"
+HOOKS = tuple(sorted(name for name in vars(hookspecs) if name.startswith(PREFIX)))
+MEASURING = ("grokscope_measures", "grokscope_tasks", "grokscope_models")
 MARK = f"{GROUP}_impl"  # what pluggy sets on a function that @hookimpl marks
 MARKABLE = (types.FunctionType, types.MethodType, staticmethod, classmethod)  # what pluggy takes for a hook
 
@@ -50,7 +51,9 @@ def left_out() -> list[str]:
     return [name.strip() for name in os.environ.get(LEFT_OUT, "").split(",") if name.strip()]
 
 
-def load_plugins(extra: Iterable[Any] = (), *, without: Iterable[str] = ()) -> Plugins:
+def load_plugins(
+    extra: Iterable[Any] = (), *, without: Iterable[str] = (), hooks: Collection[str] = HOOKS
+) -> Plugins:
     """Import every installed plugin and register what it brings; a broken one never ends the host.
 
     What a plugin changes of the process's global state while it is imported - torch's default type, seed or
@@ -61,6 +64,7 @@ def load_plugins(extra: Iterable[Any] = (), *, without: Iterable[str] = ()) -> P
             part of their `__name__`.
         without: names of installed plugins that are not loaded, beside those that the environment variable
             GROKSCOPE_DISABLE_PLUGINS names.
+        hooks: those that are called; `MEASURING` is all that measuring takes, and much is not imported then.
 
     Only KeyboardInterrupt goes through. Nothing is kept between calls.
     """
@@ -71,7 +75,7 @@ def load_plugins(extra: Iterable[Any] = (), *, without: Iterable[str] = ()) -> P
     surroundings = Surroundings()
     try:
         for candidate in (*wanted, *map(_extra, extra)):
-            plugins.append(_load(candidate, plugins))
+            plugins.append(_load(candidate, plugins, hooks))
             surroundings.put_back()
     finally:
         surroundings.close()
@@ -142,13 +146,13 @@ def _extra(thing: Any) -> _Found:
     return _Found(Plugin(name.rpartition(".")[2], "", "", name), lambda: thing)
 
 
-def _load(found: _Found, before: Sequence[Plugin]) -> Plugin:
+def _load(found: _Found, before: Sequence[Plugin], hooks: Collection[str]) -> Plugin:
     """Return the plugin with what it brings, or with what is wrong with it."""
     plugin, start = found.plugin, time.monotonic()
     try:
         _refuse_second_name(plugin, before)
         module = _import(found)
-        brought = _brought(plugin, module)
+        brought = _brought(plugin, module, hooks)
         _refuse_second_bare_names(brought, before)
         return replace(brought, seconds=time.monotonic() - start)
     except KeyboardInterrupt:
@@ -199,20 +203,19 @@ def _import(found: _Found) -> Any:
         raise _Problem(f"it cannot be imported: {described(error)}") from error
 
 
-def _brought(plugin: Plugin, module: Any) -> Plugin:
+def _brought(plugin: Plugin, module: Any, called: Collection[str]) -> Plugin:
     if module is None:
         raise _Problem(f"{plugin.module} is None; an entry point must name a module or an object with hooks")
     manager = _Manager(GROUP)
     manager.add_hookspecs(hookspecs)
-    hooks = [name for name in vars(manager.hook) if name.startswith(PREFIX)]
-    _refuse_misspelt(module, manager, hooks)
+    _refuse_misspelt(module, manager, HOOKS)
     try:
         manager.register(module, name=plugin.name)
     except pluggy.PluginValidationError as error:
         raise _Problem(f"a hook is not declared as it must be: {told(error)}") from error
-    brought = {name: _call_hook(manager, name) for name in hooks}
-    if not any(found is not None for found in brought.values()):
-        raise _Problem(f"it registers nothing; it must have a function {' or '.join(hooks)} with @hookimpl")
+    if not any(getattr(manager.hook, name).get_hookimpls() for name in HOOKS):
+        raise _Problem(f"it registers nothing; it must have a function {' or '.join(HOOKS)} with @hookimpl")
+    brought = {name: _call_hook(manager, name) if name in called else None for name in HOOKS}
     return Plugin(
         plugin.name,
         plugin.distribution,
@@ -222,7 +225,7 @@ def _brought(plugin: Plugin, module: Any) -> Plugin:
         tasks=_items(brought, "grokscope_tasks", Factory, "task"),
         models=_items(brought, "grokscope_models", Factory, "model"),
         hypotheses=_items(brought, "grokscope_hypotheses", Hypothesis, "hypothesis"),
-        figures=_items(brought, "grokscope_figures", Figure, "figure"),
+        figures=_figures(brought),
     )
 
 
@@ -266,11 +269,19 @@ def _call_hook(manager: pluggy.PluginManager, name: str) -> Any:
     return returned
 
 
+def _figures(brought: Mapping[str, Any]) -> tuple[Any, ...]:
+    if not brought["grokscope_figures"]:
+        return ()
+    from grokscope.figure import Figure
+
+    return _items(brought, "grokscope_figures", Figure, "figure")
+
+
 def _items(brought: Mapping[str, Any], hook: str, kind: type[Any], word: str) -> tuple[Any, ...]:
     items = tuple(brought[hook] or ())
     for item in items:
         if not isinstance(item, kind) or (isinstance(item, Factory) and item.kind != word):
-            made = "figure.Figure" if kind is Figure else f"@{word}"
+            made = "figure.Figure" if word == "figure" else f"@{word}"
             raise _Problem(f"{hook} must return a list of what {made} makes, got {_short(item)} in it")
     names = [item.name for item in items]
     for name in names:

@@ -38,8 +38,9 @@ class Picks:
     @cached_property
     def starts(self) -> torch.Tensor:
         """Where each row of the table begins in `order`, (size,)."""
-        counts = self.rows.flatten().bincount(minlength=self._size)
-        return counts.cumsum(0) - counts
+        # Not by counting, for whose result a GPU is waited for.
+        found = self.rows.flatten()[self.order]
+        return torch.searchsorted(found, torch.arange(self._size, device=found.device))
 
     @cached_property
     def bags(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,9 +53,10 @@ class Picks:
 def picks_of(tokens: torch.Tensor, kind: Hashable, make: Callable[[], Picks]) -> Picks:
     """Return what `make` gives for these tokens, the same again while the tensor is there and unchanged.
 
-    The full batch is one tensor at every step, so that its picks are sorted once.
+    The full batch is one tensor at every step, so that its picks are sorted once. `kind` says all that they
+    depend on beside the tokens.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or _transformed() or tokens.is_inference():
         return make()
     version, known = _KNOWN.get(tokens, (-1, {}))
     if version != tokens._version:
@@ -74,7 +76,7 @@ def picked_sums(table: torch.Tensor, picks: Picks, shares: torch.Tensor | None =
     Forwards torch's embedding_bag. Its own gradient sorts and scatters at every step; here each row of the
     table reads the gradients of the sums that it is in, which is a sum of picked rows the other way round.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or _transformed():
         return _sums(table, picks, shares)
     found: torch.Tensor = _PickedSums.apply(table, shares, picks)
     return found
@@ -85,7 +87,7 @@ def picked_columns(weight: torch.Tensor, bias: torch.Tensor | None, picks: Picks
 
     Each sum picks one of the `picks.first` columns, so that their gradients add up to the bias's.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or _transformed():
         sums = _sums(weight.t(), picks)
         return sums if bias is None else sums + bias
     found: torch.Tensor = _PickedColumns.apply(weight, bias, picks)
@@ -97,13 +99,21 @@ def relu_linear(values: torch.Tensor, weight: torch.Tensor, plus: torch.Tensor |
 
     `plus` is a bias (out,), or (n, out). The gradient by the values is masked where it lies, too.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or _transformed():
         return _plus(F.relu(values), weight, plus)
     found: torch.Tensor = _ReluLinear.apply(values, weight, plus)[0]
     return found
 
 
+def _transformed() -> bool:
+    """Return whether torch.func differentiates or maps: operations that it knows are taken then."""
+    return bool(torch._C._are_functorch_transforms_active())
+
+
 def _sums(table: torch.Tensor, picks: Picks, shares: torch.Tensor | None = None) -> torch.Tensor:
+    if _transformed():
+        each = F.embedding(picks.rows, table)
+        return (each if shares is None else each * shares[..., None]).sum(dim=1)
     return F.embedding_bag(picks.rows, table.contiguous(), per_sample_weights=shares, mode="sum")
 
 

@@ -79,7 +79,8 @@ def give_back(most: int | None) -> None:
 def resident() -> int:
     """Return the bytes of memory that this process holds now; 0 where that is not known."""
     try:
-        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        with open(STATM, "rb", buffering=0) as file:  # after every cell
+            return int(file.read(200).split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         return 0
 

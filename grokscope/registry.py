@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grokscope.declare import Factory
 from grokscope.errors import PluginError, UnknownName, UsageError
-from grokscope.figure import Figure
 from grokscope.hypothesis import Hypothesis
 from grokscope.measure import Measure
 from grokscope.results.columns import LOSS, is_glob, single
 from grokscope.results.names import ColumnName
 from grokscope.run.curves import CURVE_COLUMNS
 from grokscope.run.outcome import outcome_table
+
+if TYPE_CHECKING:
+    from grokscope.figure import Figure
 
 LEFT_OUT = "GROKSCOPE_DISABLE_PLUGINS"  # names of plugins that are not loaded, separated by commas
 LONG_IMPORT = 1.0  # seconds that a plugin may add to every command before that is said

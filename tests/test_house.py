@@ -136,6 +136,8 @@ def of(names, loaded):
 
 READERS = {"pydantic", "rich.markdown"}  # what typer reads words with, and draws help with
 HEAVY = {"torch", "numpy", "h5py", "scipy", "pandas", "safetensors", "matplotlib"}
+CLAIMS = {f"{path.parent.name}.claims" for path in PLUGINS.glob("*/claims.py")} | {"grokscope.figure"}
+UNASKED = {"rich._emoji_codes", "statistics"}  # what tables of a run do without
 BUNDLED = {"grokscope_oinfo", "grokscope_robustness", "grokscope_matrix_information", "grokscope.builtin"}
 
 
@@ -144,10 +146,10 @@ def test_neither_help_nor_plugins_load_anything_heavy(fresh):
     (_, imported), (_, helped), (settings, trained), (_, listed) = printed
     assert not of(HEAVY | {"typer", "rich", "grokscope.run", "grokscope.cli"}, imported)
     unread = {"grokscope.run.config", "grokscope.results", "grokscope.discovery", "importlib.metadata"}
-    assert not of(HEAVY | READERS | BUNDLED | unread, helped)
+    assert not of(HEAVY | READERS | BUNDLED | UNASKED | unread, helped)
     assert not of(HEAVY | BUNDLED, trained)
     assert "--weight-decay" in settings
-    assert not of(HEAVY | {"pydantic", "grokscope.results.results"}, listed)
+    assert not of(HEAVY | CLAIMS | {"pydantic", "grokscope.results.results"}, listed)
     assert of(BUNDLED, listed) == BUNDLED
 
 
@@ -158,9 +160,9 @@ def test_a_command_loads_what_it_is_for_and_no_other_command(fresh, trained, tmp
     (_, shown), (_, measured) = fresh(["show", run], again)
     heavy = READERS | HEAVY - {"numpy", "h5py"}  # which read results
     others = {f"grokscope.cli.{name}" for name in ("train", "score", "plot", "reproduce")}
-    assert not of(heavy | BUNDLED | others | {"grokscope.analysis", "grokscope.cli.analyze"}, shown)
+    assert not of(heavy | UNASKED | BUNDLED | others | {"grokscope.analysis", "grokscope.cli.analyze"}, shown)
     computing = {"grokscope.analysis.engine", "grokscope.analysis.workers", "grokscope.cluster"}
-    assert not of(heavy | others | computing | {"multiprocessing", "pydantic"}, measured)
+    assert not of(heavy | UNASKED | CLAIMS | others | computing | {"multiprocessing", "pydantic"}, measured)
 
 
 def test_the_measure_decorator_is_not_shadowed_by_its_module():

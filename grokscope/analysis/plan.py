@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,12 +174,15 @@ def make_plan(
     selected = tuple(by_step[step] for step in steps)
     fewer = set(select_steps(request.expensive, steps, "expensive"))
     lasts = _Lasts(ordered, stored or {}, code)
-    texts: dict[tuple[str, str], str] = {}
-    cells = tuple(
-        _planned(run, registered, checkpoint, request, lasts, code, texts)
-        for checkpoint in selected
+    planners = [
+        (registered.measure.expensive, _planner(run, registered, request, lasts, code))
         for registered in request.measures
-        if checkpoint.step in fewer or not registered.measure.expensive
+    ]
+    cells = tuple(
+        planned(checkpoint)
+        for checkpoint in selected
+        for expensive, planned in planners
+        if checkpoint.step in fewer or not expensive
     )
     return Plan(request.measures, request.parameters, selected, cells, tuple(lasts.messages))
 
@@ -359,35 +362,29 @@ def _step(checkpoint: CheckpointInfo) -> int:
     return checkpoint.step
 
 
-def _planned(
-    run: Run,
-    registered: Registered,
-    checkpoint: CheckpointInfo,
-    request: Request,
-    lasts: _Lasts,
-    code: str,
-    texts: dict[tuple[str, str], str],
-) -> PlannedCell:
-    """Return a cell; `texts` has what those planned before it depend on, by measure and baseline."""
+def _planner(
+    run: Run, registered: Registered, request: Request, lasts: _Lasts, code: str
+) -> Callable[[CheckpointInfo], PlannedCell]:
+    """Return what makes a measure's cell of a checkpoint; what all its cells share is looked up once."""
     measure, parameters = registered.measure, request.parameters[registered.id]
     code = code if {"probe", "baseline"} & set(measure.inputs) else ""
-    against = None
-    if "baseline" in measure.inputs:
-        which = request.baseline or measure.baseline
-        against = (
-            lasts.of(registered, parameters)
-            if which == "last"
-            else choose_baseline(which, checkpoint.step, lasts.ordered)
-        )
-    said = registered.id, against.sha256 if against else ""
-    if said not in texts:
-        texts[said] = _parameters(parameters, against, code)
-    key = CellKey(
-        checkpoint=checkpoint.sha256,
-        measure=registered.id,
-        version=measure.version,
-        parameters=texts[said],
-        data=run.data_hash,
-        noise=run.noise_seed,
-    )
-    return PlannedCell(registered, checkpoint, parameters, against, key)
+    which = (request.baseline or measure.baseline) if "baseline" in measure.inputs else None
+    name, version, data, noise = registered.id, measure.version, run.data_hash, run.noise_seed
+    texts: dict[str, str] = {}
+
+    def against(step: int) -> CheckpointInfo | None:
+        if which is None:
+            return None
+        if which == "last":
+            return lasts.of(registered, parameters)
+        return choose_baseline(which, step, lasts.ordered)
+
+    def planned(checkpoint: CheckpointInfo) -> PlannedCell:
+        baseline = against(checkpoint.step)
+        compared = baseline.sha256 if baseline else ""
+        if compared not in texts:
+            texts[compared] = _parameters(parameters, baseline, code)
+        key = CellKey(checkpoint.sha256, name, version, texts[compared], data, noise)
+        return PlannedCell(registered, checkpoint, parameters, baseline, key)
+
+    return planned

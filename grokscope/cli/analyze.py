@@ -72,9 +72,9 @@ def analyze(
         raise UsageError("--profile must go with --json or with --long: tidy rows have no place for it")
     clock = _clock() if profile else None
     with stdout_to_stderr():
-        from grokscope.discovery import load_plugins
+        from grokscope.discovery import MEASURING, load_plugins
 
-        plugins = load_plugins()
+        plugins = load_plugins(hooks=MEASURING)
     wanted = Wanted.of(measure, plugins)
     every = rounds(
         runs,

@@ -103,7 +103,7 @@ def print_lines(text: str) -> None:
     title, *others = text.split("\n\n")
     if title:
         text = "\n".join([f"[dim]{title}[/dim]", *(f"  {line}" for line in others)])
-        Console(highlight=False).print(Padding(text, (0, 1, 1, 1)))
+        Console(highlight=False, emoji=False).print(Padding(text, (0, 1, 1, 1)))
 
 
 def help_and_examples(docstring: str) -> tuple[str, str]:

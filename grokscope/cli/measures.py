@@ -55,9 +55,9 @@ def measures(
         grokscope measures --for runs/mine --model mine:net
     """
     with stdout_to_stderr():
-        from grokscope.discovery import load_plugins
+        from grokscope.discovery import MEASURING, load_plugins
 
-        plugins = load_plugins()
+        plugins = load_plugins(hooks=MEASURING)
     if run is not None:
         if name is not None:
             raise SettingError("measures takes either NAME or --for RUN")

@@ -21,11 +21,11 @@ def print_overview(usage: str, about: str, options: Iterable[Any], commands: Map
     shown = [_option_row(each) for each in options if not each.hidden]
     width = max(len(name) for rows in commands.values() for name, _ in rows)
     panels = {"Options": _grid(shown), **{title: _grid(rows, width) for title, rows in commands.items()}}
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(Padding(Text(usage, "bold"), 1))
     console.print(Padding(about, (0, 1, 1, 1)))
     for title, content in panels.items():
-        console.print(Panel(content, title=title, title_align="left", border_style=BORDER))
+        console.print(Panel(content, title=Text(title), title_align="left", border_style=BORDER))
 
 
 def _option_row(option: Any) -> tuple[str, str, str]:

@@ -23,7 +23,7 @@ def stderr_console() -> Console:
     """Return the console for everything that is not data."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_data(content: RenderableType | str) -> None:
@@ -39,7 +39,7 @@ def print_data(content: RenderableType | str) -> None:
         return
     from rich.console import Console
 
-    Console(highlight=False).print(content)
+    Console(highlight=False, emoji=False).print(content)
 
 
 def print_json(value: Any) -> None:

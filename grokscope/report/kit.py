@@ -15,11 +15,11 @@ from grokscope.report.text import printable
 from grokscope.results.names import ColumnName
 from grokscope.run.config import RECORDED
 from grokscope.run.outcome import Goal, goals_of
-from grokscope.statistics.over_runs import Mean
 
 if TYPE_CHECKING:
     from grokscope.results.results import Results
     from grokscope.run import Run
+    from grokscope.statistics.over_runs import Mean
 
 GAP = 2
 MEMORISED, GROKKED = "M", "G"

@@ -145,8 +145,8 @@ def _sealed(data: bytes, seal: str) -> str:
     return digest.hexdigest()
 
 
-def decode(data: bytes, where: object) -> Checkpoint:
-    """Return the checkpoint in `data`. Raises DamagedFile."""
+def decode(data: bytes, where: object, sha256: str = "") -> Checkpoint:
+    """Return the checkpoint in `data`, of which `sha256` may be known. Raises DamagedFile."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -155,9 +155,8 @@ def decode(data: bytes, where: object) -> Checkpoint:
         weights = load(data)  # in no order of its own
         kinds = read_kinds(metadata, weights)
         weights = kinds.whole(weights) if kinds else weights
-        return Checkpoint(
-            metadata, {name: weights[name] for name in sorted(weights)}, sha256_hex(data), kinds
-        )
+        ordered = {name: weights[name] for name in sorted(weights)}
+        return Checkpoint(metadata, ordered, sha256 or sha256_hex(data), kinds)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise DamagedFile(f"{where} is damaged: {reason_of(error)}") from error
 

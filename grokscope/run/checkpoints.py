@@ -75,7 +75,10 @@ class Checkpoints:
 
     def add(self, entry: Listed) -> None:
         """Take in a checkpoint that was just written."""
-        self._listed = dict(sorted({**self.listed(), entry.info.step: entry}.items()))
+        listed, step = self.listed(), entry.info.step
+        in_order = step in listed or step > next(reversed(listed), -1)
+        listed = {**listed, step: entry}
+        self._listed = listed if in_order else dict(sorted(listed.items()))
 
     def forget(self, *, imports: bool = False) -> None:
         """List the folder anew when next asked; with `imports`, read the table of imports anew, too."""
@@ -127,7 +130,7 @@ class Checkpoints:
         if entry.info.step in self._links:
             dtype = str(self._config["training"].get("dtype", "float32"))
             return imported.decode_link(data, path, self._config[IMPORTED], dtype, self._imported.kinds)
-        return checkpoint.decode(data, path)
+        return checkpoint.decode(data, path, entry.info.sha256)
 
     def stamp(self, step: int) -> dict[str, str]:
         """Return what the header of the checkpoint at `step` must say: whose it is, and which."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -83,16 +84,21 @@ def read_kinds(metadata: Mapping[str, str], tensors: Mapping[str, Any] | None = 
     """
     if not any(word in metadata for word in _WORDS):
         return None
-    found = [json.loads(metadata.get(word, "null")) for word in _WORDS]
-    parameters, buffers, ties = found
+    kinds = _read(*(metadata.get(word, "null") for word in _WORDS))
+    if tensors is not None:
+        kinds.check(tensors)
+    return kinds
+
+
+@lru_cache(maxsize=8)
+def _read(*texts: str) -> Kinds:
+    """Read what the words say, which is the same in all checkpoints of a run."""
+    parameters, buffers, ties = map(json.loads, texts)
     if not isinstance(parameters, list) or not isinstance(buffers, list) or not isinstance(ties, dict):
         raise ValueError("its parameters and buffers must be lists of names, and its ties names by name")
     if not all(isinstance(name, str) for name in (*parameters, *buffers, *ties.values())):
         raise ValueError("the names of its parameters, buffers and ties must be text")
-    kinds = Kinds(tuple(parameters), tuple(buffers), ties)
-    if tensors is not None:
-        kinds.check(tensors)
-    return kinds
+    return Kinds(tuple(parameters), tuple(buffers), ties)
 
 
 def differences(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[int, str]:

@@ -6,8 +6,9 @@ import functools
 import itertools
 import json
 import math
+import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SEGMENT_CAP = 1 << 30
-KEY = ("checkpoint", "measure", "version", "parameters", "data", "noise")
 FIELDS = (
     *("cell", "row", "step", "measure", "label", "column", "kind", "value", "text", "position"),
     *("version", "parameters", "checkpoint", "data", "noise"),
@@ -31,7 +31,6 @@ RECORDS, BYTES_PER_RECORD = 200_000, 8  # the records of a segment: so many, or 
 TABLE_CAP = 256 << 20  # bytes that they may take unpacked
 STACKS = 4_000  # datasets of arrays that are written into one segment
 _AT = {name: at for at, name in enumerate(FIELDS)}  # a field's place in a record
-_KEY_AT = {name: _AT[name] for name in KEY}
 _ENTRY = ("column", "value", "kind", "text", "position")
 PART = 4 << 20  # bytes of records that are read at once
 _WHOLE = {"cell", "row", "step", "position", "version"}
@@ -43,8 +42,7 @@ _ABOUT = (
 )
 
 
-@dataclass(frozen=True)
-class CellKey:
+class CellKey(NamedTuple):
     """What a result depends on, and so what it is found again by.
 
     Attributes:
@@ -72,6 +70,11 @@ class Cell:
     step: int
     rows: tuple[Row, ...] = ()
     note: str = ""
+
+
+_OF_CELL = ("cell", "step", *CellKey._fields)
+_OF_ENTRY = tuple(name for name in FIELDS if name not in _OF_CELL)
+_key_in = operator.itemgetter(*(_AT[name] for name in CellKey._fields))  # of a record
 
 
 class TooMuch(StorageError):
@@ -131,7 +134,7 @@ def merge(cells: Iterable[Cell]) -> dict[CellKey, list[Cell]]:
 def in_order(merged: dict[CellKey, list[Cell]]) -> list[Cell]:
     """Return all cells by step, measure and parameters."""
     cells = [cell for variants in merged.values() for cell in variants]
-    return sorted(cells, key=lambda cell: (cell.step, *(getattr(cell.key, name) for name in KEY)))
+    return sorted(cells, key=lambda cell: (cell.step, cell.key))
 
 
 def fingerprint(cell: Cell) -> str:
@@ -159,9 +162,30 @@ def write_cells(group: h5py.Group, cells: Sequence[Cell]) -> None:
 
 
 def _laid_out(cells: Sequence[Cell]) -> tuple[np.ndarray, _Stacks]:
-    stacks = _Stacks()
-    records = [record for number, cell in enumerate(cells) for record in _records(number, cell, stacks)]
-    return _table(records), stacks
+    """Return the table of records, and the arrays beside it; what a cell's records share is written once."""
+    import numpy as np
+
+    stacks, pack, labels = _Stacks(), functools.cache(_pack), functools.cache(_packed_labels)
+    entries = [list(_entries(cell, stacks, pack, labels)) for cell in cells]
+    heads = [
+        (number, cell.step, *(pack(word) if isinstance(word, str) else word for word in cell.key))
+        for number, cell in enumerate(cells)
+    ]
+    counts = [len(own) for own in entries]
+    own = _columns(_OF_ENTRY, [entry for own in entries for entry in own])
+    shared = {name: np.repeat(column, counts) for name, column in _columns(_OF_CELL, heads).items()}
+    found = {name: {**own, **shared}[name] for name in FIELDS}
+    table = np.empty(sum(counts), [(name, column.dtype) for name, column in found.items()])
+    for name, column in found.items():
+        table[name] = column
+    return table, stacks
+
+
+def _columns(names: Sequence[str], records: Sequence[tuple[Any, ...]]) -> dict[str, np.ndarray]:
+    import numpy as np
+
+    columns = list(zip(*records, strict=True)) or [()] * len(names)
+    return {name: np.array(c, _type(name, c)) for name, c in zip(names, columns, strict=True)}
 
 
 def _write(group: h5py.Group, table: np.ndarray, stacks: _Stacks) -> None:
@@ -257,35 +281,30 @@ def _cell(pieces: Iterator[_Piece], text: Any, labels: Any) -> Cell:
         elif piece.row >= 0:
             rows.append(Row(labels(piece.first[_AT["label"]]), piece.values, piece.arrays))
             last = piece.row
-    words = (head[at] if name == "version" else text(head[at]) for name, at in _KEY_AT.items())
+    checkpoint, measure, version, *others = _key_in(head)
+    key = CellKey(text(checkpoint), text(measure), version, *map(text, others))
     note = text(head[_AT["text"]]) if head[_AT["row"]] < 0 else ""
-    return Cell(CellKey(*words), head[_AT["step"]], tuple(rows), note)
+    return Cell(key, head[_AT["step"]], tuple(rows), note)
 
 
-def _records(number: int, cell: Cell, stacks: _Stacks) -> Iterator[tuple[Any, ...]]:
-    key = cell.key
-    start = (cell.step, _pack(key.measure))
-    end = (key.version, *(_pack(word) for word in (key.parameters, key.checkpoint, key.data, key.noise)))
+def _entries(
+    cell: Cell, stacks: _Stacks, pack: Callable[[str], bytes], labels: Callable[[tuple[str, ...]], bytes]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield (row, label, column, kind, value, text, position) of each number, word and array of a cell."""
     if not cell.rows:
-        yield (number, -1, *start, b"", b"", b"note", math.nan, _pack(cell.note), -1, *end)
+        yield -1, b"", b"", b"note", math.nan, pack(cell.note), -1
     for index, row in enumerate(cell.rows):
-        label = _pack(json.dumps(row.labels, ensure_ascii=not _is_unicode(row.labels)))
-        for entry in _entries(cell, row, stacks):
-            yield (number, index, *start, label, *entry, *end)
-
-
-def _entries(cell: Cell, row: Row, stacks: _Stacks) -> Iterator[tuple[Any, ...]]:
-    """Yield (column, kind, value, text, position) of each number, word and array of `row`."""
-    for name, value in row.values.items():
-        if isinstance(value, str):
-            yield _pack(name), b"text", math.nan, _pack(value), -1
-        else:
-            yield _pack(name), b"number", float(value), b"", -1
-    for name, array in row.arrays.items():
-        dataset, position = stacks.add(cell.key.measure, name, array)
-        yield _pack(name), b"array", math.nan, _pack(dataset), position
-    if not row.values and not row.arrays:
-        yield b"", b"empty", math.nan, b"", -1
+        label = labels(row.labels)
+        for name, value in row.values.items():
+            if isinstance(value, str):
+                yield index, label, pack(name), b"text", math.nan, pack(value), -1
+            else:
+                yield index, label, pack(name), b"number", float(value), b"", -1
+        for name, array in row.arrays.items():
+            dataset, position = stacks.add(cell.key.measure, name, array)
+            yield index, label, pack(name), b"array", math.nan, pack(dataset), position
+        if not row.values and not row.arrays:
+            yield index, label, b"", b"empty", math.nan, b"", -1
 
 
 class _Arrays:
@@ -354,18 +373,6 @@ class _Stacks:
             )
 
 
-def _table(records: list[tuple[Any, ...]]) -> np.ndarray:
-    import numpy as np
-
-    columns = list(zip(*records, strict=True)) or [()] * len(FIELDS)
-    table = np.empty(
-        len(records), [(name, _type(name, column)) for name, column in zip(FIELDS, columns, strict=True)]
-    )
-    for name, column in zip(FIELDS, columns, strict=True):
-        table[name] = column
-    return table
-
-
 def _type(name: str, column: Sequence[Any]) -> str:
     if name in _WHOLE:
         return "<i8"
@@ -385,6 +392,10 @@ def _is_unicode(words: Iterable[str]) -> bool:
 
 def _pack(text: str) -> bytes:
     return text.replace("\\", "\\\\").replace("\0", "\\0").encode("utf-8", "surrogatepass")
+
+
+def _packed_labels(labels: tuple[str, ...]) -> bytes:
+    return _pack(json.dumps(labels, ensure_ascii=not _is_unicode(labels)))
 
 
 def _unpack(raw: bytes) -> str:

@@ -149,7 +149,9 @@ class Segments:
                 continue
             if len(data) > SEGMENT_CAP:
                 raise StorageError(f"a result segment must be at most {SEGMENT_CAP} bytes, got {len(data)}")
-            atomic_write(self.folder / f"{sha256_hex(data)}.h5", data)
+            name = f"{sha256_hex(data)}.h5"
+            atomic_write(self.folder / name, data)
+            self._read[name] = list(part)  # as reading it would give them
         if refused:
             raise refused
 

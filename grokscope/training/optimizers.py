@@ -35,8 +35,9 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for part, _, _ in self._parts:
-            part.zero_grad(set_to_none=True)
+        for _, named, _ in self._parts:
+            for parameter in named.values():
+                parameter.grad = None
 
     def step(self, share: float) -> None:
         """Update every parameter by its gradient, with `share` of the learning rate."""
@@ -68,10 +69,13 @@ class Optimizer:
 def _bare(kind: Any) -> Any:
     """Return torch's optimiser with its methods as they are written.
 
-    torch wraps them for torch.compile, and the wrappers load torch._dynamo, which takes as long as torch.
+    torch wraps them for torch.compile, and the wrappers load torch._dynamo, which takes as long as torch; and
+    `step` once more for its profiler and hooks, which takes as long as the update of a small network.
     """
     bare = {name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad")}
-    return type(kind.__name__, (kind,), {**bare, "step": torch.no_grad()(inspect.unwrap(kind.step))})
+    step = torch.no_grad()(inspect.unwrap(kind.step))
+    step.hooked = True  # so that torch takes it as wrapped
+    return type(kind.__name__, (kind,), {**bare, "step": step})
 
 
 def _adamw(network: Network, settings: Mapping[str, Any]) -> list[Part]:

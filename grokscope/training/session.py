@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.declare import Factory
 from grokscope.device import denormals_flushed, find_device, keep_memory
 from grokscope.device import threads as use_threads
-from grokscope.discovery import load_plugins
+from grokscope.discovery import MEASURING, load_plugins
 from grokscope.errors import SettingError
 from grokscope.models.making import make_network, make_task
 from grokscope.run import Run, default_directory
@@ -75,7 +75,7 @@ def train(
     """
     notify = notify or log.warning
     if tasks is None or models is None:
-        plugins = load_plugins()
+        plugins = load_plugins(hooks=MEASURING)
         for sentence in plugins.slow:
             notify(sentence)
         tasks = plugins.tasks if tasks is None else tasks

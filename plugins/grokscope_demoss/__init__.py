@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from grokscope import Hypothesis, figure, hookimpl
-from grokscope_demoss import claims, figures
+from grokscope import hookimpl
+
+if TYPE_CHECKING:
+    from grokscope import Hypothesis, figure
 
 
 @hookimpl
 def grokscope_hypotheses() -> Sequence[Hypothesis]:
     """Return what the paper claims of any run."""
+    from grokscope_demoss import claims
+
     return [
         claims.complexity_rises_and_falls,
         claims.complexity_fall_tells,
@@ -20,4 +25,6 @@ def grokscope_hypotheses() -> Sequence[Hypothesis]:
 @hookimpl
 def grokscope_figures() -> Sequence[figure.Figure]:
     """Return the paper's figure."""
+    from grokscope_demoss import figures
+
     return figures.FIGURES

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from grokscope import Hypothesis, figure, hookimpl
-from grokscope_golechha import claims, figures
+from grokscope import hookimpl
+
+if TYPE_CHECKING:
+    from grokscope import Hypothesis, figure
 
 
 @hookimpl
 def grokscope_hypotheses() -> Sequence[Hypothesis]:
     """Return what the paper claims."""
+    from grokscope_golechha import claims
+
     return [
         claims.norm_rises,
         claims.generalises_with_rising_norm,
@@ -26,4 +31,6 @@ def grokscope_hypotheses() -> Sequence[Hypothesis]:
 @hookimpl
 def grokscope_figures() -> Sequence[figure.Figure]:
     """Return the paper's figures."""
+    from grokscope_golechha import figures
+
     return figures.FIGURES

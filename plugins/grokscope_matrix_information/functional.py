@@ -59,7 +59,11 @@ class Grams(NamedTuple):
 def grams(units: Tensor) -> Grams:
     """Return the products of rows of length one, (..., n, d)."""
     whole = _product(units)
-    return Grams(whole, _product(units.mT) if units.shape[-1] < units.shape[-2] else whole)
+    return Grams(whole, _product(units.mT) if _is_narrow(units) else whole)
+
+
+def _is_narrow(units: Tensor) -> bool:
+    return units.shape[-1] < units.shape[-2]
 
 
 def _product(units: Tensor) -> Tensor:
@@ -88,7 +92,8 @@ def matrix_entropy(features: Tensor, alpha: float = 1.0) -> Tensor:
     >>> round(matrix_entropy(torch.eye(4)).exp().item(), 9)
     4.0
     """
-    return gram_entropies(grams(unit_rows(features)).smaller[None], alpha)[0]
+    units = unit_rows(features)
+    return gram_entropies(_product(units.mT if _is_narrow(units) else units)[None], alpha)[0]
 
 
 def gram_entropy(matrix: Tensor, alpha: float = 1.0) -> Tensor:

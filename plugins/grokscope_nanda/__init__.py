@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from grokscope import Hypothesis, figure, hookimpl
-from grokscope_nanda import claims, figures
+from grokscope import hookimpl
+
+if TYPE_CHECKING:
+    from grokscope import Hypothesis, figure
 
 
 @hookimpl
 def grokscope_hypotheses() -> Sequence[Hypothesis]:
     """Return what the paper claims of any run."""
+    from grokscope_nanda import claims
+
     return [
         claims.excluded_loss_rises,
         claims.restricted_loss_falls_first,
@@ -22,4 +27,6 @@ def grokscope_hypotheses() -> Sequence[Hypothesis]:
 @hookimpl
 def grokscope_figures() -> Sequence[figure.Figure]:
     """Return the paper's figure."""
+    from grokscope_nanda import figures
+
     return figures.FIGURES

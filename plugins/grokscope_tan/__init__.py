@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from grokscope import Hypothesis, figure, hookimpl
-from grokscope_tan import claims, figures, information
+from grokscope import hookimpl
+
+if TYPE_CHECKING:
+    from grokscope import Hypothesis, figure
 
 
 @hookimpl
 def grokscope_hypotheses() -> Sequence[Hypothesis]:
     """Return what the paper claims of any run; what it says of a data set is asked by `reproduce` alone."""
+    from grokscope_tan import claims, information
+
     return [
         claims.l2_falls,
         claims.l2_falls_first,
@@ -33,4 +38,6 @@ def grokscope_hypotheses() -> Sequence[Hypothesis]:
 @hookimpl
 def grokscope_figures() -> Sequence[figure.Figure]:
     """Return the paper's figures."""
+    from grokscope_tan import figures
+
     return figures.FIGURES

@@ -24,7 +24,7 @@ from grokscope import (
 from grokscope.export import collect, long_table, wide_table
 from grokscope.measure import Row
 from grokscope.report.text import csv_of
-from grokscope.run import Cell, CellKey
+from grokscope.run import Cell
 
 NAMES = "fit,weight_norm,oinfo,cka"
 
@@ -157,7 +157,7 @@ def test_of_several_versions_the_newest_is_taken_and_that_is_said(runs):
     run = Run.open(runs[0])
     version = max(key.version for key in run.cells() if key.measure == "robustness:weight_norm")
     new = [
-        Cell(CellKey(**{**vars(key), "version": key.version + 1}), cell.step, (Row((), {"l2_all": 7.0}),))
+        Cell(key._replace(version=key.version + 1), cell.step, (Row((), {"l2_all": 7.0}),))
         for key, cell in run.cells().items()
         if key.measure == "robustness:weight_norm"
     ]
@@ -240,7 +240,7 @@ def test_a_table_is_no_formula(runs, tmp_path):
     run = Run.open(runs[0])
     key = next(key for key, cell in run.cells().items() if cell.step == 0)
     row = Row(("=cmd()",), {"words": "@SUM(A1)", "number": -1.5})
-    run.store([Cell(CellKey(**{**vars(key), "measure": "evil:evil"}), 0, (row,))])
+    run.store([Cell(key._replace(measure="evil:evil"), 0, (row,))])
     write_table(runs[:1], tmp_path / "out.csv")
     lines = [line for line in (tmp_path / "out.csv").read_text().splitlines() if "evil" in line]
     assert [line.split(",")[2:7] for line in lines] == [
@@ -260,7 +260,7 @@ def test_half_a_surrogate_pair_does_not_stop_a_file(runs, tmp_path):
     run = Run.open(runs[0])
     key = next(key for key, cell in run.cells().items() if cell.step == 0)
     row = Row((), {"words": "a\ud800b"})
-    run.store([Cell(CellKey(**{**vars(key), "measure": "evil:evil"}), 0, (row,))])
+    run.store([Cell(key._replace(measure="evil:evil"), 0, (row,))])
     for ending in ("csv", "json", "parquet"):
         write_table(runs[:1], tmp_path / f"out.{ending}")
         assert "a?b" in read(tmp_path / f"out.{ending}")["text"].tolist()

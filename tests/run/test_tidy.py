@@ -16,7 +16,7 @@ from grokscope.run import Cell, CellKey, Run
 def cell(run, step, *rows, measure="family:height", version=1, parameters='{"tau":0.5}', **other):
     checkpoint = {info.step: info.sha256 for info in run.checkpoints}[step]
     key = CellKey(checkpoint, measure, version, parameters, run.data_hash, run.noise_seed)
-    return Cell(replace(key, **other), step, rows)
+    return Cell(key._replace(**other), step, rows)
 
 
 def test_a_row_for_every_number_and_word_with_what_made_it(run):

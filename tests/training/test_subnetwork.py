@@ -167,7 +167,7 @@ def test_a_multiplet_of_all_units_leaves_nothing_to_mask(source, tmp_path, suffi
     (cell,) = (cell for key, cell in run.cells().items() if key.measure == "oinfo:oinfo")
     row = cell.rows[0]
     arrays = {**row.arrays, "synergy_multiplet": np.unique(row.arrays["cluster"])}
-    run.store([replace(cell, rows=(replace(row, arrays=arrays),), key=replace(cell.key, version=99))])
+    run.store([replace(cell, rows=(replace(row, arrays=arrays),), key=cell.key._replace(version=99))])
     with pytest.raises(SettingError, match="must name a multiplet of some units, got all 24"):
         resolve_config("modadd", settings={"training.subnetwork": f"{copy}@{STEP}{suffix}"})
 

@@ -93,7 +93,7 @@ class States:
         run = Run.open(folder / "run")
         cell = next(iter(run.cells().values()))
         for number in range(segments.COMPACT_AT - 1 - len(run._segments.names())):
-            run.store([replace(cell, key=replace(cell.key, parameters=f'{{"number":{number}}}'))])
+            run.store([replace(cell, key=cell.key._replace(parameters=f'{{"number":{number}}}'))])
 
     def _make_theirs(self, folder):
         """Checkpoints of somebody else."""

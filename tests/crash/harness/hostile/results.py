@@ -47,7 +47,7 @@ def stored(run, **changes):
     from grokscope.run import Run, results
 
     cell = next(iter(Run.open(run).cells().values()))
-    add_segment(run, results.encode([replace(cell, key=replace(cell.key, **changes))]))
+    add_segment(run, results.encode([replace(cell, key=cell.key._replace(**changes))]))
 
 
 @case
