@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from grokscope import load_plugins
+from grokscope.cli.league import _wanted
 from grokscope.reproduce import league as own
 
 TINY = """
@@ -92,6 +94,16 @@ def test_given_runs_are_called_after_what_differs_and_a_new_measure_joins(
     none = json.loads(cli("league", trained, *measures[:2], "--expensive", "none", *where).out)
     assert not any(place["column"].startswith("sharpness") for place in none["places"])
     assert told["answer"].startswith("Nothing can be said of")
+
+
+def test_every_measure_is_taken_unless_expensive_ones_are_left_out():
+    plugins = load_plugins()
+    expensive = {each.title for each in plugins.registered if each.measure.expensive}
+    assert expensive
+    assert set(_wanted(None, None, plugins).measures) == {each.title for each in plugins.registered}
+    assert set(_wanted(None, "none", plugins).measures) == {
+        each.title for each in plugins.registered if each.title not in expensive
+    }
 
 
 @pytest.mark.parametrize(
