@@ -38,8 +38,9 @@ class Picks:
     @cached_property
     def starts(self) -> torch.Tensor:
         """Where each row of the table begins in `order`, (size,)."""
-        counts = self.rows.flatten().bincount(minlength=self._size)
-        return counts.cumsum(0) - counts
+        # Not by counting, for whose result a GPU is waited for.
+        found = self.rows.flatten()[self.order]
+        return torch.searchsorted(found, torch.arange(self._size, device=found.device))
 
     @cached_property
     def bags(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,9 +53,10 @@ class Picks:
 def picks_of(tokens: torch.Tensor, kind: Hashable, make: Callable[[], Picks]) -> Picks:
     """Return what `make` gives for these tokens, the same again while the tensor is there and unchanged.
 
-    The full batch is one tensor at every step, so that its picks are sorted once.
+    The full batch is one tensor at every step, so that its picks are sorted once. `kind` says all that they
+    depend on beside the tokens.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or tokens.is_inference():
         return make()
     version, known = _KNOWN.get(tokens, (-1, {}))
     if version != tokens._version:

@@ -48,7 +48,9 @@ def train(
     compile: Annotated[
         bool,
         typer.Option(
-            "--compile", help="Have torch compile the network; pays on long runs.", rich_help_panel=WRITTEN
+            "--compile",
+            help="Have torch compile the network; mlp on tokens and transformer are quicker without.",
+            rich_help_panel=WRITTEN,
         ),
     ] = False,
     json: Json = False,

@@ -64,7 +64,7 @@ def _embedded(network: Transformer, inputs: torch.Tensor) -> list[_Place]:
             places.append(_Place(F.embedding(tokens, network.embed.weight) + at, None))
         else:
             rows = partial(Picks, tokens[:, None], network.vocabulary)
-            picks = picks_of(inputs, ("place", place), rows)
+            picks = picks_of(inputs, ("place", place, network.vocabulary), rows)
             places.append(_Place(network.embed.weight[: network.vocabulary] + at, picks))
     equals = network.embed.weight[network.vocabulary] + network.pos_embed[-1]
     return [*places, _Place(equals[None], None)]
@@ -135,7 +135,9 @@ def _read(
         place_by_place = _rows(inputs, network.vocabulary, 1).flatten(1).t()
         return Picks(place_by_place.reshape(-1, 1), len(scores) - 1)
 
-    picked = picked_sums(scores[:-1], picks_of(inputs, "scores", rows)).unflatten(0, (inputs.shape[1], -1))
+    picked = picked_sums(scores[:-1], picks_of(inputs, ("scores", network.vocabulary), rows)).unflatten(
+        0, (inputs.shape[1], -1)
+    )
     shares = torch.cat([picked, scores[-1].expand(1, *picked.shape[1:])]).softmax(dim=0)
     return shares[:-1].movedim(0, 1), values
 
@@ -151,7 +153,11 @@ def _mixed(
         by_head = _rows(inputs, network.vocabulary, heads).transpose(1, 2)
         return Picks(by_head.flatten(0, 1), len(given))
 
-    picked = picked_sums(given, picks_of(inputs, "heads", rows), shares.transpose(1, 2).flatten(0, 1))
+    picked = picked_sums(
+        given,
+        picks_of(inputs, ("heads", network.vocabulary, heads), rows),
+        shares.transpose(1, 2).flatten(0, 1),
+    )
     return picked.view(len(inputs), -1) + values[-1]
 
 
@@ -182,7 +188,7 @@ def _folded(
         through = (onward @ attn.W_O).unflatten(1, (heads, -1)).permute(1, 2, 0)
         table = torch.bmm(given.movedim(1, 0), through).movedim(0, 1)
         table = torch.cat([table, constant.expand(1, heads, -1)]).flatten(0, 1)
-        return picked_sums(table, picks_of(inputs, "folded", rows), shares)
+        return picked_sums(table, picks_of(inputs, ("folded", network.vocabulary, heads), rows), shares)
 
     pre = picked(mlp.W_in, torch.addmv(mlp.b_in, mlp.W_in, middle))
     past_mlp = picked(unembed, unembed @ (middle + mlp.b_out))

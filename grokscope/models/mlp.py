@@ -103,4 +103,4 @@ class MLP(Network):
             blocks = self.vocabulary * torch.arange(tokens.shape[1], device=tokens.device)
             return Picks(tokens + blocks, first.in_features, first=self.vocabulary)
 
-        return picked_columns(first.weight, first.bias, picks_of(tokens, "columns", picks))
+        return picked_columns(first.weight, first.bias, picks_of(tokens, ("columns", self.vocabulary), picks))

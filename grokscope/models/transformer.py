@@ -196,6 +196,8 @@ class Transformer(Network):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the logits, see `last_logits`: the same function, without second derivatives."""
+        if len(self.blocks) > 1 and not self.drops_nothing:
+            return super().forward(inputs)  # which has all places of a layer dropped at once
         return last_logits(self, inputs)
 
     @property

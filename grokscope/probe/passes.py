@@ -169,7 +169,7 @@ class Passes:
             for rows in self._in_parts(name, split):
                 if found is None:
                     found = rows.new_empty((len(self._task.labels), *rows.shape[1:]))
-                found.index_copy_(0, examples[done : done + len(rows)], rows)
+                found[examples[done : done + len(rows)]] = rows
                 done += len(rows)
         assert found is not None
         return found

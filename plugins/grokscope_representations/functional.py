@@ -57,7 +57,7 @@ class LinearReadout(NamedTuple):
         weight = self.weight / self.scale[:, None]
         offset = self.offset - self.centre @ weight
         parts = values.split(EXAMPLES)
-        return torch.cat([torch.addmm(offset, rows.double(), weight).argmax(dim=1) for rows in parts])
+        return torch.cat([torch.addmm(offset, rows.double(), weight).max(dim=1).indices for rows in parts])
 
 
 def ridge_readout(
@@ -182,7 +182,8 @@ def nearest_mean(values: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
     """Return the row of the nearest of `means` (K, d) to each of `values` (n, d), (n,) int64."""
     means = means.double()
     squares, parts = means.square().sum(dim=1), values.split(EXAMPLES)
-    return torch.cat([torch.addmm(squares, rows.double(), means.T, alpha=-2).argmin(dim=1) for rows in parts])
+    apart = (torch.addmm(squares, rows.double(), means.T, alpha=-2) for rows in parts)
+    return torch.cat([each.min(dim=1).indices for each in apart])
 
 
 def feature_rank(

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from grokscope.errors import SettingError
-from grokscope.models.factories import transformer
+from grokscope.models.factories import mlp, transformer
 from grokscope.tasks import modadd
 
 SMALL = {"d_model": 16, "heads": 3, "d_head": 5, "d_mlp": 24}
@@ -96,6 +96,19 @@ def test_sequences_may_be_longer_and_batches_small(task, layers, examples):
         found.append((logits, *torch.autograd.grad(logits.square().sum(), list(network.parameters()))))
     for one, other in zip(*found, strict=True):
         assert (one - other).abs().max() <= 1e-12 * other.abs().max()
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("norm", [None, "rms"])
+def test_networks_of_other_heads_and_vocabularies_read_the_same_tokens(task, layers, norm):
+    """What is remembered of a tensor of tokens is remembered of all that it depends on."""
+    for heads, tokens in ((3, 7), (2, 7), (2, 9)):
+        other = dataclasses.replace(task, vocabulary=tokens)
+        network = transformer.build(other, **{**SMALL, "heads": heads}, layers=layers, norm=norm).double()
+        plain = network.trace(network.encode(task.inputs))["logits"]
+        assert (network(task.inputs) - plain).abs().max() < 1e-12
+        mine = mlp.build(other, hidden=(5,)).double()
+        assert (mine(task.inputs) - mine.trace(mine.encode(task.inputs))["logits"]).abs().max() < 1e-12
 
 
 def test_trace_is_named_and_shaped_as_documented(task):
