@@ -5,6 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from grokscope.kernels import Picks, picked_columns, picked_sums, picks_of, relu_linear
+from grokscope.models.factories import mlp, transformer
+from grokscope.tasks import modadd
 
 
 def drawn(*shape, seed=0):
@@ -99,3 +101,38 @@ def test_a_batch_is_sorted_once_while_it_is_there_and_unchanged():
     assert len(made) == 3
     other = tokens.clone()
     assert picks_of(other, "a", make) is made[-1] is not picks_of(tokens, "a", make)
+
+
+def _mlp(task):
+    return mlp.build(task, hidden=[4])
+
+
+def _transformer(layers):
+    return lambda task: transformer.build(task, d_model=4, heads=2, d_head=2, d_mlp=4, layers=layers)
+
+
+@pytest.mark.parametrize(
+    "build", [_mlp, _transformer(1), _transformer(2)], ids=["mlp", "1 block", "2 blocks"]
+)
+def test_torch_func_passes_through_a_network_as_through_its_trace(build):
+    task = modadd.build(p=5)
+    network = build(task).double().eval()
+    inputs, labels = (part[:3] for part in task.examples("train"))
+    weights = {name: weight.detach() for name, weight in network.named_parameters()}
+    name = next(iter(weights))
+
+    def found(logits):
+        def loss(weights, inputs, labels):
+            return F.cross_entropy(logits(weights, inputs), labels)
+
+        each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
+        along = torch.func.jvp(lambda given: loss(given, inputs, labels), (weights,), (weights,))
+        twice = torch.func.hessian(lambda given: loss({**weights, name: given}, inputs, labels))(
+            weights[name]
+        )
+        return each(weights, inputs[:, None], labels[:, None]), along, twice
+
+    torch.testing.assert_close(
+        found(lambda given, inputs: torch.func.functional_call(network, given, (inputs,))),
+        found(network.logits_at),
+    )

@@ -31,6 +31,7 @@ class MLP(Network):
 
     kind = "mlp"
     drops = True
+    same_in_training = True
     fixed_encoding = True
 
     def __init__(
@@ -66,7 +67,7 @@ class MLP(Network):
         if not self.vocabulary:
             return inputs.to(weight.dtype)
         rows = weight.new_zeros((*inputs.shape, self.vocabulary))  # F.one_hot makes whole numbers, slowly
-        return rows.scatter_(-1, inputs[..., None], 1).flatten(1)
+        return rows.scatter(-1, inputs[..., None], 1).flatten(1)
 
     def trace(self, encoded: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run from the encoded input and name every layer's values before and after ReLU."""
