@@ -1,4 +1,4 @@
-"""Writes the tables of guides/speed.md: `python examples/speed_tables.py`; `--check` writes nothing.
+"""Writes the tables of the guides to speed: `python examples/speed_tables.py`; `--check` writes nothing.
 
 They are made from results/speed.json. `sh tests/run.sh --benchmarks` puts its races there, and
 `--profile NAME FILE CHECKPOINTS` what `grokscope analyze --profile --json` printed into FILE. The tables of
@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RESULTS, GUIDE = HERE / "results" / "speed.json", HERE / "guides" / "speed.md"
+RESULTS = HERE / "results" / "speed.json"
+GUIDES = [HERE / "guides" / name for name in ("speed.md", "speed-training.md")]
+SEEDS = "a step of five seeds"  # how these races begin, which have a table of their own
 MEMORY = HERE / "results" / "memory.json"
 SHARE = 0.03  # parts below this are one row
 GROWTH = ("113", "227", "449")  # the p between the first and last of which growth is told
@@ -21,23 +23,28 @@ def main(*words: str) -> int:
     if words[:1] == ("--profile",):
         keep_profile(*words[1:])
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    tables = {"races": races(results["races"])}
+    seeds = [race for race in results["races"] if race["work"].startswith(SEEDS)]
+    tables = {"races": races([race for race in results["races"] if race not in seeds]), "seeds": races(seeds)}
     tables |= {name: profile(**kept) for name, kept in results.get("profiles", {}).items()}
     measured = json.loads(MEMORY.read_text(encoding="utf-8"))
     tables |= {"memory": memory(measured), "growth": growth(measured)}
-    before = GUIDE.read_text(encoding="utf-8")
+    return max(write(guide, tables, check="--check" in words) for guide in GUIDES)
+
+
+def write(guide: Path, tables: dict[str, list[str]], *, check: bool) -> int:
+    """Put the tables where the guide has a place for them; 1 where it is only looked at, and is not so."""
+    before = guide.read_text(encoding="utf-8")
     after = before
     for name, lines in tables.items():
-        start = after.index(f"<!-- {name} -->\n") + len(f"<!-- {name} -->\n")
-        after = (
-            after[:start]
-            + "".join(f"{line}\n" for line in lines)
-            + after[after.index("<!-- end -->", start) :]
-        )
-    if "--check" in words and after != before:
-        print(f"{GUIDE.name} differs from {RESULTS.name}; python examples/speed_tables.py writes it anew")
+        mark = f"<!-- {name} -->\n"
+        if mark in after:
+            start = after.index(mark) + len(mark)
+            end = after.index("<!-- end -->", start)
+            after = after[:start] + "".join(f"{line}\n" for line in lines) + after[end:]
+    if check and after != before:
+        print(f"{guide.name} differs from {RESULTS.name}; python examples/speed_tables.py writes it anew")
         return 1
-    GUIDE.write_text(after, encoding="utf-8")
+    guide.write_text(after, encoding="utf-8")
     return 0
 
 

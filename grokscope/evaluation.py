@@ -33,11 +33,14 @@ def check_classes(network: Network, task: Task, judged: Objective) -> None:
         )
 
 
-def evaluate(network: Network, task: Task, judged: Objective) -> dict[str, float]:
+def evaluate(
+    network: Network, task: Task, judged: Objective, trained: torch.Tensor | None = None
+) -> dict[str, float]:
     """Return train_loss, test_loss, train_accuracy and test_accuracy.
 
     The forward passes run in the network's type and mode as they are, in chunks; the loss is computed in
-    float64. Rows without a label do not count. NaN on a split without examples.
+    float64. Rows without a label do not count. NaN on a split without examples. `trained` are the logits of
+    the training split where they are known.
     """
     found: dict[str, float] = {}
     for split in ("train", "test"):
@@ -45,7 +48,9 @@ def evaluate(network: Network, task: Task, judged: Objective) -> dict[str, float
         if not len(inputs):
             found |= {f"{split}_loss": math.nan, f"{split}_accuracy": math.nan}
             continue
-        logits, rows, examples = _counted(_logits(network, inputs), network.row_labels(labels), len(inputs))
+        known = trained if split == "train" else None
+        logits = _logits(network, inputs) if known is None else known
+        logits, rows, examples = _counted(logits, network.row_labels(labels), len(inputs))
         found[f"{split}_loss"] = judged.mean_loss(logits, rows)
         found[f"{split}_accuracy"] = judged.share_right(logits, rows, examples)
     return {
@@ -55,10 +60,14 @@ def evaluate(network: Network, task: Task, judged: Objective) -> dict[str, float
     }
 
 
+def at_once(inputs: torch.Tensor) -> int:
+    """Return how many of the inputs are passed at once."""
+    return min(CHUNK, max(1, CHUNK_INPUTS // inputs[0].numel()))
+
+
 def _logits(network: Network, inputs: torch.Tensor) -> torch.Tensor:
-    size = min(CHUNK, max(1, CHUNK_INPUTS // inputs[0].numel()))
     with torch.no_grad():
-        parts = [network(chunk) for chunk in inputs.split(size)]
+        parts = [network(chunk) for chunk in inputs.split(at_once(inputs))]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

@@ -31,6 +31,7 @@ class MLP(Network):
 
     kind = "mlp"
     drops = True
+    same_in_training = True
     fixed_encoding = True
 
     def __init__(

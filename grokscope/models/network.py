@@ -24,6 +24,7 @@ class Network(nn.Module):
         dropout: share of the hidden activations that `dropped` drops while training.
         values_per_example: how many numbers `trace` keeps of each example, where they may be very many.
         fixed_encoding: whether `encode` gives the same whatever the weights are.
+        same_in_training: whether the pass is the same in training as in evaluation, `dropped` aside.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Network(nn.Module):
     dropout = 0.0
     values_per_example = 0
     fixed_encoding = False
+    same_in_training = False
 
     @abstractmethod
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:

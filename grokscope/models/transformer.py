@@ -111,6 +111,7 @@ class Transformer(Network):
 
     kind = "transformer"
     drops = True
+    same_in_training = True
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from grokscope.errors import DamagedFile, StorageError, TrainingError, UnknownName
-from grokscope.evaluation import evaluate
+from grokscope.evaluation import at_once, evaluate
 from grokscope.models.network import Network
 from grokscope.objective import Objective
 from grokscope.run import Run
@@ -81,6 +81,8 @@ class Loop:
         self._written = set(run.steps)
         self._curve: list[tuple[float, ...]] = []  # step, then CURVE_COLUMNS, since the last scheduled one
         self._losses: list[tuple[int, torch.Tensor]] = []  # of steps not yet looked at
+        self._looks_ahead = self._can_look_ahead(inputs)
+        self._ahead: torch.Tensor | None = None  # the next step's logits, where evaluating has computed them
         self._metrics = dict.fromkeys(CURVE_COLUMNS, math.nan)
         self._behind = Behind()
 
@@ -111,7 +113,8 @@ class Loop:
     def _update(self, step: int) -> None:
         inputs, labels = self._order.draw()
         self._optimizer.zero_grad()
-        loss = self._interventions.objective(inputs, labels)
+        ahead, self._ahead = self._ahead, None
+        loss = self._interventions.objective(inputs, labels, ahead)
         self._losses.append((step, loss.detach()))
         if self._device.type in READ_AT_ONCE:
             self._check_losses()
@@ -132,18 +135,28 @@ class Loop:
         if not (log or save):
             return
         self._check_losses()
-        self._metrics = self._evaluate()
+        self._metrics = self._evaluate(last=stopping or step == self._settings["steps"])
         self._refuse_infinite(step, self._metrics["train_loss"])
         if log:
             self._curve.append((step, *self._metrics.values()))
         if save:
             self._save(step)
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self, *, last: bool) -> dict[str, float]:
+        if self._looks_ahead and not last:
+            self._ahead = self._network(self._order.draw()[0])
+        known = None if self._ahead is None else self._ahead.detach()
         self._network.eval()
-        found = evaluate(self._network, self._task, Objective(self._settings["loss"]))
+        found = evaluate(self._network, self._task, Objective(self._settings["loss"]), known)
         self._network.train()
         return found
+
+    def _can_look_ahead(self, inputs: torch.Tensor) -> bool:
+        """Return whether a step trains on the very logits that all training inputs have before it."""
+        network, beside = self._network, self._interventions
+        plain = beside.plain and beside.network is network
+        same = network.same_in_training and network.drops_nothing and not self._settings["batch_size"]
+        return plain and same and len(inputs) <= at_once(inputs)
 
     def _check_losses(self) -> None:
         pending, self._losses = self._losses, []

@@ -63,12 +63,19 @@ class Interventions(Intervention):
         self._loss, self.parts = loss, tuple(parts)
         self._dtype = loss_dtype
 
-    def objective(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the loss of this step, from which gradients are taken."""
+    @property
+    def plain(self) -> bool:
+        """Whether the logits that a step trains on are those that the network itself gives."""
+        return all(type(part).forward is Intervention.forward for part in self.parts)
+
+    def objective(
+        self, inputs: torch.Tensor, labels: torch.Tensor, logits: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the loss of this step, from which gradients are taken; `logits` where they are known."""
         forward = self.network
         for part in self.parts:
             forward = part.forward(forward, inputs, labels)
-        logits = forward(inputs)
+        logits = forward(inputs) if logits is None else logits
         wide = logits.to(torch.promote_types(logits.dtype, self._dtype))
         loss = objective.loss(self._loss, wide, labels)
         for part in self.parts:

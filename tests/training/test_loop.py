@@ -96,6 +96,38 @@ def test_recorded_losses_and_accuracies_are_those_of_the_weights(trainer):
             assert getattr(info, f"{split}_accuracy") == right
 
 
+@pytest.fixture
+def known(monkeypatch):
+    """Whether each evaluation was given the training logits, in order."""
+    whole, seen = loop.evaluate, []
+
+    def evaluate(network, task, judged, trained):
+        seen.append(trained is not None)
+        return whole(network, task, judged, trained)
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    return seen
+
+
+@pytest.mark.parametrize("model", ["mlp", "transformer"])
+def test_evaluating_gives_the_next_step_its_logits_and_changes_no_bit(trainer, known, monkeypatch, model):
+    ahead = trainer("ahead", model=model)
+    assert known == [True] * (len(known) - 1) + [False]  # no step follows the last
+    known.clear()
+    monkeypatch.setattr(loop.Loop, "_can_look_ahead", lambda self, inputs: False)
+    apart = trainer("apart", model=model)
+    assert not any(known)
+    assert files(ahead) == files(apart)
+    assert ahead.curves["test_loss"].tolist() == apart.curves["test_loss"].tolist()
+
+
+@pytest.mark.parametrize("beside", [{"batch_size": 16}, {"dropout": 0.3}, {"perturb": "0.5,0.2"}], ids=str)
+def test_a_step_that_trains_on_other_logits_is_given_none(trainer, known, beside):
+    trainer(stop_at=4, **{f"training__{name}": value for name, value in beside.items()})
+    assert known
+    assert not any(known)
+
+
 def test_mse_trains_too(trainer):
     run = trainer(training__loss="mse")
     first, *_, last = run.checkpoints
