@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from grokscope.declare import Parameter, read_parameters, resolve, signature
@@ -178,16 +179,22 @@ class Measure:
     def _row(self, item: Any) -> Row:
         if not isinstance(item, Mapping):
             raise ResultError(f"{self.name} must yield mappings, got {type(item).__name__}")
-        columns = {column.name: column for column in self.columns}
-        allowed = [*self.per, *columns, *self.arrays]
+        columns = self._by_name
         for key in item:
-            if key not in allowed:
-                raise ResultError(f"{self.name} returned {key!r}, which is not declared; declared: {allowed}")
+            if key not in columns and key not in self.per and key not in self.arrays:
+                declared = [*self.per, *columns, *self.arrays]
+                raise ResultError(
+                    f"{self.name} returned {key!r}, which is not declared; declared: {declared}"
+                )
         return Row(
             self._labels(item),
             {str.__str__(key): _value(columns[key], item[key], self.name) for key in item if key in columns},
             {str.__str__(key): _array(item[key], f"{self.name}.{key}") for key in item if key in self.arrays},
         )
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
 
     def _labels(self, item: Mapping[str, Any]) -> tuple[str, ...]:
         given = [key for key in self.per if key in item]

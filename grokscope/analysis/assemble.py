@@ -33,11 +33,13 @@ def assemble(
     notes: dict[str, str] = {}
     for planned, cell in found:
         step, title = planned.checkpoint.step, planned.registered.title
+        place = at[step]
         if cell.note:
             notes.setdefault(title, cell.note)
         for row in cell.rows:
+            labels = row.labels
             for column, value in row.values.items():
-                columns[_named(title, column, row.labels)][at[step]] = value
+                columns[_named(title, column, labels)][place] = value
             for array, values in row.arrays.items():
                 arrays[step, _named(title, array, row.labels)] = values
     return Results(

@@ -17,7 +17,7 @@ import torch
 
 from grokscope.analysis.clock import OWN, Clock, timed
 from grokscope.analysis.given import Given
-from grokscope.analysis.guard import GuardedProbe, Kept, watched_doors
+from grokscope.analysis.guard import GuardedProbe, Kept, doors_that_tell, watched_doors
 from grokscope.analysis.interrupts import Interrupts, noted_interrupts
 from grokscope.analysis.ledger import Failure, failure
 from grokscope.analysis.plan import UNFIT, Place, PlannedCell
@@ -280,7 +280,7 @@ class Isolation:
 @contextmanager
 def isolation() -> Iterator[Isolation]:
     """Compute with one thread for the block; afterwards the process is as it was."""
-    with threads(1), noted_interrupts() as interrupts:
+    with threads(1), noted_interrupts() as interrupts, doors_that_tell():
         surroundings = Surroundings()
         try:
             yield Isolation(surroundings, interrupts)

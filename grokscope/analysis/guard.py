@@ -138,19 +138,35 @@ class Doors:
         return {at for at, (storage, before) in self._opened.items() if _storage_sum(storage) != before}
 
 
+_watching: list[Doors] = []
+
+
 @contextmanager
 def watched_doors(guarded: Callable[[], Iterable[Kept]]) -> Iterator[Doors]:
-    """Notice for the block which of the guarded values' memory is handed out."""
+    """Notice for the block which of the guarded values' memory is handed out; within `doors_that_tell`."""
     doors = Doors(guarded)
+    _watching.append(doors)
+    try:
+        yield doors
+    finally:
+        _watching.remove(doors)
+
+
+@contextmanager
+def doors_that_tell() -> Iterator[None]:
+    """Have tensors tell for the block whose memory they hand out.
+
+    Once for all cells: after every change of its class torch looks all its methods up anew.
+    """
     inherited = {
         name: vars(torch.Tensor).get(name) for name in ("numpy", "data", "untyped_storage", "__dlpack__")
     }
-    torch.Tensor.numpy = _noted(doors, _as_numpy)  # type: ignore[method-assign]
-    torch.Tensor.untyped_storage = _noted(doors, _storage)  # type: ignore[method-assign]
-    torch.Tensor.__dlpack__ = _noted(doors, torch.Tensor.__dlpack__)  # type: ignore[method-assign]
-    torch.Tensor.data = _noted_data(doors)  # type: ignore[assignment]
+    torch.Tensor.numpy = _noted(_as_numpy)  # type: ignore[method-assign]
+    torch.Tensor.untyped_storage = _noted(_storage)  # type: ignore[method-assign]
+    torch.Tensor.__dlpack__ = _noted(torch.Tensor.__dlpack__)  # type: ignore[method-assign]
+    torch.Tensor.data = _noted_data()  # type: ignore[assignment]
     try:
-        yield doors
+        yield
     finally:
         for name, own in inherited.items():
             if own is None:
@@ -159,19 +175,24 @@ def watched_doors(guarded: Callable[[], Iterable[Kept]]) -> Iterator[Doors]:
                 setattr(torch.Tensor, name, own)
 
 
-def _noted(doors: Doors, method: Callable[..., Any]) -> Callable[..., Any]:
+def _opened(tensor: torch.Tensor) -> None:
+    for doors in _watching:
+        doors.opened(tensor)
+
+
+def _noted(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: torch.Tensor, *args: Any, **options: Any) -> Any:
-        doors.opened(self)
+        _opened(self)
         return method(self, *args, **options)
 
     return call
 
 
-def _noted_data(doors: Doors) -> property:
+def _noted_data() -> property:
     data: Any = torch._C.TensorBase.data
 
     def read(self: torch.Tensor) -> torch.Tensor:
-        doors.opened(self)
+        _opened(self)
         found: torch.Tensor = data.__get__(self)
         return found
 

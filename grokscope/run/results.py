@@ -74,6 +74,7 @@ class Cell:
 
 _OF_CELL = ("cell", "step", *CellKey._fields)
 _OF_ENTRY = tuple(name for name in FIELDS if name not in _OF_CELL)
+_cell_of = operator.attrgetter("cell")  # of a piece
 _key_in = operator.itemgetter(*(_AT[name] for name in CellKey._fields))  # of a record
 
 
@@ -199,7 +200,7 @@ def read_cells(group: h5py.Group) -> list[Cell]:
     _check_cost(table)
     text, labels, arrays = functools.cache(_unpack), functools.cache(_labels), _Arrays(group["arrays"])
     pieces = (piece for part in _parts(table) for piece in _pieces(part, text, arrays))
-    cells = [_cell(own, text, labels) for _, own in itertools.groupby(pieces, lambda piece: piece.cell)]
+    cells = [_cell(own, text, labels) for _, own in itertools.groupby(pieces, _cell_of)]
     for parameters in {cell.key.parameters for cell in cells}:
         _check_parameters(parameters)
     return cells
@@ -226,11 +227,15 @@ def _parts(rows: h5py.Dataset) -> Iterator[np.ndarray]:
 
 
 class _Piece(NamedTuple):
-    """The records of one row of one cell, as far as they lie in one part of the table."""
+    """The records of one row of one cell, as far as they lie in one part of the table.
+
+    `head` is its first record, where it is also the cell's first in this part.
+    """
 
     cell: int
     row: int
-    first: tuple[Any, ...]
+    label: bytes
+    head: tuple[Any, ...]
     values: dict[str, float | str]
     arrays: dict[str, Any]
 
@@ -241,10 +246,13 @@ def _pieces(part: np.ndarray, text: Any, arrays: _Arrays) -> Iterator[_Piece]:
     cells, rows, *entries = (part[name].tolist() for name in ("cell", "row", *_ENTRY))
     columns, values = entries[:2]
     new = (np.diff(part["cell"]) != 0) | (np.diff(part["row"]) != 0)
-    edges = [0, *(np.flatnonzero(new) + 1).tolist(), len(part)]
-    numbers = np.logical_and.reduceat(part["kind"] == b"number", edges[:-1]).tolist()
-    heads = part[edges[:-1]].tolist()
-    for start, end, plain, head in zip(edges, edges[1:], numbers, heads, strict=False):
+    starts = np.concatenate([[0], np.flatnonzero(new) + 1])
+    opens = np.concatenate([[True], np.diff(part["cell"][starts]) != 0])
+    heads = iter(part[starts[opens]].tolist())
+    numbers = np.logical_and.reduceat(part["kind"] == b"number", starts)
+    edges = [*starts.tolist(), len(part)]
+    about = zip(part["label"][starts].tolist(), numbers.tolist(), opens.tolist(), strict=True)
+    for start, end, (label, plain, first) in zip(edges, edges[1:], about, strict=False):
         found: dict[str, float | str] = {}
         beside: dict[str, Any] = {}
         if plain:
@@ -252,7 +260,7 @@ def _pieces(part: np.ndarray, text: Any, arrays: _Arrays) -> Iterator[_Piece]:
         elif rows[start] >= 0:
             for entry in zip(*(column[start:end] for column in entries), strict=True):
                 _read_entry(entry, text, arrays, found, beside)
-        yield _Piece(cells[start], rows[start], head, found, beside)
+        yield _Piece(cells[start], rows[start], label, next(heads) if first else (), found, beside)
 
 
 def _read_entry(
@@ -274,12 +282,12 @@ def _cell(pieces: Iterator[_Piece], text: Any, labels: Any) -> Cell:
     head: tuple[Any, ...] = ()
     last = -1
     for piece in pieces:
-        head = head or piece.first
+        head = head or piece.head
         if rows and piece.row == last:  # it began in the part of the table before this one
             rows[-1].values.update(piece.values)  # type: ignore[attr-defined]
             rows[-1].arrays.update(piece.arrays)  # type: ignore[attr-defined]
         elif piece.row >= 0:
-            rows.append(Row(labels(piece.first[_AT["label"]]), piece.values, piece.arrays))
+            rows.append(Row(labels(piece.label), piece.values, piece.arrays))
             last = piece.row
     checkpoint, measure, version, *others = _key_in(head)
     key = CellKey(text(checkpoint), text(measure), version, *map(text, others))
