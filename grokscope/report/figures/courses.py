@@ -27,7 +27,7 @@ MOST_PANELS = 30
 class Course:
     """A column over the runs of a group: mean, lowest and highest value at `steps`.
 
-    They are NaN where no run has one; `runs` is how many have one there.
+    They are NaN where no run has one; `runs` is how many have one there, or between two of their own.
     """
 
     steps: np.ndarray
@@ -272,11 +272,18 @@ def normalised(values: np.ndarray) -> np.ndarray:
 
 
 def averaged(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> Course:
-    """Return the mean and range of several (steps, values) at every step that any of them has."""
+    """Return the mean and range of several (steps, values) at every step that any of them has.
+
+    Where one has no value of its own between two that it has, it counts by the line between these: else the
+    mean would jump to the others and back.
+    """
     steps = np.unique(np.concatenate([each for each, _ in found]))
     table = np.full((len(found), len(steps)), np.nan)
     for row, (own, values) in zip(table, found, strict=True):
-        row[np.searchsorted(steps, own)] = np.where(np.isfinite(values), values, np.nan)
+        finite = np.where(np.isfinite(values), values, np.nan)
+        if len(own):
+            row[:] = np.interp(steps, own, finite, left=np.nan, right=np.nan)
+        row[np.searchsorted(steps, own)] = finite
     runs = np.isfinite(table).sum(axis=0)
     some = runs > 0
     mean, low, high = (np.full(len(steps), np.nan) for _ in range(3))

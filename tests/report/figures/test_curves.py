@@ -126,6 +126,26 @@ def test_a_run_that_stopped_early_counts_as_far_as_it_went(made_up, compared):
     assert line.get_ydata() == pytest.approx([2.0] * 31 + [3.0] * 30)
 
 
+def test_a_checkpoint_of_one_run_alone_moves_no_mean(made_up, compared):
+    """As where one was stopped, and went on: the others count by the line between their neighbours."""
+    scheduled = np.arange(0, 601, 10)
+    stopped = np.insert(scheduled, 31, 305)
+    high = made_up("a", {"m.up": scheduled / 100 + 4}, steps=scheduled)
+    low = made_up("b", {"m.up": stopped / 100}, steps=stopped)
+    line = drawn(curves(compared([high, low], seed=[0, 1])), "m.up")
+    assert line.get_xdata() == pytest.approx(stopped)
+    assert line.get_ydata() == pytest.approx(stopped / 100 + 2)
+
+
+def test_what_one_run_has_no_value_of_is_not_drawn_between_its_others(made_up, compared):
+    whole, gap = np.full(61, 3.0), np.full(61, 1.0)
+    gap[20:40] = np.nan
+    line = drawn(
+        curves(compared([made_up("a", {"m.up": whole}), made_up("b", {"m.up": gap})], seed=[0, 1])), "m.up"
+    )
+    assert line.get_ydata() == pytest.approx([2.0] * 20 + [3.0] * 20 + [2.0] * 21)
+
+
 def test_settings_make_groups_in_their_order(made_up, compared):
     runs = [made_up(f"r{at}", {"m.up": np.full(61, float(at))}) for at in range(6)]
     settings = {"weight_decay": [10, 10, 0.1, 0.1, 2, 2], "seed": [0, 1] * 3}
