@@ -56,7 +56,7 @@ def picks_of(tokens: torch.Tensor, kind: Hashable, make: Callable[[], Picks]) ->
     The full batch is one tensor at every step, so that its picks are sorted once. `kind` says all that they
     depend on beside the tokens.
     """
-    if torch.compiler.is_compiling() or _transformed() or tokens.is_inference():
+    if _plainly() or tokens.is_inference():
         return make()
     version, known = _KNOWN.get(tokens, (-1, {}))
     if version != tokens._version:
@@ -76,7 +76,7 @@ def picked_sums(table: torch.Tensor, picks: Picks, shares: torch.Tensor | None =
     Forwards torch's embedding_bag. Its own gradient sorts and scatters at every step; here each row of the
     table reads the gradients of the sums that it is in, which is a sum of picked rows the other way round.
     """
-    if torch.compiler.is_compiling() or _transformed():
+    if _plainly():
         return _sums(table, picks, shares)
     found: torch.Tensor = _PickedSums.apply(table, shares, picks)
     return found
@@ -87,7 +87,7 @@ def picked_columns(weight: torch.Tensor, bias: torch.Tensor | None, picks: Picks
 
     Each sum picks one of the `picks.first` columns, so that their gradients add up to the bias's.
     """
-    if torch.compiler.is_compiling() or _transformed():
+    if _plainly():
         sums = _sums(weight.t(), picks)
         return sums if bias is None else sums + bias
     found: torch.Tensor = _PickedColumns.apply(weight, bias, picks)
@@ -99,14 +99,19 @@ def relu_linear(values: torch.Tensor, weight: torch.Tensor, plus: torch.Tensor |
 
     `plus` is a bias (out,), or (n, out). The gradient by the values is masked where it lies, too.
     """
-    if torch.compiler.is_compiling() or _transformed():
+    if _plainly():
         return _plus(F.relu(values), weight, plus)
     found: torch.Tensor = _ReluLinear.apply(values, weight, plus)[0]
     return found
 
 
+def _plainly() -> bool:
+    """Return whether torch's own operations are taken: torch.compile and torch.func know no others."""
+    return torch.compiler.is_compiling() or _transformed()
+
+
 def _transformed() -> bool:
-    """Return whether torch.func differentiates or maps: operations that it knows are taken then."""
+    """Return whether torch.func differentiates or maps."""
     return bool(torch._C._are_functorch_transforms_active())
 
 

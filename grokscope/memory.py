@@ -123,9 +123,12 @@ class Memory:
             kept = self._kept.pop(place)  # behind those that were asked for earlier
             self._kept[place] = kept._replace(worth=self._gone_at + kept.each)
 
-    def keep(self, shelf: Shelf, key: Hashable, size: int, seconds: float) -> None:
-        """Note that a value has come, its size, and what it took to compute it; others go for it."""
-        if self.most is None or not size:
+    def keep(self, shelf: Shelf, key: Hashable, value: Any, seconds: float) -> None:
+        """Note that a value has come, and what it took to compute it; others go for it."""
+        if self.most is None:
+            return
+        size = size_of(value)
+        if not size:
             return
         if size > self.most:
             shelf.drop(key)
@@ -182,7 +185,7 @@ class Shelf:
         finally:
             seconds = clock() - begun
             own, memory.within = seconds - memory.within, before + seconds
-        memory.keep(self, key, size_of(value), own)
+        memory.keep(self, key, value, own)
         return value
 
     def items(self) -> list[tuple[Hashable, Any]]:

@@ -72,10 +72,10 @@ def _bare(kind: Any) -> Any:
     torch wraps them for torch.compile, and the wrappers load torch._dynamo, which takes as long as torch; and
     `step` once more for its profiler and hooks, which takes as long as the update of a small network.
     """
-    bare = {name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad")}
     step = torch.no_grad()(inspect.unwrap(kind.step))
     step.hooked = True  # so that torch takes it as wrapped
-    return type(kind.__name__, (kind,), {**bare, "step": step})
+    bare = {"add_param_group": inspect.unwrap(kind.add_param_group), "step": step}
+    return type(kind.__name__, (kind,), bare)
 
 
 def _adamw(network: Network, settings: Mapping[str, Any]) -> list[Part]:
