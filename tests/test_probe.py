@@ -64,6 +64,25 @@ def test_what_does_not_fit_is_computed_again_by_the_same_steps(kind, monkeypatch
         assert torch.equal(tight.encoded_some("test", chosen), ample.encoded("test")[chosen])
 
 
+def test_one_pass_gives_what_many_ask_for_where_there_is_room_for_it(monkeypatch):
+    """Each name of a tensor is one and the same; all that is left of a pass is worth the pass."""
+    monkeypatch.setattr(passes, "CHUNK_VALUES", 1000)
+    example, ran = example_probe("mlp"), []
+    trace_raw = example.model.trace_raw
+    example.model.trace_raw = lambda inputs: ran.append(len(inputs)) or trace_raw(inputs)
+    examples = len(example.inputs("train"))
+    each = sum(
+        values[0].numel() * 4 for values in (*example.activations("test").values(), example.logits("test"))
+    )
+    probe, ran[:] = with_memory(example, Memory(2 * each * examples)), []
+    probe.logits("train"), probe.activations("train")
+    assert sum(ran) == examples
+    assert probe.first_layer("train") is probe.trace("train")["layers.0_pre"]
+    assert sum(ran) == 2 * examples
+    each = [kept.each for (_, key), kept in probe._budget._kept.items() if key[0] == "trace"]
+    assert min(each) > 0
+
+
 @pytest.fixture
 def shelves(monkeypatch):
     """Two shelves of 100 bytes together, what has gone from them, and a way to ask: seconds are only said."""
