@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
+from torch.utils.weak import WeakIdKeyDictionary
 
 Onward = Callable[[torch.Tensor], torch.Tensor]
 EXAMPLES = 1024  # asked at once
@@ -23,9 +24,19 @@ def as_matrix(weight: torch.Tensor) -> torch.Tensor:
     return matrix.double()
 
 
-def singular_values(matrix: torch.Tensor) -> torch.Tensor:
-    """Return the singular values in falling order, (min(m, n),) float64."""
-    return torch.linalg.svdvals(matrix.double())
+def singular_values(weight: torch.Tensor) -> torch.Tensor:
+    """Return the singular values of a parameter `as_matrix`, (min(m, n),) float64, in falling order.
+
+    The same tensor again while the parameter is there and unchanged: several measures are made of them.
+    """
+    version = 0 if weight.is_inference() else weight._version
+    known = _SPECTRA.get(weight)
+    if known is None or known[0] != version:
+        known = _SPECTRA[weight] = version, torch.linalg.svdvals(as_matrix(weight))
+    return known[1]
+
+
+_SPECTRA = WeakIdKeyDictionary()
 
 
 def effective_rank(matrix: torch.Tensor) -> float:
@@ -81,7 +92,7 @@ def condition_number(matrix: torch.Tensor) -> float:
     largest, smallest = values[0].item(), values[-1].item()
     if largest == 0:
         return math.nan
-    if smallest <= max(matrix.shape) * torch.finfo(torch.float64).eps * largest:
+    if smallest <= max(as_matrix(matrix).shape) * torch.finfo(torch.float64).eps * largest:
         return math.inf
     return largest / smallest
 
