@@ -113,30 +113,32 @@ def hoyer(weight: torch.Tensor) -> float:
     return ((root - entries.abs().sum() / entries.norm()) / (root - 1)).item()
 
 
-def centred(features: torch.Tensor) -> torch.Tensor:
-    """Return the features (n, d) in float64 with each column's mean taken out."""
+def moments(features: torch.Tensor) -> Moments:
+    """Return the mean of each column (d,) of (n, d) and their scatter matrix (d, d), float64."""
     features = features.double()
-    return features - features.mean(dim=0)
+    mean = features.mean(dim=0)
+    centred = features - mean
+    return mean, centred.T @ centred
+
+
+Moments = tuple[torch.Tensor, torch.Tensor]  # mean (d,), scatter matrix (d, d)
 
 
 def cka(
-    x: torch.Tensor, y: torch.Tensor, own_x: torch.Tensor | None = None, own_y: torch.Tensor | None = None
+    x: torch.Tensor, y: torch.Tensor, x_moments: Moments | None = None, y_moments: Moments | None = None
 ) -> float:
     """Return the linear centred kernel alignment of features (n, d1) and (n, d2) of the same examples.
 
     Kornblith et al. 2019, section 3, in feature space: `|Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F)` of centred X, Y.
     1 for features that are equal up to a rotation and a scale, 0 for uncorrelated ones; NaN when either is
-    constant. The test compares it with HSIC of the n x n kernels. `own_x` and `own_y` are X^T X and Y^T Y of
-    the centred features, where they are known.
+    constant. The test compares it with HSIC of the n x n kernels. The moments are float64, where they are
+    known.
     """
-    x_mean, y_mean = x.mean(dim=0, dtype=torch.float64), y.mean(dim=0, dtype=torch.float64)
+    (x_mean, x_own), (y_mean, y_own) = x_moments or moments(x), y_moments or moments(y)
     between = torch.zeros(y.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
     for x_rows, y_rows in zip(x.split(EXAMPLES), y.split(EXAMPLES), strict=True):
         between.addmm_((y_rows.double() - y_mean).T, x_rows.double() - x_mean)
-    size_x, size_y = (
-        (centred(each).T @ centred(each) if own is None else own).norm()
-        for each, own in ((x, own_x), (y, own_y))
-    )
+    size_x, size_y = x_own.norm(), y_own.norm()
     if size_x == 0 or size_y == 0:
         return math.nan
     return min((between.square().sum() / (size_x * size_y)).item(), 1.0)
