@@ -44,9 +44,7 @@ class Stack:
         found: torch.Tensor = self._losses(self._parameters, inputs, labels)
         return found
 
-    def _loss(
-        self, parameters: dict[str, torch.Tensor], inputs: torch.Tensor, labels: torch.Tensor
-    ) -> torch.Tensor:
+    def _loss(self, parameters: Tensors, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits = functional_call(self.network, parameters, (inputs,))
         return self._objective.objective(inputs, labels, logits)
 
@@ -105,7 +103,7 @@ def hindrance(runs: Sequence[Loop], asked: bool) -> str:
     try:
         return _tried([copy.deepcopy(run.network) for run in runs], runs)
     except Exception as error:  # torch raises its own where it has no rule for an operation
-        return f"torch cannot: {described(error)}"
+        return f"torch cannot: {described(error).partition('. ')[0]}"
 
 
 def _wins(run: Loop) -> bool:
