@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from grokscope.declare import Parameter, read_parameters, resolve, signature
 from grokscope.errors import PluginError, ResultError
@@ -85,13 +85,12 @@ class Column:
         return self.help + (f" (NaN: {self.missing.removeprefix('when ')})" if self.missing else "")
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of a measure's result: labels (layer, ...), numbers and words by column, arrays beside them."""
 
     labels: tuple[str, ...] = ()
-    values: Mapping[str, float | str] = field(default_factory=dict)
-    arrays: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, float | str] = {}
+    arrays: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,12 @@ class Shelf:
         memory.keep(self, key, value, own)
         return value
 
+    def put(self, key: Hashable, value: Any, seconds: float) -> None:
+        """Keep a value that came along with another, where it is not there; it took so many seconds."""
+        if key not in self._values:
+            self._values[key] = value
+            self._memory.keep(self, key, value, seconds)
+
     def items(self) -> list[tuple[Hashable, Any]]:
         """Return what is there."""
         return list(self._values.items())

@@ -17,16 +17,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 OF_THE_GROUP = ("SIGINT", "SIGHUP")  # what a terminal sends to all processes that a command started
 _scratch: Any = None  # numpy's global random numbers come from here while plugins run: quick to seed again
 
 
-@dataclass(frozen=True)
-class _Global:
+class _Global(NamedTuple):
     """One global: how to read it, and how to write what was read."""
 
     read: Callable[[], Any]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from typing import NamedTuple
 
 OWN, SHARED = "own", "shared"
 
 
-@dataclass(frozen=True)
-class Spent:
+class Spent(NamedTuple):
     """What one part took.
 
     Attributes:

@@ -90,7 +90,7 @@ class Bench:
         self.memory = place.memory
         self.given = Given(run.noise_seed, place.memory)
         self.foretold: Callable[[float], None] = lambda seconds: None
-        self._baseline: tuple[str, GuardedProbe] | None = None
+        self._alive: dict[tuple[int, str], GuardedProbe] = {}
 
     @cached_property
     def task(self) -> Task:
@@ -221,12 +221,22 @@ class Bench:
         if problem:
             raise DamagedFile(f"{checkpoint.file}: its tensors are not this run's network: {problem}")
 
+    def keep_alive(self, cells: Sequence[PlannedCell]) -> None:
+        """Let go of all checkpoints but those that these cells measure or compare with."""
+        wanted = {_which(each) for cell in cells for each in (cell.checkpoint, cell.baseline) if each}
+        self._alive = {each: probe for each, probe in self._alive.items() if each in wanted}
+
     def probe(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> GuardedProbe:
         """Return a probe of the checkpoint, whose state dict is `weights`. Raises DamagedFile."""
-        with timed(self.clock, "bringing networks to life"):
-            return self._alive(checkpoint, weights)
+        which = _which(checkpoint)
+        if which not in self._alive:
+            with timed(self.clock, "bringing networks to life"):
+                self._alive[which] = self._brought_to_life(checkpoint, weights)
+        return self._alive[which]
 
-    def _alive(self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]) -> GuardedProbe:
+    def _brought_to_life(
+        self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]
+    ) -> GuardedProbe:
         network = copy.deepcopy(self._template)
         self._check(checkpoint, weights)
         network.load_state_dict(weights)
@@ -245,17 +255,20 @@ class Bench:
         )
 
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
-        """Return the baseline's probe; the last one asked for is kept, since most measures share it."""
-        if self._baseline is None or self._baseline[0] != checkpoint.sha256:
-            state = self.state(checkpoint, against_network=True)
-            self._baseline = (checkpoint.sha256, self.probe(checkpoint, state.whole))
-        return self._baseline[1]
+        """Return the baseline's probe: the checkpoint's own where it is compared with itself."""
+        if _which(checkpoint) in self._alive:
+            return self._alive[_which(checkpoint)]
+        return self.probe(checkpoint, self.state(checkpoint, against_network=True).whole)
 
     def renew(self) -> None:
         """Throw everything away that measures were given; it is made anew when it is asked for."""
         self.__dict__.pop("task", None)
         self.__dict__.pop("_template", None)
-        self.given, self._baseline = Given(self.run.noise_seed, self.memory), None
+        self.given, self._alive = Given(self.run.noise_seed, self.memory), {}
+
+
+def _which(checkpoint: CheckpointInfo) -> tuple[int, str]:
+    return checkpoint.step, checkpoint.sha256
 
 
 def look_for_data(bench: Bench, cells: Sequence[PlannedCell]) -> None:
@@ -301,6 +314,7 @@ def compute_checkpoint(
     seconds a cell will take, where its measure says so.
     """
     source = _Inputs(bench, cells)
+    bench.keep_alive(cells)
     try:
         source.load()
     except (GrokscopeError, OSError) as error:
@@ -351,6 +365,8 @@ class _Inputs:
 
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:
         """Return the probe of the checkpoint compared with."""
+        if _which(checkpoint) == _which(self.checkpoint):
+            return self.probe()
         self._given["of the baseline, "] = self.bench.baseline(checkpoint)
         return self._given["of the baseline, "]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from grokscope.analysis.plan import Place
 from grokscope.errors import GrokscopeError
@@ -11,8 +11,7 @@ from grokscope.run import Run, glue
 from grokscope.run.code import own_code
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(NamedTuple):
     """What code of the user's own makes a run's network.
 
     Attributes:

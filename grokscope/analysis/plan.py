@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from grokscope.declare import canonical_json, lasting, resolve
 from grokscope.errors import GrokscopeError, SettingError, UnknownName, UsageError
@@ -21,8 +20,7 @@ from grokscope.run.tidy import BASELINE
 UNFIT = "its baseline is unfit: "  # begins the note of a cell whose measure raised UnfitBaseline
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where cells are computed: on which device, with data from where, with whose code.
 
     `data_dir` is where the task's data lies if not where the run found it; code that no plugin brings is
@@ -46,8 +44,7 @@ class Place:
         return cls(device, None if data_dir is None else str(data_dir), trusted, memory)
 
 
-@dataclass(frozen=True)
-class PlannedCell:
+class PlannedCell(NamedTuple):
     """One measure on one checkpoint, with everything its number depends on."""
 
     registered: Registered
@@ -62,8 +59,7 @@ class PlannedCell:
         return bool({"probe", "baseline"} & set(self.registered.measure.inputs))
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """The wanted cells in the order they are shown, and the measures and steps they come from."""
 
     measures: tuple[Registered, ...]
@@ -89,8 +85,7 @@ class Plan:
         }
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What is asked of every run.
 
     Attributes:
@@ -142,7 +137,7 @@ class Request:
             return self
         usual = _resolved(registered, {})
         parameters = {**self.parameters, registered.id: usual}
-        return replace(self, measures=(*self.measures, registered), parameters=parameters)
+        return self._replace(measures=(*self.measures, registered), parameters=parameters)
 
 
 def needing_data(run: Run, place: Place, missing: Mapping[int, Sequence[PlannedCell]]) -> list[PlannedCell]:

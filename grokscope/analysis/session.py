@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from grokscope.analysis.assemble import assemble
 from grokscope.analysis.clock import Clock
@@ -74,6 +74,8 @@ class Session:
             if ledger.trouble:
                 raise ledger.trouble
         if self._ledgers:
+            with suppress(StorageError):  # all is stored, in more pieces
+                self.run.gather()
             self.run.refresh_index()
         computed = sum(len(ledger.cells) for ledger in self._ledgers)
         return assemble(
@@ -94,8 +96,7 @@ class Session:
         return [*messages, *self._plan.messages, *self.run.remarks, *self.run.conflicts]
 
 
-@dataclass(frozen=True)
-class Crew:
+class Crew(NamedTuple):
     """Who computes: where, in how many processes, and whether in ones of their own at any rate.
 
     Or, where there is a `cluster`, who sends what is to be computed there.

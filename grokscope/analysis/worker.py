@@ -14,10 +14,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grokscope.analysis.clock import Clock
 from grokscope.analysis.plan import Place, PlannedCell
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_WORDS = 0.05  # about what came of cells: several cheap ones are told of together
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(NamedTuple):
     """A planned cell as it travels to another process: measures are named, not pickled."""
 
     measure: str

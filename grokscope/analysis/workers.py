@@ -5,7 +5,6 @@ A plugin that crashes its process, or never ends, costs only its own cell.
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import time
 from collections import Counter, deque
@@ -13,15 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
-from multiprocessing.context import BaseContext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from grokscope.analysis.chunks import MOST_CRASHES, Chunk, worth_trying
 from grokscope.analysis.plan import Place
+from grokscope.analysis.server import context
 from grokscope.analysis.worker import Underway, work
 from grokscope.errors import GrokscopeError, SettingError
-from grokscope.surroundings import signals_blocked
 
 if TYPE_CHECKING:
     from grokscope.cluster.origin import Origin
@@ -29,10 +27,6 @@ if TYPE_CHECKING:
 
 MOST_TRIES = 2  # of a checkpoint at which a process dies before it comes to a measure
 SECONDS_BETWEEN_LOOKS = 1.0  # at whether the work is still wanted
-PRELOADED = [
-    *("grokscope.analysis.engine", "grokscope.analysis.worker", "h5py"),
-    "multiprocessing.sharedctypes",
-]
 
 
 @dataclass(frozen=True)
@@ -82,13 +76,13 @@ class _Worker:
     """A process that computes one chunk after the other, seen from here."""
 
     def __init__(self, manner: Manner, origin: Origin | None) -> None:
-        context = _context()
-        self.line, theirs = context.Pipe()
-        lifeline, self._held = context.Pipe(duplex=False)
-        self._underway = Underway.made(context)
+        forking = context()
+        self.line, theirs = forking.Pipe()
+        lifeline, self._held = forking.Pipe(duplex=False)
+        self._underway = Underway.made(forking)
         how = manner.place, manner.left_out, manner.clocked, origin
         arguments = theirs, self._underway, lifeline, *how
-        self.process = context.Process(target=work, args=arguments)  # type: ignore[attr-defined]
+        self.process = forking.Process(target=work, args=arguments)  # type: ignore[attr-defined]
         self.process.start()
         theirs.close()
         lifeline.close()
@@ -316,16 +310,3 @@ class _Crew:
         if self.crashes[measure] == MOST_CRASHES:
             for worker in self._workers:
                 worker.ban(measure)
-
-
-def _context() -> BaseContext:
-    """Return how processes are started: forked from a server that has torch loaded, where there is such."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver
-
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    with signals_blocked():  # also those that reach the whole group
-        forkserver.ensure_running()
-    return context

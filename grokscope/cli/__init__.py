@@ -5,6 +5,7 @@ Nothing heavy is imported here: `grokscope --help` loads neither torch nor numpy
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import inspect
@@ -186,6 +187,7 @@ def main() -> None:
     os.environ["PYTHONSAFEPATH"] = "1"
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(50_000, 20, 100)  # a tenth of the time of a short command goes into looking for garbage
+    atexit.register(gc.freeze)  # and a sixth, at its end, into looking once more through all that goes anyway
     with guarded_streams():
         code = _ended()
     sys.exit(code)

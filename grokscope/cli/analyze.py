@@ -108,16 +108,12 @@ def _print(
     per_layer: bool,
     spent: list[Spent] | None,
 ) -> None:
-    from grokscope.export import as_dict, measured_columns
-    from grokscope.report.profile import profile_table
-    from grokscope.report.text import csv_of
-
-    profiles = [] if spent is None else [profile_table(spent)]
+    profiles = [] if spent is None else [_profile_table(spent)]
     present(
         file,
         json,
-        csv=lambda: csv_of(measured_columns(found, long)),
-        plain=lambda: list(found.long()) if long else as_dict(found) | _profile(spent),
+        csv=lambda: _csv(found, long),
+        plain=lambda: list(found.long()) if long else _plain(found) | _profile(spent),
         table=lambda: [_table(found, per_layer), *profiles],
     )
     if file == "-" and not json:
@@ -125,10 +121,31 @@ def _print(
             stderr_console().print(profile)
 
 
+def _csv(found: Results | Comparison, long: bool) -> str:
+    from grokscope.export import measured_columns
+    from grokscope.report.text import csv_of
+
+    return csv_of(measured_columns(found, long))
+
+
+def _plain(found: Results | Comparison) -> dict[str, Any]:
+    from grokscope.export import as_dict
+
+    return as_dict(found)
+
+
+def _profile_table(spent: list[Spent]) -> RenderableType:
+    from grokscope.report.profile import profile_table
+
+    return profile_table(spent)
+
+
 def _profile(spent: list[Spent] | None) -> dict[str, Any]:
+    if spent is None:
+        return {}
     from grokscope.report.profile import profile_rows
 
-    return {} if spent is None else {"profile": profile_rows(spent)}
+    return {"profile": profile_rows(spent)}
 
 
 def _table(found: Results | Comparison, per_layer: bool) -> RenderableType:

@@ -44,7 +44,11 @@ def measured(
     paths = list(paths)
     with stdout_to_stderr(), cells_progress(asked.quiet) as progress, on_signal(interrupted):
         from grokscope.analysis import analyze_many
+        from grokscope.analysis.server import foresee
         from grokscope.discovery import load_plugins
+
+        if not others.get("dask"):
+            foresee(paths, asked.results)
 
         plugins = plugins or load_plugins()
         say_slow(plugins, asked.quiet)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +29,12 @@ def show(runs: Runs, *, json: Json = False) -> None:
     if json:
         from grokscope.report.described import run_as_dict
 
-        described = [run_as_dict(run, _stored(run)) for run in opened]
+        described = [run_as_dict(run, run.measured()) for run in opened]
         print_json(described[0] if len(runs) == 1 else described)
     elif len(runs) == 1:
         from grokscope.report.tables import run_view
 
-        print_data(run_view(opened[0], _stored(opened[0]), data_width()))
+        print_data(run_view(opened[0], opened[0].measured(), data_width()))
     elif opened:
         from grokscope.report.runs import runs_table
 
@@ -65,10 +64,3 @@ def _opened(paths: Sequence[Path]) -> tuple[list[Run], list[GrokscopeError]]:
     for refusal in refused:
         say(f"failed: {refusal}")
     return opened, refused
-
-
-def _stored(run: Run) -> dict[str, int]:
-    """At how many checkpoints each measure is stored."""
-    present = {checkpoint.sha256 for checkpoint in run.checkpoints}
-    pairs = {(key.measure, key.checkpoint) for key in run.cells() if key.checkpoint in present}
-    return dict(sorted(Counter(measure for measure, _ in pairs).items()))

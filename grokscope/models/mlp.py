@@ -71,7 +71,16 @@ class MLP(Network):
 
     def trace(self, encoded: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run from the encoded input and name every layer's values before and after ReLU."""
-        pre = self.layers[0](encoded)
+        return self._onward(self.layers[0](encoded))
+
+    def trace_raw(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Run from raw inputs; tokens pick columns of the first weight instead of multiplying zeros."""
+        own = (self.encode, MLP.encode), (self.trace, MLP.trace)
+        if not self.vocabulary or any(getattr(way, "__func__", None) is not mine for way, mine in own):
+            return super().trace_raw(inputs)
+        return self._onward(self._picked(inputs))
+
+    def _onward(self, pre: torch.Tensor) -> dict[str, torch.Tensor]:
         named = {"first": pre}
         for index, layer in enumerate(self.layers[1:]):
             post = F.relu(pre)

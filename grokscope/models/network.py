@@ -55,6 +55,10 @@ class Network(nn.Module):
         """Return `trace(encoded)` for the raw inputs that were encoded, where a network needs these too."""
         return self.trace(encoded)
 
+    def trace_raw(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return `trace` of raw inputs; a network may have a quicker way than through `encode`."""
+        return self.trace_from(self.encode(inputs), inputs)
+
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the logits (n, outputs) of raw inputs; a network may have a quicker way than this one."""
         return self.trace(self.encode(inputs))["logits"]

@@ -6,13 +6,15 @@ How much may be kept decides whether a tensor is computed again, and never how.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import pairwise
+from time import process_time as clock
 from typing import TYPE_CHECKING
 
 import torch
 
 from grokscope.errors import MeasureError
+from grokscope.numbers import all_finite
 
 if TYPE_CHECKING:
     from grokscope.memory import Memory
@@ -62,20 +64,37 @@ class Passes:
         return self._probe.shared(("trace", "names"), lambda: tuple(self.sample()))
 
     def traced(self, name: str, split: str, sigma: float) -> torch.Tensor:
-        """Return one tensor of the trace; the others are kept too where there is room for all."""
+        """Return one tensor of the trace; what the same pass gives is kept too, as far as there is room."""
+        if self._size(split) is not None:
+            name = self._one_name(name)
 
         def compute() -> torch.Tensor:
+            found = find()  # and whether it is finite, which many ask, is noted while it is there
+            self._probe.shared(("finite", name, split, sigma), lambda: all_finite(found))
+            return found
+
+        def find() -> torch.Tensor:
             if split == "all" and sigma == 0 and self._divided():
                 return self._joined(name)
-            at_once = self._size(split) is None
-            if not at_once and not self._budget.fits(self._bytes_of(split)):
-                return self._run(split, sigma, [name])[name]
-            found = self._run(split, sigma, None if at_once else self.names())
+            begun = clock()
+            found = self._run(split, sigma, self._worth_keeping(name, split, sigma))
+            seconds = clock() - begun  # whatever of it had to go, all of the pass would be run again for it
             for other in found.keys() - {name}:
-                self._probe.shared(("trace", split, sigma, other), partial(found.__getitem__, other))
+                self._probe._put(("trace", split, sigma, other), found[other], seconds)
             return found[name]
 
         return self._probe.shared(("trace", split, sigma, name), compute)
+
+    def _worth_keeping(self, name: str, split: str, sigma: float) -> Collection[str] | None:
+        """Return which tensors a pass for one of them gives: all (None), those that many ask for, or it."""
+        if self._size(split) is None:
+            return None
+        wanted = ("first", "logits") if sigma else (*self._model.hidden, "logits")
+        for names in (self.names(), wanted):
+            together = {self._one_name(each) for each in (name, *names)}
+            if self._budget.fits(self._bytes_of(split, together)):
+                return together
+        return [name]
 
     def scale(self) -> float:
         """Return the standard deviation of all encoded values of the training split."""
@@ -91,24 +110,45 @@ class Passes:
 
     def parts(self, split: str, sigma: float) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the encoded and the raw inputs of a split, so many examples at a time."""
-        count, size, encoded = self._examples(split), self._size(split), self.some()[0]
-        if size is None:
+        if self._size(split) is None:
             yield self._probe.encoded(split, sigma), self._probe.inputs(split)
             return
-        starts = range(0, count - ROWS + 1, size)
-        ends = [*starts[1:], count]
-        kept = self._budget.fits(count * encoded[0].numel() * encoded.element_size())
+        like, ends = self.some()[0], self._ends(split)
+        size = self._examples(split) * like[0].numel() * like.element_size()
+        kept = self._budget.fits((3 if sigma else 1) * size)  # the noise, and the inputs with it and without
         whole = self._probe.encoded(split, sigma) if kept else None
-        shapes = [(end - start, *encoded.shape[1:]) for start, end in zip(starts, ends, strict=True)]
-        noises = self._probe._noise.parts(split, sigma, shapes, encoded) if whole is None and sigma else None
-        every = self._task.indices(split)
-        for start, end in zip(starts, ends, strict=True):
-            inputs = self._task.inputs[slice(start, end) if isinstance(every, slice) else every[start:end]]
+        shapes = [(end - start, *like.shape[1:]) for start, end in pairwise([0, *ends])]
+        noises = self._probe._noise.parts(split, sigma, shapes, like) if whole is None and sigma else None
+        for end, inputs in zip(ends, self._raw_parts(split), strict=True):
             if whole is None:
                 encoded = self.encode(inputs)
                 yield encoded if noises is None else encoded + sigma * next(noises), inputs
             else:
-                yield whole[start:end], inputs
+                yield whole[end - len(inputs) : end], inputs
+
+    def _raw_parts(self, split: str) -> Iterator[torch.Tensor]:
+        """Yield the raw inputs of a split, so many examples at a time."""
+        every = self._task.indices(split)
+        for start, end in pairwise([0, *self._ends(split)]):
+            yield self._task.inputs[slice(start, end) if isinstance(every, slice) else every[start:end]]
+
+    def _trace_parts(
+        self, split: str, sigma: float
+    ) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+        """Yield the trace of so many examples of a split at a time, and their raw inputs."""
+        of_raw = ((inputs,) for inputs in self._raw_parts(split))
+        run: Callable[..., dict[str, torch.Tensor]] = (
+            self._model.trace_from if sigma else self._model.trace_raw
+        )
+        for given in self.parts(split, sigma) if sigma else of_raw:
+            with torch.no_grad():
+                part = run(*given)
+            yield part, given[-1]
+
+    def _ends(self, split: str) -> list[int]:
+        """Return up to which example each part of a split goes."""
+        count, size = self._examples(split), self._size(split)
+        return [count] if size is None else [*range(size, count - ROWS + 1, size), count]
 
     def _size(self, split: str) -> int | None:
         """Return how many examples of a split pass at a time; None is all."""
@@ -121,9 +161,16 @@ class Passes:
         every = self._task.indices(split)
         return len(self._task.inputs) if isinstance(every, slice) else len(every)
 
-    def _bytes_of(self, split: str) -> int:
-        """Return how large the trace of a split is."""
-        some = sum(rows.numel() * rows.element_size() for rows in self.sample().values())
+    def _one_name(self, name: str) -> str:
+        """Return the first of the names that a tensor of the trace has."""
+        sample = self.sample()
+        return next((each for each in sample if sample[each] is sample.get(name)), name)
+
+    def _bytes_of(self, split: str, names: Collection[str]) -> int:
+        """Return how large these tensors of the trace of a split are."""
+        sample = self.sample()
+        rows = (sample[name] for name in names if name in sample)
+        some = sum(each.numel() * each.element_size() for each in rows)
         return some * self._examples(split) // max(1, len(self.some()[1]))
 
     def _divided(self) -> bool:
@@ -147,9 +194,7 @@ class Passes:
             )
         counted, done = self._probe.counted(split), 0
         gathered: dict[str, _Rows] = {}
-        for encoded, inputs in self.parts(split, sigma):
-            with torch.no_grad():
-                part = self._model.trace_from(encoded, inputs)
+        for part, inputs in self._trace_parts(split, sigma):
             if counted is not None:
                 each = len(counted) // count
                 own = counted[done * each : (done + len(inputs)) * each]
@@ -177,13 +222,11 @@ class Passes:
     def _in_parts(self, name: str, split: str) -> Iterator[torch.Tensor]:
         """Yield the rows of a tensor of the trace; what is not kept is held so many examples at a time."""
         kept = ("trace", split, 0.0, name) in self._probe._memory
-        if kept or self._size(split) is None or self._budget.fits(self._bytes_of(split)):
+        if kept or self._size(split) is None or self._budget.fits(self._bytes_of(split, [name])):
             yield self.traced(name, split, 0.0)
             return
-        for encoded, inputs in self.parts(split, 0.0):
-            with torch.no_grad():
-                rows = self._model.trace_from(encoded, inputs)[name]
-            yield rows
+        for part, _ in self._trace_parts(split, 0.0):
+            yield part[name]
 
 
 class Trace(Mapping[str, torch.Tensor]):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -40,8 +39,7 @@ def plain_table(*headers: str, **options: Any) -> Table:
     return table
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """A table's column: its header, what it says of a row, its turn when room is given out."""
 
     header: str

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from grokscope.errors import DamagedFile, StorageError, reason_of
 from grokscope.run.files import sha256_hex
@@ -38,8 +38,7 @@ _BYTES = {
 }
 
 
-@dataclass(frozen=True)
-class CheckpointInfo:
+class CheckpointInfo(NamedTuple):
     """One checkpoint as listed: `file` is relative to the run; metrics that were not recorded are NaN."""
 
     step: int
@@ -164,6 +163,21 @@ def decode(data: bytes, where: object, sha256: str = "") -> Checkpoint:
 def read_checkpoint(path: Site) -> Checkpoint:
     """Return the checkpoint at `path`, verified. Raises DamagedFile, FileNotFoundError."""
     return decode(read_bytes(path, FILE_CAP), path)
+
+
+def read_resume(path: Site, run: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    """Return the tensors and words of the state that the run `run` goes on from; None where there is none.
+
+    Raises DamagedFile.
+    """
+    try:
+        found = read_checkpoint(path)
+    except FileNotFoundError:
+        return None
+    words = {name: word for name, word in found.metadata.items() if name not in ("run", "format")}
+    if found.metadata.get("run", "") != run:
+        raise DamagedFile(f"{path} is foreign: it belongs to another run")
+    return found.weights, words
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

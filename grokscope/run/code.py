@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from grokscope.declare import Factory
 from grokscope.errors import RunError, UnknownName, UsageError
@@ -24,8 +23,7 @@ UNNAMED_LOSS = "own loss"  # of a run whose loss was given as a function that ha
 OPTIONS = {"task": "data", "model": "model", "loss": "loss"}  # what repeats a name, as for `import`
 
 
-@dataclass(frozen=True)
-class Trusted:
+class Trusted(NamedTuple):
     """Which code that no plugin brings may be imported because a run names it.
 
     Attributes:

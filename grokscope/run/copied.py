@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from grokscope.run.curves import CURVE_COLUMNS, curve_text
@@ -40,7 +39,7 @@ def unchanged(
     there = [(entry, status) for entry, status in there if entry.info.size == status.st_size]
     sure = {entry.info.file: entry for entry, status in there if entry.mtime_ns == status.st_mtime_ns}
     doubted = [
-        replace(entry, mtime_ns=status.st_mtime_ns) for entry, status in there if entry.info.file not in sure
+        entry._replace(mtime_ns=status.st_mtime_ns) for entry, status in there if entry.info.file not in sure
     ]
     starts = read_starts([run / entry.info.file for entry in doubted], START)
     return sure | {

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokscope.errors import DamagedFile, RunError, StorageError
+from grokscope.errors import RunError, StorageError
 from grokscope.run import checkpoint, examples, glue, imported, index
 from grokscope.run.checkpoint import Checkpoint, CheckpointInfo
 from grokscope.run.checkpoints import Checkpoints, file_of
@@ -45,7 +45,7 @@ from grokscope.run.index import Index, Listed
 from grokscope.run.kinds import Kinds
 from grokscope.run.listing import FOLDERS, check_folders, refuse_foreign
 from grokscope.run.outcome import OUTCOME, Goal, goals_of, in_a_row
-from grokscope.run.results import Cell, CellKey, in_order, merge
+from grokscope.run.results import Cell, CellKey, differing, in_order, merge
 from grokscope.run.segments import Segments
 from grokscope.run.sites import Site, Url, site_of
 from grokscope.run.store import (
@@ -102,6 +102,7 @@ class Run:
         self._index_trouble = ""
         self._merged: tuple[frozenset[str], dict[CellKey, list[Cell]]] | None = None
         self._drawn: tuple[Mapping[int, Listed], dict[str, np.ndarray]] | None = None
+        self._counted: tuple[frozenset[str], dict[str, int]] | None = None
 
     @classmethod
     def create(cls, path: str | Site, config: Mapping[str, Any]) -> Run:
@@ -288,15 +289,7 @@ class Run:
 
     def load_resume(self) -> tuple[dict[str, Tensor], dict[str, str]] | None:
         """Return the state that training goes on from, None when there is none. Raises DamagedFile."""
-        path = self.path / RESUME_FILE
-        try:
-            found = checkpoint.read_checkpoint(path)
-        except FileNotFoundError:
-            return None
-        own = {"run": found.metadata.pop("run", ""), "format": found.metadata.pop("format")}
-        if own["run"] != self.id:
-            raise DamagedFile(f"{path} is foreign: it belongs to another run")
-        return found.weights, found.metadata
+        return checkpoint.read_resume(self.path / RESUME_FILE, self.id)
 
     @property
     def curves(self) -> dict[str, np.ndarray]:
@@ -351,6 +344,12 @@ class Run:
         """Return every stored result by its key; of differing results for one key always the same one."""
         return {key: variants[0] for key, variants in self._variants()[1].items()}
 
+    def measured(self) -> dict[str, int]:
+        """Return at how many checkpoints each measure is stored; where index.h5 fits no result is read."""
+        if self._counted is None or self._counted[0] != self._segments.names() or self._elsewhere:
+            return index.measured(self.cells(), (info.sha256 for info in self.checkpoints))
+        return self._counted[1]
+
     def results(self) -> pandas.DataFrame:
         """Return everything that is stored as a tidy DataFrame, one row per number or word; computes nothing.
 
@@ -383,15 +382,14 @@ class Run:
         """Store `cells` durably as one immutable segment. Raises StorageError."""
         (self._elsewhere or self._segments).store(cells)
 
+    def gather(self) -> None:
+        """Join what was stored bit by bit, so that it is quickly read. Raises StorageError."""
+        (self._elsewhere or self._segments).gather()
+
     @property
     def conflicts(self) -> list[str]:
         """The keys that have differing results, a sentence each: their measure is not deterministic."""
-        return [
-            f"{key.measure} at step {variants[0].step} with {key.parameters} has {len(variants)} differing "
-            "results: it is not deterministic"
-            for key, variants in self._variants()[1].items()
-            if len(variants) > 1
-        ]
+        return differing(self._variants()[1])
 
     def refresh_index(self) -> str:
         """Rebuild index.h5 when it does not fit the run's files; nothing happens on read-only ground.
@@ -404,8 +402,10 @@ class Run:
         trouble = self._index_trouble
         self._checkpoints.forget()
         listed = {entry.stamp() for entry in self._checkpoints.listed(found.listed).values()}
-        fits = {entry.stamp() for entry in found.listed.values()} == listed
-        if (not trouble and fits and found.segments == self._segments.names()) or not self.writable:
+        same = {entry.stamp() for entry in found.listed.values()} == listed
+        fits = same and found.segments == self._segments.names() and not trouble
+        self._counted = (found.segments, found.measured) if fits else None
+        if fits or not self.writable:
             return ""
         failure = self._write_index()
         if trouble and not failure:

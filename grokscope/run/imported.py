@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from grokscope.declare import canonical_json
 from grokscope.errors import DamagedFile, SettingError, StorageError, reason_of
@@ -92,8 +92,7 @@ def renewed(record: Record, before: Record) -> Record:
     return replace(record, added=before.added, linked=before.linked)
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """What imported.json says: the checkpoints' records by step, and their tensors' kinds."""
 
     records: dict[int, Record]

@@ -1,22 +1,23 @@
 """index.h5, what a user opens with h5py or HDFView: a cache of checkpoints, curves and results.
 
-Of it grokscope itself reads only which checkpoints there were, and that only where the seal, a sha256 over
-these tables, fits: results always come from the segments, whose names prove their bytes.
+Of it grokscope itself reads only which checkpoints there were and at how many of them each measure is stored,
+and that only where the seal, a sha256 over these tables, fits: results always come from the segments, whose
+names prove their bytes.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grokscope.errors import DamagedFile, StorageError
 from grokscope.run.checkpoint import CheckpointInfo
 from grokscope.run.curves import CURVE_COLUMNS, Point
 from grokscope.run.files import sha256_hex
 from grokscope.run.image import build, describe, opened, read_number, read_table, write_table
-from grokscope.run.results import Cell, write_cells
+from grokscope.run.results import Cell, CellKey, write_cells
 from grokscope.run.sites import Site
 from grokscope.run.store import read_bytes
 
@@ -24,22 +25,28 @@ if TYPE_CHECKING:
     import h5py
     import numpy as np
 
-FORMAT = 2  # 1 had no seal
+FORMAT = 3  # 1 had no seal, 2 did not count what is measured
 INDEX_CAP = 2 << 30
 _CHECKPOINTS = ("step", "file", "size", "sha256", *CURVE_COLUMNS, "mtime_ns")
 _CURVES = ("step", *CURVE_COLUMNS, "checkpoint")
 _SEGMENTS = ("name",)
+_MEASURED = ("measure", "checkpoints")
 _SEAL = ("sha256",)
-_COLUMNS = {"checkpoints": _CHECKPOINTS, "curves": _CURVES, "segments": _SEGMENTS}
+_COLUMNS = {
+    "checkpoints": _CHECKPOINTS,
+    "curves": _CURVES,
+    "segments": _SEGMENTS,
+    "measured": _MEASURED,
+}
 _ABOUT = {
     "checkpoints": "one record per checkpoint",
     "curves": "losses and accuracies; checkpoint: whose header holds them",
     "segments": "the segments in results/ whose union results is",
+    "measured": "at how many checkpoints each measure is stored",
 }
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(NamedTuple):
     """A checkpoint as its folder shows it: its header's numbers and the curve since the checkpoint before."""
 
     info: CheckpointInfo
@@ -57,12 +64,15 @@ class Listed:
         return () if all(map(math.isnan, metrics)) else ((i.step, *metrics),)
 
 
-@dataclass(frozen=True)
-class Index:
-    """What index.h5 says: checkpoints by file name, and the segments whose union it shows to users."""
+class Index(NamedTuple):
+    """What index.h5 says: checkpoints by file name, and the segments whose union it shows to users.
+
+    `measured` is at how many of the checkpoints each measure is stored in these segments.
+    """
 
     listed: dict[str, Listed]
     segments: frozenset[str]
+    measured: dict[str, int]
 
 
 class OtherFormat(DamagedFile):
@@ -72,7 +82,13 @@ class OtherFormat(DamagedFile):
 def encode(listed: Iterable[Listed], segments: Collection[str], cells: Sequence[Cell], run: str) -> bytes:
     """Return the bytes of index.h5."""
     listed = list(listed)
-    tables = {"checkpoints": _checkpoints(listed), "curves": _curves(listed), "segments": _names(segments)}
+    stored = measured((cell.key for cell in cells), (entry.info.sha256 for entry in listed))
+    tables = {
+        "checkpoints": _checkpoints(listed),
+        "curves": _curves(listed),
+        "segments": _names(segments),
+        "measured": _counts(stored),
+    }
 
     def fill(file: h5py.File) -> None:
         about = (
@@ -116,7 +132,14 @@ def look_at(path: Site) -> tuple[Index, str]:
         trouble = "damaged"
     except StorageError:
         trouble = "unreadable"
-    return Index({}, frozenset()), trouble
+    return Index({}, frozenset(), {}), trouble
+
+
+def measured(keys: Iterable[CellKey], checkpoints: Iterable[str]) -> dict[str, int]:
+    """Return at how many of the checkpoints, told by their sha256, each measure has a result, by name."""
+    present = frozenset(checkpoints)
+    pairs = {(key.measure, key.checkpoint) for key in keys if key.checkpoint in present}
+    return dict(sorted(Counter(measure for measure, _ in pairs).items()))
 
 
 def _is_held(data: bytes) -> bool:
@@ -129,7 +152,8 @@ def _read_sealed(file: h5py.File) -> Index:
     if read_table(file, "seal", _SEAL).tolist() != _sealed(tables).tolist():
         raise DamagedFile("its tables are not those that were written")
     segments = frozenset(name.decode() for name in tables["segments"]["name"].tolist())
-    return Index(_read_listed(tables), segments)
+    counts = {name.decode("utf-8", "surrogatepass"): count for name, count in tables["measured"].tolist()}
+    return Index(_read_listed(tables), segments, counts)
 
 
 def _sealed(tables: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -176,3 +200,11 @@ def _names(segments: Collection[str]) -> np.ndarray:
     import numpy as np
 
     return np.array([(name,) for name in sorted(segments)], [("name", "S67")])
+
+
+def _counts(stored: Mapping[str, int]) -> np.ndarray:
+    import numpy as np
+
+    records = [(name.encode("utf-8", "surrogatepass"), count) for name, count in stored.items()]
+    width = max([1, *(len(name) for name, _ in records)])
+    return np.array(records, [("measure", f"S{width}"), ("checkpoints", "<i8")])

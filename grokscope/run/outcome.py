@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from grokscope.declare import is_number
 from grokscope.errors import SettingError
@@ -18,8 +17,7 @@ _TEST = re.compile(r"(?<![^\W_])test(?![^\W_])")  # a word of a name
 FEW = 9  # evaluations of an imported run, from which on three in a row are asked for
 
 
-@dataclass(frozen=True)
-class Goal:
+class Goal(NamedTuple):
     """A bound that a course reaches, and stays beyond for some evaluations.
 
     Attributes:

@@ -10,10 +10,9 @@ import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from grokscope.errors import DamagedFile, GrokscopeError, StorageError, UsageError, told
 from grokscope.extras import from_extra
@@ -36,16 +35,14 @@ class Unreachable(StorageError):
     """The store does not answer, or refuses: of what is there nothing is known."""
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """Of an object what `os.stat` tells of a file; what stands for its time changes with its bytes."""
 
     st_size: int
     st_mtime_ns: int
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """An object, or what names have in common up to a slash, as `os.scandir` gives files and folders."""
 
     place: Url

@@ -9,7 +9,6 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grokscope.errors import DamagedFile, MeasureError, StorageError
@@ -62,8 +61,7 @@ class CellKey(NamedTuple):
     noise: str
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One measure's result on one checkpoint; `note` says why it does not apply, and `rows` is then empty."""
 
     key: CellKey
@@ -136,6 +134,16 @@ def in_order(merged: dict[CellKey, list[Cell]]) -> list[Cell]:
     """Return all cells by step, measure and parameters."""
     cells = [cell for variants in merged.values() for cell in variants]
     return sorted(cells, key=lambda cell: (cell.step, cell.key))
+
+
+def differing(merged: dict[CellKey, list[Cell]]) -> list[str]:
+    """Return the keys that have differing results, a sentence each: their measure is not deterministic."""
+    return [
+        f"{key.measure} at step {variants[0].step} with {key.parameters} has {len(variants)} differing "
+        "results: it is not deterministic"
+        for key, variants in merged.items()
+        if len(variants) > 1
+    ]
 
 
 def fingerprint(cell: Cell) -> str:

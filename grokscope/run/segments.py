@@ -1,4 +1,4 @@
-"""The results folder: immutable segments that appear whole, are read with suspicion, compacted at 64."""
+"""The results folder: immutable segments that appear whole, are read with suspicion, joined where many."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from grokscope.run.store import atomic_write, delete, make_folder, move, read_by
 
 NAME = re.compile(r"[0-9a-f]{64}\.h5")
 COMPACT_AT = 64
+GATHER_AT = 8  # of one writer's own, when it ends: whoever reads looks at each for a millisecond and more
 SMALL = 4 << 20  # bytes
 
 
@@ -38,6 +39,7 @@ class Segments:
         self._read: dict[str, list[Cell]] = {}
         self.refused: dict[str, Exception] = {}
         self._stuck: set[str] = set()
+        self._own: list[str] = []
 
     def names(self) -> frozenset[str]:
         """Return the segments there now. A compaction meanwhile is waited out: two listings must agree."""
@@ -93,6 +95,12 @@ class Segments:
         small = self._small()
         if len(small) >= COMPACT_AT:
             self.compact(small)
+
+    def gather(self) -> None:
+        """Join the small segments that were stored here, where they are several. Raises StorageError."""
+        own, self._own = self._own, []
+        if len(own) >= GATHER_AT:
+            self.compact(own)
 
     def compact(self, names: Collection[str]) -> None:
         """Replace the segments `names` by their union. Safe beside any number of others doing the same.
@@ -152,6 +160,7 @@ class Segments:
             name = f"{sha256_hex(data)}.h5"
             atomic_write(self.folder / name, data)
             self._read[name] = list(part)  # as reading it would give them
+            self._own += [name] if len(data) < SMALL else []
         if refused:
             raise refused
 

@@ -5,7 +5,6 @@ Nothing is believed here that can be computed: not the index, not a size, not a 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections import Counter
@@ -296,7 +295,7 @@ _ELSEWHERE = (
 
 def _in_text(listed: Iterable[Listed]) -> list[str]:
     """Entries as text, in which NaN equals NaN; times do not count: copies have others."""
-    return sorted(repr(dataclasses.replace(entry, mtime_ns=0)) for entry in listed)
+    return sorted(repr(entry._replace(mtime_ns=0)) for entry in listed)
 
 
 def _content(cells: Iterable[Cell]) -> Counter[tuple[CellKey, str]]:

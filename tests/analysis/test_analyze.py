@@ -21,6 +21,7 @@ from grokscope import (
     load_plugins,
     measure,
 )
+from grokscope.analysis.clock import Clock
 
 NUMBER = [Column("value", "a number")]
 
@@ -246,6 +247,24 @@ def test_baselines_are_other_checkpoints(run_path):
     assert analyze(run_path, "since", plugins=plugins).columns["since.value"] == [0.0] + [10.0] * 6
     last = analyze(run_path, "since", plugins=plugins, baseline="last")
     assert last.columns["since.value"] == [step - 60.0 for step in last.steps]
+
+
+def test_every_checkpoint_is_brought_to_life_once_whatever_is_compared_with_it(run_path):
+    @measure(columns=NUMBER, baseline="previous")
+    def since(probe, baseline):
+        """Whether the baseline is a checkpoint of its own."""
+        return {"value": probe is not baseline}
+
+    @measure(columns=NUMBER, baseline="last")
+    def until(probe, baseline):
+        """Whether the baseline is a checkpoint of its own."""
+        return {"value": probe is not baseline}
+
+    clock = Clock()
+    found = analyze(run_path, "since,until,cka", plugins=plugin(since, until), clock=clock)
+    assert found.columns["since.value"] == [0.0] + [1.0] * 6
+    assert found.columns["until.value"] == [1.0] * 6 + [0.0]
+    assert {each.part: each.times for each in clock.take()}["bringing networks to life"] == 7
 
 
 def test_the_noise_is_the_same_for_every_checkpoint_and_measure(run_path):

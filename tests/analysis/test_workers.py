@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from grokscope import Run, SettingError, analyze
+from grokscope.analysis import server
+from grokscope.run.sites import Url
 
 HEAD = """
 import ctypes, os, pathlib, signal, time
@@ -315,3 +317,19 @@ def test_what_a_measure_raises_is_its_own_and_what_a_signal_raises_is_not(run_pa
 
 def _cells(path, measure):
     return [cell for key, cell in Run.open(path).cells().items() if key.measure == measure]
+
+
+def test_torch_is_loaded_for_the_processes_only_where_something_is_surely_to_be_computed(
+    run_path, tmp_path, monkeypatch
+):
+    started = []
+    monkeypatch.setattr(server, "context", lambda: started.append(True))
+    server.foresee([tmp_path / "none", tmp_path, Url("memory", "run")], None)
+    assert not started
+    server.foresee([run_path], None)
+    assert len(started) == 1
+    analyze(run_path, "weight_norm", steps="first")
+    server.foresee([run_path], None)
+    assert len(started) == 1
+    server.foresee([run_path], tmp_path / "elsewhere")
+    assert len(started) == 2

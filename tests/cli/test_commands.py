@@ -1,5 +1,6 @@
 """`measures`, `plugins`, `recipes`, `--version` and `--help`."""
 
+import json
 import os
 
 import pytest
@@ -32,6 +33,31 @@ def test_an_unknown_measure_is_refused(cli):
     ended = cli("measures", "kurtossis")
     assert ended.code == 2
     assert "unknown measure or family 'kurtossis'" in ended.err
+
+
+def test_measures_for_a_run_says_which_apply_and_why_others_do_not(cli, run_path, monkeypatch):
+    slow = "oinfo,robustness,landscape,complexity,mechanistic,matrix_information,progress,abelian"
+    monkeypatch.setenv("GROKSCOPE_DISABLE_PLUGINS", slow)
+    answers = json.loads(cli("measures", "--for", run_path, "--json", "-q").out)
+    told = {each["measure"]: each for each in answers}
+    assert told["feature_rank"] == {"measure": "feature_rank", "applies": True, "why_not": ""}
+    assert not told["attention_entropy"]["applies"]
+    ended = cli("measures", "--for", run_path, "-q")
+    assert ended.code == 0
+    assert told["attention_entropy"]["why_not"][:40] in " ".join(ended.out.split())
+    ended = cli("measures", "pmi", "--for", run_path)
+    assert ended.code == 2
+    assert "either NAME or --for RUN" in ended.err
+
+
+def test_plugins_says_which_are_left_out_and_in_full_why_one_is_broken(cli, monkeypatch, stranger_here):
+    stranger_here("broken", "raise RuntimeError('no such luck')")
+    monkeypatch.setenv("GROKSCOPE_DEBUG", "1")
+    monkeypatch.setenv("GROKSCOPE_DISABLE_PLUGINS", "oinfo")
+    ended = cli("plugins")
+    assert "left out, by --no-plugins or GROKSCOPE_DISABLE_PLUGINS: oinfo" in ended.err
+    assert "Traceback" in ended.err
+    assert "no such luck" in ended.err
 
 
 def test_plugins_shows_what_each_brings(cli):

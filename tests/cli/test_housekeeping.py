@@ -1,5 +1,6 @@
 """`list`, `rm`, `doctor` and `new-plugin`."""
 
+import io
 import json
 import os
 import subprocess
@@ -43,6 +44,18 @@ def test_rm_asks_and_without_anybody_to_ask_wants_yes(cli, run_path, monkeypatch
     assert "--yes" in ended.err
     assert cli("rm", run_path, "--yes").code == 0
     assert not run_path.exists()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0)])
+def test_rm_does_what_it_is_answered(cli, run_path, monkeypatch, answer, code):
+    class Asked(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Asked(answer))
+    ended = cli("rm", run_path)
+    assert (ended.code, run_path.exists()) == (code, code == 1)
+    assert "Remove 1 of them" in ended.err
 
 
 def test_rm_removes_none_where_one_is_no_run(cli, run_path, tmp_path):

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from grokscope.errors import SettingError
 from grokscope.models.factories import mlp
+from grokscope.models.mlp import MLP
 from grokscope.tasks import modadd
 
 
@@ -38,6 +39,7 @@ def test_picking_columns_is_multiplying_one_hot_vectors(task, dtype, close, hidd
     for logits in (
         network(task.inputs),
         network.trace(network.encode(task.inputs))["logits"],
+        network.trace_raw(task.inputs)["logits"],
         textbook(network, one_hot),
     ):
         loss = F.cross_entropy(logits, task.labels)
@@ -45,6 +47,18 @@ def test_picking_columns_is_multiplying_one_hot_vectors(task, dtype, close, hidd
     for result in results[1:]:
         for one, other in zip(results[0], result, strict=True):
             assert (one - other).abs().max() < close
+
+
+def test_a_network_that_traces_or_encodes_otherwise_is_not_picked_for(task):
+    class Louder(MLP):
+        def encode(self, inputs):
+            return 2 * super().encode(inputs)
+
+    network = Louder(inputs=14, hidden=[4], outputs=7, vocabulary=7)
+    encoded = network.encode(task.inputs)
+    assert torch.equal(network.trace_raw(task.inputs)["logits"], network.trace(encoded)["logits"])
+    network.trace = lambda encoded: {"first": encoded}
+    assert torch.equal(network.trace_raw(task.inputs)["first"], encoded)
 
 
 def test_the_first_layer_takes_the_concatenated_one_hot(task):

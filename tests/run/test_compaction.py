@@ -1,9 +1,9 @@
-"""Where compacted segments cannot be deleted it is said, results count once, and it is not tried for ever."""
+"""Segments of one writer are joined; where they cannot be deleted it is said, and results count once."""
 
 from pathlib import Path
 
 from grokscope.measure import Row
-from grokscope.run import Cell, CellKey, Run
+from grokscope.run import Cell, CellKey, Run, segments
 
 
 def cell(run, number):
@@ -30,3 +30,19 @@ def test_segments_that_cannot_be_deleted(run, monkeypatch):
     again = Run.open(run.path)
     assert len(again.cells()) == 70
     assert again.conflicts == []
+
+
+def test_what_one_writer_stored_bit_by_bit_is_joined_when_it_ends(run):
+    other = Run.open(run.path)
+    other.store([cell(run, 100)])
+    for number in range(segments.GATHER_AT - 1):
+        run.store([cell(run, number)])
+    run.gather()  # so few stay as they are
+    assert len(run._segments.names()) == segments.GATHER_AT
+    for number in range(segments.GATHER_AT):
+        run.store([cell(run, 10 + number)])
+    run.gather()
+    assert len(run._segments.names()) == segments.GATHER_AT + 1
+    assert Run.open(run.path).cells().keys() == {
+        cell(run, number).key for number in (100, *range(7), *range(10, 18))
+    }

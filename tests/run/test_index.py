@@ -1,14 +1,13 @@
 """The index is a cache: it never gives a result, its listing is sealed, and others may hold it open."""
 
 import os
-from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
 from grokscope.measure import Row
-from grokscope.run import Cell, CellKey, Run, image, index
+from grokscope.run import Cell, CellKey, Run, image, index, segments
 
 
 def cell(run, step, value):
@@ -60,7 +59,7 @@ def test_a_listing_whose_seal_was_made_anew_gives_no_result_of_another_step(run)
     run.store([cell(run, 0, 1.0), cell(run, 10, 2.0)])
     entries = list(run._checkpoints.listed().values())
     swapped = [
-        replace(entry, info=replace(entry.info, sha256=other.info.sha256))
+        entry._replace(info=entry.info._replace(sha256=other.info.sha256))
         for entry, other in zip(entries, [entries[1], entries[0], entries[2]], strict=True)
     ]
     (run.path / "index.h5").write_bytes(index.encode(swapped, run._segments.names(), [], run.id))
@@ -69,6 +68,23 @@ def test_a_listing_whose_seal_was_made_anew_gives_no_result_of_another_step(run)
     assert again.cells() == {}
     with pytest.raises(Exception, match="its sha256 is not the recorded one"):
         again.weights(0)
+
+
+def test_what_is_measured_is_told_without_reading_results(run, monkeypatch):
+    run.store([cell(run, 0, 1.0), cell(run, 10, 2.0)])
+    run.refresh_index()
+    again = Run.open(run.path)
+    assert again.refresh_index() == ""
+    with monkeypatch.context() as patched:
+        patched.delattr(segments, "believed")
+        assert again.measured() == {"a:b": 2}
+    run.store([cell(run, 20, 3.0), cell(run, 20, 4.0)])
+    assert again.measured() == {"a:b": 3}
+    assert Run.open(run.path).measured() == {"a:b": 3}
+    (run.path / run.checkpoints[0].file).unlink()
+    fewer = Run.open(run.path)
+    assert fewer.refresh_index() == ""
+    assert fewer.measured() == {"a:b": 2}
 
 
 @pytest.mark.parametrize("libver", [None, "latest"])

@@ -2,7 +2,6 @@
 
 import math
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -23,7 +22,7 @@ def test_a_row_for_every_number_and_word_with_what_made_it(run):
     whole = Row((), {"mean": 1.5, "how": "exactly", "gap": math.nan, "none": ""}, {"bins": np.arange(3)})
     run.store([cell(run, 10, whole, Row(("a", "b"), {"mean": math.inf}))])
     run.store([cell(run, 0, Row((), {"mean": 2.0}), version=2, parameters="{}")])
-    run.store([replace(cell(run, 0, measure="other:height"), note="does not apply")])
+    run.store([cell(run, 0, measure="other:height")._replace(note="does not apply")])
     frame = Run.open(run.path).results()
     assert list(frame.columns) == [
         *("run", "step", "measure", "layer", "column", "value", "text"),

@@ -1,7 +1,6 @@
 """`--subnetwork`: which units stay, what the run holds of it, and what is said where they cannot be known."""
 
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -167,7 +166,7 @@ def test_a_multiplet_of_all_units_leaves_nothing_to_mask(source, tmp_path, suffi
     (cell,) = (cell for key, cell in run.cells().items() if key.measure == "oinfo:oinfo")
     row = cell.rows[0]
     arrays = {**row.arrays, "synergy_multiplet": np.unique(row.arrays["cluster"])}
-    run.store([replace(cell, rows=(replace(row, arrays=arrays),), key=cell.key._replace(version=99))])
+    run.store([cell._replace(rows=(row._replace(arrays=arrays),), key=cell.key._replace(version=99))])
     with pytest.raises(SettingError, match="must name a multiplet of some units, got all 24"):
         resolve_config("modadd", settings={"training.subnetwork": f"{copy}@{STEP}{suffix}"})
 

@@ -1,7 +1,7 @@
 """The commands that are interrupted, and the states that they start from."""
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 _TRAIN = "train modadd --p 7 --hidden 6 --train-fraction 0.5 --checkpoint-every 1 --log-every 1"
@@ -93,7 +93,7 @@ class States:
         run = Run.open(folder / "run")
         cell = next(iter(run.cells().values()))
         for number in range(segments.COMPACT_AT - 1 - len(run._segments.names())):
-            run.store([replace(cell, key=cell.key._replace(parameters=f'{{"number":{number}}}'))])
+            run.store([cell._replace(key=cell.key._replace(parameters=f'{{"number":{number}}}'))])
 
     def _make_theirs(self, folder):
         """Checkpoints of somebody else."""

@@ -42,12 +42,10 @@ def segment(run, fill):
 
 def stored(run, **changes):
     """Add a segment of a sound cell whose key is changed."""
-    from dataclasses import replace
-
     from grokscope.run import Run, results
 
     cell = next(iter(Run.open(run).cells().values()))
-    add_segment(run, results.encode([replace(cell, key=cell.key._replace(**changes))]))
+    add_segment(run, results.encode([cell._replace(key=cell.key._replace(**changes))]))
 
 
 @case
