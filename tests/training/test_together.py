@@ -1,5 +1,9 @@
 """Seeds trained together are the runs that each would be by itself, to rounding, and are said to be so."""
 
+import subprocess
+import sys
+import time
+
 import pytest
 import torch
 
@@ -110,6 +114,27 @@ def test_processes_share_the_seeds_evenly(trained):
     assert [together(path) for path in done.finished] == [2] * 4
     pair = trained("pair", seeds=[2, 3])
     assert list(map(hashes, pair.finished)) == list(map(hashes, done.finished[2:]))
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_each_goes_on_from_its_last_checkpoint(trained, tmp_path):
+    settings = {**SHORT, "steps": 400, "dtype": "float64"}
+    fixed = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    fixed[fixed.index("hidden=[20]")] = "hidden=20"
+    command = [sys.executable, "-m", "grokscope", "sweep", "parity", "--seeds", "3", "--workers", "1", *fixed]
+    for checkpoints in range(10, 90, 10):
+        process = subprocess.Popen([*command, "--together", "--quiet", "--out", str(tmp_path / "out")])
+        while len(list(tmp_path.glob("out/*/checkpoints/*"))) < checkpoints:
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+    done = trained(settings=settings)
+    whole = trained("whole", settings=settings)
+    assert [path.name for path in done.finished] == [path.name for path in whole.finished]
+    for path, other in zip(done.finished, whole.finished, strict=True):
+        assert set(Run.open(path).steps) >= set(Run.open(other).steps)
+        assert apart(path, other, 400) < 1e-10
 
 
 def test_a_run_that_fails_costs_no_other(trained, monkeypatch):
