@@ -13,7 +13,7 @@ from grokscope.training.together import Together
 
 PARITY = {"n": 10, "hidden": [20], "train_size": 50, "test_size": 50, "batch_size": 16}
 MODADD = {"p": 7, "hidden": [12, 8], "lr": 0.01}
-LONG = {"steps": 200, "checkpoint_every": "100", "log_every": 50, "dtype": "float64"}
+LONG = {"steps": 200, "checkpoint_every": "100", "log_every": 100, "dtype": "float64"}
 SHORT = {**PARITY, "steps": 30, "checkpoint_every": "10", "log_every": 5}
 
 
@@ -49,8 +49,8 @@ def trained(tmp_path):
     [
         ("parity", PARITY),
         ("parity", {**PARITY, "optimizer": "sgd", "warmup_steps": 9, "loss": "cross_entropy"}),
-        ("modadd", {**MODADD, "batch_size": 8, "optimizer": "sgd", "momentum": 0}),
-        ("modadd", {**MODADD, "optimizer": "adam", "init_zero": "last_layer"}),
+        ("modadd", {**MODADD, "optimizer": "sgd", "momentum": 0}),
+        ("modadd", {**MODADD, "batch_size": 8, "optimizer": "adam", "init_zero": "last_layer"}),
     ],
     ids=str,
 )
@@ -178,12 +178,12 @@ def test_a_step_that_breaks_ends_all_and_is_no_end_of_the_sweep(trained, monkeyp
     ids=str,
 )
 def test_what_cannot_be_one_computation_is_trained_one_by_one(trained, settings, why):
-    settings = {"p": 5, "steps": 2, **settings}
-    done = trained(task="modadd", settings=settings)
-    assert [together(path) for path in done.finished] == [1, 1, 1]
+    settings = {"p": 5, "steps": 1, "batch_size": 4, **settings}
+    done = trained(task="modadd", settings=settings, seeds=2)
+    assert [together(path) for path in done.finished] == [1, 1]
     (said,) = trained.told
     assert said.startswith(f"{done.paths[0].name}: its seeds are trained one by one: {why}")
-    trained("unasked", "modadd", settings, together=None)
+    trained("unasked", "modadd", settings, seeds=2, together=None)
     assert len(trained.told) == 1
 
 
@@ -202,10 +202,10 @@ def test_what_torch_computes_otherwise_is_trained_one_by_one(trained, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
-    [({}, 3), ({"batch_size": 0}, 1), ({"hidden": [60000], "steps": 1, "log_every": 1}, 1)],
-    ids=str,
+    ("settings", "small", "expected"),
+    [({}, 16 * 262, 3), ({}, 16 * 262 - 1, 1), ({"batch_size": 0}, 9**9, 1)],
 )
-def test_by_default_small_batches_are(trained, settings, expected):
-    done = trained(settings={**SHORT, **settings}, together=None)
+def test_by_default_small_batches_are(trained, monkeypatch, settings, small, expected):
+    monkeypatch.setattr("grokscope.training.together.SMALL", small)  # weights times examples
+    done = trained(settings={**SHORT, "steps": 1, **settings}, together=None)
     assert [together(path) for path in done.finished] == [expected] * 3
