@@ -9,7 +9,7 @@ import torch
 
 from grokscope import Run, StorageError, sweep
 from grokscope.models.mlp import MLP
-from grokscope.training.together import Together
+from grokscope.training.sweep.together import Together
 
 PARITY = {"n": 10, "hidden": [20], "train_size": 50, "test_size": 50, "batch_size": 16}
 MODADD = {"p": 7, "hidden": [12, 8], "lr": 0.01}
@@ -182,7 +182,7 @@ def test_what_cannot_be_one_computation_is_trained_one_by_one(trained, settings,
     done = trained(task="modadd", settings=settings, seeds=2)
     assert [together(path) for path in done.finished] == [1, 1]
     (said,) = trained.told
-    assert said.startswith(f"{done.paths[0].name}: its seeds are trained one by one: {why}")
+    assert said.startswith(f"{done.paths[0].name}: seeds of this setting are trained one by one: {why}")
     trained("unasked", "modadd", settings, seeds=2, together=None)
     assert len(trained.told) == 1
 
@@ -206,6 +206,6 @@ def test_what_torch_computes_otherwise_is_trained_one_by_one(trained, monkeypatc
     [({}, 16 * 262, 3), ({}, 16 * 262 - 1, 1), ({"batch_size": 0}, 9**9, 1)],
 )
 def test_by_default_small_batches_are(trained, monkeypatch, settings, small, expected):
-    monkeypatch.setattr("grokscope.training.together.SMALL", small)  # weights times examples
+    monkeypatch.setattr("grokscope.training.sweep.units.SMALL", small)  # weights times examples
     done = trained(settings={**SHORT, "steps": 1, **settings}, together=None)
     assert [together(path) for path in done.finished] == [expected] * 3
