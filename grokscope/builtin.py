@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from grokscope import numbers
 from grokscope.declare import Factory
 from grokscope.hookspecs import hookimpl
 from grokscope.measure import Column, Measure, measure
@@ -58,7 +57,7 @@ def fit(probe: Probe) -> dict[str, float]:
     """
     values = {}
     for split in ("train", "test"):
-        finite = numbers.all_finite(probe.logits(split))
+        finite = probe.all_finite("logits", split)
         values[f"{split}_loss"] = probe.loss(split) if finite else math.nan
         values[f"{split}_accuracy"] = probe.accuracy(split)
     return values

@@ -1,9 +1,11 @@
 """A probe computes each thing once, in chunks that change nothing, and draws its noise once for a run."""
 
+import math
+
 import pytest
 import torch
 
-from grokscope import SettingError, UnknownName
+from grokscope import MeasureError, SettingError, UnknownName
 from grokscope.memory import Memory, Shelf, bytes_each, read_size, size_of
 from grokscope.probe import NoiseSource, Probe, generator_for, passes
 from grokscope.testing import example_probe
@@ -81,6 +83,37 @@ def test_one_pass_gives_what_many_ask_for_where_there_is_room_for_it(monkeypatch
     assert sum(ran) == 2 * examples
     each = [kept.each for (_, key), kept in probe._budget._kept.items() if key[0] == "trace"]
     assert min(each) > 0
+
+
+def test_what_many_ask_of_logits_stays_where_these_have_no_room(monkeypatch):
+    monkeypatch.setattr(passes, "CHUNK_VALUES", 1000)
+    example, ran = example_probe("mlp"), []
+    trace_raw = example.model.trace_raw
+    example.model.trace_raw = lambda inputs: ran.append(len(inputs)) or trace_raw(inputs)
+    probe, once = with_memory(example, Memory(2000)), len(example.inputs("train"))
+    probe.require_finite("mine: the logits", "logits", "train")
+    for _ in range(2):
+        assert probe.loss("train") == example.loss("train")
+        assert probe.accuracy("train") == example.accuracy("train")
+        assert torch.equal(probe.predictions("train"), example.logits("train").argmax(dim=1))
+        assert probe.all_finite("logits", "train")
+    assert sum(ran) == 4 * once  # the logits thrice, and once to compare with
+    with torch.no_grad():
+        example.model.layers[-1].bias[0] = math.inf
+    wrong = with_memory(example, Memory(2000))
+    assert set(wrong.predictions("test").tolist()) == {-1}
+    assert math.isnan(wrong.accuracy("test"))
+    assert wrong.all_finite("layers.0_post", "test")
+    with pytest.raises(MeasureError, match="mine: the logits must be finite"):
+        wrong.require_finite("mine: the logits", "logits", "test", 0.1)
+
+
+def test_values_that_have_no_room_together_are_not_kept_one_by_one():
+    probe, made = with_memory(example_probe("mlp"), Memory(100)), []
+    for together in (50, 51):
+        for _ in range(2):
+            probe.shared(("mine", together), lambda: made.append(1) or torch.zeros(2), together=together)
+    assert len(made) == 1 + 2
 
 
 @pytest.fixture

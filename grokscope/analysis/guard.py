@@ -213,9 +213,10 @@ class GuardedProbe(Probe):
         self._copies = {name: each.clone() for name, each in _state(self.model).items()}
         self._dict = dict(self.weights)
 
-    def shared(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+    def shared(self, key: Hashable, compute: Callable[[], Any], *, together: int = 0) -> Any:
         """As a probe's; what is remembered is watched."""
-        value = super().shared(key, partial(self._timed, key, compute) if self._clock else compute)
+        timed = partial(self._timed, key, compute) if self._clock else compute
+        value = super().shared(key, timed, together=together)
         if key in self._memory:
             self.kept.take(key, value)
             self._asked.add(key)

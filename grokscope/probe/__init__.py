@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -12,8 +13,8 @@ from grokscope.errors import NotApplicable
 from grokscope.memory import Memory, Shelf
 from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
-from grokscope.numbers import moments
-from grokscope.objective import Objective
+from grokscope.numbers import all_finite, moments, require_finite
+from grokscope.objective import Objective, predictions
 from grokscope.probe.noise import NoiseSource, generator_for
 from grokscope.probe.passes import Passes, Trace
 from grokscope.tasks.pairs import pairs_of
@@ -68,12 +69,14 @@ class Probe:
         self._foretold = foretold
         self._passes = Passes(self, self._budget)
 
-    def shared(self, key: Hashable, compute: Callable[[], T]) -> T:
+    def shared(self, key: Hashable, compute: Callable[[], T], *, together: int = 0) -> T:
         """Return `compute()`, run once per checkpoint and `key`, whichever measure asks first.
 
         Begin the key with your plugin's name. Where memory is short it is run again for who asks later.
+        `together` are the bytes of all the values that are asked for in turn, if there are many: where these
+        have no room, each would push out the next before it is asked for again, and none is kept.
         """
-        return self._memory.shared(key, compute)
+        return self._memory.shared(key, compute) if self._budget.fits(together) else compute()
 
     def _put(self, key: Hashable, value: Any, seconds: float) -> None:
         """Share a value that came along with another, in so many seconds, as far as there is room."""
@@ -201,6 +204,15 @@ class Probe:
         """Return the hidden layers' activations after the non-linearity, (n, units) by layer name."""
         return {name: self.trace(split, sigma)[name] for name in self.model.hidden}
 
+    def all_finite(self, name: str, split: str, sigma: float = 0.0) -> bool:
+        """Return whether every value of a tensor of the trace is a finite number."""
+        key = ("finite", name, split, float(sigma))
+        return self.shared(key, lambda: all_finite(self.trace(split, sigma)[name]))
+
+    def require_finite(self, what: str, name: str, split: str, sigma: float = 0.0) -> None:
+        """Raise MeasureError with the sentence that `what`, a tensor of the trace, must be finite."""
+        require_finite(what, 0.0 if self.all_finite(name, split, sigma) else math.nan)
+
     def moments(self, layer: str, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean (d,) and the scatter matrix (d, d) of a hidden layer's activations, float64.
 
@@ -325,7 +337,16 @@ class Probe:
 
     def loss(self, split: str) -> float:
         """Return the mean loss on `split`, accumulated in float64."""
-        return self._judged.mean_loss(self.logits(split), self.labels(split))
+        return self.shared(
+            ("loss", split), lambda: self._judged.mean_loss(self.logits(split), self.labels(split))
+        )
+
+    def predictions(self, split: str) -> torch.Tensor:
+        """Return the class that each row of the logits answers, (n,) int64; -1 where they are not finite.
+
+        As `objective.predictions`; they are kept where the logits have no room.
+        """
+        return self.shared(("predictions", split), lambda: predictions(self.logits(split)))
 
     def accuracy(self, split: str) -> float:
         """Return the share of `split` whose largest logit is at its label.
@@ -333,7 +354,9 @@ class Probe:
         Of labels or, where the run says so, of sequences with all their labels. NaN if a logit is not finite,
         or numbers are to be predicted.
         """
-        return self.accuracy_of(self.logits(split), split)
+        if not self.classifies or not self.all_finite("logits", split):
+            return math.nan
+        return self._judged.share_of(self.predictions(split), self.labels(split), self.places(split)[0])
 
     def accuracy_of(self, logits: torch.Tensor, split: str) -> float:
         """Return what `accuracy` is of other logits, (n, outputs), in the place of the network's own."""

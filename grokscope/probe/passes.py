@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from grokscope.errors import MeasureError
+from grokscope.numbers import all_finite
 
 if TYPE_CHECKING:
     from grokscope.memory import Memory
@@ -68,10 +69,15 @@ class Passes:
             name = self._one_name(name)
 
         def compute() -> torch.Tensor:
+            found = find()  # and whether it is finite, which many ask, is noted while it is there
+            self._probe.shared(("finite", name, split, sigma), lambda: all_finite(found))
+            return found
+
+        def find() -> torch.Tensor:
             if split == "all" and sigma == 0 and self._divided():
                 return self._joined(name)
             begun = clock()
-            found = self._run(split, sigma, self._worth_keeping(name, split))
+            found = self._run(split, sigma, self._worth_keeping(name, split, sigma))
             seconds = clock() - begun  # whatever of it had to go, all of the pass would be run again for it
             for other in found.keys() - {name}:
                 self._probe._put(("trace", split, sigma, other), found[other], seconds)
@@ -79,11 +85,12 @@ class Passes:
 
         return self._probe.shared(("trace", split, sigma, name), compute)
 
-    def _worth_keeping(self, name: str, split: str) -> Collection[str] | None:
+    def _worth_keeping(self, name: str, split: str, sigma: float) -> Collection[str] | None:
         """Return which tensors a pass for one of them gives: all (None), those that many ask for, or it."""
         if self._size(split) is None:
             return None
-        for names in (self.names(), (*self._model.hidden, "logits")):
+        wanted = ("first", "logits") if sigma else (*self._model.hidden, "logits")
+        for names in (self.names(), wanted):
             together = {self._one_name(each) for each in (name, *names)}
             if self._budget.fits(self._bytes_of(split, together)):
                 return together
@@ -107,7 +114,8 @@ class Passes:
             yield self._probe.encoded(split, sigma), self._probe.inputs(split)
             return
         like, ends = self.some()[0], self._ends(split)
-        kept = self._budget.fits(self._examples(split) * like[0].numel() * like.element_size())
+        size = self._examples(split) * like[0].numel() * like.element_size()
+        kept = self._budget.fits((3 if sigma else 1) * size)  # the noise, and the inputs with it and without
         whole = self._probe.encoded(split, sigma) if kept else None
         shapes = [(end - start, *like.shape[1:]) for start, end in pairwise([0, *ends])]
         noises = self._probe._noise.parts(split, sigma, shapes, like) if whole is None and sigma else None

@@ -81,9 +81,9 @@ class _Watched(Probe):
         super().__init__(**options)
         self.seen: dict[Hashable, str] = {}
 
-    def shared(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+    def shared(self, key: Hashable, compute: Callable[[], Any], *, together: int = 0) -> Any:
         """Return what the probe remembers as `key`, and note what it looked like."""
-        value = super().shared(key, compute)
+        value = super().shared(key, compute, together=together)
         self.seen.setdefault(key, _fingerprint(value))
         return value
 

@@ -181,8 +181,8 @@ def fewest_units(
     The number of units where none do. k is not found by bisection, since performance need not rise with it
     (Merrill et al. 2023, section 3); the tests hold it against trying every k. But few need be tried: an
     example is wrong with k units for as long as the class that beat its label at another k is ahead of it by
-    more than rounding, which is a sum over units for all k at once; and a k is not enough as soon as too many
-    examples are wrong, so that those which were wrong before are asked first.
+    more than rounding, which is a sum over units for all k at once, so that it is not asked there; and a k is
+    not enough as soon as too many examples are wrong, so that those which were wrong before are asked first.
 
     Args:
         whole: (n, m) the next layer's values with all units.
@@ -216,7 +216,7 @@ class _Units(NamedTuple):
 
 def _wrong(parts: list[_Part], kept: int, spare: int) -> int:
     """Return how many examples are wrong with so many units; not all are asked once it is more than spare."""
-    parts.sort(key=lambda part: -len(part.wrong))
+    parts.sort(key=lambda part: -part.wrong)
     wrong = 0
     for asked, part in enumerate(parts, start=1):
         wrong += part.ask(kept)
@@ -228,11 +228,11 @@ def _wrong(parts: list[_Part], kept: int, spare: int) -> int:
 
 
 class _Part:
-    """Some examples, and with which numbers of units how many of them are known to be wrong.
+    """Some examples, and with which numbers of units which of them are known to be wrong.
 
     Attributes:
-        known: (h,) int64, for k = 1 .. h.
-        wrong: which were answered wrongly when they were last asked.
+        known: (h,) int64, how many for k = 1 .. h.
+        wrong: how many were wrong when they were last asked.
     """
 
     def __init__(
@@ -240,33 +240,44 @@ class _Part:
     ) -> None:
         self._whole, self._activations, self._labels, self._units = whole, activations, labels, units
         self._beaten = torch.zeros(activations.shape, dtype=torch.bool, device=activations.device)
+        largest = units.outgoing.abs().amax(dim=0)
+        self._largest = whole.abs().amax(dim=1) + activations.abs() @ largest  # that any sum of units can be
+        self._learns = units.onward is None and bool(self._largest.isfinite().all())  # nor can one overflow
         self.known = torch.zeros(activations.shape[1], dtype=torch.int64)
-        self.wrong = self._answers = torch.arange(0)
+        self.wrong = 0
+        self._rows = self._answers = torch.arange(0)
 
     def ask(self, kept: int) -> int:
-        """Return how many are answered wrongly with so many units."""
+        """Return how many are answered wrongly with so many units; who is known to be is not asked."""
+        known = int(self.known[kept - 1])
+        rows = (~self._beaten[:, kept - 1]).nonzero()[:, 0] if known else None
+        whole, left, labels = self._whole, self._activations[:, kept:], self._labels
+        if rows is not None:
+            whole, left, labels = whole[rows], left[rows], labels[rows]
         outgoing, onward = self._units
-        logits = torch.addmm(self._whole, self._activations[:, kept:], outgoing[:, kept:].T, alpha=-1)
+        logits = torch.addmm(whole, left, outgoing[:, kept:].T, alpha=-1)
         logits = logits if onward is None else onward(logits)
-        if not logits.sum().isfinite() and not logits.isfinite().all():
-            self.wrong = self._answers = torch.arange(0)
-            return len(logits)
-        self._answers = logits.max(dim=1).indices  # in half the time of argmax
-        self.wrong = (self._answers != self._labels).nonzero()[:, 0]
-        return len(self.wrong)
+        if not (self._learns or logits.sum().isfinite() or logits.isfinite().all()):
+            self._rows, self.wrong = torch.arange(0), len(self._labels)
+            return self.wrong
+        answers = logits.max(dim=1).indices  # in half the time of argmax
+        wrong = (answers != labels).nonzero()[:, 0]
+        self._rows, self._answers = wrong if rows is None else rows[wrong], answers[wrong]
+        self.wrong = known + len(wrong)
+        return self.wrong
 
     def learn(self) -> None:
         """Note with which other numbers of units those who were ahead of the labels are so too."""
-        if self._units.onward is None and len(self.wrong):
-            self._beaten[self.wrong] |= self._behind(self.wrong, self._answers[self.wrong])
-            self.known = self._beaten.sum(dim=0).cpu()
+        if self._learns and len(self._rows):
+            before = self._beaten[self._rows]
+            found = self._behind(self._rows, self._answers) & ~before
+            self._beaten[self._rows] = before | found
+            self.known += found.sum(dim=0).cpu()
 
     def _behind(self, rows: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
         """Return with which numbers of units the rivals are surely ahead of the labels, (rows, h) bool."""
         outgoing, whole, labels = self._units.outgoing, self._whole[rows], self._labels[rows]
-        activations = self._activations[rows]
-        more = activations * (outgoing[rivals] - outgoing[labels])
+        more = self._activations[rows] * (outgoing[rivals] - outgoing[labels])
         ahead = whole.gather(1, rivals[:, None]) - whole.gather(1, labels[:, None])
         later = more.sum(dim=1, keepdim=True) - more.cumsum(dim=1)
-        rounding = CLOSE * (whole.abs().amax(dim=1) + activations.abs() @ outgoing.abs().amax(dim=0))
-        return ahead - later > rounding[:, None]
+        return ahead - later > CLOSE * self._largest[rows, None]

@@ -54,10 +54,9 @@ def softmax_collapse(probe: Probe) -> dict[str, Any]:
         raise NotApplicable(f"softmax_collapse is about the softmax; this run's loss is {probe.loss_name}")
     shares: dict[str, Any] = {}
     for split in ("train", "test"):
-        logits = objective.class_logits(probe.logits(split))
-        numbers.require_finite("softmax_collapse: a logit", logits)
-        gone = collapsed(logits)
-        right = logits.argmax(dim=1) == probe.labels(split)
+        probe.require_finite("softmax_collapse: a logit", "logits", split)
+        gone = collapsed(objective.class_logits(probe.logits(split)))
+        right = probe.predictions(split) == probe.labels(split)
         shares |= {split: gone.double().mean(), f"{split}_zero_loss": (gone & right).double().mean()}
     return shares
 

@@ -64,7 +64,8 @@ def cka(
 
     other = baseline.activations(split)
     for layer, activations in probe.activations(split).items():
-        numbers.require_finite(f"cka: {layer}", activations, other[layer])
+        for each in (probe, baseline):
+            each.require_finite(f"cka: {layer}", layer, split)
         own, its = probe.moments(layer, split)[1], baseline.moments(layer, split)[1]
         yield {"layer": layer, "cka": formula(activations, other[layer], own, its)}
 
@@ -106,13 +107,12 @@ def effective_sparsity(probe: Probe) -> Iterator[dict[str, Any]]:
         Merrill et al. 2023, "A tale of two circuits", section 3, whose networks have one hidden layer, and
         their released code. Theirs asks for an equal accuracy; here a higher one is enough too.
     """
-    from grokscope import objective
     from grokscope_geometry.functional import fewest_units
 
     probe.require_classes()
     labels = probe.labels("train")
-    numbers.require_finite("effective_sparsity: a logit", probe.logits("train"))
-    right = int((objective.predictions(probe.logits("train")) == labels).sum())
+    probe.require_finite("effective_sparsity: a logit", "logits", "train")
+    right = int((probe.predictions("train") == labels).sum())
     for layer, (activations, incoming, outgoing, whole, onward) in _prunable(probe).items():
         numbers.require_finite(f"effective_sparsity: {layer}", activations, whole)
         neurons = fewest_units(whole, activations, outgoing, _by_norm(incoming), labels, right, onward)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from grokscope import Probe
 
 TOGETHER = 16  # batches computed at once
+LAYERS = (
+    6  # first layer, logits and centred logits, with noise and without: what the measures ask for in turn
+)
 
 
 @dataclass(frozen=True)
@@ -39,29 +42,33 @@ class Layer:
         if self.name == "labels":
             probe.require_classes()
             return torch.nn.functional.one_hot(probe.labels(split), probe.task.classes)
-        values = self._activations(probe, split)
+        if self.name == "first_post":
+            values = _after_relu(probe, split, self.sigma)
+            numbers.require_finite(f"{self.name}: activations", values)
+        else:
+            name = self._traced(probe)
+            values = probe.trace(split, self.sigma)[name]
+            probe.require_finite(f"{self.name}: activations", name, split, self.sigma)
         probe.require_rows(split, values)
-        numbers.require_finite(f"{self.name}: activations", values)
         return values
 
     def rows(self, features: Tensor) -> Tensor:
         """Return some rows of the features as they are compared, centred where the name says so."""
         return functional.centred(features) if self.name == "logits_centred" else features
 
-    def _activations(self, probe: Probe, split: str) -> Tensor:
+    def _traced(self, probe: Probe) -> str:
+        """Return what the layer is called in the trace."""
         if self.name == "first":
-            return probe.first_layer(split, self.sigma)
-        if self.name == "first_post":
-            return _after_relu(probe, split, self.sigma)
+            return "first"
         if self.name == "penultimate":
-            return probe.trace(split, self.sigma)[probe.require_hidden()[-1]]
+            return probe.require_hidden()[-1]
         if probe.model.outputs == 1:
             raise NotApplicable(
                 "a row of one logit has only a sign for a direction, so its entropy says nothing of this "
                 "single-logit network",
                 last_layer="penultimate",
             )
-        return probe.last_layer(split, self.sigma)
+        return "logits"
 
 
 def first_layer_name(choice: str) -> str:
@@ -89,8 +96,8 @@ class Batches:
     The shuffle depends on the split's size alone: a task may list its examples in order (modular pairs by a),
     and batches of neighbours are less varied than the split is. Examples with a row of zeros in any of the
     layers are taken out *before* cutting, so that every batch has exactly `size` examples and log(size)
-    bounds every entropy alike; the remainder that fills no batch is dropped. Gram matrices (8 n size bytes a
-    layer) and mean entropies are kept on the probe, as far as there is room, for whichever measure asks next.
+    bounds every entropy alike; the remainder that fills no batch is dropped. Entropies are kept on the probe
+    for whichever measure asks next, Gram matrices too (8 n size bytes a layer) where there is room for all.
 
     Attributes:
         zero_rows: number of examples taken out.
@@ -110,6 +117,7 @@ class Batches:
             )
         self._probe, self._split, self._size, self._alpha = probe, split, size, alpha
         self._found: dict[Layer, Tensor] = {}
+        self._at_hand: dict[tuple[Layer, int], functional.Grams] = {}
         kept = reduce(torch.logical_and, [self._has_direction(layer) for layer in layers])
         order = _shuffle(available).to(kept.device)
         self._rows = order[kept[order]]
@@ -124,20 +132,27 @@ class Batches:
         """
         if not self.count:
             return math.nan
-        key = ("matrix_information", "entropy", layers, self._alpha, self._key)
-        return self._probe.shared(key, lambda: self._mean_entropy(layers))
+        return torch.cat([self._entropies(layers, first) for first in self._firsts()]).mean().item()
 
     def information(self, first: Layer, second: Layer) -> float:
         """Return the mean over batches of I_alpha between two layers."""
+        for batch in self._firsts():  # while their Gram matrices are at hand
+            for layers in ((first,), (second,), (first, second)):
+                self._entropies(layers, batch)
         return self.entropy(first) + self.entropy(second) - self.entropy(first, second)
 
-    def _mean_entropy(self, layers: tuple[Layer, ...]) -> float:
-        labelled = Layer("labels") in layers and self._alpha != 2
-        entropies = self._label_entropies if labelled else self._entropies
-        return torch.cat([entropies(layers, first) for first in range(0, self.count, TOGETHER)]).mean().item()
+    def _firsts(self) -> range:
+        """Return the first of the batches that are computed together, each time."""
+        return range(0, self.count, TOGETHER)
 
     def _entropies(self, layers: tuple[Layer, ...], first: int) -> Tensor:
         """Return the entropies of some batches from `first` on, (b,)."""
+        labelled = Layer("labels") in layers and self._alpha != 2
+        find = self._label_entropies if labelled else self._find_entropies
+        key = ("matrix_information", "entropies", layers, self._alpha, self._key, first)
+        return self._probe.shared(key, lambda: find(layers, first))
+
+    def _find_entropies(self, layers: tuple[Layer, ...], first: int) -> Tensor:
         if len(layers) == 1:
             matrices = self._grams(layers[0], first).smaller
         else:
@@ -162,7 +177,13 @@ class Batches:
             rows = layer.rows(self._features(layer)[self._rows_from(first)])
             return functional.grams(functional.unit_rows(rows).unflatten(0, (-1, self._size)))
 
-        return self._probe.shared(("matrix_information", "grams", layer, self._key, first), compute)
+        if any(at != first for _, at in self._at_hand):
+            self._at_hand.clear()
+        if (layer, first) not in self._at_hand:
+            key = ("matrix_information", "grams", layer, self._key, first)
+            together = LAYERS * 8 * self.count * self._size**2
+            self._at_hand[layer, first] = self._probe.shared(key, compute, together=together)
+        return self._at_hand[layer, first]
 
     def _rows_from(self, first: int) -> Tensor:
         """Return which examples are in the batches computed together from `first` on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from grokscope import Column, MeasureError, Param, measure, numbers
+from grokscope import Column, MeasureError, Param, measure
 
 if TYPE_CHECKING:
     import torch
@@ -280,16 +280,12 @@ def _heads(probe: Probe, layer: str | None, values: torch.Tensor, heads: int, se
 
 
 def _activations(probe: Probe, layer: str, split: str) -> torch.Tensor:
-    """Return the layer's activations, (n, units) on the CPU; they are shared by all settings."""
-
-    def compute() -> torch.Tensor:
-        values = probe.trace(split)[layer].cpu()
-        if len(values) < 2:
-            raise MeasureError(f"oinfo - the {split} split must hold at least 2 examples, got {len(values)}")
-        numbers.require_finite(f"oinfo - the activations of {layer} at step {probe.step}", values)
-        return values
-
-    return probe.shared(("oinfo", "activations", layer, split), compute)
+    """Return the layer's activations, (n, units) on the CPU."""
+    values = probe.trace(split)[layer].cpu()
+    if len(values) < 2:
+        raise MeasureError(f"oinfo - the {split} split must hold at least 2 examples, got {len(values)}")
+    probe.require_finite(f"oinfo - the activations of {layer} at step {probe.step}", layer, split)
+    return values
 
 
 def _multiplets(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from grokscope import Column, NotApplicable, Param, measure, numbers
+from grokscope import Column, NotApplicable, Param, measure
 from grokscope_progress.measures import CHUNK
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def dropout_robustness(
         {name: torch.randperm(units, generator=rng) for name, units in sizes.items()} for _ in range(repeats)
     ]
     for split in splits:
-        numbers.require_finite("dropout_robustness: the logits", probe.logits(split))
+        probe.require_finite("dropout_robustness: the logits", "logits", split)
         whole = probe.accuracy(split)
         accuracies = torch.tensor(
             [

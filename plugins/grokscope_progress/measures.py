@@ -61,7 +61,7 @@ def activation_sparsity(
         raise NotApplicable(f"the {split} split is empty")
     shares = {}
     for layer, values in probe.activations(split).items():
-        numbers.require_finite(f"activation_sparsity: activations of {layer}", values)
+        probe.require_finite(f"activation_sparsity: activations of {layer}", layer, split)
         shares[layer] = sparsity(values, tau)
     yield {"mean": sum(shares.values()) / len(shares)}
     for layer, share in shares.items():

@@ -11,21 +11,27 @@ EXAMPLES = 2048  # taken to float64 at once
 
 
 class Moments(NamedTuple):
-    """Mean (d,) and scatter matrix (d, d) of values (n, d), float64.
+    """Mean (d,) and scatter matrix (d, d) of values (n, d), float64, and which columns vary, (d,) bool.
 
     The scatter matrix is the sum over rows of (v - mean)(v - mean)^T.
     """
 
     mean: torch.Tensor
     scatter: torch.Tensor
+    varying: torch.Tensor
+
+
+def varying(values: torch.Tensor) -> torch.Tensor:
+    """Return which columns of (n, d) are not constant, (d,) bool."""
+    return values.amax(dim=0) != values.amin(dim=0)
 
 
 def moments(values: torch.Tensor) -> Moments:
     """Return the moments of values (n, d)."""
-    values = values.double()
-    mean = values.mean(dim=0)
-    centred = values - mean
-    return Moments(mean, centred.T @ centred)
+    exact = values.double()
+    mean = exact.mean(dim=0)
+    centred = exact - mean
+    return Moments(mean, centred.T @ centred, varying(values))
 
 
 class ClassMeans(NamedTuple):
@@ -66,6 +72,7 @@ def ridge_readout(
     classes: int,
     penalty: float = 1e-3,
     known: Moments | None = None,
+    known_means: ClassMeans | None = None,
 ) -> LinearReadout:
     """Fit a linear classifier on activations by ridge regression to one-hot labels, in closed form.
 
@@ -82,18 +89,17 @@ def ridge_readout(
         values: (n, d).
         labels: (n,) int64, 0 to `classes` - 1.
         penalty: > 0, in units of n.
-        known: the moments of `values`, where they are known.
+        known, known_means: the moments of `values` and the means of its classes, where they are known.
 
     >>> readout = ridge_readout(torch.tensor([[0.0], [1.0], [5.0], [6.0]]), torch.tensor([0, 0, 1, 1]), 2)
     >>> readout.predictions(torch.tensor([[2.0], [4.0]])).tolist()
     [0, 1]
     """
-    n, (centre, scatter) = len(values), known or moments(values)
-    constant = values.amax(dim=0) == values.amin(dim=0)
-    scale = torch.where(constant, torch.inf, (scatter.diagonal() / n).sqrt())
+    n, (centre, scatter, varies) = len(values), known or moments(values)
+    scale = torch.where(varies, (scatter.diagonal() / n).sqrt(), torch.inf)
     normal = scatter / scale / scale[:, None]
     normal.diagonal().add_(penalty * n)
-    means, there, counts = class_means(values, labels, classes)
+    means, there, counts = known_means or class_means(values, labels, classes)
     targets = torch.zeros(len(centre), classes, dtype=torch.float64, device=values.device)
     targets[:, there] = ((means - centre) * counts[:, None] / scale).T
     weight = torch.cholesky_solve(targets, torch.linalg.cholesky(normal))
@@ -208,12 +214,11 @@ def feature_rank(
     """
     if known is None and values.shape[1] > len(values):
         centred = values.double() - values.double().mean(dim=0)
-        gram = centred @ centred.T
+        gram, varies = centred @ centred.T, varying(values)
     else:
-        gram = (known or moments(values)).scatter
+        _, gram, varies = known or moments(values)
     found = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
-    varies = (values.amax(dim=0) != values.amin(dim=0)).any()
-    if not varies or found[-1] == 0:
+    if not varies.any() or found[-1] == 0:
         return 0, math.nan
     shares = found / found.sum()
     return int((found > share * found[-1]).sum()), torch.special.entr(shares).sum().exp().item()

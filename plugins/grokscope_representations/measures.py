@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-from grokscope import Column, NotApplicable, Param, measure, numbers
+from grokscope import Column, NotApplicable, Param, measure
 
 if TYPE_CHECKING:
     import torch
 
     from grokscope import Probe
-    from grokscope_representations.functional import ClassMeans
+    from grokscope_representations.functional import ClassMeans, Moments
 
 SEEN_ON = 256  # examples, evenly spaced: whether the logits are a linear map of a layer
 
@@ -72,7 +72,7 @@ def linear_probe(
         Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes", who fit
         theirs by gradient descent on cross-entropy.
     """
-    from grokscope_representations.functional import Moments, ridge_readout
+    from grokscope_representations.functional import ridge_readout
 
     probe.require_classes()
     probe.require_hidden()
@@ -80,12 +80,14 @@ def linear_probe(
     hidden = {split: probe.activations(split) for split in ("train", "test")}
     for layer, values in hidden["train"].items():
         probe.require_rows("train", values)
-        numbers.require_finite(f"linear_probe: the activations of {layer}", values, hidden["test"][layer])
-        if not (values.amax(dim=0) != values.amin(dim=0)).any():
+        for split in labels:
+            probe.require_finite(f"linear_probe: the activations of {layer}", layer, split)
+        known = _moments(probe, layer)
+        if not known.varying.any():
             yield {"layer": layer, "train": math.nan, "test": math.nan}
             continue
-        known = Moments(*probe.moments(layer, "train"))
-        readout = ridge_readout(values, labels["train"], probe.task.classes, penalty, known)
+        means = _means(probe, layer, "train")
+        readout = ridge_readout(values, labels["train"], probe.task.classes, penalty, known, means)
         yield {
             "layer": layer,
             **{split: _share(readout.predictions(hidden[split][layer]), labels[split]) for split in labels},
@@ -169,8 +171,6 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
         Papyan, Han & Donoho 2020, "Prevalence of neural collapse during the terminal phase of deep learning
         training".
     """
-    from grokscope import objective
-
     probe.require_classes()
     layer = probe.require_hidden()[-1]
     if probe.model.outputs == 1:
@@ -180,15 +180,24 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
     weight = _last_weight(probe, layer)
     for split in ("train", "test"):
         values, labels = probe.activations(split)[layer], probe.labels(split)
-        numbers.require_finite(
-            f"neural_collapse: the activations of {layer}", values, trained, probe.logits(split)
-        )
-        predicted = objective.predictions(probe.logits(split))
+        for name, part in ((layer, split), (layer, "train"), ("logits", split)):
+            probe.require_finite(f"neural_collapse: the activations of {layer}", name, part)
+        predicted = probe.predictions(split)
         yield {
             "split": split,
             **_geometry(values, labels, _means(probe, layer, split), weight),
             "nc4": _share(predicted, _nearest(values, _means(probe, layer, "train"))),
         }
+
+
+def _moments(probe: Probe, layer: str) -> Moments:
+    from grokscope_representations.functional import Moments, varying
+
+    def compute() -> torch.Tensor:
+        return varying(probe.activations("train")[layer])
+
+    varies = probe.shared(("representations", "varying", layer), compute)
+    return Moments(*probe.moments(layer, "train"), varies)
 
 
 def _means(probe: Probe, layer: str, split: str) -> ClassMeans:
@@ -291,14 +300,13 @@ def feature_rank(
         Fan et al. 2024, "Deep grokking: would deep neural networks generalize better?", who see feature rank
         fall in two stages as a deep network generalises.
     """
-    from grokscope_representations.functional import Moments
     from grokscope_representations.functional import feature_rank as formula
 
     probe.require_hidden()
     for layer, values in probe.activations("train").items():
-        numbers.require_finite(f"feature_rank: the activations of {layer}", values)
+        probe.require_finite(f"feature_rank: the activations of {layer}", layer, "train")
         wide = values.shape[1] > len(values)
-        known = None if wide else Moments(*probe.moments(layer, "train"))
+        known = None if wide else _moments(probe, layer)
         rank, effective = formula(values, share, known)
         yield {"layer": layer, "rank": rank, "effective_rank": effective}
 

@@ -140,8 +140,10 @@ def _confidence(probe: Probe, split: str, sigma: float) -> float:
 
     require_paper_loss(probe)
     probe.require_classes()
-    logits = finite_logits(probe, split, sigma)
-    if probe.loss_name == "mse" and logits.shape[1] == 1:
+    if probe.loss_name == "mse" and probe.model.outputs == 1:
         raise NotApplicable("under MSE a single logit has no other to be compared with")
-    key = ("robustness", "confidence", split, sigma)
-    return probe.shared(key, lambda: functional.perturbed_confidence(logits, probe.loss_name))
+
+    def compute() -> float:
+        return functional.perturbed_confidence(finite_logits(probe, split, sigma), probe.loss_name)
+
+    return probe.shared(("robustness", "confidence", split, sigma), compute)

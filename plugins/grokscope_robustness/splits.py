@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from grokscope import NotApplicable, Param, numbers
+from grokscope import NotApplicable, Param
 
 if TYPE_CHECKING:
     import torch
@@ -19,9 +19,8 @@ Split = Annotated[Literal["train", "test", "all"], Param("examples to measure on
 def finite_logits(probe: Probe, split: str, sigma: float = 0.0) -> torch.Tensor:
     """Return the logits. Raises NotApplicable for an empty split, MeasureError where they are not finite."""
     require_examples(probe, split)
-    logits = probe.logits(split, sigma)
-    numbers.require_finite(f"the logits of the {split} split", logits)
-    return logits
+    probe.require_finite(f"the logits of the {split} split", "logits", split, sigma)
+    return probe.logits(split, sigma)
 
 
 def require_examples(probe: Probe, split: str) -> None:

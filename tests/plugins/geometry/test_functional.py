@@ -202,11 +202,12 @@ def test_fewest_units_is_the_first_of_all_that_are_enough(seed, deep, monkeypatc
     whole, order = without + a @ v.T, torch.randperm(24, generator=torch.Generator().manual_seed(seed))
     labels = (way(whole) if way else whole).argmax(dim=1)
     labels[::7] = 0  # not all are right in the end
-    counts = every_count(whole, a, v, order, labels, way or (lambda values: values))
-    assert counts != sorted(counts)
-    for least in (1, 15, 30, 40, counts[-1]):
-        expected = next((k for k, count in enumerate(counts, start=1) if count >= least), 24)
-        assert fewest_units(whole, a, v, order, labels, least, way) == expected
+    for right in (labels, numbers(60, 5, seed=seed + 30).argmax(dim=1)):  # well fitted, and by chance
+        counts = every_count(whole, a, v, order, right, way or (lambda values: values))
+        assert counts != sorted(counts)
+        for least in (1, 15, 30, 40, max(counts), counts[-1]):
+            expected = next((k for k, count in enumerate(counts, start=1) if count >= least), 24)
+            assert fewest_units(whole, a, v, order, right, least, way) == expected
 
 
 def test_fewest_units_asks_few_of_all_numbers_where_it_is_linear(monkeypatch) -> None:
@@ -224,6 +225,14 @@ def test_fewest_units_is_all_when_nothing_less_is_enough() -> None:
     assert fewest_units(numbers(3, 2), numbers(3, 5), numbers(2, 5), torch.arange(5), labels, 4) == 5
     nan = torch.full((3, 5), math.nan, dtype=torch.float64)
     assert fewest_units(numbers(3, 2), nan, numbers(2, 5), torch.arange(5), labels, 1) == 5
+
+
+def test_fewest_units_counts_nothing_right_where_a_logit_overflows() -> None:
+    """With one unit the first example's label is ahead by an infinity."""
+    a, v = torch.tensor([[0.0, 3e38], [0.0, 0.0]]), torch.tensor([[0.0, -1.0], [0.0, 0.0]])
+    whole, labels = torch.tensor([[1e38, 0.0], [1.0, 0.0]]), torch.tensor([0, 0])
+    assert fewest_units(whole, a, v, torch.arange(2), labels, 2) == 2
+    assert fewest_units(whole / 1e3, a / 1e3, v, torch.arange(2), labels, 2) == 1
 
 
 def test_fewest_units_leaves_its_inputs_alone() -> None:
