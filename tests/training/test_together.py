@@ -13,6 +13,7 @@ from grokscope.training.sweep.together import Together
 
 PARITY = {"n": 10, "hidden": [20], "train_size": 50, "test_size": 50, "batch_size": 16}
 MODADD = {"p": 7, "hidden": [12, 8], "lr": 0.01}
+TRANSFORMER = {"p": 7, "model": "transformer", "d_model": 8, "heads": 2, "d_head": 4, "d_mlp": 12}
 LONG = {"steps": 200, "checkpoint_every": "100", "log_every": 100, "dtype": "float64"}
 SHORT = {**PARITY, "steps": 30, "checkpoint_every": "10", "log_every": 5}
 
@@ -51,6 +52,12 @@ def trained(tmp_path):
         ("parity", {**PARITY, "optimizer": "sgd", "warmup_steps": 9, "loss": "cross_entropy"}),
         ("modadd", {**MODADD, "optimizer": "sgd", "momentum": 0}),
         ("modadd", {**MODADD, "batch_size": 8, "optimizer": "adam", "init_zero": "last_layer"}),
+        pytest.param("modadd", TRANSFORMER, marks=pytest.mark.slow),
+        pytest.param(
+            "modadd", {**TRANSFORMER, "layers": 2, "norm": "layer", "lr": 1e-3}, marks=pytest.mark.slow
+        ),
+        pytest.param("digits", {"model": "cnn", "batch_size": 50}, marks=pytest.mark.slow),
+        pytest.param("polynomial", {}, marks=pytest.mark.slow),
     ],
     ids=str,
 )
