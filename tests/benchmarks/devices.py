@@ -29,7 +29,7 @@ import torch
 import grokscope
 from grokscope.training.loop import Loop
 from grokscope.training.recipes import load_recipes
-from grokscope.training.together import Together
+from grokscope.training.sweep.together import Together
 
 WEIGHTS, NUMBERS = 0.05, 1e-3
 STEPS, QUICK_STEPS = 200, 20

@@ -11,7 +11,7 @@ from grokscope.training.config import resolve_config
 from grokscope.training.loop import Loop
 from grokscope.training.recipes import load_recipe
 from grokscope.training.session import prepared, torch_state, with_data
-from grokscope.training.together import Together, hindrance
+from grokscope.training.sweep.together import Together, hindrance
 
 SEEDS = 5
 NEVER = 10**7  # steps: nothing is evaluated but at the start, and nothing saved

@@ -1,15 +1,19 @@
 """Seeds trained together are the runs that each would be by itself, to rounding, and are said to be so."""
 
+import subprocess
+import sys
+import time
+
 import pytest
 import torch
 
 from grokscope import Run, StorageError, sweep
 from grokscope.models.mlp import MLP
-from grokscope.training.together import Together
+from grokscope.training.sweep.together import Together
 
 PARITY = {"n": 10, "hidden": [20], "train_size": 50, "test_size": 50, "batch_size": 16}
 MODADD = {"p": 7, "hidden": [12, 8], "lr": 0.01}
-LONG = {"steps": 200, "checkpoint_every": "100", "log_every": 50, "dtype": "float64"}
+LONG = {"steps": 200, "checkpoint_every": "100", "log_every": 100, "dtype": "float64"}
 SHORT = {**PARITY, "steps": 30, "checkpoint_every": "10", "log_every": 5}
 
 
@@ -45,8 +49,8 @@ def trained(tmp_path):
     [
         ("parity", PARITY),
         ("parity", {**PARITY, "optimizer": "sgd", "warmup_steps": 9, "loss": "cross_entropy"}),
-        ("modadd", {**MODADD, "batch_size": 8, "optimizer": "sgd", "momentum": 0}),
-        ("modadd", {**MODADD, "optimizer": "adam", "init_zero": "last_layer"}),
+        ("modadd", {**MODADD, "optimizer": "sgd", "momentum": 0}),
+        ("modadd", {**MODADD, "batch_size": 8, "optimizer": "adam", "init_zero": "last_layer"}),
     ],
     ids=str,
 )
@@ -112,6 +116,27 @@ def test_processes_share_the_seeds_evenly(trained):
     assert list(map(hashes, pair.finished)) == list(map(hashes, done.finished[2:]))
 
 
+@pytest.mark.slow
+def test_killed_at_any_moment_each_goes_on_from_its_last_checkpoint(trained, tmp_path):
+    settings = {**SHORT, "steps": 400, "dtype": "float64"}
+    fixed = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    fixed[fixed.index("hidden=[20]")] = "hidden=20"
+    command = [sys.executable, "-m", "grokscope", "sweep", "parity", "--seeds", "3", "--workers", "1", *fixed]
+    for checkpoints in range(10, 90, 10):
+        process = subprocess.Popen([*command, "--together", "--quiet", "--out", str(tmp_path / "out")])
+        while len(list(tmp_path.glob("out/*/checkpoints/*"))) < checkpoints:
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+    done = trained(settings=settings)
+    whole = trained("whole", settings=settings)
+    assert [path.name for path in done.finished] == [path.name for path in whole.finished]
+    for path, other in zip(done.finished, whole.finished, strict=True):
+        assert set(Run.open(path).steps) >= set(Run.open(other).steps)
+        assert apart(path, other, 400) < 1e-10
+
+
 def test_a_run_that_fails_costs_no_other(trained, monkeypatch):
     whole, save = trained("whole"), Run.save_checkpoint
 
@@ -153,12 +178,12 @@ def test_a_step_that_breaks_ends_all_and_is_no_end_of_the_sweep(trained, monkeyp
     ids=str,
 )
 def test_what_cannot_be_one_computation_is_trained_one_by_one(trained, settings, why):
-    settings = {"p": 5, "steps": 2, **settings}
-    done = trained(task="modadd", settings=settings)
-    assert [together(path) for path in done.finished] == [1, 1, 1]
+    settings = {"p": 5, "steps": 1, "batch_size": 4, **settings}
+    done = trained(task="modadd", settings=settings, seeds=2)
+    assert [together(path) for path in done.finished] == [1, 1]
     (said,) = trained.told
-    assert said.startswith(f"{done.paths[0].name}: its seeds are trained one by one: {why}")
-    trained("unasked", "modadd", settings, together=None)
+    assert said.startswith(f"{done.paths[0].name}: seeds of this setting are trained one by one: {why}")
+    trained("unasked", "modadd", settings, seeds=2, together=None)
     assert len(trained.told) == 1
 
 
@@ -177,10 +202,10 @@ def test_what_torch_computes_otherwise_is_trained_one_by_one(trained, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
-    [({}, 3), ({"batch_size": 0}, 1), ({"hidden": [60000], "steps": 1, "log_every": 1}, 1)],
-    ids=str,
+    ("settings", "small", "expected"),
+    [({}, 16 * 262, 3), ({}, 16 * 262 - 1, 1), ({"batch_size": 0}, 9**9, 1)],
 )
-def test_by_default_small_batches_are(trained, settings, expected):
-    done = trained(settings={**SHORT, **settings}, together=None)
+def test_by_default_small_batches_are(trained, monkeypatch, settings, small, expected):
+    monkeypatch.setattr("grokscope.training.sweep.units.SMALL", small)  # weights times examples
+    done = trained(settings={**SHORT, "steps": 1, **settings}, together=None)
     assert [together(path) for path in done.finished] == [expected] * 3

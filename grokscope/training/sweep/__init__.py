@@ -17,7 +17,7 @@ from grokscope.training.sweep.account import Account, FailedRun, Sweep, SweepPro
 from grokscope.training.sweep.grid import PlannedRun, plan_runs
 from grokscope.training.sweep.here import train_unit
 from grokscope.training.sweep.processes import train_in_processes
-from grokscope.training.sweep.units import units
+from grokscope.training.sweep.units import in_units
 
 __all__ = ["FailedRun", "Sweep", "SweepProgress", "sweep"]
 
@@ -90,10 +90,10 @@ def sweep(
             train_on(cluster, left, account, asked, together)
         elif workers > 1:
             train_in_processes(
-                units(left, workers, together, account), workers, account, asked, without=left_out()
+                in_units(left, workers, together, account), workers, account, asked, without=left_out()
             )
         elif left:
-            for unit in units(left, 1, together, account):
+            for unit in in_units(left, 1, together, account):
                 train_unit(unit, plugins, account, asked)
     return account.closed()
 

@@ -17,7 +17,7 @@ from grokscope.run.sites import Site, site_of
 from grokscope.training.sweep.account import Account, FailedRun, Outcome
 from grokscope.training.sweep.grid import PlannedRun
 from grokscope.training.sweep.processes import train_in_processes
-from grokscope.training.sweep.units import Unit, units
+from grokscope.training.sweep.units import Unit, in_units
 
 LOST = "the Dask workers that trained it died, one by one; its checkpoints are kept"
 
@@ -39,7 +39,7 @@ def train_on(
     def give(threads: int) -> Job[Unit] | None:
         nonlocal waiting
         if waiting is None:
-            waiting = deque(units(planned, threads, together, account))
+            waiting = deque(in_units(planned, threads, together, account))
         while waiting:
             unit = waiting.popleft()
             unit = replace(unit, runs=tuple(filter(made, unit.runs)))

@@ -16,7 +16,7 @@ from grokscope.training.progress import Progress
 from grokscope.training.session import is_finished, prepared, torch_state, train, with_data
 from grokscope.training.sweep.account import Accounting, FailedRun, Outcome
 from grokscope.training.sweep.grid import PlannedRun
-from grokscope.training.sweep.units import Unit, one_by_one
+from grokscope.training.sweep.units import ONE_BY_ONE, Unit
 
 if TYPE_CHECKING:
     from grokscope.training.loop import Loop
@@ -33,7 +33,7 @@ def train_unit(unit: Unit, plugins: Plugins, account: Accounting, stop: Stop) ->
             return
         except _Apart as apart:
             if unit.asked:
-                account.said(unit.runs[0].path, one_by_one(str(apart)))
+                account.said(unit.runs[0].path, f"{ONE_BY_ONE}: {apart}")
     for run in unit.runs:
         account.ended(run.path, False if stop() else _train_one(run, plugins, account, stop))
 
@@ -62,7 +62,7 @@ class _Apart(Exception):
 
 def _train_together(unit: Unit, plugins: Plugins, account: Accounting, stop: Stop) -> None:
     """Train the runs as one. Raises _Apart, before any step, where they cannot be, or are not to be."""
-    from grokscope.training.together import Together, hindrance
+    from grokscope.training.sweep.together import Together, hindrance
 
     stopping = False  # one answer for all, so that they end at the same step
     with torch_state(unit.runs[0].config, threads=1), ExitStack() as held:

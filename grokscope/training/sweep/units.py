@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from grokscope.run.config import config_hash
@@ -11,6 +12,9 @@ from grokscope.training.settings import AT_A_STEP
 from grokscope.training.sweep.account import Account
 from grokscope.training.sweep.grid import PlannedRun
 
+SMALL = 1 << 22  # weights times examples of a step: with fewer a step on a CPU is mostly Python's
+MLP = "mlp"
+ONE_BY_ONE = "seeds of this setting are trained one by one"
 NUMBER_BY_NUMBER = ("adamw", "adam", "sgd")  # optimisers that know nothing of a tensor's shape
 
 
@@ -27,7 +31,7 @@ class Unit:
     asked: bool = False
 
 
-def units(left: Sequence[PlannedRun], workers: int, together: bool | None, account: Account) -> list[Unit]:
+def in_units(left: Sequence[PlannedRun], workers: int, together: bool | None, account: Account) -> list[Unit]:
     """Return `left` in units for so many processes, none of which is to wait for another's seeds."""
     alike: dict[tuple[str, int], list[PlannedRun]] = {}
     for run in left:
@@ -43,15 +47,13 @@ def units(left: Sequence[PlannedRun], workers: int, together: bool | None, accou
 def _wanted(runs: Sequence[PlannedRun], together: bool | None, account: Account) -> bool:
     if together is False or len(runs) < 2:
         return False
-    why = _hindrance(runs[0].config["training"])
+    config = runs[0].config
+    why = _hindrance(config["training"])
     if why and together:
-        account.said(runs[0].path, one_by_one(why))
-    return not why and (together or _promises(runs[0].config))
-
-
-def one_by_one(why: str) -> str:
-    """Return that sentence."""
-    return f"its seeds are trained one by one: {why}"
+        account.said(runs[0].path, f"{ONE_BY_ONE}: {why}")
+    hidden = config["model"]["hidden"] if config["model"]["name"] == MLP else ()
+    least = sum(before * after for before, after in pairwise((1, *hidden, 1)))
+    return not why and (together or wins(config, least))
 
 
 def _hindrance(training: Mapping[str, Any]) -> str:
@@ -62,11 +64,11 @@ def _hindrance(training: Mapping[str, Any]) -> str:
     return f"training.{found} {training[found]} acts on a network as a whole" if found else ""
 
 
-def _promises(config: Mapping[str, Any]) -> bool:
-    """Return whether it may win, as far as can be told before the network is there."""
-    small = config["model"]["name"] == "mlp" and config["training"]["batch_size"]
-    device = config["training"]["device"]
-    return device.startswith("cuda") or (device == "cpu" and bool(small))
+def wins(config: Mapping[str, Any], weights: int) -> bool:
+    """Return whether seeds whose networks have so many weights are known to be trained quicker together."""
+    training = config["training"]
+    small = config["model"]["name"] == MLP and 0 < weights * training["batch_size"] <= SMALL
+    return training["device"].startswith("cuda") or (training["device"] == "cpu" and small)
 
 
 def _parts(runs: Sequence[PlannedRun], most: int) -> Iterator[tuple[PlannedRun, ...]]:

@@ -1,4 +1,4 @@
-"""Several seeds of one setting as one computation: which can be, where it wins, and the step that it is."""
+"""Several seeds of one setting as one computation: whether it can be had, and the step that it is."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from grokscope.models.network import Network
 from grokscope.training.loop import Loop
 from grokscope.training.moments import Interventions
 from grokscope.training.optimizers import Optimizer
+from grokscope.training.sweep.units import wins
 
-SMALL = 1 << 22  # weights times examples of a step: with fewer a step on a CPU is mostly Python's
 CLOSE = 1e-3  # of the largest gradient, in float32; what is not the same computation is off by all of it
 STEP = "step"  # of an optimiser's state: the same for all
 
@@ -98,17 +98,13 @@ def hindrance(runs: Sequence[Loop], asked: bool) -> str:
     Unless it is `asked` for it must be known to win. It is tried: on copies of the networks, whose gradients
     must be those that each has by itself.
     """
-    if not asked and not _wins(runs[0]):
+    weights = sum(parameter.numel() for parameter in runs[0].network.parameters())
+    if not asked and not wins(runs[0].run.config, weights):
         return "that is quicker"
     try:
         return _tried([copy.deepcopy(run.network) for run in runs], runs)
     except Exception as error:  # torch raises its own where it has no rule for an operation
         return f"torch cannot: {described(error).partition('. ')[0]}"
-
-
-def _wins(run: Loop) -> bool:
-    weights = sum(parameter.numel() for parameter in run.network.parameters())
-    return run.settings["device"] != "cpu" or weights * run.settings["batch_size"] <= SMALL
 
 
 def _tried(networks: Sequence[Network], runs: Sequence[Loop]) -> str:
