@@ -47,8 +47,8 @@ def sweep(
         bool | None,
         typer.Option(
             "--together/--one-by-one",
-            help="Train the seeds of a setting as one computation. Default: where that is known to win, on "
-            "CUDA and with small batches of an mlp.",
+            help="Train the seeds of a setting as one computation. Default: on CUDA; on the CPU a run is the "
+            "same to the bit for any number of workers.",
         ),
     ] = None,
     json: Json = False,

@@ -44,7 +44,7 @@ def one_by_one(runs: list[Loop]) -> Callable[[], None]:
 
 def together(runs: list[Loop]) -> Callable[[], None]:
     """Return a step of all runs as one computation. Raises ValueError where there is none."""
-    if why := hindrance(runs, asked=True):
+    if why := hindrance(runs):
         raise ValueError(why)
     return _step(runs, Together(runs).update)
 

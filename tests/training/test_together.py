@@ -208,11 +208,6 @@ def test_what_torch_computes_otherwise_is_trained_one_by_one(trained, monkeypatc
     assert "one by one: the gradient by layers.0.weight comes out otherwise" in trained.told[0]
 
 
-@pytest.mark.parametrize(
-    ("settings", "small", "expected"),
-    [({}, 16 * 262, 3), ({}, 16 * 262 - 1, 1), ({"batch_size": 0}, 9**9, 1)],
-)
-def test_by_default_small_batches_are(trained, monkeypatch, settings, small, expected):
-    monkeypatch.setattr("grokscope.training.sweep.units.SMALL", small)  # weights times examples
-    done = trained(settings={**SHORT, "steps": 1, **settings}, together=None)
-    assert [together(path) for path in done.finished] == [expected] * 3
+def test_unasked_a_run_on_a_cpu_is_the_one_that_train_makes(trained):
+    done = trained(settings={**SHORT, "steps": 1}, together=None)
+    assert [together(path) for path in done.finished] == [1, 1, 1]

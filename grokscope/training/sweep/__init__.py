@@ -64,7 +64,7 @@ def sweep(
             `distributed.Client`. Its workers must see the same files.
         together: train the seeds of a setting as one computation, as far as no process is left without work;
             what cannot be so is trained one by one, and that is said. False trains all one by one; None
-            together where that is known to win: on CUDA, and on the CPU small batches of an `mlp`.
+            together on CUDA alone, so that on the CPU no run depends on how many processes there are.
         plugins: from `load_plugins`; loaded when not given. Processes load them anew.
         progress: called now and then, and when a run ends.
         stop: asked all the time; True ends every run under way with a checkpoint.

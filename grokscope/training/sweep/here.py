@@ -61,14 +61,14 @@ class _Apart(Exception):
 
 
 def _train_together(unit: Unit, plugins: Plugins, account: Accounting, stop: Stop) -> None:
-    """Train the runs as one. Raises _Apart, before any step, where they cannot be, or are not to be."""
+    """Train the runs as one. Raises _Apart, before any step, where they cannot be."""
     from grokscope.training.sweep.together import Together, hindrance
 
     stopping = False  # one answer for all, so that they end at the same step
     with torch_state(unit.runs[0].config, threads=1), ExitStack() as held:
         with _or_apart():
             loops = [_loop(run, len(unit.runs), plugins, account, lambda: stopping) for run in unit.runs]
-            if why := hindrance(loops, unit.asked):
+            if why := hindrance(loops):
                 raise _Apart(why)
             begun = [held.enter_context(closing(loop.steps())) for loop in loops]
             step = _common({next(steps, 0) for steps in begun})

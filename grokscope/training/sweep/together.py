@@ -13,7 +13,6 @@ from grokscope.models.network import Network
 from grokscope.training.loop import Loop
 from grokscope.training.moments import Interventions
 from grokscope.training.optimizers import Optimizer
-from grokscope.training.sweep.units import wins
 
 CLOSE = 1e-3  # of the largest gradient, in float32; what is not the same computation is off by all of it
 STEP = "step"  # of an optimiser's state: the same for all
@@ -92,15 +91,11 @@ class Together:
             )
 
 
-def hindrance(runs: Sequence[Loop], asked: bool) -> str:
-    """Return why a step of the runs is not to be one computation; nothing where it is.
+def hindrance(runs: Sequence[Loop]) -> str:
+    """Return why a step of the runs cannot be one computation; nothing where it can.
 
-    Unless it is `asked` for it must be known to win. It is tried: on copies of the networks, whose gradients
-    must be those that each has by itself.
+    It is tried: on copies of the networks, whose gradients must be those that each has by itself.
     """
-    weights = sum(parameter.numel() for parameter in runs[0].network.parameters())
-    if not asked and not wins(runs[0].run.config, weights):
-        return "that is quicker"
     try:
         return _tried([copy.deepcopy(run.network) for run in runs], runs)
     except Exception as error:  # torch raises its own where it has no rule for an operation

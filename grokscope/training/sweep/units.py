@@ -1,10 +1,9 @@
-"""Which runs of a sweep are trained as one: seeds of one setting, where that is asked for or known to win."""
+"""Which runs of a sweep are trained as one: seeds of one setting, where that is asked for, and on CUDA."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from grokscope.run.config import config_hash
@@ -12,8 +11,6 @@ from grokscope.training.settings import AT_A_STEP
 from grokscope.training.sweep.account import Account
 from grokscope.training.sweep.grid import PlannedRun
 
-SMALL = 1 << 22  # weights times examples of a step: with fewer a step on a CPU is mostly Python's
-MLP = "mlp"
 ONE_BY_ONE = "seeds of this setting are trained one by one"
 NUMBER_BY_NUMBER = ("adamw", "adam", "sgd")  # optimisers that know nothing of a tensor's shape
 
@@ -24,7 +21,7 @@ class Unit:
 
     Attributes:
         runs: those; if several, they differ in the seed alone, and their newest checkpoints are of one step.
-        asked: whether it is asked for that they are trained together, or to be judged by what is known.
+        asked: whether it is asked for that they are trained together, so that what hinders it is said.
     """
 
     runs: tuple[PlannedRun, ...]
@@ -47,13 +44,11 @@ def in_units(left: Sequence[PlannedRun], workers: int, together: bool | None, ac
 def _wanted(runs: Sequence[PlannedRun], together: bool | None, account: Account) -> bool:
     if together is False or len(runs) < 2:
         return False
-    config = runs[0].config
-    why = _hindrance(config["training"])
+    training = runs[0].config["training"]
+    why = _hindrance(training)
     if why and together:
         account.said(runs[0].path, f"{ONE_BY_ONE}: {why}")
-    hidden = config["model"]["hidden"] if config["model"]["name"] == MLP else ()
-    least = sum(before * after for before, after in pairwise((1, *hidden, 1)))
-    return not why and (together or wins(config, least))
+    return not why and (together or training["device"].startswith("cuda"))
 
 
 def _hindrance(training: Mapping[str, Any]) -> str:
@@ -62,13 +57,6 @@ def _hindrance(training: Mapping[str, Any]) -> str:
     if training["optimizer"] not in NUMBER_BY_NUMBER:
         found = "optimizer"
     return f"training.{found} {training[found]} acts on a network as a whole" if found else ""
-
-
-def wins(config: Mapping[str, Any], weights: int) -> bool:
-    """Return whether seeds whose networks have so many weights are known to be trained quicker together."""
-    training = config["training"]
-    small = config["model"]["name"] == MLP and 0 < weights * training["batch_size"] <= SMALL
-    return training["device"].startswith("cuda") or (training["device"] == "cpu" and small)
 
 
 def _parts(runs: Sequence[PlannedRun], most: int) -> Iterator[tuple[PlannedRun, ...]]:
