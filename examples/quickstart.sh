@@ -20,9 +20,10 @@ run=$(grokscope train modadd)
 grokscope show "$run"
 echo
 measures=fit,weight_norm,pmi,oinfo,activation_sparsity,weight_entropy,abelian
-grokscope analyze "$run" --measure "$measures"
+steps=every:2  # of 121 checkpoints; all of them take twice as long and name the same columns
+grokscope analyze "$run" --measure "$measures" --steps "$steps"
 echo
-grokscope score "$run" --measure "$measures"  # its last line says what moved first, and when
+grokscope score "$run" --measure "$measures" --steps "$steps"  # its last line says what moved first, and when
 echo
 echo "Next:  . $venv/bin/activate"
 echo "       grokscope measures"

@@ -231,20 +231,26 @@ def _can_be_set(kind: Any) -> bool:
     return isinstance(kind, type) and kind in _CONVERT
 
 
-def read_parameters(function: Callable[..., Any], where: str, panel: str = "") -> dict[str, Parameter]:
+def read_parameters(
+    function: Callable[..., Any], where: str, panel: str = "", given: inspect.Signature | None = None
+) -> dict[str, Parameter]:
     """Return the keyword-only parameters that `function` declares, by name; `panel` is for those without one.
+
+    `given` is its `signature`, where that was made already.
 
     Raises PluginError when one has no default, no type or one that cannot be set from text, or a default that
     its own bounds refuse.
     """
     declared = {}
-    for name, parameter in signature(function).parameters.items():
+    for name, parameter in (given or signature(function)).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
         if parameter.default is inspect.Parameter.empty:
             raise PluginError(f"{where}: parameter {name!r} must have a default")
         found = _declare(function, name, parameter, where)
-        declared[name] = replace(found, param=replace(found.param, panel=found.param.panel or panel))
+        if panel and not found.param.panel:
+            found = replace(found, param=replace(found.param, panel=panel))
+        declared[name] = found
     return declared
 
 
@@ -367,14 +373,15 @@ def model(function: Callable[..., Any]) -> Factory:
 def _factory(kind: str, function: Callable[..., Any]) -> Factory:
     name = function.__name__
     where = f"{kind} {name}"
-    _check_positional(kind, function, where)
+    given = signature(function)
+    _check_positional(kind, given, where)
     panel = f"{'Task' if kind == 'task' else 'Network'} {name}"
-    parameters = read_parameters(function, where, panel)
+    parameters = read_parameters(function, where, panel, given)
     return Factory(kind, name, function, parameters, inspect.getdoc(function) or "")
 
 
-def _check_positional(kind: str, function: Callable[..., Any], where: str) -> None:
-    kinds = [parameter.kind for parameter in signature(function).parameters.values()]
+def _check_positional(kind: str, given: inspect.Signature, where: str) -> None:
+    kinds = [parameter.kind for parameter in given.parameters.values()]
     if inspect.Parameter.VAR_KEYWORD in kinds or inspect.Parameter.VAR_POSITIONAL in kinds:
         raise PluginError(f"{where}: settings must be named one by one, after a bare *")
     positional = len(kinds) - kinds.count(inspect.Parameter.KEYWORD_ONLY)

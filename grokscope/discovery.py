@@ -7,7 +7,6 @@ itself, into a plugin manager of its own; what goes wrong is kept beside its nam
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
 import inspect
 import os
 import re
@@ -24,6 +23,7 @@ from grokscope import hookspecs
 from grokscope.declare import Factory
 from grokscope.errors import described, told
 from grokscope.hypothesis import Hypothesis
+from grokscope.installed import Distribution, distributions
 from grokscope.measure import Measure
 from grokscope.registry import LEFT_OUT, Plugin, Plugins
 from grokscope.surroundings import Surroundings
@@ -94,7 +94,7 @@ class _Found:
 def _installed() -> list[_Found]:
     """Return all entry points of the group: grokscope's own first, so that no other can take their names."""
     found: dict[str, list[_Found]] = {}
-    for number, distribution in enumerate(importlib.metadata.distributions()):
+    for number, distribution in enumerate(distributions()):
         candidates = list(_entry_points(distribution))
         if candidates:
             name = re.sub(r"[-_.]+", "-", candidates[0].plugin.distribution).lower()
@@ -108,7 +108,7 @@ def _precedence(found: _Found) -> tuple[bool, bool, str, str]:
     return plugin.distribution != "grokscope", plugin.name != "core", plugin.name, plugin.distribution
 
 
-def _entry_points(distribution: importlib.metadata.Distribution) -> Iterator[_Found]:
+def _entry_points(distribution: Distribution) -> Iterator[_Found]:
     try:
         if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
             return  # most have nothing to do with us
@@ -126,7 +126,7 @@ def _entry_points(distribution: importlib.metadata.Distribution) -> Iterator[_Fo
             yield _Found(Plugin(entry.name, name, version, entry.value), entry.load)
 
 
-def _identity(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
+def _identity(distribution: Distribution) -> tuple[str, str]:
     try:
         about = distribution.metadata
         return about["Name"] or "", about["Version"] or ""

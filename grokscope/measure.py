@@ -339,11 +339,12 @@ def measure(
     def declare(function: Callable[..., Any]) -> Measure:
         title = name or str(getattr(function, "__name__", type(function).__name__))
         where = f"measure {title}"
+        given = signature(function)
         declared = Measure(
             name=title,
             function=function,
-            inputs=_inputs(function, where),
-            parameters=read_parameters(function, where),
+            inputs=_inputs(given, where),
+            parameters=read_parameters(function, where, given=given),
             columns=tuple(columns),
             per=tuple(per),
             arrays=dict(arrays or {}),
@@ -410,9 +411,9 @@ def _array_problem(measure: Measure) -> str:
     return ""
 
 
-def _inputs(function: Callable[..., Any], where: str) -> tuple[str, ...]:
+def _inputs(given: inspect.Signature, where: str) -> tuple[str, ...]:
     names = []
-    for name, parameter in signature(function).parameters.items():
+    for name, parameter in given.parameters.items():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             continue
         if name not in INPUTS or parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:

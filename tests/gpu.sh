@@ -1,9 +1,10 @@
 #!/bin/sh
-# Trains and measures on a CUDA device what it does on the CPU, and compares: `sh tests/gpu.sh` on a machine that
-# has one. Its first argument is another device (`cuda:1`; `cpu` compares the CPU with itself, which tests this
-# script), the others go to tests/benchmarks/devices.py: `--quick` takes small networks and few steps, `--keep
-# FILE` writes what was measured as JSON. Ends with 1 where the two do not agree or a step waited for the device.
-# PYTHON names a Python that has grokscope; else a virtual environment is made.
+# Trains and measures on a CUDA device what it does on the CPU, and compares; trains five seeds there one by one and
+# together: `sh tests/gpu.sh` on a machine that has one. Its first argument is another device (`cuda:1`; `cpu`
+# compares the CPU with itself, which tests this script), the others go to tests/benchmarks/devices.py: `--quick`
+# takes small networks and few steps, `--keep FILE` writes what was measured as JSON. Ends with 1 where the two do
+# not agree or a step waited for the device. PYTHON names a Python that has grokscope; else a virtual environment is
+# made.
 set -eu
 cd "$(dirname "$0")/.."
 device=${1:-cuda}

@@ -22,5 +22,6 @@ def test_the_cpu_agrees_with_itself(tmp_path):
     found = json.loads(kept.read_text())
     assert {"clauw", "nanda", "parity"} <= {row["recipe"] for row in found["training"]}
     assert {row["apart"] for row in found["training"]} == {0.0}
+    assert all(row["apart"] < 1e-2 and row["together"] > 0 for row in found["seeds"])
     assert [row["differ"] for row in found["measures"]] == [{}, {}]
     assert all(row["columns"] > 20 for row in found["measures"])

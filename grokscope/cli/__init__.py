@@ -58,6 +58,7 @@ PANELS = {
 }
 SETTABLE = ("train", "sweep")
 LOAD_NO_PLUGINS = ("show", "recipes", "list", "rm", "new-plugin")
+FIRST_GARBAGE, LATER_GARBAGE = 500_000, 50_000  # what is made, less what is gone, before it is looked through
 HELP = {"help_option_names": ["-h", "--help"]}
 _PLACES = {name: place for places in PANELS.values() for name, place in places.items()}
 
@@ -186,11 +187,27 @@ def main() -> None:
     """
     os.environ["PYTHONSAFEPATH"] = "1"
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.set_threshold(50_000, 20, 100)  # a tenth of the time of a short command goes into looking for garbage
-    atexit.register(gc.freeze)  # and a sixth, at its end, into looking once more through all that goes anyway
+    _look_late_for_garbage()
     with guarded_streams():
         code = _ended()
     sys.exit(code)
+
+
+def _look_late_for_garbage() -> None:
+    """Let a short command end before garbage is looked for, which takes a fifth of its time.
+
+    Also at its end, when all goes anyway. Longer ones look rarely from the first time on.
+    """
+    if gc.get_threshold()[0] >= LATER_GARBAGE:  # a command was run in this process before
+        return
+    gc.set_threshold(FIRST_GARBAGE, 20, 100)
+    gc.callbacks.append(_look_rarely)
+    atexit.register(gc.freeze)
+
+
+def _look_rarely(phase: str, info: Mapping[str, int]) -> None:
+    gc.set_threshold(LATER_GARBAGE, 20, 100)
+    gc.callbacks.remove(_look_rarely)
 
 
 def _ended() -> int:

@@ -43,6 +43,14 @@ def sweep(
     out: RunsSite = Path("runs"),
     workers: Workers = None,
     dask: Dask = None,
+    together: Annotated[
+        bool | None,
+        typer.Option(
+            "--together/--one-by-one",
+            help="Train the seeds of a setting as one computation. Default: on CUDA; on the CPU a run is the "
+            "same to the bit for any number of workers.",
+        ),
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
     given: dict[str, Any],
@@ -57,6 +65,7 @@ def sweep(
         grokscope sweep modadd --seeds 5 --out five
         grokscope sweep modadd --steps 3000 --grid weight_decay=0.1,1,10 --seeds 3
         grokscope sweep modadd --recipe nanda --grid "betas=0.9,0.98;0.9,0.999"
+        grokscope sweep parity --seeds 5 --workers 1 --together
     """
     ready_for_dask(dask, workers)
     signals: list[int] = []
@@ -67,7 +76,7 @@ def sweep(
         "settings": asked_settings(model, given, settings),
     }
     with stdout_to_stderr(), on_signal(signals.append):
-        done = _sweep(task, signals, quiet, out=out, workers=workers, dask=dask, **wanted)
+        done = _sweep(task, signals, quiet, out=out, workers=workers, dask=dask, together=together, **wanted)
     if json:
         print_json(_as_dict(done))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import math
 import operator
@@ -72,7 +71,6 @@ class Cell(NamedTuple):
 
 _OF_CELL = ("cell", "step", *CellKey._fields)
 _OF_ENTRY = tuple(name for name in FIELDS if name not in _OF_CELL)
-_cell_of = operator.attrgetter("cell")  # of a piece
 _key_in = operator.itemgetter(*(_AT[name] for name in CellKey._fields))  # of a record
 
 
@@ -206,9 +204,10 @@ def read_cells(group: h5py.Group) -> list[Cell]:
     """Return the cells that `write_cells` wrote. Raises DamagedFile, ValueError or KeyError otherwise."""
     table = find_table(group, "rows", FIELDS)
     _check_cost(table)
-    text, labels, arrays = functools.cache(_unpack), functools.cache(_labels), _Arrays(group["arrays"])
-    pieces = (piece for part in _parts(table) for piece in _pieces(part, text, arrays))
-    cells = [_cell(own, text, labels) for _, own in itertools.groupby(pieces, _cell_of)]
+    reader = _Reader(_Arrays(group["arrays"]))
+    for part in _parts(table):
+        reader.take(part)
+    cells = reader.ended()
     for parameters in {cell.key.parameters for cell in cells}:
         _check_parameters(parameters)
     return cells
@@ -234,73 +233,82 @@ def _parts(rows: h5py.Dataset) -> Iterator[np.ndarray]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-class _Piece(NamedTuple):
-    """The records of one row of one cell, as far as they lie in one part of the table.
+class _Reader:
+    """Puts the records of a table together, part by part: records of one number are a cell, with its rows."""
 
-    `head` is its first record, where it is also the cell's first in this part.
-    """
+    def __init__(self, arrays: _Arrays) -> None:
+        self._arrays = arrays
+        self._text, self._labels = functools.cache(_unpack), functools.cache(_labels)
+        self._cells: list[Cell] = []
+        self._number: int | None = None
+        self._row = -1
+        self._head: tuple[Any, ...] = ()
+        self._rows: list[Row] = []
 
-    cell: int
-    row: int
-    label: bytes
-    head: tuple[Any, ...]
-    values: dict[str, float | str]
-    arrays: dict[str, Any]
+    def take(self, part: np.ndarray) -> None:
+        """Take in the records that come next."""
+        import numpy as np
 
+        numbers, rows, *entries = (part[name].tolist() for name in ("cell", "row", *_ENTRY))
+        names, values = list(map(self._text, entries[0])), entries[1]
+        new = (np.diff(part["cell"]) != 0) | (np.diff(part["row"]) != 0)
+        starts = np.concatenate([[0], np.flatnonzero(new) + 1])
+        plain = np.logical_and.reduceat(part["kind"] == b"number", starts).tolist()
+        opens = np.diff(part["cell"][starts], prepend=numbers[0] - 1) != 0
+        heads = iter(part[starts[opens]].tolist())
+        edges = [*starts.tolist(), len(part)]
+        about = zip(edges, edges[1:], part["label"][starts].tolist(), plain, opens.tolist(), strict=False)
+        for start, end, label, all_numbers, opening in about:
+            if opening:
+                self._begin(numbers[start], next(heads))
+            if rows[start] < 0:
+                continue
+            if all_numbers:
+                found = dict(zip(names[start:end], values[start:end], strict=True))
+                self._add(rows[start], Row(self._labels(label), found, {}))
+            else:
+                own = zip(names[start:end], *(column[start:end] for column in entries[1:]), strict=True)
+                self._add(rows[start], Row(self._labels(label), *self._read(own)))
 
-def _pieces(part: np.ndarray, text: Any, arrays: _Arrays) -> Iterator[_Piece]:
-    import numpy as np
+    def ended(self) -> list[Cell]:
+        """Return the cells."""
+        self._begin(None, ())
+        return self._cells
 
-    cells, rows, *entries = (part[name].tolist() for name in ("cell", "row", *_ENTRY))
-    columns, values = entries[:2]
-    new = (np.diff(part["cell"]) != 0) | (np.diff(part["row"]) != 0)
-    starts = np.concatenate([[0], np.flatnonzero(new) + 1])
-    opens = np.concatenate([[True], np.diff(part["cell"][starts]) != 0])
-    heads = iter(part[starts[opens]].tolist())
-    numbers = np.logical_and.reduceat(part["kind"] == b"number", starts)
-    edges = [*starts.tolist(), len(part)]
-    about = zip(part["label"][starts].tolist(), numbers.tolist(), opens.tolist(), strict=True)
-    for start, end, (label, plain, first) in zip(edges, edges[1:], about, strict=False):
+    def _begin(self, number: int | None, head: tuple[Any, ...]) -> None:
+        """Go over to the cell that begins with the record `head`, unless it began in the part before."""
+        if number == self._number:
+            return
+        if self._head:
+            text = self._text
+            checkpoint, measure, version, *others = _key_in(self._head)
+            key = CellKey(text(checkpoint), text(measure), version, *map(text, others))
+            note = text(self._head[_AT["text"]]) if self._head[_AT["row"]] < 0 else ""
+            self._cells.append(Cell(key, self._head[_AT["step"]], tuple(self._rows), note))
+        self._number, self._head, self._rows, self._row = number, head, [], -1
+
+    def _add(self, number: int, row: Row) -> None:
+        """Add a row, or what is left of one that began in the part before."""
+        if number == self._row:
+            before = self._rows.pop()
+            row = Row(before.labels, {**before.values, **row.values}, {**before.arrays, **row.arrays})
+        self._rows.append(row)
+        self._row = number
+
+    def _read(self, entries: Iterable[tuple[Any, ...]]) -> tuple[dict[str, float | str], dict[str, Any]]:
+        """Return the numbers and words of a row, and its arrays."""
         found: dict[str, float | str] = {}
         beside: dict[str, Any] = {}
-        if plain:
-            found = dict(zip(map(text, columns[start:end]), values[start:end], strict=True))
-        elif rows[start] >= 0:
-            for entry in zip(*(column[start:end] for column in entries), strict=True):
-                _read_entry(entry, text, arrays, found, beside)
-        yield _Piece(cells[start], rows[start], label, next(heads) if first else (), found, beside)
-
-
-def _read_entry(
-    entry: tuple[Any, ...], text: Any, arrays: _Arrays, values: dict[str, float | str], beside: dict[str, Any]
-) -> None:
-    column, value, kind, word, position = entry
-    if kind == b"number":
-        values[text(column)] = value
-    elif kind == b"text":
-        values[text(column)] = text(word)
-    elif kind == b"array":
-        beside[text(column)] = arrays.take(text(word), position)
-    elif kind != b"empty":
-        raise DamagedFile(f"a record's kind is {kind!r}")
-
-
-def _cell(pieces: Iterator[_Piece], text: Any, labels: Any) -> Cell:
-    rows: list[Row] = []
-    head: tuple[Any, ...] = ()
-    last = -1
-    for piece in pieces:
-        head = head or piece.head
-        if rows and piece.row == last:  # it began in the part of the table before this one
-            rows[-1].values.update(piece.values)  # type: ignore[attr-defined]
-            rows[-1].arrays.update(piece.arrays)  # type: ignore[attr-defined]
-        elif piece.row >= 0:
-            rows.append(Row(labels(piece.label), piece.values, piece.arrays))
-            last = piece.row
-    checkpoint, measure, version, *others = _key_in(head)
-    key = CellKey(text(checkpoint), text(measure), version, *map(text, others))
-    note = text(head[_AT["text"]]) if head[_AT["row"]] < 0 else ""
-    return Cell(key, head[_AT["step"]], tuple(rows), note)
+        for name, value, kind, word, position in entries:
+            if kind == b"number":
+                found[name] = value
+            elif kind == b"text":
+                found[name] = self._text(word)
+            elif kind == b"array":
+                beside[name] = self._arrays.take(self._text(word), position)
+            elif kind != b"empty":
+                raise DamagedFile(f"a record's kind is {kind!r}")
+        return found, beside
 
 
 def _entries(

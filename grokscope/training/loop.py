@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 
 import torch
 
@@ -39,6 +40,7 @@ from grokscope.training.resuming import (
 from grokscope.training.schedule import checkpoint_steps
 
 COMPILED = "compiled"  # whether the network's passes were, which changes the last bits
+SEEDS = "seeds together"  # how many were trained as one computation, which changes them too
 ARITHMETIC = "arithmetic"  # of our own making: in which order the numbers of a step are added
 SUMS = "2"  # it goes up when a change of ours moves the last bits; runs that do not say so have 1
 DENORMALS = "denormal numbers"  # kept or flushed; runs that do not say so kept them
@@ -46,13 +48,15 @@ READ_AT_ONCE = ("cpu",)  # devices whose loss costs nothing to read; others woul
 
 
 class Loop:
-    """One run in training: the network, its optimiser, the order of the examples, and the step reached.
+    """One run in training: the network, its optimiser, and the order of the examples.
 
     Args:
         run: where checkpoints go; its configuration says everything about training.
         task: the task, on the device.
         network: the network at its initialisation, on the device.
         interventions: what is done beside the plain step.
+        seeds: of how many runs the steps are one computation, see `Together`. With others, this run has
+            torch's generators as they are now, and draws nothing from them.
         progress: called after every step.
         stop: asked after every step; True ends training with a checkpoint.
         notify: called with a sentence about anything that is not as it should be.
@@ -65,19 +69,21 @@ class Loop:
         network: Network,
         interventions: Interventions,
         *,
+        seeds: int = 1,
         progress: Callable[[Progress], None],
         stop: Callable[[], bool],
         notify: Callable[[str], None],
     ) -> None:
-        self._settings = run.config["training"]
-        self._run, self._task, self._network = run, task, network
-        self._interventions = interventions
+        self.settings = run.config["training"]
+        self.run, self._task, self.network, self._seeds = run, task, network, seeds
+        self.interventions = interventions
         self._progress, self._stop, self._notify = progress, stop, notify
-        self._optimizer = Optimizer(network, self._settings)
+        self.optimizer = Optimizer(network, self.settings)
         inputs, labels = task.examples("train")
-        self._order = Order(inputs, labels, self._settings["batch_size"], self._settings["seed"])
-        self._schedule = checkpoint_steps(self._settings["checkpoint_every"], self._settings["steps"])
+        self.order = Order(inputs, labels, self.settings["batch_size"], self.settings["seed"])
+        self._schedule = checkpoint_steps(self.settings["checkpoint_every"], self.settings["steps"])
         self._device = labels.device
+        self._generators = random_states(self._device) if seeds > 1 else None
         self._written = set(run.steps)
         self._curve: list[tuple[float, ...]] = []  # step, then CURVE_COLUMNS, since the last scheduled one
         self._losses: list[tuple[int, torch.Tensor]] = []  # of steps not yet looked at
@@ -91,51 +97,60 @@ class Loop:
 
         Raises TrainingError when a loss is not finite.
         """
+        with closing(self.steps()) as steps:
+            for step in steps:
+                self.update(step)
+
+    def steps(self) -> Generator[int, None, None]:
+        """Yield each step that is left to do, which must be done before the next is asked for.
+
+        In between the run is evaluated, saved and reported. Raises TrainingError when a loss is not finite.
+        """
         with self._behind:
-            self._train()
-
-    def _train(self) -> None:
-        state = self._resumable()
-        if state is None:
-            step = 0
-            self._record(step, stopping=False)
-        else:
-            step = self._continue(state)
-        steps = self._settings["steps"]
-        stopping = self._stop()
-        while step < steps and not stopping:
-            step += 1
-            self._update(step)
+            step, last = self._begin(), self.settings["steps"]
             stopping = self._stop()
-            self._record(step, stopping=stopping)
-            self._progress(Progress(step, steps, **self._metrics))
+            while step < last and not stopping:
+                step += 1
+                yield step
+                if self._device.type in READ_AT_ONCE:
+                    self._check_losses()
+                stopping = self._stop()
+                self._record(step, stopping=stopping)
+                self._progress(Progress(step, last, **self._metrics))
 
-    def _update(self, step: int) -> None:
-        inputs, labels = self._order.draw()
-        self._optimizer.zero_grad()
+    def _begin(self) -> int:
+        """Return the step that the run stands at, where it has been brought."""
+        state = self._resumable()
+        if state is not None:
+            return self._continue(state)
+        self._record(0, stopping=False)
+        return 0
+
+    def update(self, step: int) -> None:
+        """Do a step of this run."""
+        inputs, labels = self.order.draw()
+        self.optimizer.zero_grad()
         ahead, self._ahead = self._ahead, None
-        loss = self._interventions.objective(inputs, labels, ahead)
-        self._losses.append((step, loss.detach()))
-        if self._device.type in READ_AT_ONCE:
-            self._check_losses()
+        loss = self.interventions.objective(inputs, labels, ahead)
+        self.hear(step, loss)
         loss.backward()
-        self._interventions.change_gradients()
-        if self._settings["clip_norm"]:
-            torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._settings["clip_norm"])
-        self._optimizer.step(self._share_of_rate(step))
-        self._interventions.change_weights()
+        self.interventions.change_gradients()
+        if self.settings["clip_norm"]:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings["clip_norm"])
+        self.optimizer.step(step)
+        self.interventions.change_weights()
 
-    def _share_of_rate(self, step: int) -> float:
-        warmup = self._settings["warmup_steps"]
-        return min(1.0, (step - 1) / warmup) if warmup else 1.0
+    def hear(self, step: int, loss: torch.Tensor) -> None:
+        """Take what the loss of a step is."""
+        self._losses.append((step, loss.detach()))
 
     def _record(self, step: int, *, stopping: bool) -> None:
-        log = step % self._settings["log_every"] == 0
+        log = step % self.settings["log_every"] == 0
         save = stopping or step in self._schedule
         if not (log or save):
             return
         self._check_losses()
-        self._metrics = self._evaluate(last=stopping or step == self._settings["steps"])
+        self._metrics = self._evaluate(last=stopping or step == self.settings["steps"])
         self._refuse_infinite(step, self._metrics["train_loss"])
         if log:
             self._curve.append((step, *self._metrics.values()))
@@ -144,19 +159,19 @@ class Loop:
 
     def _evaluate(self, *, last: bool) -> dict[str, float]:
         if self._looks_ahead and not last:
-            self._ahead = self._network(self._order.draw()[0])
+            self._ahead = self.network(self.order.draw()[0])
         known = None if self._ahead is None else self._ahead.detach()
-        self._network.eval()
-        found = evaluate(self._network, self._task, Objective(self._settings["loss"]), known)
-        self._network.train()
+        self.network.eval()
+        found = evaluate(self.network, self._task, Objective(self.settings["loss"]), known)
+        self.network.train()
         return found
 
     def _can_look_ahead(self, inputs: torch.Tensor) -> bool:
         """Return whether a step trains on the very logits that all training inputs have before it."""
-        network, beside = self._network, self._interventions
+        network, beside = self.network, self.interventions
         plain = beside.plain and beside.network is network
-        same = network.same_in_training and network.drops_nothing and not self._settings["batch_size"]
-        return plain and same and len(inputs) <= at_once(inputs)
+        same = network.same_in_training and network.drops_nothing and not self.settings["batch_size"]
+        return self._seeds == 1 and plain and same and len(inputs) <= at_once(inputs)
 
     def _check_losses(self) -> None:
         pending, self._losses = self._losses, []
@@ -175,7 +190,7 @@ class Loop:
         )
         raise TrainingError(
             f"training stopped at step {step}: the loss must be finite, got {loss}; "
-            f"{kept} in {self._run.path}; try a lower training.lr than {self._settings['lr']:g}"
+            f"{kept} in {self.run.path}; try a lower training.lr than {self.settings['lr']:g}"
         )
 
     def _save(self, step: int) -> None:
@@ -183,23 +198,23 @@ class Loop:
         curve = {name: list(values) for name, values in columns.items()}
         if step in self._schedule:
             self._curve = []
-        kinds, metrics = kinds_of(self._network), dict(self._metrics)
-        weights, state = _copies(self._network.state_dict()), _copies(self._state())
+        kinds, metrics = kinds_of(self.network), dict(self._metrics)
+        weights, state = _copies(self.network.state_dict()), _copies(self._state())
         conditions = self._conditions()  # also the number of threads, which each thread has its own of
 
         def write() -> None:
             if step in self._written:
                 self._tell_replacement(step, weights)
-            self._run.save_checkpoint(step, weights, metrics, curve, kinds)
+            self.run.save_checkpoint(step, weights, metrics, curve, kinds)
             belongs = {"step": str(step), "weights": digest(weights), **conditions}
-            self._run.save_resume(state, belongs)
+            self.run.save_resume(state, belongs)
             self._written.add(step)
 
         self._behind.give(write)
 
     def _tell_replacement(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
         try:
-            same = digest(self._run.weights(step)) == digest(weights)
+            same = digest(self.run.weights(step)) == digest(weights)
         except DamagedFile:
             same = False
         if not same:
@@ -208,7 +223,7 @@ class Loop:
     def _state(self) -> Tensors:
         state = {
             f"optimizer.{name}.{key}": value
-            for name, own in self._optimizer.state().items()
+            for name, own in self.optimizer.state().items()
             for key, value in own.items()
         }
         curve = torch.tensor(self._curve, dtype=torch.float64).reshape(-1, 1 + len(CURVE_COLUMNS))
@@ -216,17 +231,22 @@ class Loop:
 
     def _rest(self) -> Tensors:
         """Return the states beside the optimiser's: the order's, the interventions', the generators'."""
-        return {**self._order.state(), **self._interventions.state(), **random_states(self._device)}
+        generators = self._generators or random_states(self._device)
+        return {**self.order.state(), **self.interventions.state(), **generators}
 
     def _conditions(self) -> dict[str, str]:
-        compiled = self._interventions.network is not self._network
-        return {**machine(self._device), **({COMPILED: "yes"} if compiled else {})}
+        compiled = self.interventions.network is not self.network
+        return {
+            **machine(self._device),
+            SEEDS: str(self._seeds),
+            **({COMPILED: "yes"} if compiled else {}),
+        }
 
     def _resumable(self) -> Resumable | None:
         """Return the newest resume state, whole and checked; None when training starts at step 0."""
         reason = "there is no resume state" if self._written else ""
         try:
-            found = self._run.load_resume()
+            found = self.run.load_resume()
             if found is not None:
                 return self._checked(*found)
         except (DamagedFile, StorageError, UnknownName) as error:
@@ -238,30 +258,32 @@ class Loop:
         return None
 
     def _checked(self, tensors: Tensors, metadata: Mapping[str, str]) -> Resumable:
-        step = read_step(metadata, self._settings["steps"])
-        weights = self._run.weights(step)
+        step = read_step(metadata, self.settings["steps"])
+        weights = self.run.weights(step)
         if digest(weights) != metadata.get("weights"):
             raise DamagedFile(f"checkpoint {step} is not the one that it belongs to")
-        check_weights(weights, self._network)
-        optimizer = optimizer_state(tensors, self._network, self._optimizer.keeps, step)
+        check_weights(weights, self.network)
+        optimizer = optimizer_state(tensors, self.network, self.optimizer.keeps, step)
         rest = rest_of(tensors, self._rest(), 1 + len(CURVE_COLUMNS))
         return Resumable(step, weights, optimizer, rest, dict(metadata))
 
     def _continue(self, state: Resumable) -> int:
-        self._network.load_state_dict(state.weights)
-        self._optimizer.restore(state.optimizer)
-        self._order.restore(state.rest)
-        self._interventions.restore(state.rest)
+        self.network.load_state_dict(state.weights)
+        self.optimizer.restore(state.optimizer)
+        self.order.restore(state.rest)
+        self.interventions.restore(state.rest)
         set_random_states(state.rest, self._device)
+        if self._generators:
+            self._generators = random_states(self._device)
         self._curve = [tuple(row) for row in state.rest["curve"].tolist()]
-        info = next(info for info in self._run.checkpoints if info.step == state.step)
+        info = next(info for info in self.run.checkpoints if info.step == state.step)
         self._metrics = {name: getattr(info, name) for name in CURVE_COLUMNS}
         self._tell_machine(state.metadata)
         return state.step
 
     def _tell_machine(self, metadata: Mapping[str, str]) -> None:
         now = {COMPILED: "no", **self._conditions()}
-        before = {COMPILED: "no", DENORMALS: "kept", ARITHMETIC: "1", **metadata}
+        before = {COMPILED: "no", SEEDS: "1", DENORMALS: "kept", ARITHMETIC: "1", **metadata}
         changed = [
             f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]
         ]

@@ -30,6 +30,7 @@ class Optimizer:
 
     def __init__(self, network: Network, settings: Mapping[str, Any]) -> None:
         self._parts = _MAKERS[settings["optimizer"]](network, settings)
+        self._warmup = settings["warmup_steps"]
         self._rates = [group["lr"] for part, _, _ in self._parts for group in part.param_groups]
         self.keeps = {name: keys for _, named, keys in self._parts for name in named}
 
@@ -39,8 +40,9 @@ class Optimizer:
             for parameter in named.values():
                 parameter.grad = None
 
-    def step(self, share: float) -> None:
-        """Update every parameter by its gradient, with `share` of the learning rate."""
+    def step(self, step: int) -> None:
+        """Do the update of that number, from 1 on: every parameter by its gradient."""
+        share = min(1.0, (step - 1) / self._warmup) if self._warmup else 1.0
         groups = [group for part, _, _ in self._parts for group in part.param_groups]
         for group, rate in zip(groups, self._rates, strict=True):
             group["lr"] = rate * share

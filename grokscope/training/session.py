@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from grokscope.errors import SettingError
 from grokscope.models.making import make_network, make_task
 from grokscope.run import Run, default_directory
 from grokscope.run.config import RUN_FILE
-from grokscope.run.sites import site_of
+from grokscope.run.sites import Site, site_of
 from grokscope.run.store import exists
 from grokscope.training.config import Config, known, resolve_config, training_of
 from grokscope.training.progress import Progress
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from grokscope.models.network import Network
     from grokscope.tasks.task import Task
+    from grokscope.training.loop import Loop
 
 log = logging.getLogger("grokscope")
 
@@ -91,25 +92,57 @@ def train(
             run.refresh_index()  # the one who trained it may have been killed before
             notify(f"{run.path} is complete: all {config['training']['steps']} steps are trained")
             return run
+    with torch_state(config, threads):
+        loop = prepared(
+            path,
+            config,
+            tasks,
+            models,
+            sources=find_sources(training_of(settings or {})),
+            compile=compile,
+            progress=progress or (lambda _: None),
+            stop=stop or (lambda: False),
+            notify=notify,
+        )
+        loop.go()
+    loop.run.refresh_index()
+    return loop.run
+
+
+def prepared(
+    path: Site,
+    config: Config,
+    tasks: Mapping[str, Factory],
+    models: Mapping[str, Factory],
+    *,
+    sources: Iterable[Source] = (),
+    compile: bool = False,
+    **others: Any,
+) -> Loop:
+    """Return the run of a configuration, ready to be trained in a `torch_state`.
+
+    Args:
+        path: where it is, or is made.
+        config: its configuration, as `with_data` gives it.
+        tasks, models, compile: as for `train`, which says what is raised.
+        sources: the runs that its units are of.
+        others: what `Loop` takes too.
+    """
     from grokscope.training.interventions import interventions
     from grokscope.training.loop import Loop
 
-    with torch_state(config, threads):
-        made_task, network, drawn = build(config, tasks, models)
-        for source in find_sources(training_of(settings or {})):
-            check_start(source, network)
-        beside = interventions(config["training"], made_task, network, drawn)
-        if compile:
-            from grokscope.training.compiling import compiled
+    task, network, drawn = build(config, tasks, models)
+    for source in sources:
+        check_start(source, network)
+    beside = interventions(config["training"], task, network, drawn)
+    if compile:
+        from grokscope.training.compiling import compiled
 
-            batch = config["training"]["batch_size"] or len(made_task.train)
-            beside.network = compiled(network, made_task.examples("train")[0][:batch])
-        run = Run.create(path, lasting(config))
-        run.check_writable()
-        watch, asked = progress or (lambda _: None), stop or (lambda: False)
-        Loop(run, made_task, network, beside, progress=watch, stop=asked, notify=notify).go()
-    run.refresh_index()
-    return run
+        batch = config["training"]["batch_size"] or len(task.train)
+        beside.network = compiled(network, task.examples("train")[0][:batch])
+    run = Run.create(path, lasting(config))
+    run.check_writable()
+    return Loop(run, task, network, beside, **others)
 
 
 def lasting(config: Config) -> Config:

@@ -182,3 +182,8 @@ OF_OPTIMIZER = {
     name: "muon" if name.startswith("muon_") else "sgd"
     for name in read_parameters(optimizer_settings, "training")
 }
+AT_A_STEP = [
+    name
+    for name, parameter in read_parameters(intervention_settings, "training").items()
+    if parameter.default is None  # what is off; the others are of these
+]

@@ -2,11 +2,12 @@
 
 Every recipe whose data is at hand is trained for its first 200 steps on both, from the same weights; on CUDA
 whatever waits for the device within a step is an error, but where an intervention reads the accuracy. Then
-every measure looks at the last checkpoint of one MLP and one transformer on both.
+five seeds of some are trained on the device one by one and together. Then every measure looks at the last
+checkpoint of one MLP and one transformer on both.
 
-Agreed is: of training, that the weights on the device are as far from the CPU's as `WEIGHTS` of the way that
-the CPU's have gone; of a measure, that its number is within `NUMBERS` of the CPU's, relatively, or of the
-largest number in its column.
+Agreed is: of training, that the weights on the device are as far from the CPU's, or those of seeds together
+from those one by one, as `WEIGHTS` of the way that the latter have gone; of a measure, that its number is
+within `NUMBERS` of the CPU's, relatively, or of the largest number in its column.
 """
 
 from __future__ import annotations
@@ -17,22 +18,26 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import seeds
 import torch
 
 import grokscope
-from grokscope.training import loop
+from grokscope.training.loop import Loop
 from grokscope.training.recipes import load_recipes
+from grokscope.training.sweep.together import Together
 
 WEIGHTS, NUMBERS = 0.05, 1e-3
 STEPS, QUICK_STEPS = 200, 20
 QUICK = {"modadd": {"p": 13}}
+SEEDS_OF = ("parity", "permutation", "xor", "clauw", "nanda")
 MEASURED = ("clauw", "nanda")
 READS = ("perturb",)  # interventions that ask for the accuracy at every step
+Weights = dict[str, torch.Tensor]
 
 
 def trained(recipe: Any, device: str, folder: Path, steps: int, quick: bool) -> tuple[grokscope.Run, float]:
@@ -66,8 +71,14 @@ def nothing_waits(device: str, reads: bool) -> Iterator[None]:
     if not device.startswith("cuda") or reads:
         yield
         return
-    update = loop.Loop._update
+    with ExitStack() as restored:
+        for kind in (Loop, Together):
+            restored.callback(setattr, kind, "update", kind.update)
+            kind.update = _strictly(kind.update)  # type: ignore[method-assign]
+        yield
 
+
+def _strictly(update: Callable[[Any, int], None]) -> Callable[[Any, int], None]:
     def strict(self: Any, step: int) -> None:
         torch.cuda.set_sync_debug_mode("error")
         try:
@@ -75,11 +86,7 @@ def nothing_waits(device: str, reads: bool) -> Iterator[None]:
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    loop.Loop._update = strict  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        loop.Loop._update = update  # type: ignore[method-assign]
+    return strict
 
 
 def synchronize(device: str) -> None:
@@ -90,7 +97,11 @@ def synchronize(device: str) -> None:
 
 def apart(one: grokscope.Run, other: grokscope.Run) -> float:
     """Return how far two runs' last weights are from each other, over how far the first's have gone."""
-    begin, end, there = one.weights(0), one.weights(one.steps[-1]), other.weights(other.steps[-1])
+    return off_by(one.weights(0), one.weights(one.steps[-1]), other.weights(other.steps[-1]))
+
+
+def off_by(begin: Weights, end: Weights, there: Weights) -> float:
+    """Return how far weights are from where others have ended, over how far these have gone."""
     way = sum((end[name].double() - begin[name].double()).square().sum() for name in end)
     off = sum((end[name].double() - there[name].double()).square().sum() for name in end)
     return math.sqrt(off / way)
@@ -140,6 +151,48 @@ def compare_training(device: str, folder: Path, quick: bool) -> tuple[list[dict[
     return rows, runs
 
 
+def compare_seeds(device: str, folder: Path, quick: bool) -> list[dict[str, Any]]:
+    """Train five seeds of some recipes one by one and together; return a row for each."""
+    rows, steps = [], QUICK_STEPS if quick else STEPS
+    print(f"{'five seeds of':22} {'one by one':>12} {'together':>14} {'apart':>9}  steps of all in a second")
+    for name in SEEDS_OF:
+        settings = {"device": device, **(QUICK.get(load_recipes()[name].task, {}) if quick else {})}
+        alone, joined = (
+            seeds.prepare(name, folder / f"{name} seeds", settings, each) for each in (False, True)
+        )
+        begin = weights_of(alone)
+        slow, quickly = (
+            timed(step, device, steps) for step in (seeds.one_by_one(alone), seeds.together(joined))
+        )
+        ends = zip(begin, weights_of(alone), weights_of(joined), strict=True)
+        far = max(off_by(*each) for each in ends)
+        rows.append(
+            {"recipe": name, "one by one": slow, "together": quickly, "apart": far, "agrees": far <= WEIGHTS}
+        )
+        print(
+            f"{name:22} {slow:12.1f} {quickly:14.1f} {far:9.1e}{'' if far <= WEIGHTS else ' DIFFERS'}",
+            flush=True,
+        )
+    return rows
+
+
+def weights_of(runs: list[Loop]) -> list[Weights]:
+    """Return the weights of each, as they are now."""
+    return [{name: each.clone() for name, each in run.network.state_dict().items()} for run in runs]
+
+
+def timed(step: Callable[[], None], device: str, steps: int) -> float:
+    """Do so many steps, nothing of which waits for the device; return how many are done in a second."""
+    with nothing_waits(device, reads=False):
+        for done in range(steps):
+            if done == steps // 4:
+                synchronize(device)
+                begin = time.perf_counter()
+            step()
+        synchronize(device)
+    return (steps - steps // 4) / (time.perf_counter() - begin)
+
+
 def compare_measures(device: str, folder: Path, runs: dict[str, Any], quick: bool) -> list[dict[str, Any]]:
     """Measure some runs on both; return a row for each."""
     rows, names = [], "fit,weight_norm,oinfo,abelian,fourier,sharpness" if quick else "all"
@@ -173,11 +226,18 @@ def main() -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         training, runs = compare_training(asked.device, Path(folder), asked.quick)
+        together = compare_seeds(asked.device, Path(folder), asked.quick)
         measures = compare_measures(asked.device, Path(folder), runs, asked.quick)
-    kept = {"device": asked.device, "torch": torch.__version__, "training": training, "measures": measures}
+    kept = {
+        "device": asked.device,
+        "torch": torch.__version__,
+        "training": training,
+        "seeds": together,
+        "measures": measures,
+    }
     if asked.keep:
         asked.keep.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    return 0 if all(row["agrees"] for row in [*training, *measures]) else 1
+    return 0 if all(row["agrees"] for row in [*training, *together, *measures]) else 1
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def ours(network, inputs, labels):
         optimizer.zero_grad()
         loss = beside.objective(inputs, labels)
         loss.backward()
-        optimizer.step(1.0)
+        optimizer.step(1)
         return loss.item()
 
     return step

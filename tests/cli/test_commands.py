@@ -1,10 +1,13 @@
-"""`measures`, `plugins`, `recipes`, `--version` and `--help`."""
+"""`measures`, `plugins`, `recipes`, `--version` and `--help`; and what all commands do."""
 
+import atexit
+import gc
 import json
 import os
 
 import pytest
 
+from grokscope import cli as command_line
 from grokscope import load_plugins
 
 
@@ -90,3 +93,20 @@ def test_openblas_takes_one_thread_where_nobody_says_otherwise(cli, monkeypatch,
         monkeypatch.delenv("OPENBLAS_NUM_THREADS")
     assert cli("--version").code == 0
     assert os.environ["OPENBLAS_NUM_THREADS"] == taken
+
+
+def test_a_command_looks_for_garbage_late_and_then_rarely():
+    gc.collect(0)  # what a command before it in this process has set
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        command_line._look_late_for_garbage()
+        command_line._look_late_for_garbage()
+        assert gc.get_threshold()[0] == command_line.FIRST_GARBAGE
+        assert gc.callbacks.count(command_line._look_rarely) == 1
+        gc.collect(0)
+        assert gc.get_threshold()[0] == command_line.LATER_GARBAGE
+        assert command_line._look_rarely not in gc.callbacks
+    finally:
+        gc.set_threshold(*before)
+        atexit.unregister(gc.freeze)

@@ -45,6 +45,14 @@ def test_it_prints_the_runs_and_finds_them_again(cli, tmp_path, monkeypatch, swe
     assert trained.out.strip().removeprefix("runs/") == swept_once[3].name
 
 
+def test_seeds_are_trained_together_or_it_is_said_why_not(cli, tmp_path):
+    small = ("--seeds", "2", "--workers", "1", "--set", "p=7", "--set", "hidden=9,8", "--set", "steps=2")
+    asked = cli("sweep", "modadd", "--grid", "optimizer=adam,muon", *small, "--out", tmp_path, "--together")
+    together = [Run.open(path).load_resume()[1]["seeds together"] for path in asked.out.split()]
+    assert together == ["2", "2", "1", "1"]
+    assert asked.err.count("one by one: training.optimizer muon acts on a network as a whole") == 1
+
+
 def test_failures_are_named_and_end_with_3_or_1(cli, tmp_path):
     bad = ("--set", "init_scale=1e6", "--set", "lr=1e6", "--workers", "1", "--out", tmp_path)
     ended = cli("sweep", "modadd", "--grid", "steps=12,1", "--set", "p=11", "--set", "hidden=12", *bad)

@@ -111,6 +111,14 @@ def test_runs_are_trained_as_here(tmp_path, dask_client):
     assert again.finished == there.finished
 
 
+def test_seeds_are_trained_together_there_too(tmp_path, dask_client):
+    options = {"settings": FIXED, "together": True}
+    there = sweep("modadd", **options, seeds=4, out=tmp_path / "there", dask=dask_client)
+    assert [Run.open(path).load_resume()[1]["seeds together"] for path in there.finished] == ["2"] * 4
+    here = sweep("modadd", **options, seeds=2, out=tmp_path / "here")
+    assert [hashes(path) for path in here.finished] == [hashes(path) for path in there.finished[:2]]
+
+
 def test_a_sweep_that_is_stopped_leaves_checkpoints(tmp_path, dask_client):
     fixed = {**FIXED, "steps": 99_999_999, "checkpoint_every": "1,99999999"}
     out = tmp_path / "out"

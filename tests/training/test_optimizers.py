@@ -75,14 +75,13 @@ def test_training_is_torchs_own_optimiser_on_the_parameters_that_it_is_for(train
 
 def test_warm_up_scales_the_rate_of_both_parts_of_muon():
     network = network_of(modadd.build(p=11))
-    made = Optimizer(
-        network, resolve_config("modadd", settings={"optimizer": "muon", "muon_lr": 0.4})["training"]
-    )
+    settings = {"optimizer": "muon", "muon_lr": 0.4, "warmup_steps": 2}
+    made = Optimizer(network, resolve_config("modadd", settings=settings)["training"])
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     network(torch.tensor([[1, 2]])).sum().backward()
-    made.step(0.0)
+    made.step(1)
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
-    made.step(0.5)
+    made.step(2)
     rates = [group["lr"] for part, _, _ in made._parts for group in part.param_groups]
     assert rates == [0.2, 0.015]
 

@@ -1,14 +1,9 @@
-"""A sweep: every combination of a grid and its seeds is a run of its own, and what is missing is trained.
-
-Seeds are not batched into one computation: on a CPU that wins only for networks too small to matter (see
-tests/benchmarks/test_sweep.py), so each run is what `train` makes of it, to the bit.
-"""
+"""A sweep: every combination of a grid and its seeds is a run of its own, and what is missing is trained."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +15,9 @@ from grokscope.run.sites import site_of
 from grokscope.training.config import known
 from grokscope.training.sweep.account import Account, FailedRun, Sweep, SweepProgress
 from grokscope.training.sweep.grid import PlannedRun, plan_runs
-from grokscope.training.sweep.processes import train_in_processes, train_one
+from grokscope.training.sweep.here import train_unit
+from grokscope.training.sweep.processes import train_in_processes
+from grokscope.training.sweep.units import in_units
 
 __all__ = ["FailedRun", "Sweep", "SweepProgress", "sweep"]
 
@@ -37,6 +34,7 @@ def sweep(
     out: str | Path = "runs",
     workers: int | None = 1,
     dask: Any = None,
+    together: bool | None = None,
     plugins: Plugins | None = None,
     progress: Callable[[SweepProgress], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -44,9 +42,10 @@ def sweep(
 ) -> Sweep:
     """Train a run for every combination of the grid's values and the seeds; return where they all are.
 
-    Each is the run that `train` makes of the same settings, bit for bit, in a directory of the same name. The
-    same call again skips finished runs and continues interrupted ones. A run that fails costs only itself.
-    Everything asked for is checked before anything is trained.
+    Each is the run that `train` makes of the same settings, in a directory of the same name: bit for bit, or
+    to rounding where seeds are trained together. The same call again skips finished runs and continues
+    interrupted ones. A run that fails costs only itself. Everything asked for is checked before anything is
+    trained.
 
     Args:
         task: the task's name, for example `modadd`.
@@ -63,6 +62,9 @@ def sweep(
         dask: train on a Dask cluster instead, as many runs at a time as it has threads: `local` starts one on
             this machine, with `workers` threads; else the address of a scheduler, its file, or a
             `distributed.Client`. Its workers must see the same files.
+        together: train the seeds of a setting as one computation, as far as no process is left without work;
+            what cannot be so is trained one by one, and that is said. False trains all one by one; None
+            together on CUDA alone, so that on the CPU no run depends on how many processes there are.
         plugins: from `load_plugins`; loaded when not given. Processes load them anew.
         progress: called now and then, and when a run ends.
         stop: asked all the time; True ends every run under way with a checkpoint.
@@ -85,28 +87,15 @@ def sweep(
         if cluster and left:
             from grokscope.training.sweep.cluster import train_on
 
-            train_on(cluster, left, account, asked)
+            train_on(cluster, left, account, asked, together)
         elif workers > 1:
-            train_in_processes(left, workers, account, asked, without=left_out())
-        else:
-            _train_here(left, account, asked, plugins)
+            train_in_processes(
+                in_units(left, workers, together, account), workers, account, asked, without=left_out()
+            )
+        elif left:
+            for unit in in_units(left, 1, together, account):
+                train_unit(unit, plugins, account, asked)
     return account.closed()
-
-
-def _train_here(
-    planned: Iterable[PlannedRun], account: Account, stop: Callable[[], bool], plugins: Plugins
-) -> None:
-    for run in planned:
-        if stop():
-            return
-        outcome = train_one(
-            run,
-            plugins,
-            progress=partial(account.reached, run.path),
-            stop=stop,
-            notify=partial(account.said, run.path),
-        )
-        account.ended(run.path, outcome)
 
 
 def _worthwhile(planned: Iterable[PlannedRun]) -> int:

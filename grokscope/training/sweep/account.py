@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from grokscope.errors import GrokscopeError
 from grokscope.run import Run
@@ -61,6 +62,19 @@ class SweepProgress:
     failed: int
 
 
+class Accounting(Protocol):
+    """Takes what becomes of runs, as `Account` does."""
+
+    def reached(self, path: Site, step: int) -> None:
+        """Take how far a run is."""
+
+    def said(self, path: Site, message: str) -> None:
+        """Take what the training of a run had to say."""
+
+    def ended(self, path: Site, outcome: Outcome) -> None:
+        """Take how the training of a run ended."""
+
+
 class Account:
     """Keeps how far every run is, and tells whoever watches."""
 
@@ -98,6 +112,10 @@ class Account:
         if is_finished(run):
             run.refresh_index()
             self._finished.add(planned.path)
+
+    def standing(self, path: Site) -> int:
+        """Return how far a run is."""
+        return self._reached[path]
 
     def reached(self, path: Site, step: int) -> None:
         """Take how far a run is; what comes late, of one that has ended, is no news."""

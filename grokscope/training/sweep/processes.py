@@ -1,86 +1,32 @@
-"""Trains runs in processes of their own, one thread each: one that dies costs its run, and no other."""
+"""Trains units in processes of their own, one thread each: one that dies costs its unit, and no other."""
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from grokscope.discovery import load_plugins
-from grokscope.errors import GrokscopeError, described, told
-from grokscope.registry import Plugins
 from grokscope.run.sites import Site
 from grokscope.streams import guarded_streams
 from grokscope.surroundings import OF_THE_GROUP, signals_blocked
-from grokscope.training.progress import Progress
-from grokscope.training.session import is_finished, train
-from grokscope.training.sweep.account import FailedRun, Outcome
-from grokscope.training.sweep.grid import PlannedRun
+from grokscope.training.sweep.account import Accounting, FailedRun, Outcome
+from grokscope.training.sweep.here import SECONDS_BETWEEN_WORDS, train_unit
+from grokscope.training.sweep.units import Unit
 
 if TYPE_CHECKING:
     from grokscope.cluster.origin import Origin
 
-SECONDS_BETWEEN_WORDS = 0.1  # a step may take less than telling of it
 PRELOADED = ["__main__", "grokscope.training.loop", "grokscope.training.sweep.processes"]
 
 
-def train_one(
-    planned: PlannedRun,
-    plugins: Plugins,
-    *,
-    progress: Callable[[int], None],
-    stop: Callable[[], bool],
-    notify: Callable[[str], None],
-) -> Outcome:
-    """Train one run in this process; whatever goes wrong with it is returned and not raised."""
-    last = time.monotonic()
-
-    def watch(state: Progress) -> None:
-        nonlocal last
-        if time.monotonic() - last > SECONDS_BETWEEN_WORDS:
-            progress(state.step)
-            last = time.monotonic()
-
-    try:
-        run = train(
-            planned.task,
-            recipe=planned.recipe,
-            settings=planned.settings,
-            out=str(planned.path),
-            tasks=plugins.tasks,
-            models=plugins.models,
-            progress=watch,
-            stop=stop,
-            notify=notify,
-        )
-    except GrokscopeError as error:
-        return FailedRun(planned.path, told(error))
-    except (Exception, SystemExit) as error:  # a plugin's task that calls sys.exit must not end the others
-        return FailedRun(planned.path, described(error), traceback.format_exc())
-    return is_finished(run)
-
-
-class Accounting(Protocol):
-    """Takes what becomes of runs, as `Account` does."""
-
-    def reached(self, path: Site, step: int) -> None:
-        """Take how far a run is."""
-
-    def said(self, path: Site, message: str) -> None:
-        """Take what the training of a run had to say."""
-
-    def ended(self, path: Site, outcome: Outcome) -> None:
-        """Take how the training of a run ended."""
-
-
 def train_in_processes(
-    planned: Iterable[PlannedRun],
+    units: Iterable[Unit],
     workers: int,
     account: Accounting,
     stop: Callable[[], bool],
@@ -88,11 +34,11 @@ def train_in_processes(
     without: Sequence[str],
     origin: Origin | None = None,
 ) -> None:
-    """Train `planned`, at most `workers` at a time; when `stop` says so, all end with a checkpoint.
+    """Train `units`, at most `workers` at a time; when `stop` says so, all end with a checkpoint.
 
     Processes load all plugins but those `without`. Names mean there what they mean at `origin`.
     """
-    waiting = deque(planned)
+    waiting = deque(units)
     crew: dict[Connection, _Worker] = {}
     try:
         while crew or waiting:
@@ -117,7 +63,7 @@ def train_in_processes(
 
 
 class _Worker:
-    """A process that trains one run after the other, seen from here."""
+    """A process that trains one unit after the other, seen from here."""
 
     def __init__(
         self, account: Accounting, stop: Callable[[], bool], without: Sequence[str], origin: Origin | None
@@ -126,23 +72,24 @@ class _Worker:
         context.set_forkserver_preload(PRELOADED)
         self.line, theirs = context.Pipe()
         self._account, self._stop = account, stop
-        self._run: PlannedRun | None = None
+        self._runs: list[Site] = []  # those of its unit that have not ended
         self._asked = False
         self._process = context.Process(target=_work, args=(theirs, without, origin), daemon=True)
         with signals_blocked(["SIGINT"]):  # Ctrl-C reaches the whole group: this process decides
             self._process.start()
         theirs.close()
 
-    def give(self, waiting: deque[PlannedRun]) -> None:
-        """Give the process its next run, if it has none; without one it may go."""
-        if self._run is not None or self._asked:
+    def give(self, waiting: deque[Unit]) -> None:
+        """Give the process its next unit, if it has none; without one it may go."""
+        if self._runs or self._asked:
             return
         if not waiting:
             self.ask_to_stop()
             return
-        self._run = waiting.popleft()
+        unit = waiting.popleft()
+        self._runs = [run.path for run in unit.runs]
         with suppress(OSError):  # it has died, and `listen` will say so
-            self.line.send(self._run)
+            self.line.send(unit)
 
     def ask_to_stop(self) -> None:
         """Ask the process to finish its step, write a checkpoint and go."""
@@ -154,17 +101,14 @@ class _Worker:
     def listen(self) -> bool:
         """Take what the process has to say; False when it has ended and everything is said."""
         try:
-            kind, content = self.line.recv()
+            word, path, content = self.line.recv()
         except (EOFError, OSError):
             self._end()
             return False
-        assert self._run is not None
-        if kind == "step":
-            self._account.reached(self._run.path, content)
-        elif kind == "said":
-            self._account.said(self._run.path, content)
+        if word == "ended":
+            self._close(path, content)
         else:
-            self._close(content)
+            getattr(self._account, word)(path, content)
         return True
 
     def wait(self) -> None:
@@ -174,20 +118,17 @@ class _Worker:
                 self.line.recv()
         self._process.join()
 
-    def _close(self, outcome: Outcome) -> None:
-        assert self._run is not None
+    def _close(self, path: Site, outcome: Outcome) -> None:
         if outcome is False and not self._asked and not self._stop():
-            outcome = FailedRun(self._run.path, "its process was told to stop by a signal")
-        self._account.ended(self._run.path, outcome)
-        self._run = None
+            outcome = FailedRun(path, "its process was told to stop by a signal")
+        self._account.ended(path, outcome)
+        self._runs.remove(path)
 
     def _end(self) -> None:
         self._process.join()
         self.line.close()
-        if self._run is not None:
-            self._close(
-                FailedRun(self._run.path, f"its process died ({self._why()}); its checkpoints are kept")
-            )
+        for path in tuple(self._runs):
+            self._close(path, FailedRun(path, f"its process died ({self._why()}); its checkpoints are kept"))
 
     def _why(self) -> str:
         code = self._process.exitcode or 0
@@ -202,16 +143,25 @@ class _Line:
         self._looked = time.monotonic()
         self._stop = False
 
-    def runs(self) -> Iterator[PlannedRun]:
-        """Yield the runs to train until there is none, or nobody who asks for one."""
+    def units(self) -> Iterator[Unit]:
+        """Yield the units to train until there is none, or nobody who asks for one."""
         with suppress(EOFError, OSError):
-            while (planned := self._connection.recv()) is not None:
+            while (unit := self._connection.recv()) is not None:
                 self._stop = False
-                yield planned
+                yield unit
 
-    def tell(self, kind: str, content: Any) -> None:
+    def reached(self, path: Site, step: int) -> None:
+        self._tell("reached", path, step)
+
+    def said(self, path: Site, message: str) -> None:
+        self._tell("said", path, message)
+
+    def ended(self, path: Site, outcome: Outcome) -> None:
+        self._tell("ended", path, outcome)
+
+    def _tell(self, word: str, path: Site, content: Any) -> None:
         with suppress(OSError):  # nobody may be there to read it
-            self._connection.send((kind, content))
+            self._connection.send((word, path, content))
 
     def terminated(self, *_: object) -> None:
         self._stop = True
@@ -234,12 +184,5 @@ def _work(connection: Connection, without: Sequence[str], origin: Origin | None)
         if origin:
             origin.enter()
         plugins = load_plugins(without=without)
-        for planned in line.runs():
-            outcome = train_one(
-                planned,
-                plugins,
-                progress=lambda step: line.tell("step", step),
-                stop=line.stop,
-                notify=lambda message: line.tell("said", message),
-            )
-            line.tell("ended", outcome)
+        for unit in line.units():
+            train_unit(unit, plugins, line, line.stop)
