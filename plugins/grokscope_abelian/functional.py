@@ -31,9 +31,12 @@ def squared_distance(logits: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 def mirrored_distance(logits: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Return the squared distance of each row to that of its mirror image, (n,) float64."""
-    found = logits.new_empty(len(logits), dtype=torch.float64)
-    parts = (each.split(ROWS) for each in (found, logits, image))
-    for distances, rows, own in zip(*parts, strict=True):
-        distances.copy_(squared_distance(rows, logits[own]))
+    """Return the squared distance of each row to that of its mirror image, (n,) float64; 0 where it has none.
+
+    It is the same for both.
+    """
+    found = logits.new_zeros(len(logits), dtype=torch.float64)
+    firsts = (image > torch.arange(len(image), device=image.device)).nonzero()[:, 0]
+    for own in firsts.split(ROWS):
+        found[own] = found[image[own]] = squared_distance(logits[own], logits[image[own]])
     return found
