@@ -1,4 +1,4 @@
-"""How much memory a process may take, and which shared values are kept: those dearest to compute again."""
+"""How much memory a process may take, and which shared values are kept: those asked for last."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from time import process_time as clock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from grokscope.errors import SettingError
 
@@ -19,6 +18,7 @@ VARIABLE = "GROKSCOPE_MAX_MEMORY"
 LEAST = 256 << 20  # torch alone takes more
 OF_THE_MACHINE = 4  # a quarter of it, where nothing else is asked for
 KEPT = 4  # a quarter of what a process may take is kept for later; the rest is for what is being computed
+LARGE = 100  # larger than a hundredth of what is kept
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 STATM = Path("/proc/self/statm")
@@ -85,32 +85,20 @@ def resident() -> int:
         return 0
 
 
-class _Kept(NamedTuple):
-    """A value that is kept: its bytes, the seconds it took for each of them, and what it is worth now."""
-
-    size: int
-    each: float
-    worth: float
-
-
 class Memory:
-    """How many bytes of values are kept at most, on several shelves; what is least worth goes first.
+    """How many bytes of values are kept at most, on several shelves; what was not asked for longest goes.
 
-    A value's worth is the time that computing it took, for each of its bytes (GreedyDual-Size, Cao & Irani
-    1997): beside logits, which a pass of the network makes, products of them are cheap. It counts from what
-    the last that went was worth, anew with each asking, so that what nobody asks for goes in the end.
+    Small values make no room, and cost a pass as large ones do: they go when no larger one is left.
 
     Attributes:
         most: bytes kept; None is no bound.
         held: bytes kept now.
-        within: seconds of computing that are counted for values within the one that is computed now.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self.most, self.held, self.within = most, 0, 0.0
-        self._kept: dict[tuple[int, Hashable], _Kept] = {}
+        self.most, self.held = most, 0
+        self._sizes: dict[tuple[int, Hashable], int] = {}  # in the order in which they were asked for
         self._shelves: dict[int, weakref.ref[Shelf]] = {}
-        self._gone_at = 0.0
 
     def fits(self, size: int) -> bool:
         """Return whether values of so many bytes may be kept beside as many others."""
@@ -119,12 +107,11 @@ class Memory:
     def touch(self, shelf: Shelf, key: Hashable) -> None:
         """Note that a value was asked for."""
         place = (id(shelf), key)
-        if place in self._kept:
-            kept = self._kept.pop(place)  # behind those that were asked for earlier
-            self._kept[place] = kept._replace(worth=self._gone_at + kept.each)
+        if place in self._sizes:
+            self._sizes[place] = self._sizes.pop(place)
 
-    def keep(self, shelf: Shelf, key: Hashable, value: Any, seconds: float) -> None:
-        """Note that a value has come, and what it took to compute it; others go for it."""
+    def keep(self, shelf: Shelf, key: Hashable, value: Any) -> None:
+        """Note that a value has come; others go for it."""
         if self.most is None:
             return
         size = size_of(value)
@@ -135,24 +122,23 @@ class Memory:
             return
         if id(shelf) not in self._shelves:
             self._shelves[id(shelf)] = weakref.ref(shelf, partial(self._left, id(shelf)))
-        self._kept[id(shelf), key] = _Kept(size, seconds / size, self._gone_at + seconds / size)
+        self._sizes[id(shelf), key] = size
         self.held += size
         while self.held > self.most:
-            at, least = min(self._kept, key=lambda place: self._kept[place].worth)
-            self._gone_at = self._kept[at, least].worth
+            large = (place for place, size in self._sizes.items() if size > self.most // LARGE)
+            at, oldest = next(large, None) or next(iter(self._sizes))
             owner = self._shelves[at]()
             if owner is not None:
-                owner.drop(least)
+                owner.drop(oldest)
 
     def forget(self, shelf: Shelf, key: Hashable) -> None:
         """Count a value no more."""
-        kept = self._kept.pop((id(shelf), key), None)
-        self.held -= kept.size if kept else 0
+        self.held -= self._sizes.pop((id(shelf), key), 0)
 
     def _left(self, at: int, _: Any) -> None:
         del self._shelves[at]
-        for place in [place for place in self._kept if place[0] == at]:
-            self.held -= self._kept.pop(place).size
+        for place in [place for place in self._sizes if place[0] == at]:
+            self.held -= self._sizes.pop(place)
 
 
 class Shelf:
@@ -173,26 +159,13 @@ class Shelf:
 
     def shared(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return the value, computed where it is not there."""
-        memory = self._memory
         if key in self._values:
-            memory.touch(self, key)
+            self._memory.touch(self, key)
             found: T = self._values[key]
             return found
-        before, memory.within = memory.within, 0.0
-        begun = clock()
-        try:
-            value = self._values[key] = compute()
-        finally:
-            seconds = clock() - begun
-            own, memory.within = seconds - memory.within, before + seconds
-        memory.keep(self, key, value, own)
+        value = self._values[key] = compute()
+        self._memory.keep(self, key, value)
         return value
-
-    def put(self, key: Hashable, value: Any, seconds: float) -> None:
-        """Keep a value that came along with another, where it is not there; it took so many seconds."""
-        if key not in self._values:
-            self._values[key] = value
-            self._memory.keep(self, key, value, seconds)
 
     def items(self) -> list[tuple[Hashable, Any]]:
         """Return what is there."""

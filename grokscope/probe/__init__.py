@@ -78,10 +78,6 @@ class Probe:
         """
         return self._memory.shared(key, compute) if self._budget.fits(together) else compute()
 
-    def _put(self, key: Hashable, value: Any, seconds: float) -> None:
-        """Share a value that came along with another, in so many seconds, as far as there is room."""
-        self._memory.put(key, value, seconds)
-
     def of_task(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Return `compute()`, run once for all checkpoints: what depends on the task and its noise alone."""
         if self._of_task is None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from itertools import pairwise
-from time import process_time as clock
 from typing import TYPE_CHECKING
 
 import torch
@@ -76,21 +76,27 @@ class Passes:
         def find() -> torch.Tensor:
             if split == "all" and sigma == 0 and self._divided():
                 return self._joined(name)
-            begun = clock()
-            found = self._run(split, sigma, self._worth_keeping(name, split, sigma))
-            seconds = clock() - begun  # whatever of it had to go, all of the pass would be run again for it
+            if sigma == 0 and self._kept(name, "all") and self._divided():
+                return self.traced(name, "all", sigma)[self._task.indices(split)]
+            found = self._run(split, sigma, self._along(name, split, sigma))
             for other in found.keys() - {name}:
-                self._probe._put(("trace", split, sigma, other), found[other], seconds)
+                self._probe.shared(("trace", split, sigma, other), partial(found.__getitem__, other))
             return found[name]
 
-        return self._probe.shared(("trace", split, sigma, name), compute)
+        together = 0  # train and test put together must have room beside these
+        if split == "all" and self._size(split) is not None and self._divided():
+            together = self._bytes_of(split, [name])
+        return self._probe.shared(("trace", split, sigma, name), compute, together=together)
 
-    def _worth_keeping(self, name: str, split: str, sigma: float) -> Collection[str] | None:
-        """Return which tensors a pass for one of them gives: all (None), those that many ask for, or it."""
+    def _kept(self, name: str, split: str) -> bool:
+        return ("trace", split, 0.0, name) in self._probe._memory
+
+    def _along(self, name: str, split: str, sigma: float) -> Collection[str] | None:
+        """Return which tensors a pass for one of them gives: all (None), it and some layers, or it alone."""
         if self._size(split) is None:
             return None
-        wanted = ("first", "logits") if sigma else (*self._model.hidden, "logits")
-        for names in (self.names(), wanted):
+        layers = ("first",) if sigma else self._model.hidden
+        for names in (self.names(), layers):
             together = {self._one_name(each) for each in (name, *names)}
             if self._budget.fits(self._bytes_of(split, together)):
                 return together
@@ -175,6 +181,9 @@ class Passes:
 
     def _divided(self) -> bool:
         """Return whether every example is in just one of train and test, and is one row of every layer."""
+        return self._probe.shared(("trace", "divided"), self._is_divided)
+
+    def _is_divided(self) -> bool:
         parts = torch.cat([self._task.train, self._task.test])
         whole = len(parts) == len(self._task.labels) == len(parts.unique())
         if not whole or self._probe.counted("train") is not None:
@@ -221,8 +230,7 @@ class Passes:
 
     def _in_parts(self, name: str, split: str) -> Iterator[torch.Tensor]:
         """Yield the rows of a tensor of the trace; what is not kept is held so many examples at a time."""
-        kept = ("trace", split, 0.0, name) in self._probe._memory
-        if kept or self._size(split) is None or self._budget.fits(self._bytes_of(split, [name])):
+        if self._kept(name, split) or self._size(split) is None:
             yield self.traced(name, split, 0.0)
             return
         for part, _ in self._trace_parts(split, 0.0):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
+from torch.utils.weak import WeakIdKeyDictionary
 
 Onward = Callable[[torch.Tensor], torch.Tensor]
 EXAMPLES = 1024  # asked at once
@@ -23,9 +24,19 @@ def as_matrix(weight: torch.Tensor) -> torch.Tensor:
     return matrix.double()
 
 
-def singular_values(matrix: torch.Tensor) -> torch.Tensor:
-    """Return the singular values in falling order, (min(m, n),) float64."""
-    return torch.linalg.svdvals(matrix.double())
+def singular_values(weight: torch.Tensor) -> torch.Tensor:
+    """Return the singular values of a parameter `as_matrix`, (min(m, n),) float64, in falling order.
+
+    The same tensor again while the parameter is there and unchanged: several measures are made of them.
+    """
+    version = 0 if weight.is_inference() else weight._version
+    known = _SPECTRA.get(weight)
+    if known is None or known[0] != version:
+        known = _SPECTRA[weight] = version, torch.linalg.svdvals(as_matrix(weight))
+    return known[1]
+
+
+_SPECTRA = WeakIdKeyDictionary()
 
 
 def effective_rank(matrix: torch.Tensor) -> float:
@@ -81,7 +92,7 @@ def condition_number(matrix: torch.Tensor) -> float:
     largest, smallest = values[0].item(), values[-1].item()
     if largest == 0:
         return math.nan
-    if smallest <= max(matrix.shape) * torch.finfo(torch.float64).eps * largest:
+    if smallest <= max(as_matrix(matrix).shape) * torch.finfo(torch.float64).eps * largest:
         return math.inf
     return largest / smallest
 
@@ -102,30 +113,32 @@ def hoyer(weight: torch.Tensor) -> float:
     return ((root - entries.abs().sum() / entries.norm()) / (root - 1)).item()
 
 
-def centred(features: torch.Tensor) -> torch.Tensor:
-    """Return the features (n, d) in float64 with each column's mean taken out."""
+def moments(features: torch.Tensor) -> Moments:
+    """Return the mean of each column (d,) of (n, d) and their scatter matrix (d, d), float64."""
     features = features.double()
-    return features - features.mean(dim=0)
+    mean = features.mean(dim=0)
+    centred = features - mean
+    return mean, centred.T @ centred
+
+
+Moments = tuple[torch.Tensor, torch.Tensor]  # mean (d,), scatter matrix (d, d)
 
 
 def cka(
-    x: torch.Tensor, y: torch.Tensor, own_x: torch.Tensor | None = None, own_y: torch.Tensor | None = None
+    x: torch.Tensor, y: torch.Tensor, x_moments: Moments | None = None, y_moments: Moments | None = None
 ) -> float:
     """Return the linear centred kernel alignment of features (n, d1) and (n, d2) of the same examples.
 
     Kornblith et al. 2019, section 3, in feature space: `|Y^T X|_F^2 / (|X^T X|_F |Y^T Y|_F)` of centred X, Y.
     1 for features that are equal up to a rotation and a scale, 0 for uncorrelated ones; NaN when either is
-    constant. The test compares it with HSIC of the n x n kernels. `own_x` and `own_y` are X^T X and Y^T Y of
-    the centred features, where they are known.
+    constant. The test compares it with HSIC of the n x n kernels. The moments are float64, where they are
+    known.
     """
-    x_mean, y_mean = x.mean(dim=0, dtype=torch.float64), y.mean(dim=0, dtype=torch.float64)
+    (x_mean, x_own), (y_mean, y_own) = x_moments or moments(x), y_moments or moments(y)
     between = torch.zeros(y.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
     for x_rows, y_rows in zip(x.split(EXAMPLES), y.split(EXAMPLES), strict=True):
         between.addmm_((y_rows.double() - y_mean).T, x_rows.double() - x_mean)
-    size_x, size_y = (
-        (centred(each).T @ centred(each) if own is None else own).norm()
-        for each, own in ((x, own_x), (y, own_y))
-    )
+    size_x, size_y = x_own.norm(), y_own.norm()
     if size_x == 0 or size_y == 0:
         return math.nan
     return min((between.square().sum() / (size_x * size_y)).item(), 1.0)

@@ -66,7 +66,7 @@ def heavy_tail(weights: Mapping[str, torch.Tensor], rng: torch.Generator) -> Ite
         raise NotApplicable("the network has no parameter with two or more dimensions")
     for name, matrix in matrices.items():
         numbers.require_finite(f"heavy_tail: {name}", matrix)
-        law = power_law(spectrum(matrix))
+        law = power_law(spectrum(weights[name]))
         fitted = dict.fromkeys(("alpha", "stderr", "xmin", "ks"), math.nan) | {"tail": 0}
         yield {
             "layer": name,

@@ -66,7 +66,7 @@ def cka(
     for layer, activations in probe.activations(split).items():
         for each in (probe, baseline):
             each.require_finite(f"cka: {layer}", layer, split)
-        own, its = probe.moments(layer, split)[1], baseline.moments(layer, split)[1]
+        own, its = probe.moments(layer, split), baseline.moments(layer, split)
         yield {"layer": layer, "cka": formula(activations, other[layer], own, its)}
 
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 
+from grokscope_geometry.functional import as_matrix, singular_values
+
 FEWEST = 10  # values in which a tail may be looked for
 TRACY_WIDOM_99 = 2.0234  # 99 % quantile of the Tracy-Widom law of real matrices (Johnstone 2001)
 
@@ -54,8 +56,7 @@ def power_law(values: torch.Tensor) -> PowerLaw | None:
 
 def spectrum(matrix: torch.Tensor) -> torch.Tensor:
     """Return the eigenvalues of W^T W / m in rising order, m the longer side, without zeros of rounding."""
-    m = max(matrix.shape)
-    singular = torch.linalg.svdvals(matrix.double())
+    m, singular = max(as_matrix(matrix).shape), singular_values(matrix)
     kept = singular > m * torch.finfo(torch.float64).eps * singular.max()
     return (singular[kept].square() / m).sort().values
 

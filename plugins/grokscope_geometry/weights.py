@@ -276,9 +276,7 @@ def weight_distance(weights: Mapping[str, torch.Tensor], baseline: Probe) -> Ite
 def _per_matrix(
     column: str, weights: Mapping[str, torch.Tensor], formula: Callable[[torch.Tensor], float]
 ) -> Iterator[dict[str, Any]]:
-    from grokscope_geometry.functional import as_matrix
-
     for name, weight in weights.items():
         if weight.ndim >= 2:
             numbers.require_finite(f"{column}: {name}", weight)
-            yield {"layer": name, column: formula(as_matrix(weight))}
+            yield {"layer": name, column: formula(weight)}

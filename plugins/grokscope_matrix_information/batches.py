@@ -17,7 +17,7 @@ from grokscope_matrix_information import functional
 if TYPE_CHECKING:
     from grokscope import Probe
 
-TOGETHER = 16  # batches computed at once
+TOGETHER = 24  # batches computed at once
 LAYERS = (
     6  # first layer, logits and centred logits, with noise and without: what the measures ask for in turn
 )
@@ -162,12 +162,11 @@ class Batches:
     def _label_entropies(self, layers: tuple[Layer, ...], first: int) -> Tensor:
         """Return the entropies of the labels of some batches, or of these and other layers, (b,)."""
         self._probe.require_classes()
-        labels = self._probe.labels(self._split)[self._rows_from(first)].split(self._size)
+        labels = self._probe.labels(self._split)[self._rows_from(first)].unflatten(0, (-1, self._size))
         others = [layer for layer in layers if layer.name != "labels"]
         if not others:
             return torch.stack([functional.label_entropy(own, self._alpha) for own in labels])
-        pairs = zip(self._products(others, first), labels, strict=True)
-        return torch.stack([functional.label_joint_entropy(*pair, self._alpha) for pair in pairs])
+        return functional.label_joint_entropies(self._products(others, first), labels, self._alpha)
 
     def _products(self, layers: Sequence[Layer], first: int) -> Tensor:
         return reduce(torch.mul, [self._grams(layer, first).whole for layer in layers])

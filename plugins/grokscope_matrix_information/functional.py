@@ -43,7 +43,7 @@ def unit_rows(features: Tensor) -> Tensor:
     lengths = values.norm(dim=1, keepdim=True)
     if not lengths.all():
         raise ValueError("features: every row must have a direction, got a row of zeros; leave it out first")
-    return values / lengths
+    return values / lengths if values is features else values.div_(lengths)
 
 
 class Grams(NamedTuple):
@@ -113,19 +113,31 @@ def label_entropy(labels: Tensor, alpha: float = 1.0) -> Tensor:
 def label_joint_entropy(matrix: Tensor, labels: Tensor, alpha: float = 1.0) -> Tensor:
     """Return H_alpha(R o L) in nats, of a Gram matrix R, and L that of the one-hot rows of labels (n,).
 
-    L is 1 between rows of one label, and else 0: each label's block of R is decomposed by itself.
-
     Tests: equal to `joint_entropy` with the one-hot rows.
     """
-    order = labels.argsort(stable=True)
-    sizes = labels.unique(return_counts=True)[1]
-    ends = sizes.cumsum(dim=0)
-    found = []
-    for size in sizes.unique().tolist():
-        rows = order[(ends[sizes == size] - size)[:, None] + torch.arange(size, device=order.device)]
-        blocks = matrix.double()[rows[:, :, None], rows[:, None, :]]
-        found.append((blocks[:, 0] if size == 1 else torch.linalg.eigvalsh(blocks)).flatten())
-    return renyi_entropy(_above_rounding(torch.cat(found) / len(matrix)), alpha)
+    return label_joint_entropies(matrix.double()[None], labels[None], alpha)[0]
+
+
+def label_joint_entropies(matrices: Tensor, labels: Tensor, alpha: float = 1.0) -> Tensor:
+    """Return H_alpha(R o L) of each float64 Gram matrix R (b, n, n) and its labels (b, n), (b,).
+
+    L is 1 between rows of one label, and else 0: each label's block of R is decomposed by itself, together
+    with all of its size.
+    """
+    n = labels.shape[1]
+    sizes = [each.unique(return_counts=True)[1] for each in labels]
+    order = labels.argsort(dim=1, stable=True)
+    found: list[list[Tensor]] = [[] for _ in labels]
+    for size in torch.cat(sizes).unique().tolist():
+        starts = [(each.cumsum(dim=0) - each)[each == size] for each in sizes]
+        counts = [len(each) for each in starts]
+        at = torch.arange(len(labels), device=order.device).repeat_interleave(order.new_tensor(counts))
+        rows = order[at[:, None], torch.cat(starts)[:, None] + torch.arange(size, device=order.device)]
+        blocks = matrices[at[:, None, None], rows[:, :, None], rows[:, None, :]]
+        values = blocks[:, 0] if size == 1 else torch.linalg.eigvalsh(blocks)
+        for own, part in zip(found, values.split(counts), strict=True):
+            own.append(part.flatten())
+    return torch.stack([renyi_entropy(_above_rounding(torch.cat(own) / n), alpha) for own in found])
 
 
 def joint_entropy(first: Tensor, second: Tensor, alpha: float = 1.0) -> Tensor:
@@ -164,9 +176,9 @@ def gram_entropies(matrices: Tensor, alpha: float = 1.0) -> Tensor:
     """
     if alpha <= 0:
         raise ValueError(f"alpha must be > 0, got {alpha}")
-    densities = matrices / matrices.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
     if alpha == 1:
-        return von_neumann_entropies(densities)
+        return von_neumann_entropies(matrices)
+    densities = matrices / matrices.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
     if alpha == 2:
         return -densities.square().sum(dim=(1, 2)).log().clamp(max=0.0)
     return torch.stack([renyi_entropy(_spectrum(each), alpha) for each in densities])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from grokscope import Column, NotApplicable, measure, numbers
+from grokscope import Column, NotApplicable, measure
 from grokscope_mechanistic.addition import addition_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ def embedding_ipr(probe: Probe) -> dict[str, float]:
         raise NotApplicable(
             "its first layer has several rows for a pair: import the run with other positions"
         )
-    numbers.require_finite("embedding_ipr: the first layer", first)
-    tables = [operand_means(first, operand, task.p) for operand in pairs.unbind(dim=1)]
-    ratios = inverse_participation(torch.cat(tables, dim=1))
+    probe.require_finite("embedding_ipr: the first layer", "first", "all")
+    ratios = inverse_participation(torch.cat(operand_means(first, pairs, task.p), dim=1))
     return {"ipr": ratios.mean().item() if len(ratios) else math.nan, "units": len(ratios)}

@@ -229,16 +229,20 @@ def showing_all(tokens: torch.Tensor) -> torch.Tensor:
     return torch.cat(firsts).unique()
 
 
-def operand_means(first: torch.Tensor, operand: torch.Tensor, p: int) -> torch.Tensor:
-    """Return the mean of a layer (p^2, units) over all pairs with the same operand, (p, units) float64.
+def operand_means(first: torch.Tensor, operands: torch.Tensor, p: int) -> list[torch.Tensor]:
+    """Return the means of a layer (p^2, units) over all pairs with the same operand, (p, units) float64.
+
+    For each of the k operands (p^2, k) of the pairs.
 
     Of a first layer that is a sum over operands, u(a) + v(b) + bias, these are its columns of this operand up
     to a constant of each unit.
     """
-    sums = torch.zeros(p, first.shape[1], dtype=torch.float64, device=first.device)
-    for rows, own in zip(first.split(PAIRS), operand.split(PAIRS), strict=True):
-        sums.index_add_(0, own, rows.double())
-    return sums / p
+    sums = [torch.zeros(p, first.shape[1], dtype=torch.float64, device=first.device) for _ in operands[0]]
+    for rows, own in zip(first.split(PAIRS), operands.split(PAIRS), strict=True):
+        exact = rows.double()
+        for total, operand in zip(sums, own.unbind(dim=1), strict=True):
+            total.index_add_(0, operand, exact)
+    return [total / p for total in sums]
 
 
 def inverse_participation(table: torch.Tensor) -> torch.Tensor:

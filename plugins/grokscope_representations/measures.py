@@ -82,11 +82,11 @@ def linear_probe(
         probe.require_rows("train", values)
         for split in labels:
             probe.require_finite(f"linear_probe: the activations of {layer}", layer, split)
-        known = _moments(probe, layer)
+        known = _moments(probe, layer, values)
         if not known.varying.any():
             yield {"layer": layer, "train": math.nan, "test": math.nan}
             continue
-        means = _means(probe, layer, "train")
+        means = _means(probe, layer, "train", values)
         readout = ridge_readout(values, labels["train"], probe.task.classes, penalty, known, means)
         yield {
             "layer": layer,
@@ -185,26 +185,24 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
         predicted = probe.predictions(split)
         yield {
             "split": split,
-            **_geometry(values, labels, _means(probe, layer, split), weight),
-            "nc4": _share(predicted, _nearest(values, _means(probe, layer, "train"))),
+            **_geometry(values, labels, _means(probe, layer, split, values), weight),
+            "nc4": _share(predicted, _nearest(values, _means(probe, layer, "train", trained))),
         }
 
 
-def _moments(probe: Probe, layer: str) -> Moments:
+def _moments(probe: Probe, layer: str, values: torch.Tensor) -> Moments:
     from grokscope_representations.functional import Moments, varying
 
-    def compute() -> torch.Tensor:
-        return varying(probe.activations("train")[layer])
-
-    varies = probe.shared(("representations", "varying", layer), compute)
+    varies = probe.shared(("representations", "varying", layer), lambda: varying(values))
     return Moments(*probe.moments(layer, "train"), varies)
 
 
-def _means(probe: Probe, layer: str, split: str) -> ClassMeans:
+def _means(probe: Probe, layer: str, split: str, values: torch.Tensor) -> ClassMeans:
+    """Return the means of the classes of a layer's `values` on a split."""
     from grokscope_representations.functional import class_means
 
     def compute() -> ClassMeans:
-        return class_means(probe.activations(split)[layer], probe.labels(split), probe.task.classes)
+        return class_means(values, probe.labels(split), probe.task.classes)
 
     return probe.shared(("representations", "class means", layer, split), compute)
 
@@ -306,7 +304,7 @@ def feature_rank(
     for layer, values in probe.activations("train").items():
         probe.require_finite(f"feature_rank: the activations of {layer}", layer, "train")
         wide = values.shape[1] > len(values)
-        known = None if wide else _moments(probe, layer)
+        known = None if wide else _moments(probe, layer, values)
         rank, effective = formula(values, share, known)
         yield {"layer": layer, "rank": rank, "effective_rank": effective}
 

@@ -220,6 +220,17 @@ def test_fewest_units_asks_few_of_all_numbers_where_it_is_linear(monkeypatch) ->
     assert len(set(asked)) < 30
 
 
+def test_a_weight_is_decomposed_once_and_anew_when_it_has_changed(monkeypatch) -> None:
+    weight, asked, svd = numbers(2, 3, 4), [], torch.linalg.svdvals
+    monkeypatch.setattr(torch.linalg, "svdvals", lambda matrix: asked.append(matrix.shape) or svd(matrix))
+    before = [formula(weight) for formula in (effective_rank, stable_rank, participation_ratio)]
+    assert asked == [(6, 4)]
+    weight[0] = 0.0
+    after = [formula(weight) for formula in (effective_rank, stable_rank, participation_ratio)]
+    assert len(asked) == 2
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
 def test_fewest_units_is_all_when_nothing_less_is_enough() -> None:
     labels = torch.zeros(3, dtype=torch.int64)
     assert fewest_units(numbers(3, 2), numbers(3, 5), numbers(2, 5), torch.arange(5), labels, 4) == 5

@@ -17,6 +17,7 @@ from grokscope_matrix_information.functional import (
     gram_entropy,
     joint_entropy,
     label_entropy,
+    label_joint_entropies,
     label_joint_entropy,
     matrix_entropy,
     mutual_information,
@@ -80,7 +81,11 @@ def test_labels_are_decomposed_block_by_block(classes: int, alpha: float) -> Non
     features, labels = drawn(60, 30), torch.arange(60) * 7 % classes
     one_hot = torch.nn.functional.one_hot(labels, classes)
     close(label_entropy(labels, alpha), matrix_entropy(one_hot, alpha))
-    close(label_joint_entropy(gram(features), labels, alpha), joint_entropy(features, one_hot, alpha))
+    joint = label_joint_entropy(gram(features), labels, alpha)
+    close(joint, joint_entropy(features, one_hot, alpha))
+    matrices, other = torch.stack([gram(features), gram(features[::2].repeat(2, 1))]), labels // 2
+    both = label_joint_entropies(matrices, torch.stack([labels, other]), alpha)
+    assert both.tolist() == [joint, label_joint_entropy(matrices[1], other, alpha)]
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
