@@ -16,6 +16,7 @@ GUIDES = [HERE / "guides" / name for name in ("speed.md", "speed-training.md")]
 SEEDS = "a step of five seeds"  # how these races begin, which have a table of their own
 MEMORY = HERE / "results" / "memory.json"
 SHARE = 0.03  # parts below this are one row
+LARGE = 0.05  # parts from this on have their growth told
 GROWTH = ("113", "227", "449")  # the p between the first and last of which growth is told
 
 
@@ -105,9 +106,9 @@ def growth(kept: dict[str, dict]) -> list[str]:
 
 
 def large_parts(kept: dict[str, dict]) -> list[str]:
-    """What takes three per cent at the last p, and is told at the first too, the largest first."""
+    """What takes five per cent at the last p, and is told at the first too, the largest first."""
     first, last = kept[GROWTH[0]]["parts"], kept[GROWTH[-1]]
-    large = {part: spent for part, spent in last["parts"].items() if spent >= SHARE * last["seconds"]}
+    large = {part: spent for part, spent in last["parts"].items() if spent >= LARGE * last["seconds"]}
     return sorted(large.keys() & first.keys(), key=large.get, reverse=True)
 
 
