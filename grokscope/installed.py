@@ -78,7 +78,7 @@ def distributions() -> Iterator[Any]:
     if any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path):
         yield from _asked()
         return
-    for place in sys.path:
+    for place in (place for place in sys.path if isinstance(place, str)):  # nothing else is imported from
         if os.path.isdir(place or ".") and not place.endswith(".egg"):
             with suppress(OSError):
                 names = os.listdir(place or ".")

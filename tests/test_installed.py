@@ -34,7 +34,8 @@ def told(every):
     )
 
 
-def test_what_is_installed_here_is_told_as_importlib_metadata_tells_it():
+def test_what_is_installed_here_is_told_as_importlib_metadata_tells_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path, str(tmp_path / "nowhere")])
     found = list(distributions())
     assert told(found) == told(importlib.metadata.distributions())
     assert any(type(each) is Distribution for each in found)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import h5py
     import numpy as np
 
-FORMAT = 3  # 1 had no seal, 2 did not count what is measured
+FORMAT = 3  # 1 had no seal
+UNCOUNTED = 2  # the same, but that it does not tell what is measured
 INDEX_CAP = 2 << 30
 _CHECKPOINTS = ("step", "file", "size", "sha256", *CURVE_COLUMNS, "mtime_ns")
 _CURVES = ("step", *CURVE_COLUMNS, "checkpoint")
@@ -67,12 +68,13 @@ class Listed(NamedTuple):
 class Index(NamedTuple):
     """What index.h5 says: checkpoints by file name, and the segments whose union it shows to users.
 
-    `measured` is at how many of the checkpoints each measure is stored in these segments.
+    `measured` is at how many of the checkpoints each measure is stored in these segments, which an earlier
+    grokscope did not write.
     """
 
     listed: dict[str, Listed]
     segments: frozenset[str]
-    measured: dict[str, int]
+    measured: dict[str, int] | None = None
 
 
 class OtherFormat(DamagedFile):
@@ -97,7 +99,7 @@ def encode(listed: Iterable[Listed], segments: Collection[str], cells: Sequence[
         describe(file, about=about, run=run, format=FORMAT)
         for name, table in tables.items():
             write_table(file, name, table, _ABOUT[name])
-        write_table(file, "seal", _sealed(tables), "sha256 of checkpoints, curves and segments")
+        write_table(file, "seal", _sealed(tables), "sha256 of the tables beside it")
         write_cells(file.create_group("results"), cells)
 
     return build(fill)
@@ -111,7 +113,7 @@ def read_index(path: Site) -> Index:
     data = read_bytes(path, INDEX_CAP)
     if not _is_held(data):
         with opened(data, path, only=(*_COLUMNS, "seal")) as file:
-            if read_number(file, "format") == FORMAT:
+            if read_number(file, "format") in (UNCOUNTED, FORMAT):
                 return _read_sealed(file)
     raise OtherFormat(f"{path} has another format, or another program holds it open")
 
@@ -132,7 +134,7 @@ def look_at(path: Site) -> tuple[Index, str]:
         trouble = "damaged"
     except StorageError:
         trouble = "unreadable"
-    return Index({}, frozenset(), {}), trouble
+    return Index({}, frozenset()), trouble
 
 
 def measured(keys: Iterable[CellKey], checkpoints: Iterable[str]) -> dict[str, int]:
@@ -148,10 +150,12 @@ def _is_held(data: bytes) -> bool:
 
 
 def _read_sealed(file: h5py.File) -> Index:
-    tables = {name: read_table(file, name, fields) for name, fields in _COLUMNS.items()}
+    tables = {name: read_table(file, name, fields) for name, fields in _COLUMNS.items() if name in file}
     if read_table(file, "seal", _SEAL).tolist() != _sealed(tables).tolist():
         raise DamagedFile("its tables are not those that were written")
     segments = frozenset(name.decode() for name in tables["segments"]["name"].tolist())
+    if "measured" not in tables:
+        return Index(_read_listed(tables), segments)
     counts = {name.decode("utf-8", "surrogatepass"): count for name, count in tables["measured"].tolist()}
     return Index(_read_listed(tables), segments, counts)
 

@@ -87,6 +87,22 @@ def test_what_is_measured_is_told_without_reading_results(run, monkeypatch):
     assert fewer.measured() == {"a:b": 2}
 
 
+def test_an_index_that_does_not_count_what_is_measured_is_believed_and_made_anew(run):
+    run.store([cell(run, 0, 1.0)])
+    run.refresh_index()
+    path, whole = run.path / "index.h5", index.read_index(run.path / "index.h5")
+    with h5py.File(path, "r+") as file:
+        del file["measured"]
+        file.attrs["format"] = index.UNCOUNTED
+        kept = {name: file[name][()] for name in ("checkpoints", "curves", "segments")}
+        file["seal"][()] = index._sealed(kept)
+    assert index.read_index(path) == whole._replace(measured=None)
+    again = Run.open(run.path)
+    assert again.refresh_index() == ""
+    assert again.measured() == {"a:b": 1}
+    assert index.read_index(path) == whole
+
+
 @pytest.mark.parametrize("libver", [None, "latest"])
 def test_an_index_that_another_program_holds_open_is_not_damaged(run, libver):
     run.refresh_index()
