@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ROWS = 2048  # taken to float64 at once
 
-__all__ = ["all_finite", "gini", "moments", "require_finite"]
+__all__ = ["all_finite", "gini", "moments", "products", "require_finite"]
 
 
 def require_finite(what: str, *numbers: torch.Tensor | float) -> None:
@@ -51,12 +51,20 @@ def moments(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     mean = values.mean(dim=0, dtype=torch.float64)
     scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=values.device)
     for rows in values.split(ROWS):
-        scatter += _squared(rows.double() - mean)
+        scatter += products(rows.double() - mean)
     return mean, scatter
 
 
-def _squared(matrix: torch.Tensor) -> torch.Tensor:
-    """Return M^T M; by numpy, which sees that a matrix meets its own transpose and computes one half."""
+def products(matrix: torch.Tensor) -> torch.Tensor:
+    """Return M^T M, the products of all pairs of columns (d, d) of a matrix (n, d).
+
+    By numpy, which sees that a matrix meets its own transpose and computes one half: torch computes both.
+
+    >>> import torch
+    >>> products(torch.tensor([[1.0, 2.0]]))
+    tensor([[1., 2.],
+            [2., 4.]])
+    """
     import torch
 
     if matrix.device.type != "cpu":

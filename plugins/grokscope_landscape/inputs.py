@@ -112,7 +112,7 @@ def _of_chain(chain: Chain, inputs: torch.Tensor) -> tuple[float, torch.Tensor]:
     for found in functional.chain_jacobians(chain.layers, inputs):
         numbers.require_finite("jacobian_alignment: the Jacobian", found)
         centred = found.flatten(0, 1).double() - mean
-        scatter.addmm_(centred.T, centred)
+        scatter += numbers.products(centred)
     return functional.largest_share(scatter, n * outputs * mean.square().sum().item()), sums
 
 
