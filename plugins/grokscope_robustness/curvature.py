@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from grokscope import Column, NotApplicable, Param, measure, numbers
 from grokscope_robustness.splits import PAPER_LOSSES, Split, finite_logits, require_examples
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from grokscope import Probe
     from grokscope_robustness.gauss_newton import Layer, SquaredNorms
     from grokscope_robustness.hessian_estimate import Estimate
+
+T = TypeVar("T")
 
 
 @measure(
@@ -290,16 +292,28 @@ def _bound(probe: Probe, layers: Sequence[Layer], norm: float) -> float:
 
     trace = _jacobian_norms(probe, layers, "train").parameters
     numbers.require_finite("the gradients on the train split", trace)
-    smallest = min(functional.smallest_squared_norm(x.flatten(1)) for x in probe.encoded_parts("train"))
+    smallest = _of_encoded(probe, "smallest", lambda: _smallest(probe))
     return functional.gradient_bound(norm, trace, smallest)
+
+
+def _smallest(probe: Probe) -> float:
+    from grokscope_robustness import functional
+
+    return min(functional.smallest_squared_norm(x.flatten(1)) for x in probe.encoded_parts("train"))
+
+
+def _of_encoded(probe: Probe, name: str, compute: Callable[[], T]) -> T:
+    """Return what is made of encoded inputs, for all checkpoints where no weight has a part in these."""
+    keep = probe.of_task if probe.model.fixed_encoding else probe.shared
+    return keep(("robustness", name), compute)
 
 
 def _nearest(probe: Probe) -> torch.Tensor:
     from grokscope_robustness import functional
 
-    keep = probe.of_task if probe.model.fixed_encoding else probe.shared
-    return keep(
-        ("robustness", "nearest"),
+    return _of_encoded(
+        probe,
+        "nearest",
         lambda: functional.nearest_same_label(
             _Encoded(probe, "train"), probe.labels("train"), _Encoded(probe, "test"), probe.labels("test")
         ),

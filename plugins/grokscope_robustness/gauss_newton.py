@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 
+from grokscope import numbers
 from grokscope_robustness.output_root import OutputRoot, output_root
 
 Layer = tuple[torch.Tensor, torch.Tensor | None]
@@ -133,7 +134,7 @@ def _energies(
     if not with_inputs:
         return [top, last], 0.0
     metric = (weights[0] @ weights[0].t()) * (weights[1].t() @ weights[1])
-    together = masks[0].t() @ masks[0]  # whole numbers
+    together = numbers.products(masks[0])  # whole numbers
     return [top, last], torch.sum(metric * together).item()
 
 
