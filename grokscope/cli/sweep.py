@@ -62,7 +62,6 @@ def sweep(
     `grokscope sweep TASK --help` shows every setting that can be fixed, or swept with --grid.
 
     Examples:
-        grokscope sweep modadd --seeds 5 --out five
         grokscope sweep modadd --steps 3000 --grid weight_decay=0.1,1,10 --seeds 3
         grokscope sweep modadd --recipe nanda --grid "betas=0.9,0.98;0.9,0.999"
         grokscope sweep parity --seeds 5 --workers 1 --together

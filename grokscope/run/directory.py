@@ -404,7 +404,7 @@ class Run:
         listed = {entry.stamp() for entry in self._checkpoints.listed(found.listed).values()}
         same = {entry.stamp() for entry in found.listed.values()} == listed
         fits = same and found.segments == self._segments.names() and not trouble
-        self._counted = None if found.measured is None or not fits else (found.segments, found.measured)
+        self._counted = (found.segments, found.measured) if fits else None
         if self._counted or not self.writable:
             return ""
         failure = self._write_index()

@@ -45,6 +45,21 @@ def build(fill: Callable[[h5py.File], None]) -> bytes:
         return file.id.get_file_image()
 
 
+def is_hdf5(data: bytes) -> bool:
+    """Return whether `data` begins as HDF5 does."""
+    return data.startswith(_SIGNATURE)
+
+
+def is_held(data: bytes) -> bool:
+    """Return whether a program has the file open for writing, as far as the earliest superblock says."""
+    return is_hdf5(data) and data[20:21] != b"\0"
+
+
+def end_of(data: bytes) -> int:
+    """Return how many bytes of `data` are HDF5's, as the earliest superblock says; 0 where there is none."""
+    return int.from_bytes(data[40:48], "little") if is_hdf5(data) and data[8:9] == b"\0" else 0
+
+
 @contextmanager
 def opened(data: bytes, where: object, only: Collection[str] | None = None) -> Iterator[h5py.File]:
     """Open HDF5 `data` in memory, guarded: all that it holds, or `only` the datasets that may be read.
@@ -54,7 +69,7 @@ def opened(data: bytes, where: object, only: Collection[str] | None = None) -> I
     import h5py
 
     try:
-        if not data.startswith(_SIGNATURE):
+        if not is_hdf5(data):
             raise DamagedFile("it is no HDF5 file")
         with h5py.File(h5py.h5f.open_file_image(data, IN_PLACE)) as file:
             _guard(file.id, len(data), only)

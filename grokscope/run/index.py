@@ -1,8 +1,11 @@
 """index.h5, what a user opens with h5py or HDFView: a cache of checkpoints, curves and results.
 
-Of it grokscope itself reads only which checkpoints there were and at how many of them each measure is stored,
-and that only where the seal, a sha256 over these tables, fits: results always come from the segments, whose
-names prove their bytes.
+Of it grokscope itself reads only which checkpoints there were and at how many of them each measure is stored:
+results always come from the segments, whose names prove their bytes.
+
+Behind the HDF5 file, where its readers do not look, stands a seal, the sha256 of all before it. Without one
+that fits HDF5 is not asked at all: a few changed bytes can make it end the process. A program that writes to
+the file cuts the seal off, or leaves one that does not fit.
 """
 
 from __future__ import annotations
@@ -16,7 +19,17 @@ from grokscope.errors import DamagedFile, StorageError
 from grokscope.run.checkpoint import CheckpointInfo
 from grokscope.run.curves import CURVE_COLUMNS, Point
 from grokscope.run.files import sha256_hex
-from grokscope.run.image import build, describe, opened, read_number, read_table, write_table
+from grokscope.run.image import (
+    build,
+    describe,
+    end_of,
+    is_hdf5,
+    is_held,
+    opened,
+    read_number,
+    read_table,
+    write_table,
+)
 from grokscope.run.results import Cell, CellKey, write_cells
 from grokscope.run.sites import Site
 from grokscope.run.store import read_bytes
@@ -25,14 +38,14 @@ if TYPE_CHECKING:
     import h5py
     import numpy as np
 
-FORMAT = 3  # 1 had no seal
-UNCOUNTED = 2  # the same, but that it does not tell what is measured
+FORMAT = 3  # 1 had no seal, 2 one inside
 INDEX_CAP = 2 << 30
 _CHECKPOINTS = ("step", "file", "size", "sha256", *CURVE_COLUMNS, "mtime_ns")
 _CURVES = ("step", *CURVE_COLUMNS, "checkpoint")
 _SEGMENTS = ("name",)
 _MEASURED = ("measure", "checkpoints")
-_SEAL = ("sha256",)
+_SEAL = b"\nsha256 "
+SEAL_SIZE = len(_SEAL) + 64 + 1
 _COLUMNS = {
     "checkpoints": _CHECKPOINTS,
     "curves": _CURVES,
@@ -68,17 +81,20 @@ class Listed(NamedTuple):
 class Index(NamedTuple):
     """What index.h5 says: checkpoints by file name, and the segments whose union it shows to users.
 
-    `measured` is at how many of the checkpoints each measure is stored in these segments, which an earlier
-    grokscope did not write.
+    `measured` is at how many of the checkpoints each measure is stored in these segments.
     """
 
     listed: dict[str, Listed]
     segments: frozenset[str]
-    measured: dict[str, int] | None = None
+    measured: dict[str, int]
 
 
 class OtherFormat(DamagedFile):
     """An index of an earlier or a later grokscope, or one that is in use: made anew without a word."""
+
+
+class Unsealed(OtherFormat):
+    """An index that another program wrote, or wrote to and closed: likewise."""
 
 
 def encode(listed: Iterable[Listed], segments: Collection[str], cells: Sequence[Cell], run: str) -> bytes:
@@ -99,10 +115,14 @@ def encode(listed: Iterable[Listed], segments: Collection[str], cells: Sequence[
         describe(file, about=about, run=run, format=FORMAT)
         for name, table in tables.items():
             write_table(file, name, table, _ABOUT[name])
-        write_table(file, "seal", _sealed(tables), "sha256 of the tables beside it")
         write_cells(file.create_group("results"), cells)
 
-    return build(fill)
+    data = build(fill)
+    return data + _seal_of(data)
+
+
+def _seal_of(data: bytes | memoryview) -> bytes:
+    return _SEAL + sha256_hex(data).encode() + b"\n"
 
 
 def read_index(path: Site) -> Index:
@@ -110,12 +130,23 @@ def read_index(path: Site) -> Index:
 
     Raises FileNotFoundError when there is none, OtherFormat, DamagedFile, StorageError.
     """
+    with opened(read_sealed(path), path, only=_COLUMNS) as file:
+        if read_number(file, "format") == FORMAT:
+            return _read(file)
+    raise OtherFormat(f"{path} has another format")
+
+
+def read_sealed(path: Site) -> bytes:
+    """Return the bytes of `path`, whose seal fits. Raises as `read_index`."""
     data = read_bytes(path, INDEX_CAP)
-    if not _is_held(data):
-        with opened(data, path, only=(*_COLUMNS, "seal")) as file:
-            if read_number(file, "format") in (UNCOUNTED, FORMAT):
-                return _read_sealed(file)
-    raise OtherFormat(f"{path} has another format, or another program holds it open")
+    end = end_of(data)
+    if is_held(data) or (is_hdf5(data) and not end):
+        raise OtherFormat(f"{path} has another format, or another program holds it open")
+    if 0 < end == len(data):
+        raise Unsealed(f"{path} is another program's")
+    if len(data) - end != SEAL_SIZE or data[end:] != _seal_of(memoryview(data)[:end]):
+        raise DamagedFile(f"{path} is damaged: its bytes are not those that were written")
+    return data
 
 
 def look_at(path: Site) -> tuple[Index, str]:
@@ -131,10 +162,10 @@ def look_at(path: Site) -> tuple[Index, str]:
     except OtherFormat:
         pass
     except DamagedFile:
-        trouble = "damaged"
+        trouble = "changed or damaged"
     except StorageError:
         trouble = "unreadable"
-    return Index({}, frozenset()), trouble
+    return Index({}, frozenset(), {}), trouble
 
 
 def measured(keys: Iterable[CellKey], checkpoints: Iterable[str]) -> dict[str, int]:
@@ -144,27 +175,11 @@ def measured(keys: Iterable[CellKey], checkpoints: Iterable[str]) -> dict[str, i
     return dict(sorted(Counter(measure for measure, _ in pairs).items()))
 
 
-def _is_held(data: bytes) -> bool:
-    """Whether a program has the file open for writing; only later superblocks than ours say so."""
-    return data[8:9] == b"\x03" and data[11:12] != b"\0"
-
-
-def _read_sealed(file: h5py.File) -> Index:
-    tables = {name: read_table(file, name, fields) for name, fields in _COLUMNS.items() if name in file}
-    if read_table(file, "seal", _SEAL).tolist() != _sealed(tables).tolist():
-        raise DamagedFile("its tables are not those that were written")
+def _read(file: h5py.File) -> Index:
+    tables = {name: read_table(file, name, fields) for name, fields in _COLUMNS.items()}
     segments = frozenset(name.decode() for name in tables["segments"]["name"].tolist())
-    if "measured" not in tables:
-        return Index(_read_listed(tables), segments)
     counts = {name.decode("utf-8", "surrogatepass"): count for name, count in tables["measured"].tolist()}
     return Index(_read_listed(tables), segments, counts)
-
-
-def _sealed(tables: Mapping[str, np.ndarray]) -> np.ndarray:
-    import numpy as np
-
-    parts = [f"{name} {table.dtype};".encode() + table.tobytes() for name, table in tables.items()]
-    return np.array([(sha256_hex(b"".join(parts)),)], [("sha256", "S64")])
 
 
 def _read_listed(tables: Mapping[str, np.ndarray]) -> dict[str, Listed]:

@@ -26,7 +26,7 @@ from grokscope.run.listing import FOLDERS, check_folders, checkpoint_files
 from grokscope.run.results import Cell, CellKey, fingerprint, in_order, merge, read_cells
 from grokscope.run.segments import Segments, is_damage
 from grokscope.run.sites import Site, site_of
-from grokscope.run.store import atomic_write, exists, read_bytes, scan, sweep
+from grokscope.run.store import atomic_write, exists, scan, sweep
 from grokscope.run.tidy import BASELINE
 
 if TYPE_CHECKING:
@@ -263,10 +263,12 @@ class _Inspection:
         path = self.path / INDEX_FILE
         try:
             found = index.read_index(path)
-            with opened(read_bytes(path, index.INDEX_CAP), path) as file:
+            with opened(index.read_sealed(path), path) as file:
                 shown = _content(read_cells(file["results"]))
         except FileNotFoundError:
             return "it is missing"
+        except index.Unsealed:
+            return "another program wrote to it"
         except index.OtherFormat:  # an earlier grokscope's, or held open: no damage
             return ""
         except GrokscopeError as error:

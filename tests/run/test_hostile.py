@@ -18,7 +18,7 @@ from grokscope.run import Run
 SAID = {
     "checkpoint_sparse": r"\d{8}\.safetensors declares \d+ bytes and only \d+ are stored",
     "resume_sparse": r"resume\.safetensors declares \d+ bytes and only \d+ are stored",
-    "index_sparse": r"index\.h5 was damaged; it was rebuilt",
+    "index_sparse": r"index\.h5 was changed or damaged; it was rebuilt",
     "config_sparse": r"it must be at most 1048576 bytes",
     "checkpoint_of_many_dimensions": r"a tensor must have at most 64 dimensions, got 100000",
     "checkpoint_step_beyond_numbers": r"\d{8}\.safetensors is damaged: its losses and acc",
