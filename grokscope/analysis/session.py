@@ -78,11 +78,12 @@ class Session:
                 self.run.gather()
             self.run.refresh_index()
         computed = sum(len(ledger.cells) for ledger in self._ledgers)
+        failures = [failure for ledger in self._ledgers for failure in ledger.failures]
         return assemble(
             self.run,
             self._plan,
             self._known,
-            failures=[failure for ledger in self._ledgers for failure in ledger.failures],
+            failures=sorted(failures, key=lambda failure: failure.step),  # not as processes came to them
             messages=self._messages(computed > 0),
             computed=computed,
         )

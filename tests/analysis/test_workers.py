@@ -211,6 +211,29 @@ def test_a_cell_at_which_a_process_dies_is_tried_once_more(run_path, installed, 
     assert found.computed == 13
 
 
+REFUSES = (
+    HEAD
+    + """
+@one
+def refuses(probe, *, folder: str = "."):
+    "Refuse every checkpoint, the first one not before another."
+    other = pathlib.Path(folder) / "other"
+    while probe.step == 0 and not other.exists():
+        time.sleep(0.01)
+    other.touch()
+    raise ValueError("never")
+"""
+)
+
+
+def test_failures_come_by_their_steps_whichever_process_is_first(run_path, installed, tmp_path, monkeypatch):
+    monkeypatch.setattr("grokscope.analysis.session.CHECKPOINTS_PER_WORKER", 1)
+    installed("refuses", REFUSES)
+    settings = {"refuses.folder": str(tmp_path)}
+    found = analyze(run_path, "refuses", settings=settings, workers=2, timeout=20)
+    assert [failure.step for failure in found.failures] == [0, 10, 20, 30, 40, 50, 60]
+
+
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf")])
 def test_a_timeout_is_a_number_of_seconds(run_path, timeout):
     with pytest.raises(SettingError, match="timeout must be a number of seconds above 0"):
