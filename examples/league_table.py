@@ -27,7 +27,7 @@ def main(path: str, rows: str = "10") -> None:
                     share(place, "first"),
                     share(place, "alarms"),
                     number(place["auroc"], "{:.2f}"),
-                    number(place["ms"], "{:.2g}"),
+                    short(place["ms"]),
                     place["must_know"] or "–",
                 )
             )
@@ -48,6 +48,11 @@ def share(place: dict[str, str], name: str) -> str:
 def number(text: str, shown: str) -> str:
     """A number of the file; a dash where there is none."""
     return shown.format(float(text)) if text else "–"
+
+
+def short(text: str) -> str:
+    """A number of the file to two digits, written out; a dash where there is none."""
+    return f"{float(f'{float(text):.2g}'):g}" if text else "–"
 
 
 def row(*cells: str) -> str:
