@@ -149,6 +149,15 @@ def read_sealed(path: Site) -> bytes:
     return data
 
 
+def is_earlier(path: Site) -> bool:
+    """Return whether an index without a seal is of an earlier grokscope, of whose bytes nothing is proved."""
+    try:
+        with opened(read_bytes(path, INDEX_CAP), path, only=()) as file:
+            return read_number(file, "format") < FORMAT
+    except DamagedFile:
+        return False
+
+
 def look_at(path: Site) -> tuple[Index, str]:
     """Return what `path` says and ""; of one that cannot be believed nothing, and what is amiss in a word.
 

@@ -268,7 +268,7 @@ class _Inspection:
         except FileNotFoundError:
             return "it is missing"
         except index.Unsealed:
-            return "another program wrote to it"
+            return "" if index.is_earlier(path) else "another program wrote to it"
         except index.OtherFormat:  # an earlier grokscope's, or held open: no damage
             return ""
         except GrokscopeError as error:

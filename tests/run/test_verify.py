@@ -10,7 +10,7 @@ import torch
 
 from grokscope.errors import RunError
 from grokscope.measure import Row
-from grokscope.run import Run, checkpoint, files
+from grokscope.run import Run, checkpoint, files, index
 from grokscope.run.kinds import Kinds
 from grokscope.run.results import Cell, CellKey
 from grokscope.run.tidy import BASELINE
@@ -216,6 +216,16 @@ def test_an_index_that_does_not_fit_is_made_anew(sound, damage):
     assert [finding.repaired for finding in verify_run(sound, repair=True)] == [
         "made anew from the checkpoints and results"
     ]
+    assert verify_run(sound) == []
+
+
+def test_an_index_of_an_earlier_grokscope_is_no_damage(sound):
+    """It had no seal behind it."""
+    path = sound / "index.h5"
+    path.write_bytes(path.read_bytes()[: -index.SEAL_SIZE])
+    assert kinds(verify_run(sound)) == [("index", "index.h5")]
+    with h5py.File(path, "r+") as file:
+        file.attrs["format"] = 2
     assert verify_run(sound) == []
 
 
