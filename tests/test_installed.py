@@ -3,6 +3,7 @@
 import importlib.metadata
 import sys
 import zipfile
+from importlib.machinery import PathFinder
 
 import pytest
 
@@ -35,6 +36,9 @@ def told(every):
 
 
 def test_what_is_installed_here_is_told_as_importlib_metadata_tells_it(tmp_path, monkeypatch):
+    """Where another package has put a finder of its own, that is asked, as in another test."""
+    own = [each for each in sys.meta_path if each is PathFinder or not hasattr(each, "find_distributions")]
+    monkeypatch.setattr(sys, "meta_path", own)
     monkeypatch.setattr(sys, "path", [*sys.path, tmp_path, str(tmp_path / "nowhere")])
     found = list(distributions())
     assert told(found) == told(importlib.metadata.distributions())
