@@ -1,9 +1,9 @@
 """What is read of distributions is what importlib.metadata reads, which is asked about all but folders."""
 
 import importlib.metadata
+import subprocess
 import sys
 import zipfile
-from importlib.machinery import PathFinder
 
 import pytest
 
@@ -36,13 +36,23 @@ def told(every):
 
 
 def test_what_is_installed_here_is_told_as_importlib_metadata_tells_it(tmp_path, monkeypatch):
-    """Where another package has put a finder of its own, that is asked, as in another test."""
-    own = [each for each in sys.meta_path if each is PathFinder or not hasattr(each, "find_distributions")]
-    monkeypatch.setattr(sys, "meta_path", own)
     monkeypatch.setattr(sys, "path", [*sys.path, tmp_path, str(tmp_path / "nowhere")])
-    found = list(distributions())
-    assert told(found) == told(importlib.metadata.distributions())
-    assert any(type(each) is Distribution for each in found)
+    assert told(distributions()) == told(importlib.metadata.distributions())
+
+
+ALONE = """
+import sys
+from grokscope.installed import Distribution, distributions
+read = {each.metadata["Name"] for each in distributions() if type(each) is Distribution}
+assert "importlib.metadata" not in sys.modules
+print(*sorted(read))
+"""
+
+
+def test_where_no_package_brings_a_finder_folders_are_read_without_importlib_metadata():
+    """Such a package may be loaded by now in this process."""
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=True)
+    assert {"grokscope", "pytest", "torch"} <= set(done.stdout.split())
 
 
 @pytest.fixture
