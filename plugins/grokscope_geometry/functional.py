@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -27,12 +28,12 @@ def as_matrix(weight: torch.Tensor) -> torch.Tensor:
 def singular_values(weight: torch.Tensor) -> torch.Tensor:
     """Return the singular values of a parameter `as_matrix`, (min(m, n),) float64, in falling order.
 
-    The same tensor again while the parameter is there and unchanged: several measures are made of them.
+    The same tensor again while the parameter is there and its numbers are: several measures are made of them.
     """
-    version = 0 if weight.is_inference() else weight._version
+    digest = hashlib.sha256(weight.detach().contiguous().cpu().view(torch.uint8).numpy()).digest()
     known = _SPECTRA.get(weight)
-    if known is None or known[0] != version:
-        known = _SPECTRA[weight] = version, torch.linalg.svdvals(as_matrix(weight))
+    if known is None or known[0] != digest:  # torch does not count all changes, such as a fused AdamW's
+        known = _SPECTRA[weight] = digest, torch.linalg.svdvals(as_matrix(weight))
     return known[1]
 
 

@@ -231,6 +231,25 @@ def test_a_weight_is_decomposed_once_and_anew_when_it_has_changed(monkeypatch) -
     assert all(one != other for one, other in zip(before, after, strict=True))
 
 
+@pytest.mark.parametrize("how", ["data", "fused", "numpy"])
+def test_a_spectrum_is_of_the_numbers_that_are_there_now(how) -> None:
+    """None of these changes counts for torch as one of the tensor."""
+    weight = torch.nn.Parameter(numbers(2, 5, 4)[0].clone())
+    array = weight.detach().numpy()
+    before, version = functional.stable_rank(weight), weight._version
+    if how == "data":
+        weight.data[0] *= 100
+    elif how == "numpy":
+        array[0] *= 100
+    else:
+        weight.grad = torch.ones_like(weight)
+        torch.optim.AdamW([weight], lr=1.0, fused=True).step()
+    assert weight._version == version
+    now = functional.stable_rank(weight)
+    assert now != before
+    assert now == pytest.approx(functional.stable_rank(weight.detach().clone()), rel=1e-12)
+
+
 def test_fewest_units_is_all_when_nothing_less_is_enough() -> None:
     labels = torch.zeros(3, dtype=torch.int64)
     assert fewest_units(numbers(3, 2), numbers(3, 5), numbers(2, 5), torch.arange(5), labels, 4) == 5
