@@ -56,17 +56,20 @@ def run(
     *,
     within: float | Mapping[str, float],
     targets: Mapping[str, float] | None = None,
+    prepare: Callable[[], None] = lambda: None,
 ) -> Race:
     """Let everyone do the work in turn, and return the medians of the CPU time of the whole process.
 
     CPU time, because the clock on the wall counts other programs too; of the process, because a rival's own
     threads count. `within` bounds each rival's largest difference from our answer, relative to the largest
-    number in ours; a rival without a bound is not compared (its docstring says why).
+    number in ours; a rival without a bound is not compared (its docstring says why). `prepare` is called before
+    each work, and takes no part.
     """
     ways = {OURS: ours, **{titled(name): way for name, way in rivals.items()}}
     bounds = within if isinstance(within, Mapping) else dict.fromkeys(rivals, within)
     answers, first = {}, {}
     for name, way in ways.items():  # with what is only done once, such as compiling
+        prepare()
         begin = time.process_time()
         answers[name] = way()
         first[name] = time.process_time() - begin
@@ -75,14 +78,14 @@ def run(
         assert off[titled(name)] <= bound, f"{work}: {name} differs by {off[titled(name)]:.2g}"
     taken = {name: [seconds] for name, seconds in first.items() if seconds >= LONG}
     ways = {name: way for name, way in ways.items() if name not in taken}
-    once = {name: _cpu(way, 1) for name, way in ways.items()}
+    once = {name: _cpu(way, 1, prepare) for name, way in ways.items()}
     calls = {name: max(1, round(TURN / seconds)) for name, seconds in once.items()}
     each = sum(once[name] * calls[name] for name in ways)
     rounds = max(ROUNDS[0], min(ROUNDS[1], int(WHOLE / max(each, TURN))))
 
     def turn() -> None:
         for name, way in ways.items():
-            taken.setdefault(name, []).append(_cpu(way, calls[name]))
+            taken.setdefault(name, []).append(_cpu(way, calls[name], prepare))
 
     benchmark.pedantic(turn, rounds=rounds)
     medians = {name: 1000 * statistics.median(taken[name]) for name in answers}
@@ -91,11 +94,14 @@ def run(
     return race
 
 
-def _cpu(way: Callable[[], Any], calls: int) -> float:
-    begin = time.process_time()
+def _cpu(way: Callable[[], Any], calls: int, prepare: Callable[[], None]) -> float:
+    taken = 0.0
     for _ in range(calls):
+        prepare()
+        begin = time.process_time()
         way()
-    return (time.process_time() - begin) / calls
+        taken += time.process_time() - begin
+    return taken / calls
 
 
 def _difference(ours: Any, theirs: Any) -> float:

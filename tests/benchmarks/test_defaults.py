@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_default_measures(race: Any, run: Path) -> None:
-    """Reading and storing, and what checkpoints share, is in both."""
+    """Reading and storing, and what checkpoints share, is in both; results of other rounds are in none."""
     plugins = load_plugins()
     names = [each.title for each in plugins.select()]
+    fresh = run.with_name("fresh")
+
+    def prepare() -> None:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(run, fresh)
 
     def numbers(names: list[str]) -> dict[tuple[str, ...], float]:
-        found = analyze(run, names, steps="100:400", refresh=True, plugins=plugins).long()
+        found = analyze(fresh, names, steps="100:400", plugins=plugins).long()
         told = (
             (str(row["step"]), row["measure"], row["layer"] or "", row["column"], row["value"])
             for row in found
@@ -45,5 +51,6 @@ def test_default_measures(race: Any, run: Path) -> None:
         together,
         {"each of them by itself": apart},
         within=1e-12,
+        prepare=prepare,
         targets={"each of them by itself": 3},
     )
