@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import traceback
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -237,7 +238,7 @@ class Bench:
     def _brought_to_life(
         self, checkpoint: CheckpointInfo, weights: Mapping[str, torch.Tensor]
     ) -> GuardedProbe:
-        network = copy.deepcopy(self._template)
+        network, bench = copy.deepcopy(self._template), weakref.proxy(self)
         self._check(checkpoint, weights)
         network.load_state_dict(weights)
         return GuardedProbe(
@@ -251,7 +252,7 @@ class Bench:
             clock=self.clock,
             memory=self.given.memory,
             of_task=self.given.of_task,
-            foretold=lambda seconds: self.foretold(seconds),
+            foretold=lambda seconds: bench.foretold(seconds),
         )
 
     def baseline(self, checkpoint: CheckpointInfo) -> GuardedProbe:

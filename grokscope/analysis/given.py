@@ -20,8 +20,8 @@ class Given:
     """
 
     def __init__(self, seed: str, most: int | None) -> None:
-        self.memory, self.kept = Memory(None if most is None else most // KEPT), Kept()
-        self.noise = NoiseSource(seed, self.memory, lambda key: self.kept.forget(_named(key)))
+        self.memory, self.kept = Memory(None if most is None else most // KEPT), (kept := Kept())
+        self.noise = NoiseSource(seed, self.memory, lambda key: kept.forget(_named(key)))
         self.of_task = Shelf(self.memory)
 
     def watch_noise(self) -> None:

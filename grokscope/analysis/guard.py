@@ -278,7 +278,7 @@ def _subject(key: Hashable) -> str:
 
 
 _METHODS = frozenset(dir(Probe))
-_OWN = ("step", "task", "model", "weights", "loss_name", "_judged", "_noise", "_memory", "_passes")
+_OWN = ("step", "task", "model", "weights", "loss_name", "_judged", "_noise", "_memory")
 
 
 def _attributes(probe: Probe) -> list[tuple[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -64,10 +65,9 @@ class Probe:
         self._judged = judged or Objective(loss_name)
         self._noise = noise
         self._budget = memory or Memory()
-        self._memory = Shelf(self._budget, self._let_go)
+        self._memory = Shelf(self._budget, _told_to(self))
         self._of_task = of_task
         self._foretold = foretold
-        self._passes = Passes(self, self._budget)
 
     def shared(self, key: Hashable, compute: Callable[[], T], *, together: int = 0) -> T:
         """Return `compute()`, run once per checkpoint and `key`, whichever measure asks first.
@@ -94,6 +94,11 @@ class Probe:
 
     def _let_go(self, key: Hashable) -> None:
         """A shared value has to go, since memory is short."""
+
+    @property
+    def _passes(self) -> Passes:
+        # Made anew, as a probe that held it would be in a circle: its memory would wait for Python to look.
+        return Passes(self, self._budget)
 
     @property
     def classifies(self) -> bool:
@@ -379,3 +384,14 @@ class Probe:
             return None
         counted = self._row_labels(split) != IGNORED
         return None if counted.all() else counted
+
+
+def _told_to(probe: Probe) -> Callable[[Hashable], None]:
+    """Return what tells a probe of a value that has to go, and does not keep the probe alive."""
+    known = weakref.ref(probe)
+
+    def tell(key: Hashable) -> None:
+        if (there := known()) is not None:
+            there._let_go(key)
+
+    return tell
