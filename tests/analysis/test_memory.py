@@ -35,7 +35,7 @@ def test_no_number_depends_on_how_much_is_kept(run_path, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_goes_as_soon_as_the_next_one_comes(run_path, monkeypatch):
-    """Were it held in a circle, what it shares would stay until Python looks for circles: 60 MB of clauw's."""
+    """Were it held in a circle, what it shares would stay until Python looks: 60 MB of clauw's."""
     known, alive = [], []
     begin = GuardedProbe.__init__
 
@@ -52,7 +52,8 @@ def test_a_checkpoint_goes_as_soon_as_the_next_one_comes(run_path, monkeypatch):
         )
     finally:
         gc.enable()
-    assert len(known) > 2 and max(alive) == 0
+    assert len(known) > 2
+    assert max(alive) == 0
     assert all(each() is None for each in known)
 
 

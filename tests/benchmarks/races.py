@@ -62,8 +62,8 @@ def run(
 
     CPU time, because the clock on the wall counts other programs too; of the process, because a rival's own
     threads count. `within` bounds each rival's largest difference from our answer, relative to the largest
-    number in ours; a rival without a bound is not compared (its docstring says why). `prepare` is called before
-    each work, and takes no part.
+    number in ours; a rival without a bound is not compared (its docstring says why). `prepare` is called
+    before each work, and its time is not counted.
     """
     ways = {OURS: ours, **{titled(name): way for name, way in rivals.items()}}
     bounds = within if isinstance(within, Mapping) else dict.fromkeys(rivals, within)
