@@ -38,6 +38,15 @@ def told(error: BaseException) -> str:
     return " ".join(text.encode("utf-8", "backslashreplace").decode().split())
 
 
+def further(steps: int) -> str:
+    """Return what stands behind a sentence about one step that is true at so many further ones.
+
+    >>> further(0), further(1), further(2)
+    ('', ' (and at 1 more step)', ' (and at 2 more steps)')
+    """
+    return f" (and at {steps} more step{'s' if steps > 1 else ''})" if steps else ""
+
+
 def described(error: BaseException) -> str:
     """Return the error's type and its text in one line."""
     return f"{type(error).__name__}: {told(error)}".removesuffix(": ")

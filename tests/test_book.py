@@ -4,6 +4,7 @@ import re
 import runpy
 import shlex
 import shutil
+import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -131,7 +132,17 @@ def served(tmp_path, monkeypatch):
     hub.close()
 
 
+@pytest.fixture
+def forgotten(tmp_path):
+    """Modules that a page has made are not those that another test means by the same name."""
+    yield
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
 @pytest.mark.parametrize("path", BOOK, ids=title)
+@pytest.mark.usefixtures("forgotten")
 def test_a_page_can_be_followed(path, cli, run_path, tmp_path, monkeypatch, request):
     if path.name == "hub.md":
         pytest.importorskip("transformers", reason="pip install 'grokscope[hub]'")

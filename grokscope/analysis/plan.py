@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from grokscope.declare import canonical_json, lasting, resolve
-from grokscope.errors import GrokscopeError, SettingError, UnknownName, UsageError
+from grokscope.errors import GrokscopeError, SettingError, UnknownName, UsageError, further
 from grokscope.registry import Plugins, Registered
 from grokscope.run import Cell, CellKey, CheckpointInfo, Run
 from grokscope.run.code import NOTHING, Trusted, own_code
@@ -214,10 +214,9 @@ class _Lasts:
         else:
             return self._newest_first[0]
         if reasons:
-            others = f" (and at {len(reasons) - 1} more steps)" if len(reasons) > 1 else ""
             self.messages[
                 f"{registered.title} is compared with step {candidate.step}, the newest that can be compared "
-                f"with; {reasons[0]}{others}"
+                f"with; {reasons[0]}{further(len(reasons) - 1)}"
             ] = None
         return candidate
 

@@ -14,7 +14,7 @@ from grokscope.cli.options import Measuring, key_values
 from grokscope.cli.progress import cells_progress
 from grokscope.cli.terminal import Stopped, on_signal, say, stdout_to_stderr, stop_by_exception
 from grokscope.device import cores
-from grokscope.errors import UnknownName
+from grokscope.errors import UnknownName, further
 
 if TYPE_CHECKING:
     from grokscope.registry import Plugins
@@ -197,7 +197,6 @@ def _report_failures(found: Comparison, run: str, results: Results) -> None:
     for failure in results.failures:
         grouped.setdefault((failure.measure, failure.tried), []).append(failure)
     for failures in grouped.values():
-        more = f" (and at {len(failures) - 1} more steps)" if len(failures) > 1 else ""
-        say(f"failed: {_of(found, run, str(failures[0]))}{more}")
+        say(f"failed: {_of(found, run, str(failures[0]))}{further(len(failures) - 1)}")
         if os.environ.get("GROKSCOPE_DEBUG") and failures[0].detail:
             say(failures[0].detail)

@@ -40,12 +40,13 @@ from grokscope.run.curves import (
     joined,
     points,
 )
+from grokscope.run.differing import differing
 from grokscope.run.files import sha256_hex
 from grokscope.run.index import Index, Listed
 from grokscope.run.kinds import Kinds
 from grokscope.run.listing import FOLDERS, check_folders, refuse_foreign
 from grokscope.run.outcome import OUTCOME, Goal, goals_of, in_a_row
-from grokscope.run.results import Cell, CellKey, differing, in_order, merge
+from grokscope.run.results import Cell, CellKey, in_order, merge
 from grokscope.run.segments import Segments
 from grokscope.run.sites import Site, Url, site_of
 from grokscope.run.store import (
@@ -388,7 +389,7 @@ class Run:
 
     @property
     def conflicts(self) -> list[str]:
-        """The keys that have differing results, a sentence each: their measure is not deterministic."""
+        """The keys that have differing results, a sentence each that says how far they are apart."""
         return differing(self._variants()[1])
 
     def refresh_index(self) -> str:

@@ -116,7 +116,7 @@ def decode(data: bytes, where: object) -> list[Cell]:
 def merge(cells: Iterable[Cell]) -> dict[CellKey, list[Cell]]:
     """Return the different results of each key, in an order that does not depend on that of `cells`.
 
-    More than one means that the measure is not deterministic.
+    More than one means that the measure is not deterministic, or that arithmetic was another.
     """
     merged: dict[CellKey, list[Cell]] = {}
     for cell in cells:
@@ -132,16 +132,6 @@ def in_order(merged: dict[CellKey, list[Cell]]) -> list[Cell]:
     """Return all cells by step, measure and parameters."""
     cells = [cell for variants in merged.values() for cell in variants]
     return sorted(cells, key=lambda cell: (cell.step, cell.key))
-
-
-def differing(merged: dict[CellKey, list[Cell]]) -> list[str]:
-    """Return the keys that have differing results, a sentence each: their measure is not deterministic."""
-    return [
-        f"{key.measure} at step {variants[0].step} with {key.parameters} has {len(variants)} differing "
-        "results: it is not deterministic"
-        for key, variants in merged.items()
-        if len(variants) > 1
-    ]
 
 
 def fingerprint(cell: Cell) -> str:

@@ -75,7 +75,7 @@ def test_the_newest_sound_checkpoint_gives_the_keys(run_path, change, loss, reas
     assert found[:3] == expected[:3]
     assert results.messages == (
         "fourier is compared with step 20, the newest that can be compared with; "
-        f"step 40: {reason} (and at 1 more steps)",
+        f"step 40: {reason} (and at 1 more step)",
     )
     assert {failure.step for failure in results.failures} == (
         {30, 40} if reason != "its logits have no frequency" else set()
@@ -131,4 +131,4 @@ def test_a_measure_of_ones_own_says_what_is_unfit_and_others_are_not_computed_ag
     assert plain == [0, 10, 20, 30, 40]
     assert [failure.step for failure in results.failures] == [10]
     assert {step for step, _ in seen} == {0, 10, 20, 30, 40}
-    assert "step 40: step 40 is too late (and at 1 more steps)" in results.messages[0]
+    assert "step 40: step 40 is too late (and at 1 more step)" in results.messages[0]

@@ -231,7 +231,9 @@ def test_differing_results_are_kept_and_reported(run):
     for _ in range(2):
         again = Run.open(run.path)
         assert len(again.cells()) == 2
-        assert again.conflicts == ["a:b at step 0 with {} has 2 differing results: it is not deterministic"]
+        assert again.conflicts == [
+            "a:b with {} at step 0 has differing results: the measure is not deterministic"
+        ]
         again.refresh_index()
     again._segments.compact(again._segments.names())
     assert len(os.listdir(run.path / "results")) == 1

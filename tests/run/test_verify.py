@@ -178,7 +178,7 @@ def test_differing_results_are_a_finding_that_repair_leaves(sound):
     run.refresh_index()
     [finding] = verify_run(sound, repair=True)
     assert finding.kind == "result"
-    assert "a:b at step 0 has 2 differing results" in finding.problem
+    assert finding.problem == "a:b at step 0 has differing results: the measure is not deterministic"
     assert finding.repaired == ""
 
 

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from grokscope.declare import canonical_json
-from grokscope.errors import UnknownName, UsageError
+from grokscope.errors import UnknownName, UsageError, further
 from grokscope.report.page.packing import Axes, kept, packed
 from grokscope.report.text import printable
 from grokscope.results import ColumnName, Comparison, Results
@@ -397,5 +397,4 @@ def _failed(results: Results) -> Iterator[str]:
     for failure in results.failures:
         grouped.setdefault(failure.measure, []).append(failure)
     for failures in grouped.values():
-        more = f" (and at {len(failures) - 1} more steps)" if len(failures) > 1 else ""
-        yield f"failed: {failures[0]}{more}"
+        yield f"failed: {failures[0]}{further(len(failures) - 1)}"

@@ -69,7 +69,8 @@ class Place:
     Attributes:
         column: which.
         foresight: what it is ranked by, see `RULE`.
-        p, p_adjusted: that it is not 0 (Welch's test over settings), and corrected over the columns.
+        p, p_adjusted: that it is not 0 (Welch's test over settings), and corrected over the columns that
+            have a rank; NaN without one.
         ahead: by how many log10 steps its change comes before test accuracy's own, in the runs that grok in
             which it changes clearly.
         first: where it changes before test accuracy, of the runs that grok.
@@ -173,16 +174,19 @@ def _known(value: float) -> float:
 
 def _adjusted(found: Sequence[Place]) -> list[Place]:
     """Correct p over the columns that have a rank, and those of the AUROCs over all of these."""
-    ps = holm([place.p if place.ranked else math.nan for place in found])
+    ranked = [place.p if place.ranked else math.nan for place in found]
     told = holm([of.p for place in found for of in (place.value, place.moved)])
     return [
         replace(
             place,
-            p_adjusted=p,
+            p=p,
+            p_adjusted=adjusted,
             value=replace(place.value, p=value),
             moved=replace(place.moved, p=moved),
         )
-        for place, p, value, moved in zip(found, ps, told[::2], told[1::2], strict=True)
+        for place, p, adjusted, value, moved in zip(
+            found, ranked, holm(ranked), told[::2], told[1::2], strict=True
+        )
     ]
 
 
