@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -30,10 +29,9 @@ def singular_values(weight: torch.Tensor) -> torch.Tensor:
 
     The same tensor again while the parameter is there and its numbers are: several measures are made of them.
     """
-    digest = hashlib.sha256(weight.detach().contiguous().cpu().view(torch.uint8).numpy().data).digest()
     known = _SPECTRA.get(weight)
-    if known is None or known[0] != digest:  # torch does not count all changes, such as a fused AdamW's
-        known = _SPECTRA[weight] = digest, torch.linalg.svdvals(as_matrix(weight))
+    if known is None or not torch.equal(known[0], weight):  # torch counts not all changes: no fused AdamW's
+        known = _SPECTRA[weight] = weight.detach().clone(), torch.linalg.svdvals(as_matrix(weight))
     return known[1]
 
 
