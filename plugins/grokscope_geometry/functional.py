@@ -11,6 +11,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 Onward = Callable[[torch.Tensor], torch.Tensor]
 EXAMPLES = 1024  # asked at once
+LEARNT = 64  # wrong examples more than can be spared: with which other numbers of units they are wrong, too
 CLOSE = 1e-5  # of the largest logit there can be: nearer ones may change places by float32's rounding
 
 
@@ -206,7 +207,7 @@ def fewest_units(
         onward: what makes logits (n, K) of the next layer's values; None where these are the logits.
     """
     units = _Units(outgoing[:, order], onward)
-    cut = (each.split(EXAMPLES) for each in (whole, activations[:, order], labels))
+    cut = (each.split(EXAMPLES) for each in (whole, activations.index_select(1, order), labels))
     parts = [_Part(w, a, own, units) for w, a, own in zip(*cut, strict=True)]
     fewest, spare = len(order), len(labels) - least
     left, kept = torch.arange(1, fewest), 1
@@ -215,7 +216,9 @@ def fewest_units(
             fewest = kept
         known = torch.stack([part.known for part in parts]).sum(dim=0)
         left = left[(left < fewest) & (left != kept) & (known[left - 1] <= spare)]
-        kept = int(left[len(left) // 2]) if len(left) else 0
+        kept = (
+            int(left[len(left) // 4]) if len(left) else 0
+        )  # not the middle: all are asked where it is enough
     return fewest
 
 
@@ -234,7 +237,7 @@ def _wrong(parts: list[_Part], kept: int, spare: int) -> int:
         wrong += part.ask(kept)
         if wrong > spare:
             for each in parts[:asked]:
-                each.learn()
+                each.learn(2 * spare + LEARNT)
             break
     return wrong
 
@@ -278,12 +281,13 @@ class _Part:
         self.wrong = known + len(wrong)
         return self.wrong
 
-    def learn(self) -> None:
-        """Note with which other numbers of units those who were ahead of the labels are so too."""
+    def learn(self, most: int) -> None:
+        """Note with which other numbers of units those ahead of the labels, so many at most, are so too."""
         if self._learns and len(self._rows):
-            before = self._beaten[self._rows]
-            found = self._behind(self._rows, self._answers) & ~before
-            self._beaten[self._rows] = before | found
+            rows, answers = self._rows[:most], self._answers[:most]
+            before = self._beaten[rows]
+            found = self._behind(rows, answers) & ~before
+            self._beaten[rows] = before | found
             self.known += found.sum(dim=0).cpu()
 
     def _behind(self, rows: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
