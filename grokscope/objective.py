@@ -17,6 +17,8 @@ from grokscope.run.code import UNNAMED_LOSS
 
 LOSSES = ("cross_entropy", "mse", "stablemax_cross_entropy")
 ACCURACIES = ("positions", "sequences")  # what is right or wrong where an example has several labels
+NUMPYS = (torch.float32, torch.float64)
+ROWS = 256  # of which the largest is looked for at once: they stay in a core's cache
 VALUES = 1 << 21  # numbers taken to float64 at once: 16 MB
 OwnLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -215,8 +217,19 @@ def predictions(logits: torch.Tensor) -> torch.Tensor:
     >>> predictions(torch.tensor([[0.0, 2.0], [3.0, float("nan")], [0.0, float("inf")]]))
     tensor([ 1, -1, -1])
     """
-    answers = class_logits(logits).max(dim=1).indices  # in half the time of argmax
+    answers = _places_of_highest(class_logits(logits))
     return answers if all_finite(logits) else answers.where(logits.isfinite().all(dim=1), -1)
+
+
+def _places_of_highest(rows: torch.Tensor) -> torch.Tensor:
+    """Return where each of the rows (n, K) has its largest number, (n,) int64: the first of equal ones.
+
+    By numpy, in a third of the time of torch; of copies, as what measures share is not handed to it.
+    """
+    if rows.device.type != "cpu" or rows.dtype not in NUMPYS or not rows.shape[1]:
+        return rows.max(dim=1).indices
+    found = [torch.from_numpy(part.detach().clone().numpy().argmax(axis=1)) for part in rows.split(ROWS)]
+    return torch.cat(found)
 
 
 def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:

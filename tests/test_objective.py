@@ -79,3 +79,12 @@ def test_accuracy_is_the_share_of_predictions_that_are_right(outputs, ties):
         share = (objective.predictions(logits) == labelled).double().mean().item()
         assert objective.accuracy(logits, labelled) == share
     assert math.isnan(objective.accuracy(logits[:0], labels[:0]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_predictions_are_the_first_of_the_largest(dtype):
+    """Of whichever numbers, and of as many rows as are looked at in several parts."""
+    logits = torch.randn(600, 5, generator=torch.Generator().manual_seed(0)).mul(2).round().to(dtype)
+    wanted = [row.index(max(row)) for row in logits.tolist()]
+    assert objective.predictions(logits).tolist() == wanted
+    assert objective.predictions(logits[:0]).tolist() == []

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from grokscope import Column, NotApplicable, measure, numbers
+from grokscope import Column, NotApplicable, measure
 
 if TYPE_CHECKING:
     import torch
@@ -75,9 +75,9 @@ def abelian(probe: Probe) -> Iterator[dict[str, Any]]:
     from grokscope_abelian.functional import mirror, mirrored_distance
 
     tokens = _symmetric_pairs(probe)
-    image = mirror(tokens)
+    image = probe.of_task(("abelian", "mirror"), lambda: mirror(tokens))
     logits = probe.logits("all")
-    numbers.require_finite("abelian: logits", logits)
+    probe.require_finite("abelian: logits", "logits", "all")
     predicted = objective.predictions(logits)
     agrees = (predicted == predicted[image]).double()
     distance = mirrored_distance(logits, image)

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import bz2
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
 
 WIDTHS = (1, 2, 4, 8)  # bytes of a whole number
 
 
-def rounded(weight: torch.Tensor, relative: float) -> tuple[torch.Tensor, float]:
-    """Return the whole numbers k (int64) and the step s such that k s is the weight rounded to steps of s.
+class Exact(NamedTuple):
+    """A tensor in float64, and the root mean square of its entries."""
 
-    The step is `relative` times the root mean square of the entries, so that k does not depend on their
-    scale; 0 for a tensor of zeros.
+    values: torch.Tensor
+    size: float
 
-    >>> whole, step = rounded(torch.tensor([1.0, -1.0, 0.2]), 0.5)
-    >>> whole.tolist()
-    [2, -2, 0]
-    """
-    step = relative * weight.double().square().mean().sqrt().item()
-    if step == 0:
-        return torch.zeros(weight.shape, dtype=torch.int64, device=weight.device), 0.0
-    return (weight.double() / step).round().long(), step
+    def rounded(self, relative: float) -> tuple[torch.Tensor, float]:
+        """Return the whole numbers k (float64) and the step s such that k s is the tensor in steps of s.
+
+        The step is `relative` times the root mean square of the entries, so that k does not depend on their
+        scale; 0 for a tensor of zeros.
+
+        >>> whole, step = exact(torch.tensor([1.0, -1.0, 0.2])).rounded(0.5)
+        >>> whole.tolist()
+        [2.0, -2.0, 0.0]
+        """
+        step = relative * self.size
+        return (self.values / step).round_() if step else torch.zeros_like(self.values), step
+
+
+def exact(weight: torch.Tensor) -> Exact:
+    """Return a tensor in float64 with its size."""
+    values = weight.double()
+    return Exact(values, values.square().mean().sqrt().item())
 
 
 def packed(whole: Iterable[torch.Tensor]) -> bytes:

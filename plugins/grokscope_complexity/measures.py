@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from grokscope import Probe
+    from grokscope_complexity.functional import Exact
 
 CHUNK = 2048  # examples per forward pass
 SOME = 512  # examples of which it is first seen how coarse weights may be
@@ -93,12 +94,13 @@ def compression(
     if rank:
         parts = _truncated(probe, _allowed(tolerance / 2, rise and rise / 2))
 
-    found = _coarsest(probe, lambda exponent: _rounded(parts, exponent), _allowed(tolerance, rise), COARSEST)
+    exact = {name: tuple(map(functional.exact, some)) for name, some in parts.items()}
+    found = _coarsest(probe, lambda exponent: _rounded(exact, exponent), _allowed(tolerance, rise), COARSEST)
     if found is None:
         size = functional.bzipped(b"".join(w.detach().cpu().numpy().tobytes() for w in weights.values()))
     else:
         step = 2 ** (found / OCTAVE)
-        whole = (functional.rounded(each, step)[0] for some in parts.values() for each in some)
+        whole = (each.rounded(step)[0] for some in exact.values() for each in some)
         size = functional.bzipped(functional.packed(whole))
     return {
         "packed_bytes": size,
@@ -111,12 +113,10 @@ def _allowed(tolerance: float, rise: float | None) -> Allowed:
     return lambda loss: loss * (1 + tolerance) if rise is None else loss + rise
 
 
-def _rounded(parts: Parts, exponent: int) -> dict[str, tuple[torch.Tensor, ...]]:
-    from grokscope_complexity import functional
-
-    def back(part: torch.Tensor) -> torch.Tensor:
-        whole, step = functional.rounded(part, 2 ** (exponent / OCTAVE))
-        return whole.double() * step
+def _rounded(parts: Mapping[str, tuple[Exact, ...]], exponent: int) -> dict[str, tuple[torch.Tensor, ...]]:
+    def back(part: Exact) -> torch.Tensor:
+        whole, step = part.rounded(2 ** (exponent / OCTAVE))
+        return whole.mul_(step)
 
     return {name: tuple(map(back, some)) for name, some in parts.items()}
 
@@ -140,35 +140,40 @@ def _coarsest(probe: Probe, at: Callable[[int], Parts], allowed: Allowed, high: 
     """Return the coarsest exponent at which the loss is kept; it is looked for near that of some examples."""
     from grokscope_complexity import functional
 
-    losses = _Losses(probe)
+    losses = _Losses(probe, allowed)
     some = len(losses.inputs) > SOME
     start = (
-        functional.coarsest(lambda exponent: losses.keeps(at(exponent), allowed, SOME), FINEST, high)
-        if some
-        else None
+        functional.coarsest(lambda exponent: losses.keeps(at(exponent), SOME), FINEST, high) if some else None
     )
-    return functional.coarsest(lambda exponent: losses.keeps(at(exponent), allowed), FINEST, high, start)
+    return functional.coarsest(lambda exponent: losses.keeps(at(exponent)), FINEST, high, start)
 
 
 class _Losses:
-    """The training loss with other weights."""
+    """The training loss with other weights, and whether that is allowed."""
 
-    def __init__(self, probe: Probe) -> None:
-        self._probe, self.inputs = probe, probe.inputs("train")
+    def __init__(self, probe: Probe, allowed: Allowed) -> None:
+        self._probe, self._allowed, self.inputs = probe, allowed, probe.inputs("train")
+        self._most: dict[int, float] = {}
         self._counted, self._labels = probe.counted("train"), probe.labels("train")
         self._simple = len(self._labels) == len(self.inputs) and self._counted is None
 
-    def keeps(self, parts: Parts, allowed: Allowed, examples: int | None = None) -> bool:
-        """Return whether the loss, of all or the first examples, is at most what is `allowed`."""
+    def keeps(self, parts: Parts, examples: int | None = None) -> bool:
+        """Return whether the loss, of all or the first examples, is at most what is allowed."""
         from grokscope_complexity import functional
 
-        if examples is not None and self._simple:
-            first = self._probe.logits("train")[:examples].double()
-            most = allowed(self._probe.loss_of(first, self._labels[:examples]).item())
-        else:
-            examples, most = len(self.inputs), allowed(self._probe.loss("train"))
+        if examples is None or not self._simple:
+            examples = len(self.inputs)
+        if examples not in self._most:
+            self._most[examples] = self._allowed(self._own(examples))
         weights = {name: functional.product(some, self._probe.weights[name]) for name, some in parts.items()}
-        return self._loss(weights, examples) <= most
+        return self._loss(weights, examples) <= self._most[examples]
+
+    def _own(self, examples: int) -> float:
+        """Return the loss of the first examples, or of all, with the weights as they are."""
+        if examples == len(self.inputs):
+            return self._probe.loss("train")
+        first = self._probe.logits("train")[:examples].double()
+        return self._probe.loss_of(first, self._labels[:examples]).item()
 
     def _loss(self, weights: Mapping[str, torch.Tensor], examples: int) -> float:
         import torch

@@ -54,7 +54,12 @@ class Layer:
 
     def rows(self, features: Tensor) -> Tensor:
         """Return some rows of the features as they are compared, centred where the name says so."""
-        return functional.centred(features) if self.name == "logits_centred" else features
+        return functional.centred(features) if self.centred else features
+
+    @property
+    def centred(self) -> bool:
+        """Whether rows are compared less their means."""
+        return self.name == "logits_centred"
 
     def _traced(self, probe: Probe) -> str:
         """Return what the layer is called in the trace."""
@@ -199,4 +204,5 @@ class Batches:
 
     def _find_direction(self, layer: Layer) -> Tensor:
         parts = self._features(layer).split(numbers.ROWS)
-        return torch.cat([functional.has_direction(layer.rows(part)) for part in parts])
+        has = functional.has_direction_centred if layer.centred else functional.has_direction
+        return torch.cat([has(part) for part in parts])

@@ -26,6 +26,21 @@ def centred(logits: Tensor) -> Tensor:
     return torch.where(rest.norm(dim=1, keepdim=True) <= rounding, 0.0, rest)
 
 
+def has_direction_centred(logits: Tensor) -> Tensor:
+    """Return of which rows (n, K) of logits `centred` leaves anything, (n,) bool.
+
+    Of float32 rows nearly all are seen by how far their largest and smallest values are apart.
+    """
+    if logits.dtype != torch.float32:
+        return has_direction(centred(logits))
+    least, most = logits.amin(dim=1), logits.amax(dim=1)
+    largest = torch.maximum(most, -least)
+    # The rest's norm is their distance over the root of 2 at least, and the rounding that of K such values.
+    found = most - least > 2 * logits.shape[1] ** 0.5 * torch.finfo(torch.float32).eps * largest
+    found[~found] = has_direction(centred(logits[~found]))
+    return found
+
+
 def has_direction(features: Tensor) -> Tensor:
     """Return which rows of (n, d) are not all zero, (n,) bool; most are seen by their first value."""
     found = (features[:, :1] != 0).any(dim=1)

@@ -148,8 +148,13 @@ def frequency_power(folded: torch.Tensor) -> torch.Tensor:
 
 def class_variation(logits: torch.Tensor) -> float:
     """Return the sum of squares of the logits about each example's mean, which a softmax does not see."""
-    parts = (rows.double() for rows in logits.split(PAIRS))
-    return math.fsum((rows - rows.mean(dim=1, keepdim=True)).square().sum().item() for rows in parts)
+    return math.fsum(map(_class_variation, logits.split(PAIRS)))
+
+
+def _class_variation(logits: torch.Tensor) -> float:
+    exact = logits.double()
+    apart = (exact - exact.mean(dim=1, keepdim=True)).flatten()
+    return torch.dot(apart, apart).item()
 
 
 JUMP = 3.0  # by which the weakest key's norm is above the strongest other's, at least

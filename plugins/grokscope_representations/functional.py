@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import torch
 
-EXAMPLES = 2048  # taken to float64 at once
+EXAMPLES = 2048  # scored at once
+ROUNDING = 2.0**-22  # four times what one operation in float32 is off by
 
 
 class Moments(NamedTuple):
@@ -45,6 +46,11 @@ class ClassMeans(NamedTuple):
         """Return the means less that of all examples, (K', d)."""
         return self.means - (self.counts[:, None] * self.means).sum(dim=0) / self.counts.sum()
 
+    def places(self, classes: torch.Tensor) -> torch.Tensor:
+        """Return which of the means is of each of these classes (n,), (n,) int64; -1 for none."""
+        found = torch.searchsorted(self.there, classes).clamp(max=len(self.there) - 1)
+        return torch.where(self.there[found] == classes, found, -1)
+
 
 class LinearReadout(NamedTuple):
     """A fitted map from activations to class scores: `scores = (values - centre) / scale @ weight + offset`.
@@ -60,10 +66,48 @@ class LinearReadout(NamedTuple):
 
     def predictions(self, values: torch.Tensor) -> torch.Tensor:
         """Return the class of the highest score of each row, (n, d) -> (n,) int64."""
+        return _highest(values, *self._of_raw())
+
+    def predicts(self, values: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """Return for which rows of (n, d) the `predictions` are these `classes` (n,), (n,) bool."""
+        return _are_highest(values, *self._of_raw(), classes)
+
+    def _of_raw(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weight and offset of values that are neither centred nor scaled."""
         weight = self.weight / self.scale[:, None]
-        offset = self.offset - self.centre @ weight
-        parts = values.split(EXAMPLES)
-        return torch.cat([torch.addmm(offset, rows.double(), weight).max(dim=1).indices for rows in parts])
+        return weight, self.offset - self.centre @ weight
+
+
+def _highest(values: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """Return where the scores `values @ weight + offset` of each row are highest, (n,) int64, in float64."""
+    parts = values.split(EXAMPLES)
+    return torch.cat([torch.addmm(offset, rows.double(), weight).max(dim=1).indices for rows in parts])
+
+
+def _are_highest(
+    values: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor, places: torch.Tensor
+) -> torch.Tensor:
+    """Return whether `_highest` of each row is at its one of `places` (n,), (n,) bool.
+
+    Scores in float32 say so of all rows but those whose score there and the highest other are nearer to each
+    other than rounding.
+    """
+    if values.dtype != torch.float32:
+        return _highest(values, weight, offset) == places
+    found, close = torch.empty_like(places, dtype=torch.bool), torch.empty_like(places, dtype=torch.bool)
+    cut = (each.split(EXAMPLES) for each in (values, places, found, close))
+    single, shift = weight.float(), offset.float()
+    sizes = single.norm(dim=0).amax(), shift.abs().amax()
+    for rows, own, is_highest, is_close in zip(*cut, strict=True):
+        scores = torch.addmm(shift, rows, single)
+        ahead = scores.gather(1, own[:, None])[:, 0]
+        ahead -= scores.scatter_(1, own[:, None], -math.inf).amax(dim=1)
+        rounding = (len(weight) + 4) * ROUNDING * (rows.norm(dim=1) * sizes[0] + sizes[1])
+        torch.gt(ahead, 0, out=is_highest)
+        torch.logical_not(ahead.abs() > rounding, out=is_close)  # NaN is, too
+    asked = close.nonzero()[:, 0]
+    found[asked] = _highest(values[asked], weight, offset) == places[asked]
+    return found
 
 
 def ridge_readout(
@@ -142,14 +186,12 @@ def within_over_between(values: torch.Tensor, labels: torch.Tensor, classes: Cla
     kept = lengths > tolerance
     if not kept.any():
         return math.nan
-    place = torch.zeros(int(there[-1]) + 1, dtype=torch.int64, device=values.device)
-    place[there] = torch.arange(len(there), device=values.device)
-    along = directions[kept].T
-    centres = means @ along
-    within = torch.zeros(len(along.T), dtype=torch.float64, device=values.device)
-    for rows, own in zip(values.split(EXAMPLES), labels.split(EXAMPLES), strict=True):
-        within += (rows.double() @ along - centres[place[own]]).square().sum(dim=0)
-    return (within / len(values) / lengths[kept].square()).sum().item() / len(there)
+    along = directions[kept].T / lengths[kept]
+    centres, within = means @ along, 0.0
+    for rows, own in zip(values.split(EXAMPLES), classes.places(labels).split(EXAMPLES), strict=True):
+        apart = torch.addmm(centres[own], rows.double(), along, beta=-1).flatten()
+        within += torch.dot(apart, apart).item()
+    return within / len(values) / len(there)
 
 
 def equal_norms(centred: torch.Tensor) -> float:
@@ -186,10 +228,18 @@ def self_duality(weight: torch.Tensor, centred: torch.Tensor) -> float:
 
 def nearest_mean(values: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
     """Return the row of the nearest of `means` (K, d) to each of `values` (n, d), (n,) int64."""
+    return _highest(values, *_nearness(means))
+
+
+def is_nearest_mean(values: torch.Tensor, means: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return for which rows of (n, d) `nearest_mean` is at its one of `places` (n,), (n,) bool."""
+    return _are_highest(values, *_nearness(means), places)
+
+
+def _nearness(means: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weight and offset of scores that fall with the distance to each mean."""
     means = means.double()
-    squares, parts = means.square().sum(dim=1), values.split(EXAMPLES)
-    apart = (torch.addmm(squares, rows.double(), means.T, alpha=-2) for rows in parts)
-    return torch.cat([each.min(dim=1).indices for each in apart])
+    return means.T, -means.square().sum(dim=1) / 2
 
 
 def feature_rank(

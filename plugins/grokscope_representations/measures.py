@@ -90,7 +90,7 @@ def linear_probe(
         readout = ridge_readout(values, labels["train"], probe.task.classes, penalty, known, means)
         yield {
             "layer": layer,
-            **{split: _share(readout.predictions(hidden[split][layer]), labels[split]) for split in labels},
+            **{split: _share(readout.predicts(hidden[split][layer], labels[split])) for split in labels},
         }
 
 
@@ -186,7 +186,7 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
         yield {
             "split": split,
             **_geometry(values, labels, _means(probe, layer, split, values), weight),
-            "nc4": _share(predicted, _nearest(values, _means(probe, layer, "train", trained))),
+            "nc4": _share(_is_nearest(values, _means(probe, layer, "train", trained), predicted)),
         }
 
 
@@ -227,11 +227,12 @@ def _geometry(
     return dict(zip(names, (nc1, equal_norms(centred), equal_angles(centred), dual), strict=True))
 
 
-def _nearest(values: torch.Tensor, classes: ClassMeans) -> torch.Tensor:
-    """Return the class whose mean is the nearest, (n,) int64."""
-    from grokscope_representations.functional import nearest_mean
+def _is_nearest(values: torch.Tensor, classes: ClassMeans, answers: torch.Tensor) -> torch.Tensor:
+    """Return of which rows the nearest mean is that of the class answered, (n,) bool."""
+    from grokscope_representations.functional import is_nearest_mean
 
-    return classes.there[nearest_mean(values, classes.means)]
+    places = classes.places(answers)
+    return is_nearest_mean(values, classes.means, places.clamp(min=0)) & (places >= 0)
 
 
 def _last_weight(probe: Probe, layer: str) -> torch.Tensor | None:
@@ -309,5 +310,5 @@ def feature_rank(
         yield {"layer": layer, "rank": rank, "effective_rank": effective}
 
 
-def _share(predicted: torch.Tensor, labels: torch.Tensor) -> float:
-    return (predicted == labels).double().mean().item() if len(labels) else math.nan
+def _share(right: torch.Tensor) -> float:
+    return right.double().mean().item() if len(right) else math.nan

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from grokscope import SettingError, analyze
-from grokscope.analysis import given
+from grokscope.analysis import given, guard
 from grokscope.analysis.guard import GuardedProbe
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "memory.py"
@@ -55,6 +55,16 @@ def test_a_checkpoint_goes_as_soon_as_the_next_one_comes(run_path, monkeypatch):
     assert len(known) > 2
     assert max(alive) == 0
     assert all(each() is None for each in known)
+
+
+def test_what_is_shared_is_not_handed_to_numpy(run_path, monkeypatch):
+    """By none of our measures: it would be summed up before and after. What `oinfo` returns is."""
+    summed, sum_up = [], guard._storage_sum
+    monkeypatch.setattr(guard, "_storage_sum", lambda storage: summed.append(len(storage)) or sum_up(storage))
+    settings = {f"{name}.batch_size": 20 for name in ("pe", "pmi", "ed", "mid", "pmi_label")}
+    found = analyze(run_path, steps="last", settings=settings, refresh=True)
+    assert not found.failures
+    assert set(summed) == {24 * 8}
 
 
 def test_a_size_that_is_none_is_refused(run_path):

@@ -10,7 +10,7 @@ import torch
 from grokscope import objective
 from grokscope.testing import example_probe, probe_of
 from grokscope_complexity import measures
-from grokscope_complexity.functional import coarsest, factors, packed, product, rounded
+from grokscope_complexity.functional import coarsest, exact, factors, packed, product
 from grokscope_complexity.measures import COARSEST, FINEST, OCTAVE, _Losses, _rounded, compression
 
 
@@ -71,7 +71,7 @@ def test_more_tolerance_needs_no_more_bytes_and_scale_changes_no_number():
     sizes = [measured(probe, tolerance=tolerance)["packed_bytes"] for tolerance in (0.001, 0.01, 0.1, 1.0)]
     assert sizes == sorted(sizes, reverse=True)
     weight = probe.weights["layers.0.weight"]
-    assert torch.equal(rounded(weight, 0.1)[0], rounded(1024 * weight, 0.1)[0])
+    assert torch.equal(exact(weight).rounded(0.1)[0], exact(1024 * weight).rounded(0.1)[0])
 
 
 def test_a_network_whose_loss_no_weight_changes_is_nearly_nothing():
@@ -114,9 +114,9 @@ def test_factors_give_the_truncated_matrix():
 
 def test_what_the_finest_step_cannot_keep_is_as_long_as_it_is():
     probe = example_probe("mlp")
-    fine = _rounded({name: (weight,) for name, weight in probe.weights.items()}, FINEST)
-    assert _Losses(probe).keeps(fine, lambda loss: loss * (1 + 1e-5))
-    assert not _Losses(probe).keeps(fine, lambda loss: loss * (1 - 1e-5))
+    fine = _rounded({name: (exact(weight),) for name, weight in probe.weights.items()}, FINEST)
+    assert _Losses(probe, lambda loss: loss * (1 + 1e-5)).keeps(fine)
+    assert not _Losses(probe, lambda loss: loss * (1 - 1e-5)).keeps(fine)
     with torch.no_grad():
         for weight in probe.model.layers[2].parameters():
             weight.mul_(300)  # the loss is a difference of large logits: float32 has no digit to spare

@@ -260,6 +260,18 @@ def test_entropy_without_eigenvalues_is_that_of_the_eigenvalues(features: torch.
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_centred_rows_have_a_direction_where_centring_leaves_one(dtype: torch.dtype) -> None:
+    """Of rows that are constant but for 1e-2 to 1e-12 of it, and of rows of zeros."""
+    draw = torch.Generator().manual_seed(0)
+    offsets, apart = torch.randn(400, 1, generator=draw), torch.randn(400, 9, generator=draw)
+    logits = 100 * (offsets.double() + torch.logspace(-12, -2, 400)[:, None].double() * apart).to(dtype)
+    logits[7] = 0
+    wanted = functional.has_direction(centred(logits))
+    assert 0 < wanted.sum() < len(wanted)
+    assert torch.equal(functional.has_direction_centred(logits), wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_row_constant_up_to_rounding_is_centred_to_exact_zeros(dtype: torch.dtype) -> None:
     """Its remainder is rounding and must not become a direction; a row that truly differs keeps its own."""
     logits = torch.full((3, 7), 0.1, dtype=dtype)

@@ -413,3 +413,14 @@ def test_the_bias_of_groups_of_one_is_that_of_variables():
     sizes = union_sizes(torch.ones(4, dtype=torch.int64))
     found = o_information_of_entropies(entropy_bias(4, 50)[sizes])
     torch.testing.assert_close(found[3:], bias(sizes, 50).where(sizes > 1, torch.nan)[3:], equal_nan=True)
+
+
+@pytest.mark.parametrize("equal", [0, 30, 3000], ids=["none", "some", "too many"])
+def test_rectified_values_score_as_any_others(equal, monkeypatch):
+    """Only what is above zero is sorted: the same bits, whatever ties there are."""
+    values = torch.randn(700, 35, generator=torch.Generator().manual_seed(0)).relu()
+    values[:, 1], values[:, 2], values[0, 3] = 0, values[:, 2] + 1, -0.0
+    values.view(-1)[:equal] = values.view(-1)[:equal].mul(8).round()
+    quick = normal_scores(values)
+    monkeypatch.setattr(functional, "_score_rectified", lambda *args: False)
+    assert torch.equal(quick, normal_scores(values))

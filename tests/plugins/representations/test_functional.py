@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from grokscope_representations.functional import (
+    LinearReadout,
     class_means,
     equal_angles,
     equal_norms,
     feature_rank,
+    is_nearest_mean,
     nearest_mean,
     ridge_readout,
     self_duality,
@@ -133,6 +135,19 @@ def test_means_are_of_the_classes_that_are_there_and_the_nearest_is_found_by_sea
         assert torch.allclose(means[row], values[labels == c].mean(0))
     searched = [min(range(3), key=lambda row: float((value - means[row]).norm())) for value in values]
     assert nearest_mean(values, means).tolist() == searched
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e38])
+def test_whether_a_score_is_the_highest_is_told_in_float32_as_in_float64(scale):
+    """Also of scores that are equal, or differ by less than float32 knows, or are more than it can hold."""
+    values = torch.cat([drawn(3000, 6), torch.zeros(5, 6)]).float()
+    means = drawn(4, 6)[[0, 1, 1, 2, 3]]  # two are alike
+    means[4] = means[0] * (1 + 1e-12)
+    nearest, asked = nearest_mean(values, scale * means), torch.arange(len(values)) % 5
+    for places in (nearest, asked):
+        assert torch.equal(is_nearest_mean(values, scale * means, places), nearest == places)
+    readout = LinearReadout(means[0], torch.ones(6).double(), scale * means.T, means[:, 0])
+    assert torch.equal(readout.predicts(values, asked), readout.predictions(values) == asked)
 
 
 @pytest.mark.parametrize(("n", "d"), [(50, 8), (8, 50)])
