@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -35,6 +35,13 @@ class _Global(NamedTuple):
     def differs(self, before: Any) -> bool:
         now = self.read()
         return not (now.equal(before) if hasattr(now, "equal") else now == before)
+
+
+def take_environment(variables: Mapping[str, str]) -> None:
+    """Make these this process's environment: one that a server forks has that of the server's start."""
+    for name in set(os.environ) - set(variables):
+        del os.environ[name]
+    os.environ.update(variables)
 
 
 @contextmanager

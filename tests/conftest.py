@@ -12,6 +12,7 @@ import time
 import types
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -76,7 +77,8 @@ def cli(capfd, monkeypatch):
         captured = capfd.readouterr()
         return Ended(code, captured.out, captured.err)
 
-    return call
+    with mock.patch.dict(os.environ):  # a command sets what processes that it starts must know
+        yield call
 
 
 FRESH = """

@@ -25,7 +25,7 @@ from grokscope.errors import DamagedFile, DataError, GrokscopeError, PluginError
 from grokscope.registry import Registered
 from grokscope.run import CellKey, Run
 from grokscope.streams import guarded_streams
-from grokscope.surroundings import SIGNALS
+from grokscope.surroundings import SIGNALS, take_environment
 
 if TYPE_CHECKING:
     from grokscope.analysis.engine import Bench, Isolation
@@ -54,6 +54,7 @@ def work(
     line: Connection,
     underway: Underway,
     lifeline: Connection,
+    variables: Mapping[str, str],
     place: Place,
     left_out: Sequence[str],
     clocked: bool = False,
@@ -62,8 +63,9 @@ def work(
     """Compute what comes along `line` until it closes; end at once when `lifeline` does.
 
     With `clocked` it tells after every chunk what its time went to. Names mean what they mean at
-    `origin`.
+    `origin`, and `variables` are the environment.
     """
+    take_environment(variables)
     leave_signals_to_the_parent()
     die_with(lifeline)
     os.dup2(2, 1)  # what plugins print is no data

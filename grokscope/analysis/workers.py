@@ -5,6 +5,7 @@ A plugin that crashes its process, or never ends, costs only its own cell.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections import Counter, deque
@@ -81,7 +82,7 @@ class _Worker:
         lifeline, self._held = forking.Pipe(duplex=False)
         self._underway = Underway.made(forking)
         how = manner.place, manner.left_out, manner.clocked, origin
-        arguments = theirs, self._underway, lifeline, *how
+        arguments = theirs, self._underway, lifeline, dict(os.environ), *how
         self.process = forking.Process(target=work, args=arguments)  # type: ignore[attr-defined]
         self.process.start()
         theirs.close()

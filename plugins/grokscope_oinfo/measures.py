@@ -180,12 +180,13 @@ def oinfo(
         decay 10, was seen to show more of it than any that groks.
 
         Finite sample. `units` needs many more examples than units: the bias of Omega grows with the
-        multiplet. For some 200 of 250 units on 3763 examples it is small: at its synergy peak `clauw` has
-        3.39 nats, less 0.05 with `bias_correction`; the same multiplet has 3.58 to 3.62 on halves of the
-        examples and 3.43 on all 9409 pairs; with each unit permuted on its own the search finds 0.09 nats of
-        synergy and 0.00 of redundancy. What moves it more is which clusters are found: anew on halves, they
-        give 3.0 to 3.3, and from checkpoint to checkpoint raw values jump as much, so smooth before a peak is
-        read (tests/plugins/oinfo/test_finite_sample.py prints these numbers).
+        multiplet. For some 200 of 250 units on 3763 examples it is small: at its synergy peak `clauw` has 3.3
+        to 3.5 nats (three seeds), less 0.03 to 0.05 with `bias_correction`; the same multiplet has 0.96 to
+        1.13 of that on halves of the examples and 0.97 to 1.00 on all 9409 pairs; with each unit permuted on
+        its own the search finds 0.1 nats of synergy and no redundancy. What moves it more is which clusters
+        are found: anew on halves, they give 2.9 to 3.6, and from checkpoint to checkpoint raw values jump by
+        up to 1.1, so smooth before a peak is read. Last bits of training, of another processor or version,
+        grow to other jumps (tests/plugins/oinfo/test_finite_sample.py prints these numbers).
 
     Source:
         Clauw et al. 2024, arXiv 2408.08944; Omega after Rosas et al. 2019; `bias_correction` is gcmi's (Ince

@@ -86,8 +86,32 @@ def prints(weights):
 )
 
 
+TOLD = (
+    HEAD
+    + """
+@one
+def told(probe):
+    "Say what the environment says."
+    return {"value": float(os.environ.get("TOLD", "nan"))}
+"""
+)
+
+
 def grokscope(*arguments):
     return [sys.executable, "-m", "grokscope", *map(str, arguments)]
+
+
+def test_processes_have_the_environment_of_now_not_of_the_first_analysis(
+    run_path, stranger_here, monkeypatch
+):
+    stranger_here("told", TOLD)
+    monkeypatch.setenv("GROKSCOPE_DISABLE_PLUGINS", "told")
+    analyze(run_path, "fit", steps="last", isolate=True)
+    monkeypatch.delenv("GROKSCOPE_DISABLE_PLUGINS")
+    for step in (10, 20):
+        monkeypatch.setenv("TOLD", str(step))
+        found = analyze(run_path, "told", steps=str(step), isolate=True)
+        assert (found.failures, found.course("told.value").tolist()) == ((), [step])
 
 
 def test_the_command_line_outlives_every_measure(run_path, stranger, tmp_path):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from grokscope.discovery import load_plugins
 from grokscope.run.sites import Site
 from grokscope.streams import guarded_streams
-from grokscope.surroundings import OF_THE_GROUP, signals_blocked
+from grokscope.surroundings import OF_THE_GROUP, signals_blocked, take_environment
 from grokscope.training.sweep.account import Accounting, FailedRun, Outcome
 from grokscope.training.sweep.here import SECONDS_BETWEEN_WORDS, train_unit
 from grokscope.training.sweep.units import Unit
@@ -74,7 +75,9 @@ class _Worker:
         self._account, self._stop = account, stop
         self._runs: list[Site] = []  # those of its unit that have not ended
         self._asked = False
-        self._process = context.Process(target=_work, args=(theirs, without, origin), daemon=True)
+        self._process = context.Process(
+            target=_work, args=(theirs, dict(os.environ), without, origin), daemon=True
+        )
         with signals_blocked(["SIGINT"]):  # Ctrl-C reaches the whole group: this process decides
             self._process.start()
         theirs.close()
@@ -174,7 +177,10 @@ class _Line:
         return self._stop
 
 
-def _work(connection: Connection, without: Sequence[str], origin: Origin | None) -> None:
+def _work(
+    connection: Connection, variables: Mapping[str, str], without: Sequence[str], origin: Origin | None
+) -> None:
+    take_environment(variables)
     for name in OF_THE_GROUP:  # the sweep decides
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

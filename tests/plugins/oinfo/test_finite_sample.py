@@ -7,23 +7,27 @@ import numpy as np
 import pytest
 import torch
 
-from grokscope import train
+from grokscope import analyze, train
 from grokscope.declare import resolve
 from grokscope.tasks import TASKS
 from grokscope_oinfo.functional import bias, copula_correlation, o_information
 from grokscope_oinfo.measures import oinfo
 
 pytestmark = pytest.mark.slow
-PEAK = 220  # steps; synergy of clauw's seed 0 is highest there
+LATE = range(150, 251, 10)  # steps in which clauw has its synergy peak, whatever its last bits are
 
 
-@pytest.fixture(scope="module")
-def units(tmp_path_factory):
+@pytest.fixture(scope="module", params=range(3))
+def units(request, tmp_path_factory):
     """The 250 hidden units of clauw at its synergy peak, on the 3763 training pairs and on all 9409."""
-    settings = {"training.steps": PEAK, "training.checkpoint_every": str(PEAK)}
+    settings = {"training.seed": request.param, "training.steps": LATE[-1], "training.checkpoint_every": "10"}
     run = train("modadd", recipe="clauw", settings=settings, out=tmp_path_factory.mktemp("clauw") / "run")
+    found = analyze(run, ["oinfo"], steps=f"{LATE[0]}:{LATE[-1]}")
+    peak = found.steps[int(found.course("oinfo.synergy").argmax())]
+    jumps = np.abs(np.diff(found.course("oinfo.synergy")))
+    print("the peak is at step", peak, "and the largest jump", round(float(jumps.max()), 3))
     task = TASKS["modadd"].build(**{k: v for k, v in run.config["task"].items() if k != "name"})
-    into = run.weights(PEAK)["layers.0.weight"].double()
+    into = run.weights(peak)["layers.0.weight"].double()
     first, second = task.inputs.T
     values = torch.relu(into[:, first] + into[:, into.shape[1] // 2 + second]).T
     return {"train": values[task.train], "all": values}
@@ -44,7 +48,7 @@ def test_omega_of_200_units_is_hardly_the_finite_samples(units, measured):
     draw = torch.Generator().manual_seed(0)
     row = measured(values)
     synergy = row.values["synergy"]
-    assert synergy == pytest.approx(3.4, abs=0.1)
+    assert 2.5 < synergy < 4
 
     alone = torch.stack([column[torch.randperm(len(column), generator=draw)] for column in values.T], dim=1)
     independent = measured(alone).values  # the same search where no unit knows of another
@@ -59,11 +63,12 @@ def test_omega_of_200_units_is_hardly_the_finite_samples(units, measured):
     half = [-o_information(copula_correlation(chosen[:, inside])).item() for chosen in halves]
     whole = -o_information(copula_correlation(units["all"][:, inside])).item()
     print("the same multiplet:", [round(found, 3) for found in half], "on halves,", round(whole, 3), "on all")
-    assert all(0.97 < found / synergy < 1.1 for found in half)
+    assert all(0.9 < found / synergy < 1.2 for found in half)
     assert whole / synergy == pytest.approx(1, abs=0.1)
 
     # Clusters found anew are others, and move the optimum by far more than the sample's size does.
-    assert all(0.65 < measured(chosen).values["synergy"] / synergy < 1.1 for chosen in halves)
+    anew = [measured(chosen).values["synergy"] for chosen in halves]
+    assert all(0.65 < found / synergy < 1.1 for found in anew)
 
 
 def test_the_correction_is_what_independent_units_show():
