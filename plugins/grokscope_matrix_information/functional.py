@@ -140,16 +140,19 @@ def label_joint_entropies(matrices: Tensor, labels: Tensor, alpha: float = 1.0) 
     with all of its size.
     """
     n = labels.shape[1]
-    sizes = [each.unique(return_counts=True)[1] for each in labels]
     order = labels.argsort(dim=1, stable=True)
+    rising = labels.gather(1, order)
+    begins = torch.cat([torch.ones_like(rising[:, :1], dtype=torch.bool), rising[:, 1:] != rising[:, :-1]], 1)
+    batches, starts = begins.nonzero(as_tuple=True)
+    places = batches * n + starts
+    sizes = torch.cat([places[1:], places.new_tensor([labels.numel()])]) - places
     found: list[list[Tensor]] = [[] for _ in labels]
-    for size in torch.cat(sizes).unique().tolist():
-        starts = [(each.cumsum(dim=0) - each)[each == size] for each in sizes]
-        counts = [len(each) for each in starts]
-        at = torch.arange(len(labels), device=order.device).repeat_interleave(order.new_tensor(counts))
-        rows = order[at[:, None], torch.cat(starts)[:, None] + torch.arange(size, device=order.device)]
+    for size in sizes.unique().tolist():
+        at = batches[sizes == size]
+        rows = order[at[:, None], starts[sizes == size][:, None] + torch.arange(size, device=order.device)]
         blocks = matrices[at[:, None, None], rows[:, :, None], rows[:, None, :]]
         values = blocks[:, 0] if size == 1 else torch.linalg.eigvalsh(blocks)
+        counts = torch.bincount(at, minlength=len(labels)).tolist()
         for own, part in zip(found, values.split(counts), strict=True):
             own.append(part.flatten())
     return torch.stack([renyi_entropy(_above_rounding(torch.cat(own) / n), alpha) for own in found])
