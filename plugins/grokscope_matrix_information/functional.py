@@ -6,6 +6,8 @@ matrix, with a diagonal of ones. The eigenvalues of R/n are non-negative and sum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -187,15 +189,17 @@ def renyi_entropy(probabilities: Tensor, alpha: float) -> Tensor:
     return -(probabilities**alpha).sum().log() / order
 
 
-def gram_entropies(matrices: Tensor, alpha: float = 1.0) -> Tensor:
+def gram_entropies(matrices: Tensor, alpha: float = 1.0, others: Sequence[Tensor] = ()) -> Tensor:
     """Return H_alpha of symmetric float64 matrices (b, n, n), each divided by its trace, (b,).
 
-    Only orders other than 1 and 2 need eigenvalues.
+    With `others`, of as many matrices each, it is that of their entrywise products with these. Only orders
+    other than 1 and 2 need eigenvalues.
     """
     if alpha <= 0:
         raise ValueError(f"alpha must be > 0, got {alpha}")
     if alpha == 1:
-        return von_neumann_entropies(matrices)
+        return von_neumann_entropies(matrices, *others)
+    matrices = reduce(torch.mul, others, matrices)
     densities = matrices / matrices.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
     if alpha == 2:
         return -densities.square().sum(dim=(1, 2)).log().clamp(max=0.0)
