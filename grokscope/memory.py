@@ -74,7 +74,7 @@ def hold_freed(most: int | None) -> None:
         return
     import torch
 
-    torch.empty(FREED, dtype=torch.uint8)
+    torch.empty(FREED, dtype=torch.uint8, device="cpu")
 
 
 def give_back(most: int | None) -> None:

@@ -72,7 +72,7 @@ def test_what_is_shared_is_not_handed_to_numpy(run_path, monkeypatch):
 def test_freed_memory_is_held_only_where_there_is_much(monkeypatch):
     """What glibc learns from is one block, not larger than the 32 MB from which on it learns nothing."""
     asked = []
-    monkeypatch.setattr(torch, "empty", lambda size, dtype: asked.append(size * dtype.itemsize))
+    monkeypatch.setattr(torch, "empty", lambda size, dtype, device: asked.append(size * dtype.itemsize))
     hold_freed(2 << 30)
     assert not asked
     hold_freed(8 << 30)
