@@ -18,6 +18,8 @@ VARIABLE = "GROKSCOPE_MAX_MEMORY"
 LEAST = 256 << 20  # torch alone takes more
 OF_THE_MACHINE = 4  # a quarter of it, where nothing else is asked for
 KEPT = 4  # a quarter of what a process may take is kept for later; the rest is for what is being computed
+FREED = (32 << 20) - (1 << 16)  # glibc looks at blocks below 32 MB, with what it puts before them
+MUCH = 64  # a 64th
 LARGE = 100  # larger than a hundredth of what is kept
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 CGROUP = Path("/sys/fs/cgroup/memory.max")
@@ -59,6 +61,20 @@ def machine() -> int:
         return min(whole, int(CGROUP.read_text()))
     except (OSError, ValueError):
         return whole
+
+
+def hold_freed(most: int | None) -> None:
+    """Let glibc hold on to 64 MB of what is freed, as it does once nearly 32 MB were freed at once.
+
+    It learns so from a block that nobody has to write into. Until then it gives back more of what is freed,
+    and what comes next is taken from the machine anew, page by page: that takes longer than to fill it. Not
+    where these 64 MB are much of what this process may take. Other allocators are left to themselves.
+    """
+    if most is not None and most < MUCH * 2 * FREED:
+        return
+    import torch
+
+    torch.empty(FREED, dtype=torch.uint8, device="cpu")
 
 
 def give_back(most: int | None) -> None:

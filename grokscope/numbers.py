@@ -51,7 +51,7 @@ def moments(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     mean = values.mean(dim=0, dtype=torch.float64)
     scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=values.device)
     for rows in values.split(ROWS):
-        scatter += products(rows.double() - mean)
+        scatter += products(rows - mean)
     return mean, scatter
 
 

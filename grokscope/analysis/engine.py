@@ -38,7 +38,7 @@ from grokscope.errors import (
     told,
 )
 from grokscope.measure import call_measure
-from grokscope.memory import give_back
+from grokscope.memory import give_back, hold_freed
 from grokscope.models.glue import fingerprint
 from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
@@ -315,6 +315,7 @@ def compute_checkpoint(
     seconds a cell will take, where its measure says so.
     """
     source = _Inputs(bench, cells)
+    hold_freed(bench.memory)
     bench.keep_alive(cells)
     try:
         source.load()

@@ -137,7 +137,7 @@ def cka(
     (x_mean, x_own), (y_mean, y_own) = x_moments or moments(x), y_moments or moments(y)
     between = torch.zeros(y.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
     for x_rows, y_rows in zip(x.split(EXAMPLES), y.split(EXAMPLES), strict=True):
-        between.addmm_((y_rows.double() - y_mean).T, x_rows.double() - x_mean)
+        between.addmm_((y_rows - y_mean).T, x_rows - x_mean)
     size_x, size_y = x_own.norm(), y_own.norm()
     if size_x == 0 or size_y == 0:
         return math.nan

@@ -97,7 +97,7 @@ def effective_sparsity(probe: Probe) -> Iterator[dict[str, Any]]:
         (attention stays whole), both proven; the units of an LSTM cannot be taken out one at a time.
 
     Cost:
-        30 ms for 3763 x 250 and 97 classes. With further layers behind, one prediction per unit of some
+        10 ms for 3763 x 250 and 97 classes. With further layers behind, one prediction per unit of some
         examples or, before the training split is fitted, of most.
 
     Traps:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 Layer = tuple[torch.Tensor, torch.Tensor | None]  # weight and bias
-JACOBIAN_VALUES = 1 << 20  # numbers of Jacobians at once
+JACOBIAN_VALUES = 1 << 18  # numbers of Jacobians at once: they stay in a core's cache
 Field = Callable[[torch.Tensor], torch.Tensor]  # a vector at each point, or what a matrix makes of a vector
 ROUNDING = 1e-6  # of the norm of float32 gradients
 LEAST_RANGE = 1e-12  # of eigenvalues, where all are equal: a density has some width

@@ -111,7 +111,7 @@ def _of_chain(chain: Chain, inputs: torch.Tensor) -> tuple[float, torch.Tensor]:
     scatter = torch.zeros(d, d, dtype=torch.float64, device=inputs.device)
     for found in functional.chain_jacobians(chain.layers, inputs):
         numbers.require_finite("jacobian_alignment: the Jacobian", found)
-        centred = found.flatten(0, 1).double() - mean
+        centred = found.flatten(0, 1) - mean
         scatter += numbers.products(centred)
     return functional.largest_share(scatter, n * outputs * mean.square().sum().item()), sums
 

@@ -159,10 +159,9 @@ class Batches:
 
     def _find_entropies(self, layers: tuple[Layer, ...], first: int) -> Tensor:
         if len(layers) == 1:
-            matrices = self._grams(layers[0], first).smaller
-        else:
-            matrices = self._products(layers, first)
-        return functional.gram_entropies(matrices, self._alpha)
+            return functional.gram_entropies(self._grams(layers[0], first).smaller, self._alpha)
+        matrices, *others = (self._grams(layer, first).whole for layer in layers)
+        return functional.gram_entropies(matrices, self._alpha, others)
 
     def _label_entropies(self, layers: tuple[Layer, ...], first: int) -> Tensor:
         """Return the entropies of the labels of some batches, or of these and other layers, (b,)."""

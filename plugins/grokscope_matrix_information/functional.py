@@ -6,6 +6,8 @@ matrix, with a diagonal of ones. The eigenvalues of R/n are non-negative and sum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -140,16 +142,19 @@ def label_joint_entropies(matrices: Tensor, labels: Tensor, alpha: float = 1.0) 
     with all of its size.
     """
     n = labels.shape[1]
-    sizes = [each.unique(return_counts=True)[1] for each in labels]
     order = labels.argsort(dim=1, stable=True)
+    rising = labels.gather(1, order)
+    begins = torch.cat([torch.ones_like(rising[:, :1], dtype=torch.bool), rising[:, 1:] != rising[:, :-1]], 1)
+    batches, starts = begins.nonzero(as_tuple=True)
+    places = batches * n + starts
+    sizes = torch.cat([places[1:], places.new_tensor([labels.numel()])]) - places
     found: list[list[Tensor]] = [[] for _ in labels]
-    for size in torch.cat(sizes).unique().tolist():
-        starts = [(each.cumsum(dim=0) - each)[each == size] for each in sizes]
-        counts = [len(each) for each in starts]
-        at = torch.arange(len(labels), device=order.device).repeat_interleave(order.new_tensor(counts))
-        rows = order[at[:, None], torch.cat(starts)[:, None] + torch.arange(size, device=order.device)]
+    for size in sizes.unique().tolist():
+        at = batches[sizes == size]
+        rows = order[at[:, None], starts[sizes == size][:, None] + torch.arange(size, device=order.device)]
         blocks = matrices[at[:, None, None], rows[:, :, None], rows[:, None, :]]
         values = blocks[:, 0] if size == 1 else torch.linalg.eigvalsh(blocks)
+        counts = torch.bincount(at, minlength=len(labels)).tolist()
         for own, part in zip(found, values.split(counts), strict=True):
             own.append(part.flatten())
     return torch.stack([renyi_entropy(_above_rounding(torch.cat(own) / n), alpha) for own in found])
@@ -184,15 +189,17 @@ def renyi_entropy(probabilities: Tensor, alpha: float) -> Tensor:
     return -(probabilities**alpha).sum().log() / order
 
 
-def gram_entropies(matrices: Tensor, alpha: float = 1.0) -> Tensor:
+def gram_entropies(matrices: Tensor, alpha: float = 1.0, others: Sequence[Tensor] = ()) -> Tensor:
     """Return H_alpha of symmetric float64 matrices (b, n, n), each divided by its trace, (b,).
 
-    Only orders other than 1 and 2 need eigenvalues.
+    With `others`, of as many matrices each, it is that of their entrywise products with these. Only orders
+    other than 1 and 2 need eigenvalues.
     """
     if alpha <= 0:
         raise ValueError(f"alpha must be > 0, got {alpha}")
     if alpha == 1:
-        return von_neumann_entropies(matrices)
+        return von_neumann_entropies(matrices, *others)
+    matrices = reduce(torch.mul, others, matrices)
     densities = matrices / matrices.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
     if alpha == 2:
         return -densities.square().sum(dim=(1, 2)).log().clamp(max=0.0)

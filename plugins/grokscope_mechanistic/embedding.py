@@ -46,7 +46,7 @@ def embedding_ipr(probe: Probe) -> dict[str, float]:
         all p^2 pairs.
 
     Cost:
-        One forward pass over all pairs, which measures share, and 15 ms at p = 97 with 250 units.
+        One forward pass over all pairs, which measures share, and 5 ms at p = 97 with 250 units.
 
     Traps:
         1 is a pure wave in every unit, 1 / (p // 2) equal power everywhere; random weights have about twice

@@ -20,7 +20,7 @@ SINGULAR = 1e-9
 COLUMNS_AT_ONCE = 16  # variables ranked together: 4000 examples of them stay in a core's cache
 MOST_TIES = 256  # of values above zero among these columns: float32 values meet by chance
 SOME = 64  # examples of which most columns are seen to vary
-BATCH_VALUES = 1 << 19  # float64 values per batch of unions: 4 MB; half and twice as much take longer
+BATCH_VALUES = 1 << 18  # float64 values per batch of unions: 2 MB; half and twice as much take longer
 
 
 def normal_scores(values: torch.Tensor, ties: Literal["average", "argsort"] = "average") -> torch.Tensor:

@@ -21,7 +21,7 @@ def sparsity(activations: torch.Tensor, tau: float) -> float:
     >>> sparsity(torch.tensor([[0.0, 0.5], [2.0, -1.0]]), 0.5)
     0.25
     """
-    return (activations.abs() < tau).sum().item() / activations.numel()
+    return torch.count_nonzero(activations.abs() < tau).item() / activations.numel()
 
 
 def entropy_and_mass(weight: torch.Tensor) -> tuple[float, float]:

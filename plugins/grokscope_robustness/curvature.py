@@ -249,8 +249,13 @@ def _relu_layers(probe: Probe) -> Sequence[Layer] | None:
 def _largest_residual(logits: torch.Tensor, labels: torch.Tensor) -> float:
     from grokscope import objective
 
-    pairs = zip(logits.split(numbers.ROWS), labels.split(numbers.ROWS), strict=True)
-    return max((rows.double() - objective.targets(rows, own)).abs().max().item() for rows, own in pairs)
+    def largest(rows: torch.Tensor, own: torch.Tensor) -> float:
+        if own.is_floating_point() or rows.shape[1] == 1:
+            return (rows.double() - objective.targets(rows, own)).abs().max().item()
+        right, others = rows.gather(1, own[:, None]).double() - 1, rows.scatter(1, own[:, None], 0)
+        return max(right.abs().max().item(), others.abs().max().item())
+
+    return max(map(largest, logits.split(numbers.ROWS), labels.split(numbers.ROWS)))
 
 
 def _no_lemma(probe: Probe) -> str:

@@ -177,12 +177,18 @@ def nearest_same_label(
     tensor([5.], dtype=torch.float64)
     """
     distances = torch.full((len(test_labels),), math.inf, dtype=torch.float64, device=test.device)
-    for label in test_labels.unique():
-        known = (train_labels == label).nonzero()[:, 0]
-        if len(known):
-            asked = (test_labels == label).nonzero()[:, 0]
-            distances[asked] = _nearest(train, known, test, asked)
+    known = _by_label(train_labels)
+    for label, asked in _by_label(test_labels).items():
+        if label in known:
+            distances[asked] = _nearest(train, known[label], test, asked)
     return distances
+
+
+def _by_label(labels: torch.Tensor) -> dict[int, torch.Tensor]:
+    """Return the places of each label, rising."""
+    order = labels.argsort(stable=True)
+    found, counts = labels[order].unique_consecutive(return_counts=True)
+    return dict(zip(found.tolist(), order.split(counts.tolist()), strict=True))
 
 
 def _nearest(train: Points, known: torch.Tensor, test: Points, asked: torch.Tensor) -> torch.Tensor:

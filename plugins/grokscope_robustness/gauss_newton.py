@@ -19,6 +19,7 @@ from grokscope_robustness.output_root import OutputRoot, output_root
 
 Layer = tuple[torch.Tensor, torch.Tensor | None]
 CHUNK_VALUES = 1 << 21  # float64 values of the widest layer per chunk: 16 MB
+MASKS = 512  # of examples, taken to float64 at once
 DELTA_VALUES = 1 << 18  # values of a layer's deltas, of all classes, per chunk: they stay in a core's cache
 
 
@@ -127,7 +128,7 @@ def _energies(
     last = root.column_energy().sum(dim=1)
     if not masks:
         return [last], len(last) * weights[0].square().sum().item()
-    top = _top_energy(weights[-1], masks[-1].double(), root)
+    top = _top_energy(weights[-1], masks[-1], root)
     if len(masks) > 1:
         energies, total = below.energies(masks, root, with_inputs=with_inputs)
         return [*energies, top, last], total
@@ -147,7 +148,9 @@ def _top_energy(weight: torch.Tensor, mask: torch.Tensor, root: OutputRoot) -> t
     """
     p = root.probabilities
     if p is None or root.complement is None:
-        return root.scale[:, 0].square() * (mask @ weight.square().sum(dim=0))
+        squares = weight.square().sum(dim=0)
+        return root.scale[:, 0].square() * torch.cat([some.double() @ squares for some in mask.split(MASKS)])
+    mask = mask.double()
     weight = weight - weight.mean(dim=0)
     top = p.argmax(dim=1)
     q = p.scatter(1, top[:, None], -root.complement.gather(1, top[:, None]))

@@ -6,10 +6,12 @@ import weakref
 from pathlib import Path
 
 import pytest
+import torch
 
 from grokscope import SettingError, analyze
 from grokscope.analysis import given, guard
 from grokscope.analysis.guard import GuardedProbe
+from grokscope.memory import hold_freed
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "memory.py"
 
@@ -65,6 +67,18 @@ def test_what_is_shared_is_not_handed_to_numpy(run_path, monkeypatch):
     found = analyze(run_path, steps="last", settings=settings, refresh=True)
     assert not found.failures
     assert set(summed) == {24 * 8}
+
+
+def test_freed_memory_is_held_only_where_there_is_much(monkeypatch):
+    """What glibc learns from is one block, not larger than the 32 MB from which on it learns nothing."""
+    asked = []
+    monkeypatch.setattr(torch, "empty", lambda size, dtype, device: asked.append(size * dtype.itemsize))
+    hold_freed(2 << 30)
+    assert not asked
+    hold_freed(8 << 30)
+    hold_freed(None)
+    assert len(asked) == 2
+    assert (31 << 20) < max(asked) < (32 << 20)
 
 
 def test_a_size_that_is_none_is_refused(run_path):

@@ -6,7 +6,7 @@ import torch
 
 from grokscope.testing import example_probe
 from grokscope_geometry.heavy_tail import heavy_tail
-from grokscope_geometry.tails import power_law, random_edge, spectrum, traps
+from grokscope_geometry.tails import above, power_law, random_edge, spectrum, traps
 
 
 def matrix(kind: str, m: int, n: int) -> torch.Tensor:
@@ -95,3 +95,15 @@ def test_every_matrix_has_a_row_and_short_ones_no_exponent():
     (row,) = heavy_tail.collect(heavy_tail({"short": torch.eye(9)}, torch.Generator()))
     assert np.isnan(row.values["alpha"])
     assert row.values["tail"] == 0
+
+
+@pytest.mark.parametrize("offset", [0.0, 3.0, 1e9])
+@pytest.mark.parametrize("shape", [(60, 40), (40, 60)])
+def test_what_is_above_an_edge_is_counted_as_by_singular_values(shape, offset):
+    """Also where the edge is an eigenvalue, or zero, or below what a product of such entries resolves."""
+    weight = offset + matrix("gauss", *shape)
+    eigenvalues = spectrum(weight)
+    edges = [0.0, 1e-30, random_edge(weight), *eigenvalues[[0, 7, -1]].tolist(), 2 * eigenvalues[-1].item()]
+    assert [above(weight, edge) for edge in edges] == [int((eigenvalues > edge).sum()) for edge in edges]
+    assert above(torch.zeros(shape, dtype=torch.float64), 0.0) == 0
+    assert above(torch.ones(shape, dtype=torch.float64), 0.0) == 1

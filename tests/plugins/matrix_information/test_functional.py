@@ -256,6 +256,8 @@ def test_entropy_without_eigenvalues_is_that_of_the_eigenvalues(features: torch.
     kept = torch.linalg.eigvalsh(matrix).clamp(min=0)
     expected = torch.special.entr(kept / kept.sum()).sum()
     found = von_neumann_entropies(torch.stack([matrix, matrix]))
+    ones = torch.ones(2, *matrix.shape, dtype=torch.float64)
+    assert torch.equal(von_neumann_entropies(ones, torch.stack([matrix, matrix])), found)
     assert found.tolist() == pytest.approx([expected.item()] * 2, rel=1e-8, abs=2e-12)
 
 
