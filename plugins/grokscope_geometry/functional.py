@@ -216,9 +216,8 @@ def fewest_units(
             fewest = kept
         known = torch.stack([part.known for part in parts]).sum(dim=0)
         left = left[(left < fewest) & (left != kept) & (known[left - 1] <= spare)]
-        kept = (
-            int(left[len(left) // 4]) if len(left) else 0
-        )  # not the middle: all are asked where it is enough
+        # Not from the middle on: where a number is enough all examples are asked.
+        kept = int(left[len(left) // 4]) if len(left) else 0
     return fewest
 
 
