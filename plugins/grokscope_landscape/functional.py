@@ -94,6 +94,19 @@ def chain_jacobians(layers: Sequence[Layer], inputs: torch.Tensor) -> Iterator[t
         yield found
 
 
+def scatter_of_two_layers(layers: Sequence[Layer], inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what the Jacobians J = W_2 D W_1 of a chain of two layers come to, in float64.
+
+    The sum of J^T J over inputs (n, d), which is W_1^T ((W_2^T W_2) o (A^T A)) W_1, A (n, h) the 0 and 1 of
+    the ReLUs that are active, (d, d); and the sum of each Jacobian's rows, (n, d).
+    """
+    (first, bias), (last, _) = layers
+    active = (torch.nn.functional.linear(inputs, first, bias) > 0).double()
+    first, last = first.double(), last.double()
+    both = (last.T @ last) * (active.T @ active)
+    return first.T @ both @ first, (active * last.sum(dim=0)) @ first
+
+
 def cosines(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Return the cosine of each pair of rows (n, d), (n,) float64; NaN where either is zero."""
     left, right = left.double(), right.double()

@@ -54,7 +54,7 @@ def jacobian_alignment(
         split. Where several positions count, each gives K rows of its example.
 
     Cost:
-        In closed form for chains of Linear and ReLU that are proven to be such, 30 ms for `clauw`; elsewhere
+        In closed form for chains of Linear and ReLU that are proven to be such, 5 ms for `clauw`; elsewhere
         K backward passes on the samples, times the positions that count.
 
     Traps:
@@ -104,6 +104,12 @@ def _of_chain(chain: Chain, inputs: torch.Tensor) -> tuple[float, torch.Tensor]:
         found = torch.cat(list(functional.chain_jacobians(chain.layers, inputs)))
         numbers.require_finite("jacobian_alignment: the Jacobian", found)
         return functional.first_component(found.flatten(0, 1)), found.double().sum(dim=1)
+    if len(chain.layers) == 2:
+        scatter, sums = functional.scatter_of_two_layers(chain.layers, inputs)
+        numbers.require_finite("jacobian_alignment: the Jacobian", scatter, sums)
+        mean = sums.sum(dim=0) / (n * outputs)
+        scatter -= n * outputs * torch.outer(mean, mean)
+        return functional.largest_share(scatter, n * outputs * mean.square().sum().item()), sums
     ahead = [*chain.layers[:-1], (chain.layers[-1][0].sum(dim=0, keepdim=True), None)]
     sums = torch.cat(list(functional.chain_jacobians(ahead, inputs)))[:, 0].double()
     numbers.require_finite("jacobian_alignment: the Jacobian", sums)

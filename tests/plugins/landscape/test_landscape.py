@@ -9,11 +9,13 @@ import torch
 from grokscope.probe import generator_for
 from grokscope.testing import example_probe
 from grokscope_landscape.functional import (
+    chain_jacobians,
     commutator_defect,
     cosines,
     first_component,
     lanczos,
     median_and_error,
+    scatter_of_two_layers,
     smoothed,
 )
 from grokscope_landscape.inputs import jacobian_alignment
@@ -156,9 +158,19 @@ PC1, CENTROID = 0.21636102149559228, -0.367883666007475
 
 def test_alignment_is_that_of_the_authors_code(probe):
     found = measured(jacobian_alignment, probe, samples=1000).values
-    assert found["first_component"] == pytest.approx(PC1, rel=1e-5)
-    assert found["centroid_cosine"] == pytest.approx(CENTROID, rel=1e-5)
+    assert found["first_component"] == pytest.approx(PC1, rel=1e-9)
+    assert found["centroid_cosine"] == pytest.approx(CENTROID, rel=1e-7)
     assert found["samples"] == 67
+
+
+def test_what_jacobians_of_two_layers_come_to_is_what_all_of_them_do():
+    layers = [(drawn(9, 5), drawn(9)), (drawn(4, 9), None)]
+    inputs = drawn(30, 5)
+    every = torch.cat(list(chain_jacobians(layers, inputs)))
+    scatter, sums = scatter_of_two_layers(layers, inputs)
+    rows = every.flatten(0, 1)
+    assert scatter.flatten().tolist() == pytest.approx((rows.T @ rows).flatten().tolist(), rel=1e-12)
+    assert sums.flatten().tolist() == pytest.approx(every.sum(dim=1).flatten().tolist(), rel=1e-12, abs=1e-12)
 
 
 def test_components_are_numpys_and_ignore_scale_offset_and_rotation():
