@@ -1,13 +1,15 @@
 """What came out of figures, kept as three plain tables: runs, their courses, and whose groups they are in.
 
-A course stands in one row, its steps as `first:last:stride` where they are even, so that a hundred runs are a
-few megabytes. Read back, they are judged anew and drawn as measured runs are: no verdict is kept.
+A course stands in one row, its steps as `first:last:stride` where they are even, a value that stays as
+`value*times`, so that a hundred runs are a few megabytes. Read back, they are judged anew and drawn as if
+just measured: no verdict is kept.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ TABLES = {
 # Long, and said by others: by the courses' steps, and by what `subnetwork` names.
 UNTOLD = ("checkpoint_every", "masked_units")
 CURVE = ("", "curve")
+MOST_STEPS = 10_000_000  # in a row: no course is longer
 Key = tuple[str, str, str]  # of a course of one run: column, parameters, which steps were looked at
 
 
@@ -70,7 +73,7 @@ def kept_tables(reproduced: Iterable[Reproduction]) -> dict[str, str]:
         "runs": sorted(runs.items()),
         "groups": groups,
         "courses": [
-            (run, *key, steps_text(course.steps), " ".join(f"{value:.6g}" for value in course.values))
+            (run, *key, steps_text(course.steps), values_text(course.values))
             for (run, key), course in sorted(courses.items(), key=lambda found: found[0])
         ],
     }
@@ -139,9 +142,35 @@ def steps_of(text: str) -> tuple[int, ...]:
         first, *more = map(int, word.split(":"))
         if more:
             last, stride = more
+            if (last - first) // stride > MOST_STEPS:
+                raise ValueError(f"{word} are more steps than {MOST_STEPS}")
             found += range(first, last + 1, stride)
         else:
             found.append(first)
+    return tuple(found)
+
+
+def values_text(values: Sequence[float]) -> str:
+    """Return numbers with six significant digits, those that stay for some steps once.
+
+    >>> values_text([0.0, 0.0, 0.0, 1 / 3, float("nan"), float("nan")])
+    '0*3 0.333333 nan*2'
+    >>> values_of(values_text([0.0, 0.0, 0.0, 0.5]), 4)
+    (0.0, 0.0, 0.0, 0.5)
+    """
+    runs = ((word, len(list(run))) for word, run in itertools.groupby(f"{value:.6g}" for value in values))
+    return " ".join(word if times == 1 else f"{word}*{times}" for word, times in runs)
+
+
+def values_of(text: str, most: int) -> tuple[float, ...]:
+    """Return the numbers that `values_text` wrote. Raises ValueError for others, or over `most`."""
+    found: list[float] = []
+    for word in text.split():
+        value, star, times = word.partition("*")
+        more = int(times) if star else 1
+        if not 0 < more <= most - len(found):
+            raise ValueError(f"there are {most} steps, and more values: {word}")
+        found += [float(value)] * more
     return tuple(found)
 
 
@@ -188,7 +217,8 @@ class Kept:
         try:
             configs = {run: json.loads(config) for run, config in tables["runs"]}
             for run, column, parameters, looked_at, steps, values in tables["courses"]:
-                course = _Course(steps_of(steps), tuple(map(float, values.split())))
+                at = steps_of(steps)
+                course = _Course(at, values_of(values, len(at)))
                 if len(course.steps) != len(course.values):
                     raise ValueError(
                         f"{column} of {run} has {len(course.values)} values at {len(course.steps)} steps"

@@ -65,6 +65,9 @@ def test_nothing_is_trained_where_what_is_finished_is_asked_for(toy, tmp_path):
         ("runs", "r\n", "must have the columns run, config"),
         ("runs", "r,{\n", "must hold what reproduce --rows wrote"),
         ("courses", "r,pmi.pmi,,all,0:20:10,1 2\n", "pmi.pmi of r has 2 values at 3 steps"),
+        ("courses", "r,pmi.pmi,,all,0:20:10,1 2*3\n", "there are 3 steps, and more values: 2\\*3"),
+        ("courses", "r,pmi.pmi,,all,0:20:10,1 2*0\n", "there are 3 steps, and more values: 2\\*0"),
+        ("courses", "r,pmi.pmi,,all,0:900000000000:1,1\n", "are more steps than 10000000"),
         ("groups", "tan-1,float64,images,r\n", "must hold the configuration and the curve of r"),
     ],
 )
