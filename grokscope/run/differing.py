@@ -19,29 +19,30 @@ def differing(merged: Mapping[CellKey, Sequence[Cell]]) -> list[str]:
 
     Rounding and more than rounding are told apart.
     """
-    found: dict[tuple[str, str, bool], list[Sequence[Cell]]] = {}
+    found: dict[tuple[str, str, bool], list[tuple[int, float]]] = {}
     for key, variants in merged.items():
         if len(variants) > 1:
-            kind = key.measure, key.parameters, _furthest(variants) > ROUNDING
-            found.setdefault(kind, []).append(variants)
+            distance = furthest(variants)
+            kind = key.measure, key.parameters, distance > ROUNDING
+            found.setdefault(kind, []).append((variants[0].step, distance))
     return [f"{kind[0]} with {kind[1]} {_told(found[kind])}" for kind in sorted(found)]
 
 
-def _told(every: Sequence[Sequence[Cell]]) -> str:
-    steps = sorted({variants[0].step for variants in every})
-    return f"at step {steps[0]}{further(len(steps) - 1)} {apart(every)}"
+def _told(every: Sequence[tuple[int, float]]) -> str:
+    steps = sorted({step for step, _ in every})
+    return f"at step {steps[0]}{further(len(steps) - 1)} {apart(max(distance for _, distance in every))}"
 
 
-def apart(every: Sequence[Sequence[Cell]]) -> str:
-    """Return what is to be said of the results of some keys, each of which has several."""
-    found = max(map(_furthest, every))
-    if found <= ROUNDING:
-        size = f"{found:.1g} of their size"
+def apart(distance: float) -> str:
+    """Return what is to be said of results that differ by as much, see `furthest`."""
+    if distance <= ROUNDING:
+        size = f"{distance:.1g} of their size"
         return f"has results that differ by {size}: another processor or version rounds otherwise"
     return "has differing results: the measure is not deterministic"
 
 
-def _furthest(variants: Sequence[Cell]) -> float:
+def furthest(variants: Sequence[Cell]) -> float:
+    """Return by how much the results of one key differ at most, as a share of their columns' sizes."""
     return max(itertools.starmap(_distance, itertools.combinations(variants, 2)))
 
 

@@ -17,7 +17,7 @@ from grokscope.run import imported, index
 from grokscope.run.checkpoint import Checkpoint
 from grokscope.run.checkpoints import Checkpoints
 from grokscope.run.config import IMPORTED, RUN_FILE, read_config
-from grokscope.run.differing import apart
+from grokscope.run.differing import apart, furthest
 from grokscope.run.directory import INDEX_FILE, RESUME_FILE, Run
 from grokscope.run.files import is_abandoned, is_foreign
 from grokscope.run.image import opened
@@ -193,7 +193,7 @@ class _Inspection:
                 yield Finding(f"results/{name}", "result", self._told(lost), self._split(name, own))
         for key, variants in merge(filter(self._is_own, self.cells)).items():
             if len(variants) > 1:
-                problem = f"{key.measure} at step {variants[0].step} {apart([variants])}"
+                problem = f"{key.measure} at step {variants[0].step} {apart(furthest(variants))}"
                 yield Finding("results", "result", problem)
 
     def _is_own(self, cell: Cell) -> bool:
