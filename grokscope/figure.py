@@ -75,7 +75,7 @@ class Group:
         measures: what is measured; the curves of loss and accuracy are there anyway.
         steps: which checkpoints are measured, as `--steps` of `analyze`; `quick_steps` with `--quick`.
         parameters: of the measures, by `measure.parameter`.
-        stand_in: what is trained instead where the task's data is not at hand.
+        stand_ins: what is trained instead where the task's data is not at hand: the first whose data is.
         columns: columns that are read in place of others, by the name that panels and the check use.
     """
 
@@ -84,7 +84,7 @@ class Group:
     steps: str = "all"
     quick_steps: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    stand_in: Trained | None = None
+    stand_ins: tuple[Trained, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -119,7 +119,7 @@ class Reading:
             group,
             runs=self._trained(runs),
             parameters=self._over(group.parameters, group.measures),
-            stand_in=None if group.stand_in is None else self._trained(group.stand_in),
+            stand_ins=tuple(map(self._trained, group.stand_ins)),
             columns={**group.columns, **_of_measures(self.columns, group.measures)},
         )
 

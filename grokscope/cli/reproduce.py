@@ -98,7 +98,8 @@ def reproduce(
 
     Where a paper leaves something open the claim is judged under each reading of it; the first is drawn.
 
-    Where MNIST or IMDb is not at hand, the task digits stands in, and that is said.
+    Where MNIST or IMDb is not at hand, the task digits stands in - for IMDb reviews of your own, if there
+    are any -, and that is said.
 
     Examples:
         grokscope reproduce clauw-2 --quick

@@ -176,7 +176,7 @@ def reproduce(
             once, and each result computed once, whatever number of readings shares it.
         out: the directory of the run directories.
         data_dir: where MNIST's or IMDb's files lie; where none is said and they are not in the default place,
-            `digits` stands in, and `stand_ins` says so.
+            what a figure has for that stands in, such as `digits`, and `stand_ins` says so.
         device: where to train and measure; another than `cpu` makes other runs.
         workers: processes; more than one needs a script with a `__main__` guard. None is one for every core.
         dask: train and measure on a Dask cluster instead, as for `sweep`.

@@ -93,8 +93,7 @@ def gather(groups: Mapping[str, Group], wanted: Wanted, what: str) -> Gathered:
 
 
 def _train(name: str, group: Group, trained: Trained, gathered: Gathered, wanted: Wanted) -> None:
-    if group.stand_in is not None:
-        trained = _at_hand(trained, group.stand_in, gathered, wanted)
+    trained = _at_hand(trained, group.stand_ins, gathered, wanted)
     done = _sweep(
         name,
         trained.task,
@@ -142,14 +141,30 @@ def _settings(trained: Trained, wanted: Wanted) -> dict[str, Any]:
     return settings
 
 
-NEEDS_FILES = ("mnist", "imdb")
+NEEDS_FILES = ("mnist", "imdb", "reviews")
 
 
-def _at_hand(trained: Trained, stand_in: Trained, gathered: Gathered, wanted: Wanted) -> Trained:
+def _at_hand(trained: Trained, stand_ins: tuple[Trained, ...], gathered: Gathered, wanted: Wanted) -> Trained:
     """Return what is trained: the group's own task, or where its data is missing what stands in for it.
 
-    Data that was said to be in a folder must be there.
+    Where a folder is said, some of the data that needs one must be there.
     """
+    missing = _missing(trained, wanted) if stand_ins else None
+    if missing is None:
+        return trained
+    for stand_in in stand_ins:
+        if wanted.data_dir is not None and stand_in.task not in NEEDS_FILES:
+            continue
+        if _missing(stand_in, wanted) is None:
+            if trained.task not in gathered.stand_ins:
+                gathered.stand_ins[trained.task] = stand_in.task
+                wanted.notify(f"{stand_in.task} stands in for {trained.task}: {missing}")
+            return stand_in
+    raise missing
+
+
+def _missing(trained: Trained, wanted: Wanted) -> DataError | None:
+    """Return what is wrong with the data of a task, or nothing."""
     config = resolve_config(
         trained.task,
         recipe=trained.recipe,
@@ -160,13 +175,8 @@ def _at_hand(trained: Trained, stand_in: Trained, gathered: Gathered, wanted: Wa
     try:
         with_data(config, wanted.plugins.tasks)
     except DataError as error:
-        if wanted.data_dir is not None:
-            raise
-        if trained.task not in gathered.stand_ins:
-            gathered.stand_ins[trained.task] = stand_in.task
-            wanted.notify(f"{stand_in.task} stands in for {trained.task}: {error}")
-        return stand_in
-    return trained
+        return error
+    return None
 
 
 def _sweep(name: str, task: str, wanted: Wanted, **options: Any) -> Sweep:

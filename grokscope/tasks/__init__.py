@@ -90,13 +90,19 @@ def mnist(
     )
 
 
+TrainReviews = Annotated[int, Param("reviews that train", min=2)]
+TestReviews = Annotated[int, Param("reviews that test", min=2)]
+Words = Annotated[int, Param("most frequent words of the training reviews that are kept", min=1)]
+Length = Annotated[int, Param("tokens of a review: padded on the left, or cut off", min=1)]
+
+
 @task
 def imdb(
     *,
-    train_size: Annotated[int, Param("reviews that train", min=2)] = 750,
-    test_size: Annotated[int, Param("reviews that test", min=2)] = 250,
-    words: Annotated[int, Param("most frequent words of the training reviews that are kept", min=1)] = 1000,
-    length: Annotated[int, Param("tokens of a review: padded on the left, or cut off", min=1)] = 500,
+    train_size: TrainReviews = 750,
+    test_size: TestReviews = 250,
+    words: Words = 1000,
+    length: Length = 500,
     split_seed: Seed = 0,
     data_dir: DataDir = "",
     download: Download = False,
@@ -107,9 +113,10 @@ def imdb(
     `data_dir` holds the aclImdb folder, or Kaggle's `IMDB Dataset.csv` (columns review and sentiment), of
     which the first rows are taken. Both splits have the same share of positive reviews.
     """
-    from grokscope.tasks.text import imdb_task
+    from grokscope.tasks.text import review_task
 
-    return imdb_task(
+    return review_task(
+        "imdb",
         train_size=train_size,
         test_size=test_size,
         words=words,
@@ -117,6 +124,36 @@ def imdb(
         split_seed=split_seed,
         data_dir=data_dir,
         download=download,
+        data_sha256=data_sha256,
+    )
+
+
+@task
+def reviews(
+    *,
+    train_size: TrainReviews = 750,
+    test_size: TestReviews = 250,
+    words: Words = 1000,
+    length: Length = 20,
+    split_seed: Seed = 0,
+    data_dir: DataDir = "",
+    data_sha256: DataDigest = "",
+) -> Task:
+    """Whether a review of your own is positive, from its most frequent words: `imdb` on other texts.
+
+    `data_dir` holds `reviews.csv` (columns review and sentiment, which is positive or negative), of which the
+    first rows are taken. `examples/reviews_csv.py` makes one of sentences from film reviews.
+    """
+    from grokscope.tasks.text import review_task
+
+    return review_task(
+        "reviews",
+        train_size=train_size,
+        test_size=test_size,
+        words=words,
+        length=length,
+        split_seed=split_seed,
+        data_dir=data_dir,
         data_sha256=data_sha256,
     )
 
@@ -197,5 +234,6 @@ def polynomial(
 
 
 TASKS: dict[str, Factory] = {
-    factory.name: factory for factory in (modadd, permutation, digits, mnist, imdb, parity, xor, polynomial)
+    factory.name: factory
+    for factory in (modadd, permutation, digits, mnist, imdb, reviews, parity, xor, polynomial)
 }

@@ -1,4 +1,4 @@
-"""IMDB reviews: where a corpus may lie, which reviews are taken, and how words become tokens."""
+"""Film reviews: where a corpus may lie, which reviews are taken, and how words become tokens."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from grokscope.tasks.data import VARIABLE, check_digest, data_folder, digest
 from grokscope.tasks.task import Task
 
 CSV_NAMES = ("IMDB Dataset.csv", "imdb.csv")
+OTHER = "reviews.csv"
 FOLDER = "aclImdb"
 FIELDS = ["review", "sentiment"]
 SENTIMENTS = {"negative": 0, "positive": 1}
@@ -50,7 +51,8 @@ class Review:
     label: int
 
 
-def imdb_task(
+def review_task(
+    name: str,
     *,
     train_size: int,
     test_size: int,
@@ -58,31 +60,34 @@ def imdb_task(
     length: int,
     split_seed: int,
     data_dir: str,
-    download: bool,
     data_sha256: str,
+    download: bool = False,
 ) -> Task:
     """Return reviews as the numbers of their frequent words, padded on the left with 0 to `length`.
 
     `train_size` + `test_size` reviews are taken and split so that both splits have their share of each class
     (Omnigrok, Liu et al. 2022). The `words` most frequent words of the training reviews, stop words left
     out, are numbered from 1 by frequency; every other word is dropped, and so are the words of a review
-    behind its first `length`.
+    behind its first `length`. Task `imdb` takes IMDB's, any other those of a CSV file of the user's own.
 
     Raises:
         DataError: there is no corpus, too little of it, it is damaged or mislabelled, or it is not that of
             `data_sha256`.
     """
-    folder = data_folder(data_dir)
-    reviews, source = read_corpus(folder, train_size + test_size, split_seed, download)
+    folder, count = data_folder(data_dir), train_size + test_size
+    if name == "imdb":
+        reviews, source = read_corpus(folder, count, split_seed, download)
+    else:
+        reviews, source = read_other(name, folder, count)
     found = digest(f"{review.label} {review.text}".encode() for review in reviews)
     check_digest(found, data_sha256, source)
-    train, test = stratified_split([review.label for review in reviews], test_size, split_seed)
+    train, test = stratified_split(name, [review.label for review in reviews], test_size, split_seed)
     tokenised = [tokenise(review.text) for review in reviews]
     vocabulary = frequent_words((tokenised[index] for index in train.tolist()), words)
     if not vocabulary:
         raise DataError(f"{source} must have words beside stop words in its training reviews, got none")
     return Task(
-        name="imdb",
+        name=name,
         kind="text",
         inputs=torch.stack([padded(review, vocabulary, length) for review in tokenised]),
         labels=torch.tensor([review.label for review in reviews]),
@@ -125,7 +130,7 @@ def padded(words: Sequence[str], vocabulary: dict[str, int], length: int) -> tor
 
 
 def stratified_split(
-    labels: Sequence[int], test_size: int, split_seed: int
+    name: str, labels: Sequence[int], test_size: int, split_seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return train and test indices in random order; each class has its share of the test examples.
 
@@ -141,7 +146,7 @@ def stratified_split(
         counts[label] += sum(counts.values()) < test_size
     if any(not 0 < counts[label] < len(by_class[label]) for label in by_class):
         raise DataError(
-            "task imdb needs positive and negative reviews in both splits, got "
+            f"task {name} needs positive and negative reviews in both splits, got "
             f"{len(by_class[1])} positive and {len(by_class[0])} negative for {test_size} test reviews"
         )
     test = {index for label, members in by_class.items() for index in members[: counts[label]]}
@@ -171,6 +176,17 @@ def read_corpus(folder: Path, count: int, seed: int, download: bool) -> tuple[li
         return _enough(list(islice(read_csv(csv_file), count)), count, csv_file), csv_file
     assert tree is not None
     return read_tree(tree, count, seed), tree
+
+
+def read_other(name: str, folder: Path, count: int) -> tuple[list[Review], Path]:
+    """Return the first `count` reviews of the CSV file in `folder`, and where it is."""
+    csv_file = folder / OTHER
+    if not os.path.isfile(csv_file):
+        raise DataError(
+            f"task {name} needs {OTHER}, with the columns {' and '.join(FIELDS)}, in {folder}; "
+            f"say where it is with `data_dir` or {VARIABLE}"
+        )
+    return _enough(list(islice(read_csv(csv_file), count)), count, csv_file), csv_file
 
 
 def _enough(reviews: list[Review], count: int, source: Path) -> list[Review]:
@@ -275,10 +291,10 @@ def download_imdb(folder: Path) -> Path:
     return write_csv(folder, [(fetched[i]["text"], words[fetched[i]["label"]]) for i in order])
 
 
-def write_csv(folder: Path, rows: Sequence[tuple[str, str]]) -> Path:
-    """Write (review, sentiment) rows where `read_corpus` finds them; return the file."""
+def write_csv(folder: Path, rows: Sequence[tuple[str, str]], name: str = CSV_NAMES[1]) -> Path:
+    """Write (review, sentiment) rows where the task finds them; return the file."""
     stream = io.StringIO()
     csv.writer(stream).writerows([FIELDS, *rows])
     make_folder(folder)
-    atomic_write(folder / CSV_NAMES[1], stream.getvalue().encode())
-    return folder / CSV_NAMES[1]
+    atomic_write(folder / name, stream.getvalue().encode())
+    return folder / name

@@ -82,7 +82,7 @@ def images(
         steps,
         "every:2" if steps == "all" else steps,
         parameters or {},
-        stand_in=figure.Trained("digits", recipe.replace("mnist", "digits"), seeds=3),
+        stand_ins=(figure.Trained("digits", recipe.replace("mnist", "digits"), seeds=3),),
     )
 
 

@@ -19,6 +19,7 @@ SETTINGS = {
     "betas": (0.9, 0.98),
     "eps": 1e-8,
     "weight_decay": 1.0,
+    "warmup_steps": 0,
     "loss": "cross_entropy",
 }
 

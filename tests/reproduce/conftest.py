@@ -67,7 +67,9 @@ def toy(monkeypatch):
             ),
             "plain, synergistic units": Group(Subnetwork("plain", "oinfo.synergy", parameters=small)),
             "images": Group(
-                Trained("mnist", seeds=1), ("weight_norm",), stand_in=Trained("digits", None, IMAGES, seeds=1)
+                Trained("mnist", seeds=1),
+                ("weight_norm",),
+                stand_ins=(Trained("digits", None, IMAGES, seeds=1),),
             ),
         },
         panels(),

@@ -75,7 +75,7 @@ def test_every_figure_can_be_trained_and_measured(figure):
 def can_be_trained_and_measured(figure, plugins):
     known = {}
     for name, group in figure.groups.items():
-        for variant in (group.runs, group.stand_in):
+        for variant in (group.runs, *group.stand_ins):
             if isinstance(variant, Trained):
                 for quick in ({}, variant.quick):
                     settings = {**variant.settings, **quick}
@@ -103,7 +103,7 @@ def can_be_trained_and_measured(figure, plugins):
 def test_data_that_may_be_missing_has_a_stand_in(figure):
     for group in figure.groups.values():
         assert isinstance(group.runs, Subnetwork) or (group.runs.task in ("mnist", "imdb")) == bool(
-            group.stand_in
+            group.stand_ins
         )
 
 

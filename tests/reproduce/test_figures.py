@@ -43,7 +43,7 @@ COURSES = {**synthetic.COURSES, **other_figures.COURSES}
 @pytest.mark.parametrize("name", [name for name in FIGURES if not name.startswith("clauw")])
 def test_what_stands_in_for_the_papers_data_decides_nothing(name):
     figure = FIGURES[name]
-    assert ("stand-in" in figure.beyond) == any(group.stand_in for group in figure.groups.values())
+    assert ("stand-in" in figure.beyond) == any(group.stand_ins for group in figure.groups.values())
     smaller = any(group.runs.quick.get("p") for group in figure.groups.values())
     assert ("quick" in figure.beyond) == smaller
 

@@ -17,7 +17,7 @@ ADDITION = Group(
 IMAGES = Group(
     Trained("mnist", "mnist", {"loss": "mse"}),
     ("weight_norm",),
-    stand_in=Trained("digits", None, {"steps": 5}),
+    stand_ins=(Trained("digits", None, {"steps": 5}),),
 )
 PART = Group(Subnetwork("addition", "oinfo.synergy", parameters={"oinfo.ties": "average"}))
 
@@ -142,8 +142,8 @@ def test_a_reading_is_laid_over_what_a_group_has():
     assert read["addition"].columns == {"pe.pe": "pe.pe_centred"}
     assert read["images"].runs.recipe == "mnist"
     assert read["images"].runs.settings == {"loss": "cross_entropy"}
-    assert read["images"].stand_in.settings == {"steps": 5, "loss": "cross_entropy"}
-    assert read["images"].stand_in.recipe is None
+    assert read["images"].stand_ins[0].settings == {"steps": 5, "loss": "cross_entropy"}
+    assert read["images"].stand_ins[0].recipe is None
     assert read["images"].columns == {}
     assert read["part"].runs.parameters == {"oinfo.ties": "argsort"}
 

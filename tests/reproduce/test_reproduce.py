@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from grokscope.errors import DataError, SettingError, UnknownName, UsageError
+from grokscope.figure import PUBLISHED, Panel, Trained
 from grokscope.reproduce import choose_readings, reproduce
 from grokscope.reproduce.account import as_dict, by_verdict, spread
 from grokscope.statistics.judging import Decision
+from grokscope.tasks import text
 
 HELD, UNDECIDED = Decision.HELD, Decision.UNDECIDED
 
@@ -41,6 +43,33 @@ def test_a_figure_is_trained_measured_drawn_and_judged(toy, tmp_path):
     assert found.stand_ins == {"mnist": "digits"}
     assert found.verdict == UNDECIDED  # its `beyond` says that digits decide nothing
     assert replace(found, caveats=[]).verdict == HELD
+
+
+WHO_WROTE = {"train_size": 4, "test_size": 4, "steps": 2, "model.d_state": 4, "batch_size": 0}
+
+
+def test_of_what_may_stand_in_it_is_the_first_whose_data_is_there(toy, tmp_path):
+    own = Trained("reviews", settings=WHO_WROTE, seeds=1)
+    digits = toy.groups["images"]
+    group = replace(digits, runs=Trained("imdb", seeds=1), stand_ins=(own, *digits.stand_ins))
+    figure = replace(
+        toy, groups={"images": group}, panels=(Panel(("images",)),), asks=toy.asks[1:], readings=(PUBLISHED,)
+    )
+
+    def what(**where):
+        return reproduce(figure, out=tmp_path / "runs", workers=1, **where).stand_ins
+
+    assert what() == {"imdb": "digits"}
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    with pytest.raises(DataError, match="task imdb needs aclImdb/"):  # digits are in no folder
+        what(data_dir=folder)
+    sides = ("positive", "negative")
+    text.write_csv(
+        folder, [(f"{side} film number {i}", side) for i in range(4) for side in sides], text.OTHER
+    )
+    assert what(data_dir=folder) == {"imdb": "reviews"}
+    assert what() == {"imdb": "digits"}
 
 
 def test_what_is_there_is_reused(toy, tmp_path):

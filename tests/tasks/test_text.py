@@ -1,6 +1,10 @@
 import csv
+import io
 import os
+import runpy
 import sys
+import tarfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +12,7 @@ import torch
 
 from grokscope.errors import DataError
 from grokscope.tasks import TASKS, imdb
+from grokscope.tasks import reviews as reviews_task
 from grokscope.tasks.text import frequent_words, padded, stratified_split, tokenise, write_csv
 
 SMALL = {"train_size": 28, "test_size": 12, "words": 15, "length": 12}
@@ -55,7 +60,7 @@ def test_short_reviews_are_padded_on_the_left_and_long_ones_cut_at_the_end():
 @pytest.mark.parametrize("positive", [500, 501, 333, 3])
 def test_each_split_has_its_share_of_each_class(positive):
     labels = [1] * positive + [0] * (1000 - positive)
-    train, test = stratified_split(labels, 250, split_seed=0)
+    train, test = stratified_split("imdb", labels, 250, split_seed=0)
     assert (len(train), len(test)) == (750, 250)
     assert sorted(torch.cat([train, test]).tolist()) == list(range(1000))
     assert abs(sum(labels[index] for index in test.tolist()) - positive / 4) < 1
@@ -63,8 +68,10 @@ def test_each_split_has_its_share_of_each_class(positive):
 
 def test_the_split_comes_from_its_seed_alone():
     labels = [0, 1] * 50
-    assert torch.equal(stratified_split(labels, 25, 0)[0], stratified_split(labels, 25, 0)[0])
-    assert not torch.equal(stratified_split(labels, 25, 0)[0], stratified_split(labels, 25, 1)[0])
+    assert torch.equal(stratified_split("imdb", labels, 25, 0)[0], stratified_split("imdb", labels, 25, 0)[0])
+    assert not torch.equal(
+        stratified_split("imdb", labels, 25, 0)[0], stratified_split("imdb", labels, 25, 1)[0]
+    )
 
 
 def test_a_csv_file_gives_its_first_rows(csv_folder, reviews):
@@ -226,3 +233,50 @@ def test_the_real_corpus_is_imdb():
     assert task.inputs.shape == (1000, 500)
     assert task.vocabulary == 1001
     assert 400 < task.labels.sum() < 600
+
+
+def test_reviews_of_ones_own_are_the_same_task_on_another_file(csv_folder):
+    whole = build(csv_folder)
+    os.rename(csv_folder / CSV, csv_folder / "reviews.csv")
+    assert (
+        f"task imdb needs aclImdb/ (https://ai.stanford.edu/~amaas/data/sentiment/) or Kaggle's {CSV!r}"
+        in (refusal(csv_folder))
+    )
+    own = reviews_task.build(**{"data_dir": str(csv_folder), **SMALL})
+    assert (own.name, own.data_sha256) == ("reviews", whole.data_sha256)
+    assert torch.equal(own.inputs, whole.inputs)
+    assert torch.equal(own.test, whole.test)
+
+
+def test_missing_reviews_of_ones_own_say_what_the_file_must_be(tmp_path):
+    with pytest.raises(DataError) as caught:
+        reviews_task.build(data_dir=str(tmp_path))
+    assert str(caught.value) == (
+        f"task reviews needs reviews.csv, with the columns review and sentiment, in {tmp_path}; "
+        "say where it is with `data_dir` or GROKSCOPE_DATA_DIR"
+    )
+
+
+def packed(name, content):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def test_the_example_makes_reviews_of_rated_sentences(tmp_path, capsys):
+    script = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "reviews_csv.py"))
+    rated = [f"{i}\t{rating}\tfilm {i} is, er, é" for i, rating in enumerate((2.5, -1, 0.9, -0.9, 1, -3.2))]
+    inner = packed(script["SENTENCES"], "\r\n".join(rated).encode())
+    (tmp_path / "made.tar.gz").write_bytes(packed(f"vaderSentiment-3.3.2/{script['INSIDE']}", inner))
+    script["main"](str(tmp_path / "made.tar.gz"), str(tmp_path))
+    assert capsys.readouterr().out == f"{tmp_path / 'reviews.csv'} 4\n"
+    with open(tmp_path / "reviews.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["review", "sentiment"]
+    assert sorted(rows) == [
+        [f"film {i} is, er, é", word] for i, word in ((0, "positive"), (1, "negative"))
+    ] + [[f"film {i} is, er, é", word] for i, word in ((4, "positive"), (5, "negative"))]
+    assert reviews_task.build(data_dir=str(tmp_path), train_size=2, test_size=2).classes == 2
