@@ -128,7 +128,11 @@ class Reproduction:
     @property
     def seeds(self) -> str:
         """How many seeds the groups have, in words: `5`, or `1 to 3`."""
-        counts = sorted({len(found.runs) for found in self.found.values()})
+        return self.seeds_of(self.found)
+
+    def seeds_of(self, groups: Iterable[str]) -> str:
+        """Return how many seeds these groups have, in such words."""
+        counts = sorted({len(self.found[name].runs) for name in groups})
         return f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0] if counts else 0)
 
     def draw(self) -> Drawing:

@@ -129,12 +129,12 @@ def notes(reproduced: Reproduction) -> list[str]:
     """Return what stands below the drawing: the source, the verdict, and how it is drawn."""
     figure = reproduced.figure
     drawn = {name for panel in figure.panels for name in panel.groups}
-    seeds = max((len(found.runs) for name, found in reproduced.found.items() if name in drawn), default=0)
+    seeds = reproduced.seeds_of(drawn & reproduced.found.keys())
     reading = f" (reading{_under(reproduced).removeprefix(' under')})" if _under(reproduced) else ""
     words = [f"After {figure.source}. The claim: {reproduced.verdict}{reading}."]
     if any(panel.smooth for panel in figure.panels):
         words.append("Measures without step 0, smoothed by an exponential mean of 0.1 per 5 steps.")
-    if seeds > 1:
+    if seeds not in ("0", "1"):
         words.append(f"{seeds} seeds: mean, in a band from the lowest to the highest.")
     return [*words, *filter(None, [reproduced.stand_in_note, *reproduced.caveats])]
 

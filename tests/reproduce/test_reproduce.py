@@ -9,7 +9,7 @@ import pytest
 from grokscope.errors import DataError, SettingError, UnknownName, UsageError
 from grokscope.figure import PUBLISHED, Panel, Trained
 from grokscope.reproduce import choose_readings, reproduce
-from grokscope.reproduce.account import as_dict, by_verdict, spread
+from grokscope.reproduce.account import as_dict, by_verdict, notes, spread
 from grokscope.statistics.judging import Decision
 from grokscope.tasks import text
 
@@ -40,6 +40,8 @@ def test_a_figure_is_trained_measured_drawn_and_judged(toy, tmp_path):
         assert results.config["training"]["masked_units"]
     figure = found.draw()
     assert len(figure.axes) == 4 + 1 + 1  # panels, a right axis, and the colours of steps
+    assert "2 seeds: mean, in a band from the lowest to the highest." in notes(found)
+    assert (found.seeds, found.seeds_of(["images"])) == ("1 to 2", "1")
     assert found.stand_ins == {"mnist": "digits"}
     assert found.verdict == UNDECIDED  # its `beyond` says that digits decide nothing
     assert replace(found, caveats=[]).verdict == HELD
