@@ -73,9 +73,14 @@ def reproduce(
         Path | None,
         typer.Option(metavar="FOLDER", help="Write what was found as data: three CSV tables."),
     ] = None,
-    source: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FOLDER", help="Draw and judge what --rows wrote; train nothing."),
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER",
+            help="Draw and judge what --rows wrote; train nothing. Several times: of several machines, "
+            "which --rows then writes as one.",
+        ),
     ] = None,
     file: Annotated[
         Path | None,
@@ -109,7 +114,7 @@ def reproduce(
     if list_all or not figures:
         _list(list_all, json)
         return
-    _check(source, rows, quick, seeds is not None or finished)
+    _check(bool(sources), rows, quick, seeds is not None or finished)
     ready_for_dask(dask, workers)
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
@@ -118,8 +123,8 @@ def reproduce(
         plugins = load_plugins()
     chosen = find_figures(figures, plugins.figures)
     drawings = _drawings(file, chosen, quick)
-    if source is not None:
-        found = _kept(source, chosen, readings, plugins)
+    if sources:
+        found = _kept(sources, chosen, readings, plugins)
     else:
         found = [
             _reproduce(
@@ -143,12 +148,10 @@ def reproduce(
     _deliver(found, plugins, rows, drawings, json, quiet)
 
 
-def _check(source: Path | None, rows: Path | None, quick: bool, runs: bool) -> None:
+def _check(kept: bool, rows: Path | None, quick: bool, runs: bool) -> None:
     """Refuse what cannot be, before anything is computed."""
-    if source is not None and (rows or quick or runs):
-        raise UsageError(
-            "--from must be given without --rows, --quick, --seeds and --finished: it trains nothing"
-        )
+    if kept and (quick or runs):
+        raise UsageError("--from must be given without --quick, --seeds and --finished: it trains nothing")
     if rows is not None and quick:
         raise UsageError("--rows must be given without --quick: what is kept is at the papers' size")
     if rows is not None and not rows.parent.is_dir():
@@ -196,11 +199,11 @@ def _drawings(file: Path | None, figures: Sequence[Figure], quick: bool) -> list
 
 
 def _kept(
-    source: Path, figures: Sequence[Figure], readings: str | None, plugins: Plugins
+    sources: Sequence[Path], figures: Sequence[Figure], readings: str | None, plugins: Plugins
 ) -> list[Reproduction]:
     from grokscope.reproduce.kept import Kept
 
-    kept = Kept.read(source)
+    kept = Kept.joined(sources)
     return [kept.reproduction(figure, plugins, readings) for figure in figures]
 
 

@@ -233,6 +233,38 @@ class Kept:
             )
         return kept
 
+    @classmethod
+    def joined(cls, folders: Sequence[str | Path]) -> Kept:
+        """Read what lies in several folders as if it were one: runs that several machines trained.
+
+        Raises UsageError as `read` does, where one run is another in two of them, and where the runs of a
+        group are of several tasks, as where some data was at hand for some.
+        """
+        configs: dict[str, Mapping[str, Any]] = {}
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        courses: dict[str, dict[Key, _Course]] = {}
+        for folder in folders:
+            part = cls.read(folder)
+            for run, config in part.configs.items():
+                known = courses.setdefault(run, {})
+                own = part.courses.get(run, {})
+                if configs.setdefault(run, config) != config or any(
+                    str(known.get(key, course)) != str(course) for key, course in own.items()
+                ):
+                    raise UsageError(f"{run} must be one run in all folders, got another in {folder}")
+                known |= own
+            for key, runs in part.groups.items():
+                of = groups.setdefault(key, [])
+                of += [run for run in runs if run not in of]
+        for (figure, _, group), runs in groups.items():
+            tasks = {str(configs[run]["task"]["name"]) for run in runs}
+            if len(tasks) > 1:
+                raise UsageError(
+                    f"{figure}, {group} must have runs of one task, got {', '.join(sorted(tasks))}"
+                )
+            runs.sort(key=lambda run: (configs[run]["training"]["seed"], run))
+        return cls(configs, groups, courses)
+
     def without_curve(self) -> Iterator[str]:
         """Yield the runs of groups of which there is no configuration, or no curve."""
         for run in (run for runs in self.groups.values() for run in runs):

@@ -1,6 +1,7 @@
 """What came out of a figure is kept as data, judged and drawn again from it; finished runs can be enough."""
 
 import json
+import shutil
 
 import other_figures
 import pytest
@@ -48,6 +49,47 @@ def test_what_is_kept_gives_the_account_again(toy, cli, tmp_path):
     assert [len(each.runs) for each in found.found.values()] == [1, 1, 1, 1]
     kept = (tmp_path / "found" / "courses.csv").read_text().splitlines()
     assert set(kept_tables([found])["courses"].splitlines()) < set(kept)  # l1 is of the other reading alone
+
+
+def test_what_several_machines_made_is_joined(toy, cli, tmp_path):
+    asked = ("toy-1", "--readings", "l2", "--workers", "1", "-q", "-o", "toy.svg")
+    whole = cli("reproduce", *asked, "--seeds", "2", "--rows", "whole")
+    assert whole.code == 0, whole.err
+    assert cli("reproduce", *asked, "--seeds", "1", "--rows", "one").code == 0
+    for run in (tmp_path / "runs").glob("*-s0*"):
+        shutil.rmtree(run)
+    assert cli("reproduce", *asked, "--seeds", "2", "--finished", "--rows", "two").code == 0
+    joined = cli("reproduce", *asked[:3], *asked[5:], "--from", "two", "--from", "one", "--rows", "joined")
+    assert (joined.code, joined.out) == (0, whole.out)
+    for table in ("runs", "groups", "courses"):
+        parts = [(tmp_path / folder / f"{table}.csv").read_bytes() for folder in ("whole", "joined", "two")]
+        assert parts[0] == parts[1] != parts[2]
+    assert Kept.joined([tmp_path / "one"]) == Kept.read(tmp_path / "one")
+
+
+def test_what_does_not_go_together_is_not_joined(toy, cli, tmp_path):
+    made = cli("reproduce", "toy-1", "--seeds", "1", "--workers", "1", "--rows", "one", "-q", "-o", "toy.svg")
+    assert made.code == 0, made.err
+    courses, runs, groups = (tmp_path / "one" / f"{name}.csv" for name in ("courses", "runs", "groups"))
+    (tmp_path / "two").mkdir()
+
+    def other(change):
+        for path in (courses, runs, groups):
+            (tmp_path / "two" / path.name).write_text(change(path.read_text()))
+        return cli("reproduce", "toy-1", "--from", "one", "--from", "two", "-o", "toy.svg")
+
+    lines = courses.read_text().splitlines()
+    at = next(line for line in lines if ",test_loss," in line)
+    ended = other(lambda text: text.replace(at, f"{at.rpartition(' ')[0]} 7.5"))
+    assert ended.code == 2
+    assert f"{at.partition(',')[0]} must be one run in all folders, got another in two" in " ".join(
+        ended.err.split()
+    )
+    ended = other(
+        lambda text: text.replace("digits-", "numbers-").replace('""name"":""digits""', '""name"":""images""')
+    )
+    assert ended.code == 2
+    assert "toy-1, images must have runs of one task, got digits, images" in " ".join(ended.err.split())
 
 
 def test_nothing_is_trained_where_what_is_finished_is_asked_for(toy, tmp_path):
