@@ -110,7 +110,7 @@ FIGURES = (
             RUNS: figure.Group(
                 figure.Trained("imdb", "imdb", seeds=1),
                 MEASURES,
-                steps="every:5",
+                steps="log:40",
                 parameters={"circuit_complexity.per_matrix": False, "activation_sparsity.tau": 0.01},
                 stand_ins=(figure.Trained("reviews", "reviews", seeds=3), figure.Trained("digits", seeds=3)),
             )
