@@ -134,7 +134,7 @@ def reviews(
     train_size: TrainReviews = 750,
     test_size: TestReviews = 250,
     words: Words = 1000,
-    length: Length = 20,
+    length: Length = 40,
     split_seed: Seed = 0,
     data_dir: DataDir = "",
     data_sha256: DataDigest = "",

@@ -1,6 +1,7 @@
 import csv
 import io
 import os
+import re
 import runpy
 import sys
 import tarfile
@@ -268,15 +269,19 @@ def packed(name, content):
 
 def test_the_example_makes_reviews_of_rated_sentences(tmp_path, capsys):
     script = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "reviews_csv.py"))
-    rated = [f"{i}\t{rating}\tfilm {i} is, er, é" for i, rating in enumerate((2.5, -1, 0.9, -0.9, 1, -3.2))]
-    inner = packed(script["SENTENCES"], "\r\n".join(rated).encode())
+    ratings = [2.5, -1, 0.9, -0.9, 1, -3.2] * 4
+    rated = "\r\n".join(f"{i}\t{rating}\tfilm{i} is, er, é" for i, rating in enumerate(ratings))
+    inner = packed(script["TEXT"], rated.encode())
     (tmp_path / "made.tar.gz").write_bytes(packed(f"vaderSentiment-3.3.2/{script['INSIDE']}", inner))
     script["main"](str(tmp_path / "made.tar.gz"), str(tmp_path))
     assert capsys.readouterr().out == f"{tmp_path / 'reviews.csv'} 4\n"
     with open(tmp_path / "reviews.csv", newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     assert header == ["review", "sentiment"]
-    assert sorted(rows) == [
-        [f"film {i} is, er, é", word] for i, word in ((0, "positive"), (1, "negative"))
-    ] + [[f"film {i} is, er, é", word] for i, word in ((4, "positive"), (5, "negative"))]
+    for side, clear in (("positive", lambda rating: rating >= 1), ("negative", lambda rating: rating <= -1)):
+        found = [re.findall(r"film(\d+) is, er, é", text) for text, own in rows if own == side]
+        assert sorted(map(len, found)) == [3, 5]
+        assert sorted(int(film) for films in found for film in films) == [
+            film for film, rating in enumerate(ratings) if clear(rating)
+        ]
     assert reviews_task.build(data_dir=str(tmp_path), train_size=2, test_size=2).classes == 2
