@@ -149,18 +149,18 @@ def _at_hand(trained: Trained, stand_ins: tuple[Trained, ...], gathered: Gathere
 
     Where a folder is said, some of the data that needs one must be there.
     """
-    missing = _missing(trained, wanted) if stand_ins else None
-    if missing is None:
-        return trained
-    for stand_in in stand_ins:
-        if wanted.data_dir is not None and stand_in.task not in NEEDS_FILES:
+    missing: list[DataError] = []
+    for each in (trained, *stand_ins):
+        if missing and wanted.data_dir is not None and each.task not in NEEDS_FILES:
             continue
-        if _missing(stand_in, wanted) is None:
-            if trained.task not in gathered.stand_ins:
-                gathered.stand_ins[trained.task] = stand_in.task
-                wanted.notify(f"{stand_in.task} stands in for {trained.task}: {missing}")
-            return stand_in
-    raise missing
+        problem = _missing(each, wanted) if stand_ins else None
+        if problem is None:
+            if missing and trained.task not in gathered.stand_ins:
+                gathered.stand_ins[trained.task] = each.task
+                wanted.notify(f"{each.task} stands in for {trained.task}: {'; '.join(map(str, missing))}")
+            return each
+        missing.append(problem)
+    raise DataError("; ".join(map(str, missing)))
 
 
 def _missing(trained: Trained, wanted: Wanted) -> DataError | None:

@@ -58,10 +58,14 @@ def test_of_what_may_stand_in_it_is_the_first_whose_data_is_there(toy, tmp_path)
         toy, groups={"images": group}, panels=(Panel(("images",)),), asks=toy.asks[1:], readings=(PUBLISHED,)
     )
 
+    said = []
+
     def what(**where):
-        return reproduce(figure, out=tmp_path / "runs", workers=1, **where).stand_ins
+        return reproduce(figure, out=tmp_path / "runs", workers=1, notify=said.append, **where).stand_ins
 
     assert what() == {"imdb": "digits"}
+    assert "digits stands in for imdb: task imdb needs aclImdb/" in said[0]
+    assert "; task reviews needs reviews.csv, with the columns" in said[0]
     folder = tmp_path / "texts"
     folder.mkdir()
     with pytest.raises(DataError, match="task imdb needs aclImdb/"):  # digits are in no folder
