@@ -61,9 +61,14 @@ def league(
         str | None,
         typer.Option(metavar="FILE", help="Write what each run says of each column, all that it is made of."),
     ] = None,
-    source: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="FILE", help="Make the league again of what --rows wrote."),
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Make the league again of what --rows wrote. Several times: of runs of several machines, "
+            "which --rows then writes as one.",
+        ),
     ] = None,
     file: Output = None,
     page: Annotated[
@@ -87,9 +92,10 @@ def league(
         grokscope league --quick --figure league.svg
         grokscope league runs/* --steps log:40 -o league.csv --page league.html
         grokscope league --from rows.csv
+        grokscope league --from one.csv --from other.csv --rows both.csv
     """
     ready_for(file, rows, page, figure)
-    _check(runs, source, quick or seeds is not None, asked, expensive)
+    _check(runs, sources, quick or seeds is not None, asked, expensive)
     kind = _drawable(page, figure)
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
@@ -97,10 +103,10 @@ def league(
         plugins = load_plugins()
     look = _Look(_wanted(measure, expensive, plugins), thresholds, asked, plugins, expensive)
     found: Comparison | None = None
-    if source is not None:
+    if sources:
         from grokscope.report.league import read_rows
 
-        sighted, excluded = read_rows(source)
+        sighted, excluded = read_rows(*sources)
     elif runs:
         found, (sighted, excluded) = look.at_runs(runs)
     else:
@@ -123,7 +129,7 @@ OF_ALL = ("--set", "--device", "--data-dir", "--workers", "--timeout", "--quiet"
 
 def _check(
     runs: Sequence[Path] | None,
-    source: Path | None,
+    sources: Sequence[Path] | None,
     training: bool,
     asked: Measuring,
     expensive: str | None,
@@ -132,11 +138,11 @@ def _check(
     from grokscope.statistics.transition import require_ruptures
 
     require_ruptures()
-    if source is not None and runs:
+    if sources and runs:
         raise UsageError("league must be given runs or --from, got both")
-    if source is not None and (asked.settings or expensive):
+    if sources and (asked.settings or expensive):
         raise UsageError("--from must be given alone: nothing is measured, so there is nothing to set")
-    if (runs or source) and training:
+    if (runs or sources) and training:
         raise UsageError("--quick and --seeds must be given without runs: they are about runs to be trained")
     strange = [flag for flag in asked.given() if flag not in OF_ALL]
     if not runs and strange:

@@ -184,18 +184,37 @@ def rows_csv(rows: Sequence[Sighting], excluded: Mapping[str, str]) -> str:
     )
 
 
-def read_rows(path: Path) -> tuple[list[Sighting], dict[str, str]]:
-    """Return what `rows_csv` wrote. Raises UsageError where the file is none of it."""
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            table = csv.DictReader(stream)
-            if tuple(table.fieldnames or ()) not in (ROWS, tuple(name for name in ROWS if name != LATER)):
-                raise UsageError(f"{path} must have the columns {', '.join(ROWS)}, as --rows writes them")
-            read = list(table)
-        rows = [_sighting(row) for row in read if row["column"]]
-    except (OSError, ValueError, csv.Error) as error:
-        raise UsageError(f"{path} must be a CSV file that --rows wrote: {error}") from error
-    return rows, {row["run"]: row["left_out"] for row in read if not row["column"]}
+def read_rows(*paths: Path) -> tuple[list[Sighting], dict[str, str]]:
+    """Return what `rows_csv` wrote, of several files as of one.
+
+    Raises UsageError where a file is none of it, or says of a run another thing than one before it.
+    """
+    runs: dict[str, list[Mapping[str, str]]] = {}
+    rows: list[Sighting] = []
+    for path in paths:
+        new: dict[str, list[Mapping[str, str]]] = {}
+        try:
+            for row in _read(path):
+                new.setdefault(row["run"], []).append(row)
+                if row["column"] and row["run"] not in runs:
+                    rows.append(_sighting(row))
+        except (OSError, ValueError, csv.Error) as error:
+            raise UsageError(f"{path} must be a CSV file that --rows wrote: {error}") from error
+        for run in runs.keys() & new.keys():
+            if new[run] != runs[run]:
+                raise UsageError(
+                    f"{path} must say of run {run} what the files before it say: leave one of them out"
+                )
+        runs |= new
+    return rows, {run: told[0]["left_out"] for run, told in runs.items() if not told[0]["column"]}
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        table = csv.DictReader(stream)
+        if tuple(table.fieldnames or ()) not in (ROWS, tuple(name for name in ROWS if name != LATER)):
+            raise UsageError(f"{path} must have the columns {', '.join(ROWS)}, as --rows writes them")
+        return list(table)
 
 
 def _sighting(row: Mapping[str, str]) -> Sighting:

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -93,6 +94,25 @@ def test_rows_that_were_written_before_resolutions_were_kept_are_read(rows, tmp_
     assert [row.column for row in again] == [row.column for row in rows[:3]]
     assert all(math.isnan(row.resolution) for row in again)
     assert list(excluded) == ["other-s0"]
+
+
+def test_files_of_several_machines_are_read_as_one(rows, tmp_path):
+    one, other, wrong = (tmp_path / f"{name}.csv" for name in ("one", "other", "wrong"))
+    seeds = [[row for row in rows if row.run.endswith(f"-s{seed}")] for seed in (0, 1)]
+    assert all(seeds)
+    one.write_text(rows_csv(seeds[0], {"left-s0": "why"}))
+    other.write_text(rows_csv([*seeds[1], *seeds[0]], {"left-s1": "so"}))
+    again, excluded = read_rows(one, other)
+    assert sorted(map(repr, again)) == sorted(map(repr, read_rows(other)[0]))
+    assert excluded == {"left-s0": "why", "left-s1": "so"}
+    differing = replace(seeds[0][0], value=9.5)
+    wrong.write_text(rows_csv([differing, *seeds[0][1:]], {}))
+    run = re.escape(read_rows(one)[0][0].run)
+    with pytest.raises(UsageError, match=rf"wrong\.csv must say of run {run} what the files before it say"):
+        read_rows(one, wrong)
+    wrong.write_text(rows_csv(seeds[1], {read_rows(one)[0][0].run: "it has no delay"}))
+    with pytest.raises(UsageError, match=r"wrong\.csv must say of run"):
+        read_rows(one, wrong)
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "\x00\xff", None])
