@@ -171,6 +171,21 @@ def plugin_of():
     return make
 
 
+def wait_until(true, process=None, seconds=600, every=0.02):
+    """Wait until something is true, which a process brings about that must not end before."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(every)
+
+
+@pytest.fixture(scope="session")
+def until():
+    """`until(true, process)`: see `wait_until`."""
+    return wait_until
+
+
 class Kin:
     """Processes that a process has started, as /proc shows them."""
 
@@ -192,12 +207,8 @@ class Kin:
             found |= more
         return found - {root}
 
-    def wait_until_gone(self, pids, seconds=300):
-        for _ in range(seconds * 20):
-            if not any(map(self.runs, pids)):
-                return
-            time.sleep(0.05)
-        raise AssertionError("processes are left")
+    def wait_until_gone(self, pids):
+        wait_until(lambda: not any(map(self.runs, pids)))
 
 
 @pytest.fixture

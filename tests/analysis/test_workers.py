@@ -289,7 +289,7 @@ def stuck(probe, *, folder: str = "."):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGKILL, -9), (signal.SIGHUP, 129)])
-def test_nothing_is_left_of_a_command_that_was_ended(run_path, stranger, tmp_path, kin, signum, code):
+def test_nothing_is_left_of_a_command_that_was_ended(run_path, stranger, tmp_path, kin, signum, code, until):
     folder = tmp_path / "started"
     folder.mkdir()
     command = grokscope(
@@ -299,9 +299,7 @@ def test_nothing_is_left_of_a_command_that_was_ended(run_path, stranger, tmp_pat
     process = subprocess.Popen(
         command, env=stranger("stuck", STUCK), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while not list(folder.iterdir()):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
+    until(lambda: list(folder.iterdir()), process)
     family = kin.of(process.pid)
     assert {int(path.name) for path in folder.iterdir()} <= family
     assert len(family) >= 3  # the server, what it forked, and the tracker that Python starts with it

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -249,7 +248,7 @@ def test_two_analyses_of_one_run_at_once_leave_every_row_once(run_path):
     assert len(seen) == len(set(seen))
 
 
-def test_ctrl_c_keeps_what_was_computed(run_path, tmp_path, stranger):
+def test_ctrl_c_keeps_what_was_computed(run_path, tmp_path, stranger, until):
     environment = stranger(
         "slow",
         "import os, pathlib, time\nfrom grokscope import Column, hookimpl, measure\n"
@@ -271,9 +270,7 @@ def test_ctrl_c_keeps_what_was_computed(run_path, tmp_path, stranger):
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not (tmp_path / "there").exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+    until((tmp_path / "there").exists, process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 130

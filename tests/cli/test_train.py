@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -122,12 +121,6 @@ def start(*arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for_checkpoint(path, process):
-    while len(list(path.glob("checkpoints/*.safetensors"))) < 2:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-
-
 LONG = (*SMALL, "--steps", "800", "--checkpoint-every", "50")
 
 
@@ -140,11 +133,13 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_keeps_the_step_and_the_same_command_goes_on(tmp_path, cli, uninterrupted, signum, code):
+def test_a_signal_keeps_the_step_and_the_same_command_goes_on(
+    tmp_path, cli, uninterrupted, signum, code, until
+):
     out = tmp_path / "run"
     arguments = (*LONG, "--out", out)
     process = start(*arguments)
-    wait_for_checkpoint(out, process)
+    until(lambda: len(list(out.glob("checkpoints/*.safetensors"))) >= 2, process)
     process.send_signal(signum)
     stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == code, stderr

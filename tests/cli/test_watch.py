@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -29,15 +28,8 @@ with grokscope.record(folder / "run", model=network, train=data, test=data, chec
 """
 
 
-def until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.05)
-
-
 @pytest.fixture
-def trainer(tmp_path):
+def trainer(tmp_path, until):
     """A process that records a run step by step: it goes on when a file `goN` appears."""
     process = subprocess.Popen([sys.executable, "-c", TRAINER, tmp_path])
     until((tmp_path / "at1").exists)
@@ -58,7 +50,7 @@ def watching(command, run, *more):
 
 
 @pytest.mark.slow  # five processes that load torch
-def test_what_comes_is_measured_until_the_recording_ends(trainer, tmp_path):
+def test_what_comes_is_measured_until_the_recording_ends(trainer, tmp_path, until):
     run = tmp_path / "run"
     watchers = [
         watching("analyze", run, "--csv", tmp_path / "1.csv"),
@@ -84,7 +76,7 @@ def test_what_comes_is_measured_until_the_recording_ends(trainer, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["analyze", "report", "plot"])
-def test_ctrl_c_keeps_what_was_measured(command, trainer, tmp_path):
+def test_ctrl_c_keeps_what_was_measured(command, trainer, tmp_path, until):
     watcher = watching(command, tmp_path / "run", *["-o", tmp_path / "a.html"] * (command == "report"))
     until(lambda: measured_steps(tmp_path / "run") == [0, 1])
     if command == "report":

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -12,14 +11,12 @@ import pytest
 class Processes:
     """A scheduler and workers as one starts them by hand, each in a process of its own."""
 
-    def __init__(self, folder, environment):
+    def __init__(self, folder, environment, until):
         self.file = folder / "scheduler.json"
         self._folder, self._environment = folder, environment
         self._started = []
         self.scheduler = self.start("scheduler", "--port", "0", "--no-dashboard")
-        while not self.file.exists():
-            assert self.scheduler.poll() is None
-            time.sleep(0.05)
+        until(self.file.exists, self.scheduler)
 
     def start(self, kind, *options):
         command = [sys.executable, "-m", "dask", kind, "--scheduler-file", str(self.file), *options]
@@ -41,12 +38,12 @@ class Processes:
 
 
 @pytest.fixture
-def processes(tmp_path):
+def processes(tmp_path, until):
     """Start a scheduler: `processes(environment)`; its `worker()` starts a worker."""
     made = []
 
     def start(environment=None):
-        made.append(Processes(tmp_path, environment or dict(os.environ)))
+        made.append(Processes(tmp_path, environment or dict(os.environ), until))
         return made[-1]
 
     yield start

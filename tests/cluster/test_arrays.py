@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -34,7 +33,7 @@ def grokscope_measures():
 """
 
 
-def test_a_job_array_on_one_run(run_path, tmp_path, stranger):
+def test_a_job_array_on_one_run(run_path, tmp_path, stranger, until):
     environment = stranger("dies", DIES)
     alone = shutil.copytree(run_path, tmp_path / "alone")
 
@@ -46,9 +45,7 @@ def test_a_job_array_on_one_run(run_path, tmp_path, stranger):
         )
 
     killed = job("first")
-    while not (tmp_path / "waits").exists():
-        assert killed.poll() is None, killed.communicate()
-        time.sleep(0.05)
+    until((tmp_path / "waits").exists, killed)
     jobs = [job(f"every:{JOBS}:{number}") for number in range(JOBS)] + [job("all"), job("all")]
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -44,15 +43,6 @@ def analyze(*arguments, environment, dask, **options):
     )
 
 
-def wait_until(true, process=None, seconds=600):
-    for _ in range(seconds * 20):
-        if true():
-            return
-        assert process is None or process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("it did not come to that")
-
-
 @pytest.fixture
 def begun(tmp_path):
     """The folder in which the measure tells of every call."""
@@ -68,13 +58,13 @@ def case(run_path, stranger, begun):
     return run_path, wanted, environment
 
 
-def test_a_killed_worker_loses_nothing(case, processes, begun, tmp_path):
+def test_a_killed_worker_loses_nothing(case, processes, begun, tmp_path, until):
     run, wanted, environment = case
     alone = shutil.copytree(run, tmp_path / "alone")
     cluster = processes(environment)
     workers = [cluster.worker(), cluster.worker()]
     command = analyze(run, *wanted, environment=environment, dask=cluster.file)
-    wait_until(lambda: len(list(begun.iterdir())) >= 2, command)
+    until(lambda: len(list(begun.iterdir())) >= 2, command)
     os.kill(workers[0].pid, signal.SIGKILL)
     out, err = command.communicate(timeout=300)
     assert command.returncode == 0, err
@@ -86,12 +76,12 @@ def test_a_killed_worker_loses_nothing(case, processes, begun, tmp_path):
     assert not Run.open(run).conflicts
 
 
-def test_a_killed_scheduler_loses_nothing_that_had_come_back(case, processes, begun):
+def test_a_killed_scheduler_loses_nothing_that_had_come_back(case, processes, begun, until):
     run, wanted, environment = case
     cluster = processes(environment)
     cluster.worker()
     command = analyze(run, *wanted, environment=environment, dask=cluster.file)
-    wait_until(lambda: len(list(begun.iterdir())) >= 5, command)
+    until(lambda: len(list(begun.iterdir())) >= 5, command)
     cluster.scheduler.kill()
     out, err = command.communicate(timeout=300)
     assert (command.returncode, out) == (1, "")
@@ -109,12 +99,12 @@ def test_a_killed_scheduler_loses_nothing_that_had_come_back(case, processes, be
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_nothing_is_left_of_a_cluster_on_this_machine(case, begun, kin, signum, code):
+def test_nothing_is_left_of_a_cluster_on_this_machine(case, begun, kin, signum, code, until):
     run, wanted, environment = case
     command = analyze(
         run, *wanted, "--workers", "2", environment=environment, dask="local", start_new_session=True
     )
-    wait_until(lambda: len(list(begun.iterdir())) >= 4, command)
+    until(lambda: len(list(begun.iterdir())) >= 4, command)
     family = kin.of(command.pid)
     assert len(family) >= 4  # a worker, its server of processes, and two that compute
     os.killpg(command.pid, signum) if signum == signal.SIGINT else command.send_signal(signum)
@@ -125,7 +115,7 @@ def test_nothing_is_left_of_a_cluster_on_this_machine(case, begun, kin, signum, 
     assert signum == signal.SIGKILL or "what was computed is stored" in err
 
 
-def test_a_run_goes_on_elsewhere_from_its_last_checkpoint(processes, tmp_path):
+def test_a_run_goes_on_elsewhere_from_its_last_checkpoint(processes, tmp_path, until):
     fixed = ["p=13", "hidden=16", "steps=1000", "checkpoint_every=100", "log_every=50"]
     cluster = processes()
     workers = [cluster.worker(), cluster.worker()]
@@ -138,7 +128,7 @@ def test_a_run_goes_on_elsewhere_from_its_last_checkpoint(processes, tmp_path):
         )
 
     going = sweep(tmp_path / "there", "--dask", cluster.file)
-    wait_until(lambda: len(list(tmp_path.glob("there/*/checkpoints/*"))) >= 4, going)
+    until(lambda: len(list(tmp_path.glob("there/*/checkpoints/*"))) >= 4, going)
     os.killpg(workers[0].pid, signal.SIGKILL)
     out, err = going.communicate(timeout=600)
     assert going.returncode == 0, err
@@ -152,12 +142,12 @@ def test_a_run_goes_on_elsewhere_from_its_last_checkpoint(processes, tmp_path):
         ]
 
 
-def test_nothing_goes_on_for_a_command_that_was_killed(case, processes, begun, kin):
+def test_nothing_goes_on_for_a_command_that_was_killed(case, processes, begun, kin, until):
     run, wanted, environment = case
     cluster = processes(environment)
     worker = cluster.worker()
     command = analyze(run, *wanted, "--set", "slow.seconds=1000", environment=environment, dask=cluster.file)
-    wait_until(lambda: list(begun.iterdir()), command)
+    until(lambda: list(begun.iterdir()), command)
     (called,) = begun.iterdir()
     computes = int(called.name.split("-")[1])
     command.kill()

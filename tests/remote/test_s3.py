@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -150,7 +149,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(store, command, trained, si
     assert command("verify", RUN)[0] == 0
 
 
-def test_a_resume_state_that_arrives_late_costs_nothing_but_time(store, command, trained):
+def test_a_resume_state_that_arrives_late_costs_nothing_but_time(store, command, trained, until):
     key, puts = "runs/run/resume.safetensors", []
     gate = Gate(
         store, lambda method, name, _: method == "PUT" and "resume" in name and (puts.append(1) or puts[4:])
@@ -162,10 +161,7 @@ def test_a_resume_state_that_arrives_late_costs_nothing_but_time(store, command,
     assert command(*TRAIN, "--out", RUN)[0] == 0
     newest = body(store, key)
     gate.opened.set()
-    for _ in range(600):
-        if body(store, key) != newest:
-            break
-        time.sleep(0.05)
+    until(lambda: body(store, key) != newest, seconds=30)
     assert b'"step":"40"' in body(store, key)
     store.client().delete_object(Bucket="bucket", Key=CHECKPOINTS[-1])
     assert command(*TRAIN, "--out", RUN)[0] == 0

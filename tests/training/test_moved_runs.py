@@ -1,7 +1,6 @@
 """A run that is renamed, deleted or replaced under training ends it, and nothing begins anew in its place."""
 
 import shutil
-import time
 
 import pytest
 
@@ -29,19 +28,19 @@ def replace(path, config):
     Run.create(path, {**config, "training": {**config["training"], "seed": 9}})
 
 
-def until_written(path, step):
-    """Wait until the checkpoint and the state beside it are there: training does not."""
-    while Run.open(path).load_resume() is None or Run.open(path).load_resume()[1]["step"] != str(step):
-        time.sleep(0.01)
+def is_written(path, step):
+    """Whether the checkpoint and the state beside it are there: training does not wait for them."""
+    state = Run.open(path).load_resume()
+    return state is not None and state[1]["step"] == str(step)
 
 
 @pytest.mark.parametrize("act", [rename, delete, replace])
-def test_training_ends_in_a_sentence(tmp_path, act):
+def test_training_ends_in_a_sentence(tmp_path, act, until):
     path = tmp_path / "run"
 
     def watch(state):
         if state.step == 3:
-            until_written(path, 2)
+            until(lambda: is_written(path, 2))
             act(path, Run.open(path).config)
 
     with pytest.raises(StorageError, match="is no longer this run: it was renamed, moved or deleted"):
@@ -68,12 +67,12 @@ def test_a_run_that_goes_while_it_is_written_to_is_told_by_the_same_sentence(tmp
     assert Run.open(tmp_path / "elsewhere").steps == (0,)
 
 
-def test_moved_back_it_goes_on(tmp_path):
+def test_moved_back_it_goes_on(tmp_path, until):
     path = tmp_path / "run"
 
     def watch(state):
         if state.step == 3:
-            until_written(path, 2)
+            until(lambda: is_written(path, 2))
             rename(path, {})
 
     with pytest.raises(StorageError):

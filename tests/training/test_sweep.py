@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -215,7 +214,7 @@ def test_a_process_that_dies_costs_only_its_run(tmp_path, stranger):
 @pytest.mark.parametrize(
     ("signum", "group", "code"), [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143)]
 )
-def test_a_signal_lets_every_worker_write_its_checkpoint(tmp_path, signum, group, code):
+def test_a_signal_lets_every_worker_write_its_checkpoint(tmp_path, signum, group, code, until):
     fixed = ["p=13", "hidden=16", "steps=40000", "checkpoint_every=1,40000", "log_every=50"]
     command = [sys.executable, "-m", "grokscope", "sweep", "modadd", "--seeds", "3", "--workers", "2"]
     command += ["--out", str(tmp_path / "out"), *(word for each in fixed for word in ("--set", each))]
@@ -223,9 +222,7 @@ def test_a_signal_lets_every_worker_write_its_checkpoint(tmp_path, signum, group
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
-        while len(list((tmp_path / "out").glob("*/checkpoints/*.safetensors"))) < 4:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
+        until(lambda: len(list(tmp_path.glob("out/*/checkpoints/*.safetensors"))) >= 4, process)
         if group:  # as a terminal's Ctrl-C does
             os.killpg(process.pid, signum)
         else:
@@ -242,15 +239,13 @@ def test_a_signal_lets_every_worker_write_its_checkpoint(tmp_path, signum, group
     assert all(found[:2] == (0, 1) and len(found) == 3 and found[2] < 40000 for found in steps), steps
 
 
-def test_workers_write_a_checkpoint_and_end_when_the_sweep_is_killed(tmp_path):
+def test_workers_write_a_checkpoint_and_end_when_the_sweep_is_killed(tmp_path, until):
     fixed = ["p=13", "hidden=16", "steps=99999999", "checkpoint_every=1,99999999", "log_every=50"]
     command = [sys.executable, "-m", "grokscope", "sweep", "modadd", "--seeds", "2", "--workers", "2"]
     command += ["--out", str(tmp_path), *(word for each in fixed for word in ("--set", each))]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        while len(list(tmp_path.glob("*/checkpoints/*.safetensors"))) < 4:
-            assert process.poll() is None
-            time.sleep(0.01)
+        until(lambda: len(list(tmp_path.glob("*/checkpoints/*.safetensors"))) >= 4, process)
     finally:
         process.kill()
     _, err = process.communicate(timeout=60)  # it ends when the last process that may write there has gone

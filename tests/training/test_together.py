@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -124,16 +123,18 @@ def test_processes_share_the_seeds_evenly(trained):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_each_goes_on_from_its_last_checkpoint(trained, tmp_path):
+def test_killed_at_any_moment_each_goes_on_from_its_last_checkpoint(trained, tmp_path, until):
     settings = {**SHORT, "steps": 400, "dtype": "float64"}
     fixed = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     fixed[fixed.index("hidden=[20]")] = "hidden=20"
     command = [sys.executable, "-m", "grokscope", "sweep", "parity", "--seeds", "3", "--workers", "1", *fixed]
     for checkpoints in range(10, 90, 10):
         process = subprocess.Popen([*command, "--together", "--quiet", "--out", str(tmp_path / "out")])
-        while len(list(tmp_path.glob("out/*/checkpoints/*"))) < checkpoints:
-            assert process.poll() is None
-            time.sleep(0.001)
+        until(
+            lambda: len(list(tmp_path.glob("out/*/checkpoints/*"))) >= checkpoints,  # noqa: B023
+            process,
+            every=0.001,
+        )
         process.kill()
         process.wait()
     done = trained(settings=settings)
