@@ -13,7 +13,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from grokscope.tasks.text import OTHER, write_csv
+from grokscope.tasks.text import OWN_NAME, write_csv
 
 SENTENCES = 5  # in a review
 INSIDE = "additional_resources/hutto_ICWSM_2014.tar.gz"
@@ -36,7 +36,7 @@ def main(sdist: str, folder: str) -> None:
         drawn.shuffle(texts)
         made += [(" ".join(texts[at : at + SENTENCES]), side) for at in range(0, len(texts), SENTENCES)]
     drawn.shuffle(made)
-    print(write_csv(Path(folder), made, OTHER), len(made))
+    print(write_csv(Path(folder), made, OWN_NAME), len(made))
 
 
 if __name__ == "__main__":

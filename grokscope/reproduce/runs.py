@@ -149,11 +149,13 @@ def _at_hand(trained: Trained, stand_ins: tuple[Trained, ...], gathered: Gathere
 
     Where a folder is said, some of the data that needs one must be there.
     """
+    if not stand_ins:
+        return trained
     missing: list[DataError] = []
     for each in (trained, *stand_ins):
         if missing and wanted.data_dir is not None and each.task not in NEEDS_FILES:
             continue
-        problem = _missing(each, wanted) if stand_ins else None
+        problem = _missing(each, wanted)
         if problem is None:
             if missing and trained.task not in gathered.stand_ins:
                 gathered.stand_ins[trained.task] = each.task

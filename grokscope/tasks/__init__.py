@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from grokscope.declare import Factory, Param, task
@@ -113,17 +114,17 @@ def imdb(
     `data_dir` holds the aclImdb folder, or Kaggle's `IMDB Dataset.csv` (columns review and sentiment), of
     which the first rows are taken. Both splits have the same share of positive reviews.
     """
-    from grokscope.tasks.text import review_task
+    from grokscope.tasks.text import imdb_reviews, review_task
 
     return review_task(
         "imdb",
+        partial(imdb_reviews, seed=split_seed, download=download),
         train_size=train_size,
         test_size=test_size,
         words=words,
         length=length,
         split_seed=split_seed,
         data_dir=data_dir,
-        download=download,
         data_sha256=data_sha256,
     )
 
@@ -144,10 +145,11 @@ def reviews(
     `data_dir` holds `reviews.csv` (columns review and sentiment, which is positive or negative), of which the
     first rows are taken. `examples/reviews_csv.py` makes one of sentences from film reviews.
     """
-    from grokscope.tasks.text import review_task
+    from grokscope.tasks.text import own_reviews, review_task
 
     return review_task(
         "reviews",
+        own_reviews,
         train_size=train_size,
         test_size=test_size,
         words=words,

@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from grokscope.tasks.data import VARIABLE, check_digest, data_folder, digest
 from grokscope.tasks.task import Task
 
 CSV_NAMES = ("IMDB Dataset.csv", "imdb.csv")
-OTHER = "reviews.csv"
+OWN_NAME = "reviews.csv"
 FOLDER = "aclImdb"
 FIELDS = ["review", "sentiment"]
 SENTIMENTS = {"negative": 0, "positive": 1}
@@ -53,6 +53,7 @@ class Review:
 
 def review_task(
     name: str,
+    read: Callable[[Path, int], tuple[list[Review], Path]],
     *,
     train_size: int,
     test_size: int,
@@ -61,24 +62,26 @@ def review_task(
     split_seed: int,
     data_dir: str,
     data_sha256: str,
-    download: bool = False,
 ) -> Task:
     """Return reviews as the numbers of their frequent words, padded on the left with 0 to `length`.
 
     `train_size` + `test_size` reviews are taken and split so that both splits have their share of each class
     (Omnigrok, Liu et al. 2022). The `words` most frequent words of the training reviews, stop words left
     out, are numbered from 1 by frequency; every other word is dropped, and so are the words of a review
-    behind its first `length`. Task `imdb` takes IMDB's, any other those of a CSV file of the user's own.
+    behind its first `length`.
+
+    Args:
+        name: of the task.
+        read: so many reviews of what lies in a folder, and where they were: `imdb_reviews`, `own_reviews`.
+        train_size, test_size, words, length, split_seed: see above.
+        data_dir, data_sha256: the folder, and what was read there before; empty: whatever is there.
 
     Raises:
         DataError: there is no corpus, too little of it, it is damaged or mislabelled, or it is not that of
             `data_sha256`.
     """
-    folder, count = data_folder(data_dir), train_size + test_size
-    if name == "imdb":
-        reviews, source = read_corpus(folder, count, split_seed, download)
-    else:
-        reviews, source = read_other(name, folder, count)
+    folder = data_folder(data_dir)
+    reviews, source = read(folder, train_size + test_size)
     found = digest(f"{review.label} {review.text}".encode() for review in reviews)
     check_digest(found, data_sha256, source)
     train, test = stratified_split(name, [review.label for review in reviews], test_size, split_seed)
@@ -156,7 +159,7 @@ def stratified_split(
     )
 
 
-def read_corpus(folder: Path, count: int, seed: int, download: bool) -> tuple[list[Review], Path]:
+def imdb_reviews(folder: Path, count: int, *, seed: int, download: bool) -> tuple[list[Review], Path]:
     """Return `count` reviews from what lies in `folder`, and where they were.
 
     Of a CSV file the first rows are taken (Kaggle's is shuffled, and Omnigrok took these); of a folder of
@@ -178,12 +181,12 @@ def read_corpus(folder: Path, count: int, seed: int, download: bool) -> tuple[li
     return read_tree(tree, count, seed), tree
 
 
-def read_other(name: str, folder: Path, count: int) -> tuple[list[Review], Path]:
+def own_reviews(folder: Path, count: int) -> tuple[list[Review], Path]:
     """Return the first `count` reviews of the CSV file in `folder`, and where it is."""
-    csv_file = folder / OTHER
+    csv_file = folder / OWN_NAME
     if not os.path.isfile(csv_file):
         raise DataError(
-            f"task {name} needs {OTHER}, with the columns {' and '.join(FIELDS)}, in {folder}; "
+            f"task reviews needs {OWN_NAME}, with the columns {' and '.join(FIELDS)}, in {folder}; "
             f"say where it is with `data_dir` or {VARIABLE}"
         )
     return _enough(list(islice(read_csv(csv_file), count)), count, csv_file), csv_file

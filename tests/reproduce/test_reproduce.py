@@ -72,7 +72,7 @@ def test_of_what_may_stand_in_it_is_the_first_whose_data_is_there(toy, tmp_path)
         what(data_dir=folder)
     sides = ("positive", "negative")
     text.write_csv(
-        folder, [(f"{side} film number {i}", side) for i in range(4) for side in sides], text.OTHER
+        folder, [(f"{side} film number {i}", side) for i in range(4) for side in sides], text.OWN_NAME
     )
     assert what(data_dir=folder) == {"imdb": "reviews"}
     assert what() == {"imdb": "digits"}
