@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,11 +144,15 @@ def stdout_to_stderr() -> Iterator[None]:
         os.close(saved)
 
 
+A_MOMENT = 0.01  # seconds
+
+
 class Stopped(BaseException):
     """A signal asked the command to stop; `code` is what it exits with."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
+        self.signum = signum
         self.code = 128 + signum
 
 
@@ -154,23 +160,38 @@ class Stopped(BaseException):
 def on_signal(act: Callable[[int], None]) -> Iterator[None]:
     """Call `act` at the first SIGINT, SIGTERM or SIGHUP; a second signal ends the process at once.
 
-    A SIGHUP that is ignored, as under nohup, stays so.
+    A SIGHUP that is ignored, as under nohup, stays so. Where `act` raises Stopped while Python is calling
+    what no exception leaves, as a weak reference's callback, it is called once more, a moment later.
     """
     signals = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signals.append(signal.SIGHUP)
     before = {signum: signal.getsignal(signum) for signum in signals}
+    hook = sys.unraisablehook
 
     def first(signum: int, frame: FrameType | None) -> None:
         for each in signals:
             signal.signal(each, signal.SIG_DFL)
         act(signum)
 
+    def lost(what: sys.UnraisableHookArgs) -> None:
+        if not isinstance(what.exc_value, Stopped):
+            hook(what)
+            return
+        for each in signals:
+            signal.signal(each, first)
+        # By a thread: here, too, it would be lost.
+        again = threading.Timer(A_MOMENT, _thread.interrupt_main, [what.exc_value.signum])
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = lost
     for signum in signals:
         signal.signal(signum, first)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for signum, handler in before.items():
             signal.signal(signum, handler)
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+def run(code, *arguments):
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -25,6 +25,36 @@ def test_the_second_signal_ends_the_process(signum):
     )
     assert ended.stdout == f"[{signum.value}]\n"
     assert ended.returncode == -signum
+
+
+SWALLOWED = """
+import os, sys, time, weakref
+from grokscope.cli.terminal import Stopped, on_signal, stop_by_exception
+
+class Thing:
+    def __del__(self):
+        if "__del__" in sys.argv:
+            os.kill(os.getpid(), SIGNUM)
+
+thing = Thing()
+gone = weakref.ref(thing, lambda ref: os.kill(os.getpid(), SIGNUM)) if "callback" in sys.argv else None
+try:
+    with on_signal(stop_by_exception):
+        del thing
+        print("went on")
+        time.sleep(60)
+except Stopped as stopped:
+    print("stopped by", stopped.signum)
+sys.unraisablehook is sys.__unraisablehook__ or print("the hook is left")
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("where", ["__del__", "callback"])
+def test_a_signal_where_no_exception_gets_out_is_not_lost(where, signum):
+    ended = run(SWALLOWED.replace("SIGNUM", str(signum.value)), where)
+    assert ended.stdout == f"went on\nstopped by {signum.value}\n"
+    assert (ended.stderr, ended.returncode) == ("", 0)
 
 
 def test_a_hangup_that_is_ignored_stays_so():
