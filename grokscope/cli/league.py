@@ -91,7 +91,6 @@ def league(
     Examples:
         grokscope league --quick --figure league.svg
         grokscope league runs/* --steps log:40 -o league.csv --page league.html
-        grokscope league --from rows.csv
         grokscope league --from one.csv --from other.csv --rows both.csv
     """
     ready_for(file, rows, page, figure)
