@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,17 @@ import typer
 
 from grokscope.cli import completing
 from grokscope.cli.measuring import Wanted, end, measured
-from grokscope.cli.options import Json, Measuring, Output, RunsFolder, Thresholds, key_values, names, shared
+from grokscope.cli.options import (
+    Finished,
+    Json,
+    Measuring,
+    Output,
+    RunsFolder,
+    Thresholds,
+    key_values,
+    names,
+    shared,
+)
 from grokscope.cli.progress import staged
 from grokscope.cli.terminal import data_width, deliver, present, ready_for, say, stdout_to_stderr
 from grokscope.errors import UsageError
@@ -19,6 +29,7 @@ from grokscope.run.sites import site_of
 
 if TYPE_CHECKING:
     from grokscope.registry import Plugins
+    from grokscope.reproduce.league import Setting
     from grokscope.reproduce.runs import Wanted as Making
     from grokscope.results import ColumnName, Comparison, Results
     from grokscope.statistics.league import League, Sighting
@@ -47,6 +58,7 @@ def league(
         int | None,
         typer.Option(min=1, metavar="N", help="How many seeds, from 0. Default: 5; 3 with --quick."),
     ] = None,
+    finished: Finished = False,
     out: RunsFolder = Path("runs"),
     expensive: Annotated[
         str | None,
@@ -94,7 +106,7 @@ def league(
         grokscope league --from one.csv --from other.csv --rows both.csv
     """
     ready_for(file, rows, page, figure)
-    _check(runs, sources, quick or seeds is not None, asked, expensive)
+    _check(runs, sources, quick or finished or seeds is not None, asked, expensive)
     kind = _drawable(page, figure)
     with stdout_to_stderr():
         from grokscope.discovery import load_plugins
@@ -109,7 +121,7 @@ def league(
     elif runs:
         found, (sighted, excluded) = look.at_runs(runs)
     else:
-        sighted, excluded = look.at_own(quick, seeds, out)
+        sighted, excluded = look.at_own(quick, seeds, out, finished)
     from grokscope.statistics.league import league as ranked
 
     if rows is not None:
@@ -142,7 +154,9 @@ def _check(
     if sources and (asked.settings or expensive):
         raise UsageError("--from must be given alone: nothing is measured, so there is nothing to set")
     if (runs or sources) and training:
-        raise UsageError("--quick and --seeds must be given without runs: they are about runs to be trained")
+        raise UsageError(
+            "--quick, --seeds and --finished must be given without runs: they are about the league's own"
+        )
     strange = [flag for flag in asked.given() if flag not in OF_ALL]
     if not runs and strange:
         raise UsageError(f"{strange[0]} must be given with runs: the league's own are measured as declared")
@@ -214,32 +228,44 @@ class _Look:
         bounds = grokked_at(shown.runs, settings, self.thresholds.test_threshold)
         return found, self._sighted(shown.runs, settings, paths, bounds)
 
-    def at_own(self, quick: bool, seeds: int | None, out: Path) -> Rows:
+    def at_own(self, quick: bool, seeds: int | None, out: Path, finished: bool) -> Rows:
         """Return what runs of the league's own settings say, trained where they are not there yet."""
-        from grokscope.reproduce.league import expensive_minutes, foretold, league_settings, train_league
+        from grokscope.reproduce.league import league_settings, train_league
 
         own = league_settings(self.wanted.and_of(self.control), self.settings)
-        making = self._making(quick, seeds, out)
-        runs, minutes = foretold(own.values(), making)
+        making = replace(self._making(quick, seeds, out), finished=finished)
+        if not finished:
+            self._foretell(own.values(), making)
+        gathered = staged(self.asked.quiet, lambda **watching: train_league(own, making, **watching))
+        for failure in gathered.failures:
+            say(f"failed: {failure}")
+        every = {run: results for found in gathered.found.values() for run, results in found.runs.items()}
+        if finished and not every:
+            raise UsageError(
+                f"--finished must be given where runs of the league's own are finished, got none in {out}: say "
+                "with --out where they are, or leave it out to train them"
+            )
+        settings = {run: name for name, found in gathered.found.items() for run in found.runs}
+        paths = {name: each[0] for name, each in gathered.paths.items() if each}
+        bounds = {name: min(self.thresholds.test_threshold, each.grokked_at) for name, each in own.items()}
+        return self._sighted(every, settings, paths, bounds)
+
+    def _foretell(self, own: Collection[Setting], making: Making) -> None:
+        """Say how long it will take."""
+        from grokscope.reproduce.league import expensive_minutes, foretold
+
+        runs, minutes = foretold(own, making)
         say(
             f"{runs} runs are left to train and measure: about {minutes:.0f} minutes of one core",
             self.asked.quiet,
         )
         if dear(self.plugins).intersection(self.wanted.measures):
-            more = expensive_minutes(own.values(), making)
+            more = expensive_minutes(own, making)
             say(
                 f"expensive measures take about {more:.0f} minutes on all runs, less what is stored: "
                 "--expensive says at which checkpoints",
                 self.asked.quiet,
             )
-        gathered = staged(self.asked.quiet, lambda **watching: train_league(own, making, **watching))
-        for failure in gathered.failures:
-            say(f"failed: {failure}")
-        every = {run: results for found in gathered.found.values() for run, results in found.runs.items()}
-        settings = {run: name for name, found in gathered.found.items() for run in found.runs}
-        paths = {name: each[0] for name, each in gathered.paths.items() if each}
-        bounds = {name: min(self.thresholds.test_threshold, each.grokked_at) for name, each in own.items()}
-        return self._sighted(every, settings, paths, bounds)
 
     def _making(self, quick: bool, seeds: int | None, out: Path) -> Making:
         from grokscope.reproduce.runs import Wanted as Made

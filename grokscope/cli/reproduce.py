@@ -13,6 +13,7 @@ from grokscope.cli.options import (
     Dask,
     DataDir,
     Device,
+    Finished,
     Json,
     Quiet,
     RunsFolder,
@@ -66,9 +67,7 @@ def reproduce(
             show_default=False,
         ),
     ] = None,
-    finished: Annotated[
-        bool, typer.Option("--finished", help="Train nothing: take the runs that are finished already.")
-    ] = False,
+    finished: Finished = False,
     rows: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Write what was found as data: three CSV tables."),

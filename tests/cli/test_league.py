@@ -45,12 +45,21 @@ def test_its_own_settings_are_trained_once_and_found_again(cli, tiny, tmp_path, 
     assert "2 runs are left to train and measure: about 1 minutes of one core" in first.err
     assert "there are no ranks" in first.out
     assert len(list((tmp_path / "runs").iterdir())) == 2
+    none = cli(*command, "--finished", "--out", "elsewhere")
+    assert none.code == 2
+    assert "--finished must be given where runs of the league's own are finished, got none in elsewhere" in (
+        none.err
+    )
     with open("rows.csv") as stream:
         rows = list(csv.DictReader(stream))
     assert {row["setting"] for row in rows if row["setting"]} <= {"clauw", "weight decay 10"}
     assert {row["run"] for row in rows} == {path.name for path in (tmp_path / "runs").iterdir()}
     again = cli(*command, "--json")
     assert "0 runs are left" in again.err
+    finished = cli(*command[:2], "--seeds", "2", *command[4:], "--finished", "--json")
+    assert (finished.code, finished.out) == (0, again.out), finished.err
+    assert "left to train" not in finished.err
+    assert len(list((tmp_path / "runs").iterdir())) == 2
     told = json.loads(again.out)
     columns = {place["column"] for place in told["places"]}
     assert columns <= {row["column"] for row in rows}
@@ -111,7 +120,8 @@ def test_every_measure_is_taken_unless_expensive_ones_are_left_out():
     [
         (["--from", "missing.csv"], "missing.csv must be a CSV file that --rows wrote"),
         (["--from", "rows.csv", "run"], "league must be given runs or --from, got both"),
-        (["run", "--quick"], "--quick and --seeds must be given without runs"),
+        (["run", "--quick"], "--quick, --seeds and --finished must be given without runs"),
+        (["run", "--finished"], "--quick, --seeds and --finished must be given without runs"),
         (["--quick", "--steps", "last"], "--steps must be given with runs"),
         (["--from", "rows.csv", "--set", "llc.draws=9"], "--from must be given alone"),
         (["--from", "rows.csv", "--expensive", "all"], "--from must be given alone"),
