@@ -14,7 +14,7 @@ from grokscope.statistics.league import league
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 RESULTS = EXAMPLES / "results"
-FULL, QUICK = ((RESULTS / f"{name}.csv", RESULTS / f"{name}-rows.csv") for name in ("league", "league-quick"))
+FULL, ALL = ((RESULTS / f"{name}.csv", RESULTS / f"{name}-rows.csv") for name in ("league", "league-all"))
 GUIDE = (EXAMPLES / "guides" / "league.md").read_text()
 
 
@@ -45,7 +45,7 @@ def ps(found):
     ]
 
 
-@pytest.mark.parametrize("table", [FULL[0], QUICK[0]], ids=["full", "quick"])
+@pytest.mark.parametrize("table", [FULL[0], ALL[0]], ids=["full", "all"])
 def test_nothing_foretells(table):
     found = places(table)
     above = [name for name, row in found.items() if row["foresight_low"] and float(row["foresight_low"]) > 0]
@@ -81,50 +81,45 @@ def test_what_the_guide_says_of_columns_at_full_size_is_in_the_data():
     assert (len(aurocs), round(max(aurocs), 2)) == (218, 0.94)
     assert found["stable_rank.stable_rank"]["moved_auroc"].startswith("0.941")
     assert found["oinfo.synergy"]["auroc"].startswith("0.88")
-    assert [list(found).index(f"effective_sparsity.{name}") for name in ("neurons", "share")] == [75, 76]
 
 
-def test_both_leagues_rank_columns_alike_in_part():
-    full, quick = (places(table) for table, _ in (FULL, QUICK))
-    both = [name for name in full if full[name]["rank"] and quick.get(name, {}).get("rank")]
-    found = spearmanr(*([float(each[name]["foresight"]) for name in both] for each in (full, quick)))
-    assert (len(both), round(found.statistic, 2)) == (109, 0.42)
+def test_both_tables_rank_columns_alike():
+    full, every = (places(table) for table, _ in (FULL, ALL))
+    both = [name for name in full if full[name]["rank"] and every.get(name, {}).get("rank")]
+    found = spearmanr(*([float(each[name]["foresight"]) for name in both] for each in (full, every)))
+    assert (len(both), round(found.statistic, 2)) == (109, 0.94)
 
 
-def test_what_the_guide_says_of_every_measure_in_small_networks_is_in_the_data():
-    found = places(QUICK[0])
+def test_what_the_guide_says_of_every_measure_is_in_the_data():
+    found, plugins = places(ALL[0]), load_plugins()
     said = {
-        "fit.test_loss": ("16", "4"),
-        "oinfo.synergy_bins": ("7", "0"),
-        "hessian_spectrum.largest": ("8", "2"),
-        "sharpness.trace": ("10", "4"),
-        "ntk_distance.centred_distance": ("9", "2"),
-        "circuit_complexity.kl_mean": ("9", "4"),
-        "commutator_defect.defect": ("1", "5"),
-        "dropout_robustness.area": ("1", "3"),
-        "llc.llc": ("6", "4"),
+        "oinfo.synergy_bins": ("9", "0"),
+        "llc.llc": ("7", "3"),
+        "ntk_distance.centred_distance": ("9", "3"),
+        "circuit_complexity.kl_mean": ("7", "2"),
+        "sharpness.trace": ("7", "4"),
+        "hessian_spectrum.largest": ("7", "6"),
+        "commutator_defect.defect": ("6", "5"),
+        "dropout_robustness.area": ("1", "5"),
     }
     assert {name: (found[name]["first_runs"], found[name]["alarms_runs"]) for name in said} == said
-    expensive = {
-        name
-        for name in found
-        if name.partition(".")[0] in {each.partition(".")[0] for each in list(said)[2:]}
-    }
-    assert not [
-        name for name in expensive if found[name]["ahead_low"] and float(found[name]["ahead_low"]) > 0
-    ]
-    assert sum(bool(row[name]) for row in found.values() for name in ("auroc", "moved_auroc")) == 270
-    at = [
-        list(found).index(f"{name}")
-        for name in ("oinfo.synergy_bins", "effective_sparsity.neurons", "hessian_spectrum.largest")
-    ]
-    assert at == [3, 4, 9]
-    missing = {each.title for each in load_plugins().registered} - {name.partition(".")[0] for name in found}
+    dear = {each.title for each in plugins.registered if each.measure.expensive}
+    expensive = [name for name in found if name.partition(".")[0] in dear]
+    assert (expensive[0], list(found).index("llc.llc")) == ("llc.llc", 17)
+    early = {name for name, row in found.items() if row["ahead_low"] and float(row["ahead_low"]) > 0}
+    assert not early.intersection(expensive)
+    assert "control.drift" in early
+    foresight = [f"{float(found['llc.llc'][f'foresight{end}']):+.2f}" for end in ("", "_low", "_high")]
+    assert foresight == ["+0.03", "-0.16", "+0.22"]
+    first = [f"{float(found['oinfo.synergy_bins'][f'foresight{end}']):+.2f}" for end in ("", "_low", "_high")]
+    assert (next(iter(found)), first) == ("oinfo.synergy_bins", ["+0.19", "-0.00", "+0.38"])
+    assert sum(bool(row[name]) for row in found.values() for name in ("auroc", "moved_auroc")) == 268
+    missing = {each.title for each in plugins.registered} - {name.partition(".")[0] for name in found}
     assert missing == set()
 
 
 @pytest.mark.slow  # every labelling of the settings, for every column
-@pytest.mark.parametrize(("table", "rows"), [FULL, QUICK], ids=["full", "quick"])
+@pytest.mark.parametrize(("table", "rows"), [FULL, ALL], ids=["full", "all"])
 def test_the_committed_rows_give_the_committed_league_and_what_the_guide_says(table, rows):
     found = league(*read_rows(rows))
     made = list(csv.DictReader(league_csv(found, knowledge(load_plugins())).splitlines()))

@@ -242,8 +242,8 @@ class _Look:
         every = {run: results for found in gathered.found.values() for run, results in found.runs.items()}
         if finished and not every:
             raise UsageError(
-                f"--finished must be given where runs of the league's own are finished, got none in {out}: say "
-                "with --out where they are, or leave it out to train them"
+                f"--finished must be given where runs of the league's own are finished, got none in {out}: "
+                "say with --out where they are, or leave it out to train them"
             )
         settings = {run: name for name, found in gathered.found.items() for run in found.runs}
         paths = {name: each[0] for name, each in gathered.paths.items() if each}
