@@ -181,7 +181,7 @@ def on_signal(act: Callable[[int], None]) -> Iterator[None]:
         for each in signals:
             signal.signal(each, first)
         # By a thread: here, too, it would be lost.
-        again = threading.Timer(A_MOMENT, _thread.interrupt_main, [what.exc_value.signum])
+        again = threading.Timer(A_MOMENT, _signal_once_more, [what.exc_value.signum])
         again.daemon = True
         again.start()
 
@@ -194,6 +194,15 @@ def on_signal(act: Callable[[int], None]) -> Iterator[None]:
         sys.unraisablehook = hook
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def _signal_once_more(signum: int) -> None:
+    """Send the main thread a signal that it has a handler for, as another process does: that wakes it."""
+    if callable(signal.getsignal(signum)):
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident or 0, signum)
+        else:
+            _thread.interrupt_main(signal.Signals(signum))
 
 
 def stop_by_exception(signum: int) -> None:

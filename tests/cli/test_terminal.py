@@ -7,8 +7,8 @@ import sys
 import pytest
 
 
-def run(code, *arguments):
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+def run(code, *arguments, **others):
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, **others)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -52,7 +52,7 @@ sys.unraisablehook is sys.__unraisablehook__ or print("the hook is left")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("where", ["__del__", "callback"])
 def test_a_signal_where_no_exception_gets_out_is_not_lost(where, signum):
-    ended = run(SWALLOWED.replace("SIGNUM", str(signum.value)), where)
+    ended = run(SWALLOWED.replace("SIGNUM", str(signum.value)), where, timeout=30)
     assert ended.stdout == f"went on\nstopped by {signum.value}\n"
     assert (ended.stderr, ended.returncode) == ("", 0)
 
