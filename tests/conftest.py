@@ -171,7 +171,7 @@ def plugin_of():
     return make
 
 
-def wait_until(true, process=None, seconds=600, every=0.02):
+def wait_until(true, process=None, seconds=300, every=0.02):
     """Wait until something is true, which a process brings about that must not end before."""
     end = time.monotonic() + seconds
     while not true():

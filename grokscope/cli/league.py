@@ -141,7 +141,7 @@ OF_ALL = ("--set", "--device", "--data-dir", "--workers", "--timeout", "--quiet"
 def _check(
     runs: Sequence[Path] | None,
     sources: Sequence[Path] | None,
-    training: bool,
+    of_own: bool,
     asked: Measuring,
     expensive: str | None,
 ) -> None:
@@ -153,7 +153,7 @@ def _check(
         raise UsageError("league must be given runs or --from, got both")
     if sources and (asked.settings or expensive):
         raise UsageError("--from must be given alone: nothing is measured, so there is nothing to set")
-    if (runs or sources) and training:
+    if (runs or sources) and of_own:
         raise UsageError(
             "--quick, --seeds and --finished must be given without runs: they are about the league's own"
         )
@@ -233,7 +233,7 @@ class _Look:
         from grokscope.reproduce.league import league_settings, train_league
 
         own = league_settings(self.wanted.and_of(self.control), self.settings)
-        making = replace(self._making(quick, seeds, out), finished=finished)
+        making = self._making(quick, seeds, out, finished)
         if not finished:
             self._foretell(own.values(), making)
         gathered = staged(self.asked.quiet, lambda **watching: train_league(own, making, **watching))
@@ -267,13 +267,14 @@ class _Look:
                 self.asked.quiet,
             )
 
-    def _making(self, quick: bool, seeds: int | None, out: Path) -> Making:
+    def _making(self, quick: bool, seeds: int | None, out: Path, finished: bool) -> Making:
         from grokscope.reproduce.runs import Wanted as Made
 
         return Made(
             quick=quick,
             seeds=seeds,
             out=out,
+            finished=finished,
             data_dir=self.asked.data_dir,
             device=self.asked.device,
             workers=self.asked.workers,

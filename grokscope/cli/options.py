@@ -79,10 +79,10 @@ Watched = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages but errors.")]
-_MADE_IN = "The directory that run directories are made in."
 Finished = Annotated[
     bool, typer.Option("--finished", help="Train nothing: take the runs that are finished already.")
 ]
+_MADE_IN = "The directory that run directories are made in."
 RunsFolder = Annotated[Path, typer.Option("--out", help=_MADE_IN)]
 RunsSite = Annotated[Path, typer.Option("--out", help=f"{_MADE_IN} Or a URL.", parser=site_of)]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, ...")]

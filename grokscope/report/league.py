@@ -200,8 +200,8 @@ def read_rows(*paths: Path) -> tuple[list[Sighting], dict[str, str]]:
                     rows.append(_sighting(row))
         except (OSError, ValueError, csv.Error) as error:
             raise UsageError(f"{path} must be a CSV file that --rows wrote: {error}") from error
-        for run in runs.keys() & new.keys():
-            if new[run] != runs[run]:
+        for run, told in new.items():
+            if told != runs.get(run, told):
                 raise UsageError(
                     f"{path} must say of run {run} what the files before it say: leave one of them out"
                 )

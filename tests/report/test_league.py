@@ -105,9 +105,8 @@ def test_files_of_several_machines_are_read_as_one(rows, tmp_path):
     again, excluded = read_rows(one, other)
     assert sorted(map(repr, again)) == sorted(map(repr, read_rows(other)[0]))
     assert excluded == {"left-s0": "why", "left-s1": "so"}
-    differing = replace(seeds[0][0], value=9.5)
-    wrong.write_text(rows_csv([differing, *seeds[0][1:]], {}))
-    run = re.escape(read_rows(one)[0][0].run)
+    wrong.write_text(rows_csv([replace(row, value=9.5) for row in seeds[0]], {}))
+    run = re.escape(read_rows(wrong)[0][0].run)  # the first that differs
     with pytest.raises(UsageError, match=rf"wrong\.csv must say of run {run} what the files before it say"):
         read_rows(one, wrong)
     wrong.write_text(rows_csv(seeds[1], {read_rows(one)[0][0].run: "it has no delay"}))
