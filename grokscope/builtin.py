@@ -21,9 +21,16 @@ _MISSING = "when a logit is not finite"
 
 @measure(
     columns=[
-        Column("train_loss", "mean loss on the training split", min=0, missing=_MISSING),
+        Column("train_loss", "mean loss on the training split", min=0, missing=_MISSING, knows=["labels"]),
         Column("test_loss", "mean loss on the test split", direction="down", min=0, missing=_MISSING),
-        Column("train_accuracy", "share of the training split that is right", min=0, max=1, missing=_MISSING),
+        Column(
+            "train_accuracy",
+            "share of the training split that is right",
+            min=0,
+            max=1,
+            missing=_MISSING,
+            knows=["labels"],
+        ),
         Column(
             "test_accuracy", "share of the test split that is right", "", "up", min=0, max=1, missing=_MISSING
         ),

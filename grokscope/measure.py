@@ -55,7 +55,8 @@ class Column:
     NaN; a column that does not say so must always be a finite number. `text` columns hold words. A `tally` of
     something unusual is left out of tables while it is 0; CSV and JSON always have it. `role`, one of
     `ROLES`, is what grokscope itself asks for it by: of several columns that have it the first is taken,
-    grokscope's own before a stranger's.
+    grokscope's own before a stranger's. `knows` says what of its measure's knowledge it takes, `end` among
+    it, where that is not all.
     """
 
     name: str
@@ -68,6 +69,11 @@ class Column:
     text: bool = False
     tally: bool = False
     role: str = ""
+    knows: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.knows is not None:
+            object.__setattr__(self, "knows", tuple(self.knows))
 
     @property
     def range(self) -> str:
@@ -122,6 +128,19 @@ class Measure:
             return None
         end = "baseline" in self.inputs and self.baseline == "last"
         return (*(self.knows or ()), *((LATER,) if end else ()))
+
+    def known_of(self, column: Column) -> tuple[str, ...] | None:
+        """What a column of it must know, which may be less; None where it does not say."""
+        return self.known if column.knows is None else (*column.knows,)
+
+    @property
+    def knowing_less(self) -> dict[tuple[str, ...], list[str]]:
+        """The columns that must know less than the measure, by what they must know."""
+        found: dict[tuple[str, ...], list[str]] = {}
+        for column in self.columns:
+            if column.knows is not None:
+                found.setdefault(tuple(column.knows), []).append(column.name)
+        return found
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function that it was made from."""
@@ -372,7 +391,12 @@ def _problem(measure: Measure) -> str:
         return f"baseline must be {', '.join(BASELINES)} or a step, got {measure.baseline!r}"
     if strange := [word for word in measure.knows or () if word not in KNOWLEDGE]:
         return f"knows must be of {', '.join(KNOWLEDGE)}, got {strange[0]!r}"
-    problems = (_naming_problem(measure), *map(_column_problem, measure.columns), _array_problem(measure))
+    problems = (
+        _naming_problem(measure),
+        *map(_column_problem, measure.columns),
+        *(_knowledge_problem(measure, column) for column in measure.columns),
+        _array_problem(measure),
+    )
     return next(filter(None, problems), "")
 
 
@@ -399,6 +423,14 @@ def _column_problem(column: Column) -> str:
         return f"bounds of {column.name} must be in order, got [{column.min}, {column.max}]"
     if column.role and column.role not in ROLES:
         return f"role of {column.name} must be {', '.join(ROLES)} or nothing, got {column.role!r}"
+    return ""
+
+
+def _knowledge_problem(measure: Measure, column: Column) -> str:
+    known = measure.known or ()
+    if strange := [word for word in column.knows or () if word not in known]:
+        told = ", ".join(known) or "nothing"
+        return f"knows of {column.name} must be of what the measure knows ({told}), got {strange[0]!r}"
     return ""
 
 

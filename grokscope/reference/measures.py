@@ -63,6 +63,8 @@ def _facts(measure: Measure) -> Iterable[str]:
     yield f"needs {', '.join(map(code, measure.inputs))}"
     if measure.known is not None:
         yield f"must know {', '.join(map(code, measure.known)) or 'nothing more'}"
+    for known, columns in measure.knowing_less.items():
+        yield f"of it {', '.join(map(code, columns))} only {', '.join(map(code, known)) or 'nothing more'}"
     if "baseline" in measure.inputs:
         yield f"the baseline is the {measure.baseline} checkpoint unless `--baseline` says otherwise"
     if measure.per:

@@ -25,15 +25,16 @@ from grokscope.statistics.transition import Between
 LEAST_NAME = 18
 NAMED = 5  # columns that foretell, in a sentence
 UNSAID, CONTROL = "?", "control"
-Knowledge = Mapping[str, str]  # what each measure must know, by its title
+Knowledge = Mapping[ColumnName, str]  # what each column must know
 
 
-def knowledge(plugins: Plugins) -> dict[str, str]:
-    """Return in words what each installed measure must know beside weights and training inputs."""
+def knowledge(plugins: Plugins) -> dict[ColumnName, str]:
+    """Return in words what each column of installed measures must know beside weights and training inputs."""
     found = {}
     for each in plugins.registered:
-        known = each.measure.known
-        found[each.title] = UNSAID if known is None else ", ".join(known)
+        for column in each.measure.columns:
+            known = each.measure.known_of(column)
+            found[ColumnName(each.title, column.name)] = UNSAID if known is None else ", ".join(known)
     return found
 
 
@@ -64,6 +65,7 @@ def _fields(known: Knowledge) -> Sequence[Field]:
         Field("p", lambda p: p_value(p.p_adjusted), 4),
         Field("ahead", lambda p: signed(p.ahead.mean), 2),
         Field("interval", lambda p: interval(p.ahead), 8, "left"),
+        Field("changes", lambda p: _share(p.changes), 14),
         Field("first", lambda p: _share(p.first), 5),
         Field("alarms", lambda p: _share(p.alarms), 6),
         Field("partial", lambda p: signed(p.partial.mean), 9),
@@ -77,7 +79,7 @@ def _fields(known: Knowledge) -> Sequence[Field]:
 
 def known_of(place: Place, known: Knowledge) -> str:
     """Return what the measure of a column must know, in words."""
-    return CONTROL if place.control else known.get(place.column.measure, UNSAID)
+    return CONTROL if place.control else known.get(place.column, UNSAID)
 
 
 def _few(value: float, digits: int) -> Text:
@@ -100,7 +102,8 @@ def _legend(league: League, shown: Sequence[str]) -> Iterable[Text]:
     words = {
         "foresight": "what columns are ranked by, with its interval over settings",
         "p": f"that it is 0, after Holm over {league.tested} columns",
-        "ahead": "log10 steps before test accuracy's own change, in runs that grok",
+        "ahead": "log10 steps before test accuracy's own change, in runs that grok in which it changes",
+        "changes": "the runs that grok in which it does, before test accuracy or after",
         "first": "of the runs that grok, those in which it changes before test accuracy",
         "alarms": "of the runs that never do, those in which it changes likewise",
         "partial": "rank correlation with test accuracy, weight norm and train loss taken out",

@@ -81,6 +81,8 @@ def _measure_facts(registered: Registered) -> Iterable[tuple[str, str]]:
     yield "source", measure.source or "not stated"
     yield "needs", ", ".join(measure.inputs)
     yield "must know", "not stated" if measure.known is None else ", ".join(measure.known) or "nothing more"
+    for known, columns in measure.knowing_less.items():
+        yield "", f"of it {', '.join(columns)} only: {', '.join(known) or 'nothing more'}"
     if "baseline" in measure.inputs:
         yield "baseline", f"{measure.baseline} unless --baseline says otherwise"
     yield "version", str(measure.version)

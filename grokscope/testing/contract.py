@@ -171,16 +171,32 @@ def _check_on(measure: Measure, probe: Probe) -> list[Row]:
 
 
 def _check_knowledge(measure: Measure, probe: Probe, rows: list[Row]) -> None:
-    """Check that what the measure does not say it knows makes no difference to it."""
+    """Check that what the measure, or a column, does not say it knows makes no difference to it."""
     if measure.knows is None or not rows:
         return
     for what, twin in other_knowledge(probe):
-        if what in measure.knows:
+        free = {each.name for each in measure.columns if what not in (measure.known_of(each) or ())}
+        if not free:
             continue
         others = _run(measure, {}, Bench(twin, measure))  # none where it is no longer its task
-        assert not others or same_rows(rows, others), (
-            f"{measure.name} must say knows=[{what!r}, ...]: other {what} give other rows: {where_of(probe)}"
+        if what not in measure.knows:
+            assert not others or same_rows(rows, others), (
+                f"{measure.name} must say knows=[{what!r}, ...]: other {what} give other rows: "
+                f"{where_of(probe)}"
+            )
+        assert not others or same_rows(_only(rows, free), _only(others, free)), (
+            f"{measure.name} has a column of {', '.join(sorted(free))} that must say knows=[{what!r}, ...]: "
+            f"other {what} give other numbers: {where_of(probe)}"
         )
+
+
+def _only(rows: Iterable[Row], columns: set[str]) -> list[Row]:
+    """The rows with some columns alone, and no arrays; none of which there is nothing of these."""
+    kept = (
+        Row(row.labels, {name: value for name, value in row.values.items() if name in columns})
+        for row in rows
+    )
+    return [row for row in kept if row.values]
 
 
 def _check_edges(measure: Measure, probe: Probe) -> set[str]:

@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 
 @measure(
     columns=[
-        Column("train", "share of training examples whose exp-sum is 1", min=0, max=1),
-        Column("test", "share of test examples whose exp-sum is 1", min=0, max=1),
-        Column("train_zero_loss", "share of training examples whose loss is exactly 0", min=0, max=1),
+        Column("train", "share of training examples whose exp-sum is 1", min=0, max=1, knows=[]),
+        Column("test", "share of test examples whose exp-sum is 1", min=0, max=1, knows=["test"]),
+        Column(
+            "train_zero_loss",
+            "share of training examples whose loss is exactly 0",
+            min=0,
+            max=1,
+            knows=["labels"],
+        ),
         Column("test_zero_loss", "share of test examples whose loss is exactly 0", min=0, max=1),
     ],
     source="Prieto et al. 2025, definition 3, equations 2 and 3",

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @measure(
     columns=[
-        Column("train", "units crossed per training example", "units", min=0),
+        Column("train", "units crossed per training example", "units", min=0, knows=[]),
         Column("test", "units crossed per test example", "units", min=0),
-        Column("directions", "orthonormal directions of the hull", min=1),
+        Column("directions", "orthonormal directions of the hull", min=1, knows=[]),
     ],
     per=["layer"],
     version=2,

@@ -26,6 +26,7 @@ _COLUMNS = [
         min=0,
         max=1,
         missing="when every example's logits are all equal",
+        knows=["test", "task", "end"],
     ),
     Column(
         "gini_embedding",
@@ -34,6 +35,7 @@ _COLUMNS = [
         min=0,
         max=1,
         missing="when the embedding is zero",
+        knows=["task"],
     ),
     Column(
         "gini_unembedding",
@@ -42,6 +44,7 @@ _COLUMNS = [
         min=0,
         max=1,
         missing="when the unembedding is zero",
+        knows=["task"],
     ),
     Column(
         "gini_neuron_logit",
@@ -50,13 +53,15 @@ _COLUMNS = [
         min=0,
         max=1,
         missing="when W_L is zero",
+        knows=["task"],
     ),
-    Column("keys", "how many frequencies are key", min=1),
+    Column("keys", "how many frequencies are key", min=1, knows=["test", "task", "end"]),
     Column(
         "gap",
         "norm of the weakest key over that of the strongest other frequency",
         min=1,
         missing="when the keys were asked for, or there is no gap",
+        knows=["test", "task", "end"],
     ),
     Column("note", "how the keys were found", text=True),
 ]

@@ -25,6 +25,7 @@ SEEN_ON = 256  # examples, evenly spaced: whether the logits are a linear map of
             min=0,
             max=1,
             missing="when no unit varies",
+            knows=["labels"],
         ),
         Column(
             "test",

@@ -98,9 +98,9 @@ _ZERO_INPUT = "a training input is all zeros: the bound is infinite"
 
 @measure(
     columns=[
-        Column("lhs", "mean squared Frobenius norm of the input gradient", min=0),
-        Column("rhs", "the bound ||W||^2 S(W) / min ||x||^2", min=0, missing=_ZERO_INPUT),
-        Column("slack", "rhs - lhs", missing=_ZERO_INPUT),
+        Column("lhs", "mean squared Frobenius norm of the input gradient", min=0, knows=[]),
+        Column("rhs", "the bound ||W||^2 S(W) / min ||x||^2", min=0, missing=_ZERO_INPUT, knows=[]),
+        Column("slack", "rhs - lhs", missing=_ZERO_INPUT, knows=[]),
         Column("residual", "largest abs(f(x) - onehot(y)) on the training split", min=0),
         Column("interpolates", "1 where the residual is within `tolerance`, else 0", min=0, max=1),
         Column("note", "whether the run is an interpolation solution, in words", text=True),
@@ -173,10 +173,20 @@ def input_gradient(
             min=0,
             max=1,
         ),
-        Column("epsilon", "radius eps(W) within which Theorem 4.2 promises the right label", min=0, max=1),
+        Column(
+            "epsilon",
+            "radius eps(W) within which Theorem 4.2 promises the right label",
+            min=0,
+            max=1,
+            knows=[],
+        ),
         Column("neighbour_bound_l1", "the same share within epsilon_l1", "share", min=0, max=1),
-        Column("epsilon_l1", "Corollary A.2's radius: the l1 norm in the l2 norm's place", min=0, max=1),
-        Column("corollary", "the paper's curve of predicted accuracy over steps", "share", min=0, max=1),
+        Column(
+            "epsilon_l1", "Corollary A.2's radius: the l1 norm in the l2 norm's place", min=0, max=1, knows=[]
+        ),
+        Column(
+            "corollary", "the paper's curve of predicted accuracy over steps", "share", min=0, max=1, knows=[]
+        ),
         Column("note", "why Theorem 4.2 does not apply, or nothing", text=True),
     ],
     source="Tan & Huang 2023, Theorem 4.2, Corollaries 4.3 and A.2",

@@ -21,7 +21,12 @@ NOT_HOMOGENEOUS = "when the network is not homogeneous in its weights: `note` sa
         Column("p10", "10th percentile of the margins", "logits", "up"),
         Column("median", "median of the margins", "logits", "up"),
         Column("normalised", "minimum / ||theta||^degree", direction="up", missing=NOT_HOMOGENEOUS),
-        Column("degree", "the degree in which the logits grow with the weights", missing=NOT_HOMOGENEOUS),
+        Column(
+            "degree",
+            "the degree in which the logits grow with the weights",
+            missing=NOT_HOMOGENEOUS,
+            knows=[],
+        ),
         Column("note", "why there is no normalised margin, or nothing", text=True),
     ],
     source="Lyu & Li 2020, arXiv 1906.05890; Lyu et al. 2023, arXiv 2311.18817",

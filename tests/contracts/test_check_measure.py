@@ -352,6 +352,30 @@ def test_a_measure_that_knows_more_than_it_says_is_caught():
         declare(right, knows=["answers"])
 
 
+def test_a_column_that_knows_more_than_it_says_is_caught():
+    def right(probe):
+        """How often it is right."""
+        return {split: probe.accuracy(split) for split in ("train", "test")}
+
+    def declared(train, test):
+        known = {"train": train, "test": test}
+        columns = [Column(name, f"on {name}", missing="unsound", knows=own) for name, own in known.items()]
+        return measure(columns=columns, source="own", knows=["labels", "test"])(right)
+
+    sound = declared(["labels"], None)
+    check_measure(sound, probes=[example_probe("mlp")])
+    assert [sound.known_of(column) for column in sound.columns] == [("labels",), ("labels", "test")]
+    assert sound.knowing_less == {("labels",): ["train"]}
+    with pytest.raises(AssertionError, match=r"column of test, train that must say knows=\['labels', ...\]"):
+        check_measure(declared([], []), probes=[example_probe("mlp")])
+    with pytest.raises(AssertionError, match=r"column of test, train that must say knows=\['test', ...\]"):
+        check_measure(declared(["labels"], ["labels"]), probes=[example_probe("mlp")])
+    with pytest.raises(
+        PluginError, match=r"knows of train must be of what the measure knows .labels, test., "
+    ):
+        declared(["task"], None)
+
+
 def test_every_measure_of_grokscopes_own_says_what_it_must_know():
     unsaid = [each.id for each in load_plugins().registered if each.measure.known is None]
     assert unsaid == []

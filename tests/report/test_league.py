@@ -173,6 +173,8 @@ def test_the_figure_is_drawn_with_foreign_names(found, known):
 
 
 def test_what_each_measure_must_know_is_said(known):
-    assert known["fourier"] == "labels, test, task, end"
-    assert known["weight_norm"] == ""
+    assert known["fourier.restricted_loss"] == "labels, test, task, end"
+    assert known["fourier.gini_embedding"] == "task"
+    assert (known["fit.train_loss"], known["fit.test_loss"]) == ("labels", "labels, test")
+    assert known["weight_norm.l2"] == ""
     assert set(CONTROLS).isdisjoint(known)
