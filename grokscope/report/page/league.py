@@ -16,8 +16,8 @@ from grokscope.statistics.over_runs import Mean
 STEPS = 10  # of a colour, either way
 POLICY = "default-src 'none'; style-src {styles}; img-src data:; base-uri 'none'; form-action 'none'"
 HEADERS = (
-    *("rank", "measure", "foresight", "p", "ahead", "first", "alarms", "partial"),
-    *("AUROC", "moved", "ms", "resolution", "must know"),
+    *("rank", "measure", "foresight", "p", "ahead", "changes", "first", "alarms"),
+    *("partial", "AUROC", "moved", "ms", "resolution", "must know"),
 )
 
 
@@ -112,7 +112,9 @@ def _table(league: League, known: Knowledge) -> str:
 def _cells(place: Place, known: Knowledge) -> Iterable[str]:
     yield f'<td class="number">{"–" if place.rank is None else place.rank}</td>'
     yield _name(place)
-    shares = [f"{of.runs}/{of.of_runs}" if of.of_runs else "–" for of in (place.first, place.alarms)]
+    shares = [
+        f"{of.runs}/{of.of_runs}" if of.of_runs else "–" for of in (place.changes, place.first, place.alarms)
+    ]
     numbers: Sequence[str] = (
         *(_interval(place.foresight), _number(place.p_adjusted), _interval(place.ahead), *shares),
         *(_interval(place.partial), _number(place.value.value), _number(place.moved.value)),

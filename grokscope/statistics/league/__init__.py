@@ -159,4 +159,8 @@ def _notes(found: League) -> Any:
     for why, runs in reasons.items():
         yield f"left out: {', '.join(runs)}: {why}"
     for measure, settings in found.absent.items():
-        yield f"{measure} has no value in {'; '.join(settings)}: {next(iter(settings.values()))}"
+        without: dict[str, list[str]] = {}
+        for setting, why in settings.items():
+            without.setdefault(why, []).append(setting)
+        for why, named in without.items():
+            yield f"{measure} has no value in {'; '.join(named)}: {why}"

@@ -72,7 +72,8 @@ class Place:
         p, p_adjusted: that it is not 0 (Welch's test over settings), and corrected over the columns that
             have a rank; NaN without one.
         ahead: by how many log10 steps its change comes before test accuracy's own, in the runs that grok in
-            which it changes clearly.
+            which it changes so that it counts, see `RULE`.
+        changes: in how many of the runs that grok that is, before test accuracy or after.
         first: where it changes before test accuracy, of the runs that grok.
         alarms: where it changes likewise, of the runs that never grok.
         partial: rank correlation with test accuracy in the runs that grok, those of weight norm and train
@@ -91,6 +92,7 @@ class Place:
     foresight: Mean
     p: float
     ahead: Mean
+    changes: Share
     first: Share
     alarms: Share
     partial: Mean
@@ -128,6 +130,7 @@ class Place:
             "p_adjusted": self.p_adjusted,
             "foretells": self.foretells,
             **self.ahead.named("ahead"),
+            **_named("changes", self.changes),
             **_named("first", self.first),
             **_named("alarms", self.alarms),
             **self.partial.named("partial"),
@@ -197,6 +200,8 @@ def _place(column: ColumnName, rows: Sequence[Sighting], confidence: float, seed
     groups = [row.fate.setting for row in grok], [row.fate.setting for row in never]
     foresight, p = difference(seen, false, groups, confidence)
     cells = [*_cells(grok, seen), *_cells(never, false)]
+    leads = [row.ahead_in(shapes[row.fate.setting]) for row in grok]
+    changing = _cells(grok, [float(not math.isnan(lead)) for lead in leads])
 
     def mean(name: str) -> Mean:
         return Mean.of((getattr(row, name) for row in grok), confidence, groups[0])
@@ -209,7 +214,8 @@ def _place(column: ColumnName, rows: Sequence[Sighting], confidence: float, seed
         column=column,
         foresight=foresight,
         p=p,
-        ahead=mean("ahead"),
+        ahead=Mean.of(leads, confidence, groups[0]),
+        changes=_share(changing),
         first=_share(cell for cell in cells if cell.groks),
         alarms=_share(cell for cell in cells if not cell.groks),
         partial=mean("partial").within(-1, 1),

@@ -50,10 +50,14 @@ class Sighting:
     resolution: float = math.nan
     absent: str = ""
 
-    @property
-    def ahead(self) -> float:
-        """log10(the end / the change), by the middles of the checkpoints between which they lie."""
-        return math.nan if self.change is None else _decades(self.change.middle, self.fate.end.middle)
+    def ahead_in(self, shape: str) -> float:
+        """Return log10(the end / the change), by the middles of the checkpoints between which they lie.
+
+        NaN where it does not change in this shape.
+        """
+        if self.change is None or self.shape != shape or not shape:
+            return math.nan
+        return _decades(self.change.middle, self.fate.end.middle)
 
     def foreseen(self, shape: str) -> float:
         """Return which share of the way to the end was left when it had changed in this shape.
@@ -61,12 +65,13 @@ class Sighting:
         The way goes from memorisation to test accuracy's own change, or to the end of the training, in log
         steps. 0 where it does not change so, or not surely before.
         """
-        if self.change is None or self.shape != shape or not shape:
+        ahead = self.ahead_in(shape)
+        if self.change is None or math.isnan(ahead):
             return 0.0
         if self.fate.groks and self.change.until > self.fate.end.after:
             return 0.0
         way = _decades(self.fate.start, self.fate.end.middle)
-        return min(1.0, max(0.0, self.ahead / way)) if way > 0 else 0.0
+        return min(1.0, max(0.0, ahead / way)) if way > 0 else 0.0
 
 
 def sightings(

@@ -55,6 +55,8 @@ def test_an_early_sign_beats_a_late_one_beats_what_knows_nothing(found):
     assert early.ahead.contains(math.log10(5))
     assert late.shape == "fall"
     assert {place.column for place in found.foretelling} == {"by.layer", "a.early", "a.late"}
+    for place in (early, late, of(found, "a.after")):
+        assert (place.changes.runs, place.changes.of_runs) == (15, 15)
     for place, runs in ((early, 15), (late, 15), (of(found, "a.after"), 0)):
         assert (place.first.runs, place.first.of_runs) == (runs, 15)
         assert place.alarms.runs <= 1, "noise around a level"
@@ -220,7 +222,7 @@ def test_fewer_checkpoints_are_a_coarser_resolution_and_what_is_absent_is_said(k
             results,
             columns={**results.columns, "a.early": thinned},
             provenance=dict.fromkeys(("weight_norm", "a", "by", "gone", "failing")),
-            notes={"gone": f"it is not for run {at}"},
+            notes={"gone": f"it is not for {run[:-1]}" if at < 9 else "it is never"},
             failures=[Failure("plugin", "dist", "failing", 10, "it broke")] if at == 0 else [],
         )
     found = table(changed, settings)
@@ -230,10 +232,12 @@ def test_fewer_checkpoints_are_a_coarser_resolution_and_what_is_absent_is_said(k
     assert of(found, "a.early").ahead.contains(math.log10(5))
     assert set(found.absent) == {"gone", "failing"}
     assert list(found.absent["gone"]) == [*found.grok, *found.never]
-    assert found.absent["gone"]["grok0"] == "it is not for run 0"
+    assert found.absent["gone"]["never8"] == "it is never"
     assert found.absent["failing"]["grok0"] == "it broke"
     assert found.absent["failing"]["never8"] == "it has no number there"
-    assert f"gone has no value in {'; '.join(settings_of(found))}: it is not for run 0" in found.notes
+    told = [note for note in found.notes if note.startswith("gone ")]
+    assert told[-1] == f"gone has no value in {'; '.join(settings_of(found)[3:])}: it is never"
+    assert len(told) == 4, "each reason with the settings that have it"
     assert found.columns == 8
 
 
