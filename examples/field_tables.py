@@ -1,7 +1,7 @@
 """Makes the tables of guides/papers-others.md of `examples/results/others/*.json`, which it is called with.
 
-Each file is what `grokscope reproduce FIGURE --json` printed, or what `grokscope predict RUNS --json` did, of
-which the claims of these papers are kept. Runs are called after their setting: `clauw-s0`.
+Each file is what `grokscope reproduce FIGURE --json` printed, or what `--keep FILE` prints of what `grokscope
+predict RUNS --json` did: the claims of these papers, and what the runs that they are about are seeds of.
 """
 
 import json
@@ -10,16 +10,31 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-OVER = {"league-rise": "league, 1 nat", "full-size": "full size"}
+from grokscope.statistics import CONFIDENCE
+from grokscope.statistics.over_runs import Mean
+
+PAPERS = ("Nanda", "Liu", "Kumar", "Prieto", "DeMoss", "Xu")
+OVER = {"league-rise": "league, 1 nat"}
 HEAD = ("claim", "over", "verdict", "holds in", "p", "in all seeds of", "in none of")
 
 
 def main(*paths: str) -> None:
+    if paths[0] == "--keep":
+        print(json.dumps(kept(json.loads(Path(paths[1]).read_text(encoding="utf-8"))), indent=1))
+        return
     told = {Path(path).stem: json.loads(Path(path).read_text(encoding="utf-8")) for path in paths}
     papers = {row[0]: at for at, row in enumerate(sorted(of_runs(told), key=lambda row: row[-1]))}
     print_table(HEAD, [row[:-1] for row in sorted(of_runs(told), key=lambda row: papers[row[0]])])
     print()
-    print_table(("figure", "claim", "of", "reading", "holds in"), of_figures(told))
+    print_table(("figure", "claim", "of", "reading", "holds in", "sooner by"), of_figures(told))
+
+
+def kept(found: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of what `predict` told."""
+    claims = [claim for claim in found["hypotheses"] if claim["source"].startswith(PAPERS)]
+    runs = {run for claim in claims for pair in claim["effects"] for run in pair.split(" and ")}
+    settings = {run: name for run, name in found["settings"].items() if run in runs}
+    return {"settings": settings, "hypotheses": [claim for claim in claims if claim["effects"]]}
 
 
 def of_runs(told: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -43,22 +58,20 @@ def of_runs(told: dict[str, Any]) -> Iterator[tuple[str, ...]]:
                 claim["verdict"],
                 shown,
                 f"{numbers['p_adjusted']:.2g}",
-                *by_setting(claim, not runs),
+                *by_setting(claim, found["settings"], not runs),
                 claim["source"],
             )
 
 
-def by_setting(claim: dict[str, Any], each: bool) -> tuple[str, str]:
+def by_setting(claim: dict[str, Any], settings: dict[str, str], each: bool) -> tuple[str, str]:
     """Settings in all of whose runs the claim is true, and in none; nothing of kinds that are compared."""
     if not each:
         return "–", "–"
     seeds: dict[str, list[bool]] = {}
     for run, effect in claim["effects"].items():
-        seeds.setdefault(" / ".join(name.rpartition("-s")[0] for name in run.split(" and ")), []).append(
-            effect > 0
-        )
+        seeds.setdefault(" / ".join(settings[name] for name in run.split(" and ")), []).append(effect > 0)
     return tuple(
-        ", ".join(name for name, held in seeds.items() if set(held) == {wanted}) or "–"
+        "; ".join(name for name, held in seeds.items() if set(held) == {wanted}) or "–"
         for wanted in (True, False)
     )
 
@@ -73,10 +86,22 @@ def of_figures(told: dict[str, Any]) -> Iterator[tuple[str, ...]]:
                 low, high = (100 * limit for limit in part["interval"])
                 share = f"{sum(said)} of {len(said)} ({low:.0f} to {high:.0f} %)"
                 groups, asked = part["rule"].partition(":")[0], f"`{part['hypothesis']}`"
-                row = f"`{found['figure']}`", asked, groups, share
+                row = (
+                    f"`{found['figure']}`",
+                    asked,
+                    groups,
+                    share,
+                    "; ".join(map(lead, part["leads"].values())),
+                )
                 readings.setdefault(row, []).append(reading["name"])
-    for (figure, asked, groups, share), names in readings.items():
-        yield figure, asked, groups, ", ".join(names), share
+    for (figure, asked, groups, share, sooner), names in readings.items():
+        yield figure, asked, groups, ", ".join(names), share, sooner or "–"
+
+
+def lead(decades: list[float | None]) -> str:
+    """The mean of leads in decades of steps, with its interval; those that cannot be said left out."""
+    mean = Mean.of([value for value in decades if value is not None], CONFIDENCE)
+    return f"{mean.mean:+.2f} ({mean.low:+.2f} to {mean.high:+.2f})" if mean.known else "–"
 
 
 def print_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> None:

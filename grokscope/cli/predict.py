@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,8 @@ from grokscope.cli.terminal import (
 from grokscope.run.sites import site_of
 
 if TYPE_CHECKING:
+    from grokscope.registry import Plugins
+    from grokscope.results import Comparison
     from grokscope.statistics.predict import Prediction
     from grokscope.statistics.verdicts import Verdict
 
@@ -112,7 +115,7 @@ def predict(
                 train=thresholds.train_threshold,
                 test=thresholds.test_threshold,
             )
-        _print(prediction, came_out, file, json)
+        _print(prediction, came_out, lambda: _settings(found, plugins), file, json)
         failed = _report_failures(came_out)
     end(found)
     if failed:
@@ -123,14 +126,27 @@ def _budget(given: str | None) -> int | str | None:
     return int(given) if given is not None and given.isdecimal() else given
 
 
-def _print(prediction: Prediction, came_out: list[Verdict], file: str | None, json: bool) -> None:
+def _settings(found: Comparison, plugins: Plugins) -> dict[str, str]:
+    """Return what each run is a seed of."""
+    from grokscope.reproduce.league import setting_of
+
+    return {run: setting_of(results.config, plugins) for run, results in found.runs.items()}
+
+
+def _print(
+    prediction: Prediction,
+    came_out: list[Verdict],
+    settings: Callable[[], dict[str, str]],
+    file: str | None,
+    json: bool,
+) -> None:
     from grokscope.report import predictions
 
     present(
         file,
         json,
         csv=lambda: predictions.prediction_csv(prediction),
-        plain=lambda: predictions.as_dict(prediction, came_out),
+        plain=lambda: predictions.as_dict(prediction, came_out, settings()),
         table=lambda: [
             predictions.prediction_table(prediction, data_width()),
             "",

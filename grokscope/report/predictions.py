@@ -161,13 +161,16 @@ def prediction_csv(prediction: Prediction) -> str:
     return csv_of(columns)
 
 
-def as_dict(prediction: Prediction, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Return everything as plain data, for JSON."""
+def as_dict(
+    prediction: Prediction, verdicts: Sequence[Verdict], settings: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return everything as plain data, for JSON; `settings` says what each run is a seed of."""
     return {
         "until": prediction.until,
         "budget": prediction.budget,
         "confidence": prediction.confidence,
         "runs": dict(prediction.outcomes),
+        "settings": dict(settings),
         "excluded": dict(prediction.excluded),
         "predictors": [asdict(row) for row in prediction.predictors],
         "warnings": list(prediction.warnings),

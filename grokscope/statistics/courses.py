@@ -6,7 +6,7 @@ Steps and values that there are not are NaN, and what is found from them is NaN:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ __all__ = [
     "end_of",
     "fall",
     "final_accuracy",
+    "first_step",
     "generalised",
     "grokked",
     "groks",
@@ -50,6 +51,7 @@ __all__ = [
     "smoothed",
     "span",
     "spearman",
+    "turn",
     "until_grokked",
 ]
 
@@ -154,6 +156,29 @@ def peak(results: Results, column: str, start: float = 0, end: float = math.inf)
         return NOWHERE, NOWHERE
     value, step = max(found, key=lambda pair: (pair[0], -pair[1]))
     return float(step), float(value)
+
+
+def first_step(results: Results, column: str, so: Callable[[float], bool], start: float = 0) -> float:
+    """Return the first measured step from `start` on at which a column's value is `so`; NaN where none is."""
+    found = (
+        step
+        for step, value in zip(results.steps, course(results, column), strict=True)
+        if step >= start and so(value)
+    )
+    return _number(next(found, None))
+
+
+def turn(results: Results, column: str, start: float = 0) -> float:
+    """Return the step from which a column falls furthest, from `start` on; NaN where it never falls."""
+    highest, step, furthest, found = -math.inf, NOWHERE, 0.0, NOWHERE
+    for at_step, value in zip(results.steps, course(results, column), strict=True):
+        if at_step < start or not math.isfinite(value):
+            continue
+        if value > highest:
+            highest, step = float(value), float(at_step)
+        elif highest - value > furthest:
+            furthest, found = highest - float(value), step
+    return found
 
 
 def memorised(results: Results) -> float:

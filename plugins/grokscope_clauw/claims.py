@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from grokscope import courses, hypothesis
@@ -79,6 +80,7 @@ def _starts(results: Results, *names: str) -> dict[str, float]:
     claim="Training has five phases: feature learning, emergence, divergence, delayed emergence, decoupling.",
     columns=[SYNERGY, REDUNDANCY],
     source=f"{PAPER}, section 5.1",
+    leads=[(f"{one} from step", f"{next_} from step") for one, next_ in pairwise(PHASES[1:])],
 )
 def five_phases(results: Results) -> Found:
     """All five phases are found, in the paper's order."""
@@ -92,6 +94,7 @@ def five_phases(results: Results) -> Found:
     claim="Training leads to an emergent phase directly, and decoupling follows at once.",
     columns=[SYNERGY, REDUNDANCY],
     source=f"{PAPER}, sections 5.2 and 5.3",
+    leads=[("emergence from step", "decoupling from step")],
 )
 def decoupling_at_once(results: Results) -> Found:
     """Decoupling follows emergence, without divergence and delayed emergence."""
@@ -169,6 +172,40 @@ def higher_synergy_peak(first: Results, second: Results) -> Found:
     """Synergy peaks higher in the first."""
     a, b = (courses.peak(smooth(run), SYNERGY)[1] for run in (first, second))
     return a - b, {"synergy peak (nats) in the first": a, "in the second": b}
+
+
+@hypothesis(
+    claim="Synergy peaks before the network groks.",
+    columns=[SYNERGY],
+    source=f"{PAPER}, section 6",
+    leads=[
+        ("synergy peaks at step", "grokking step"),
+        ("synergy peaks at step", "test accuracy 50 % at step"),
+    ],
+)
+def synergy_peaks_first(results: Results) -> Found:
+    """Synergy is highest before the grokking step."""
+    highest, grokked = courses.peak(smooth(results), SYNERGY)[0], courses.grokked(results)
+    found = {
+        "synergy peaks at step": highest,
+        "grokking step": grokked,
+        "test accuracy 50 % at step": courses.reached(results, 0.5),
+    }
+    return grokked - highest, found
+
+
+@hypothesis(
+    claim="Where the initialisation is too small or too large synergy drops rapidly and never recovers.",
+    columns=[SYNERGY],
+    source=f"{PAPER}, section 6",
+)
+def synergy_never_recovers(results: Results) -> Found:
+    """Synergy is halved by a tenth of the training, and never again as high as in the untrained network."""
+    later = smooth(results)
+    untrained, early = (courses.at(results, SYNERGY, share * courses.end_of(results)) for share in (0, 0.1))
+    highest = courses.peak(later, SYNERGY)[1]
+    found = {"untrained (nats)": untrained, "after a tenth": early, "highest once trained": highest}
+    return courses.least(untrained / 2 - early, untrained - highest), found
 
 
 @hypothesis(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 NORM, SPARSITY, ENTROPY = "weight_norm.l2_all", "activation_sparsity.mean", "weight_entropy.total"
 COMPLEXITY = "circuit_complexity.kl_mean"
 PAPER = "Golechha 2024"
+BEGINS = f"test accuracy at {courses.BEGINS:.0%} of its rise"
+MOVED = "{} has moved by a fifth at step"
 STILL = 0.2  # of its range: a course that moves by less has not changed
 FEWEST = 3  # checkpoints that can show a course standing still
 
@@ -88,11 +90,14 @@ def norm_not_needed(results: Results) -> float | None:
 # Section 4: the three progress measures
 
 
-def _moves_while_overfitting(results: Results, column: str, since: float) -> Found:
+def _moves_while_overfitting(results: Results, column: str, what: str, since: float) -> Found:
     """How far a course stays below a fifth of its range between memorisation and half of the rise."""
     start, up = courses.memorised(results), courses.rise(results)
     moved, whole = courses.span(results, column, start, up), courses.span(results, column, since, math.inf)
-    found = {"it moves by": moved, "its range": whole}
+    there = courses.once_memorised(results, column)
+    left = courses.first_step(results, column, lambda value: abs(value - there) >= STILL * whole, start)
+    found = {"it moves by": moved, "its range": whole, BEGINS: courses.rise_begins(results)}
+    found[MOVED.format(what)] = left
     few = sum(start <= step <= up for step in results.steps) < FEWEST
     return (math.nan if few else STILL * whole - moved), found
 
@@ -104,13 +109,14 @@ def _moves_while_overfitting(results: Results, column: str, since: float) -> Fou
     groups="that grok",
     group=courses.groks,
     chance=0.7,  # of random walks
+    leads=[(BEGINS, MOVED.format("sparsity"))],
 )
 def sparsity_plateaus_before(results: Results) -> Found:
     """Sparsity has its plateau before test accuracy rises.
 
     Between memorisation and half of the rise it moves by less than a fifth of its range.
     """
-    return _moves_while_overfitting(results, SPARSITY, 0)
+    return _moves_while_overfitting(results, SPARSITY, "sparsity", 0)
 
 
 @hypothesis(
@@ -141,6 +147,7 @@ def weight_entropy_falls(results: Results) -> Found:
     groups="that grok",
     group=courses.groks,
     chance=0.65,  # of random walks
+    leads=[(BEGINS, MOVED.format("entropy"))],
 )
 def weight_entropy_still_before(results: Results) -> Found:
     """Weight entropy does not change while the network overfits.
@@ -148,7 +155,7 @@ def weight_entropy_still_before(results: Results) -> Found:
     Between memorisation and half of the rise it moves by less than a fifth of its range from memorisation
     on.
     """
-    return _moves_while_overfitting(results, ENTROPY, courses.memorised(results))
+    return _moves_while_overfitting(results, ENTROPY, "entropy", courses.memorised(results))
 
 
 @hypothesis(

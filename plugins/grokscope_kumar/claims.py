@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 KERNEL = "ntk_distance.distance"
 PAPER = "Kumar et al. 2023"
+LAZIER, RICHER = "grokking over memorisation step in the lazier", "in the richer"
 
 
 def groks(results: Results) -> str | None:
@@ -53,9 +54,10 @@ def test_loss_falls_as_kernel_moves(results: Results) -> Found:
     about="pairs",
     groups=("lazier", "richer"),
     source=f"{PAPER}, section 5.1, figure 3a",
+    leads=[(RICHER, LAZIER)],
 )
 def lazier_groks_later(lazier: Results, richer: Results) -> Found:
     """From memorising to generalising takes more of the steps to memorisation in the lazier."""
     late, early = (courses.grokked(run) / courses.memorised(run) for run in (lazier, richer))
-    found = {"grokking over memorisation step in the lazier": late, "in the richer": early}
+    found = {LAZIER: late, RICHER: early}
     return (math.log(late / early) if late > 0 and early > 0 else math.nan), found

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 EXCLUDED, RESTRICTED = "fourier.excluded_loss", "fourier.restricted_loss"
 GINI, NORM = "fourier.gini_embedding", "weight_norm.l2_all"
 PAPER = "Nanda et al. 2023"
+FALLEN, RISEN = "restricted loss at half of its fall", "test accuracy at half of its rise"
 HALF = 0.5  # of its fall: the circuit is formed
 
 
@@ -45,6 +46,7 @@ def excluded_loss_rises(results: Results) -> Found:
     source=f"{PAPER}, section 5.2",
     groups="that grok",
     group=courses.groks,
+    leads=[(FALLEN, RISEN)],
 )
 def restricted_loss_falls_first(results: Results) -> Found:
     """Restricted loss has made half of its fall before test accuracy has made half of its rise.
@@ -56,6 +58,10 @@ def restricted_loss_falls_first(results: Results) -> Found:
     first, end = courses.once_memorised(results, RESTRICTED), courses.last(results, RESTRICTED)
     then = courses.at(results, RESTRICTED, before[-1]) if before else math.nan
     found = {"nats once memorised": first, "before half of the rise": then, "at the end": end}
+    half = end + HALF * (first - end)
+    start = courses.memorised(results)
+    found |= {FALLEN: courses.first_step(results, RESTRICTED, lambda value: value <= half, start)}
+    found |= {RISEN: rise}
     if math.isnan(first) or math.isnan(then):
         return math.nan, found
     return ((first - then) / (first - end) - HALF if end < first else -1.0), found

@@ -19,6 +19,8 @@ AGREEMENT, DISTANCE = "abelian.agreement:train", "abelian.logit_distance:train"
 PAPER = "Tan & Huang 2023"
 NORM_BEGINS = f"norm at {courses.BEGINS:.0%} of its fall at step"
 TEST_BEGINS = f"test accuracy at {courses.BEGINS:.0%} of its rise"
+MEMORISED = "memorised at step"
+TEST_HALF, AGREES = "test accuracy 50 % at step", "agreement 90 % at step"
 LEARNED = 0.9  # agreement from which the commutative law counts as learned
 
 
@@ -57,12 +59,10 @@ def _fall_begins(results: Results, column: str) -> float:
     """The step from which a column has made a tenth of its fall from its highest, or NaN."""
     begin, top = courses.peak(results, column, courses.memorised(results))
     end = courses.last(results, column)
-    reached = (
-        step
-        for step, value in zip(results.steps, courses.course(results, column), strict=True)
-        if step >= begin and value <= top - courses.BEGINS * (top - end)
-    )
-    return float(next(reached, math.nan)) if end < top else math.nan
+    if not end < top:
+        return math.nan
+    level = top - courses.BEGINS * (top - end)
+    return courses.first_step(results, column, lambda value: value <= level, begin)
 
 
 @hypothesis(
@@ -187,6 +187,7 @@ def sooner_when_perturbed(unchanged: Results, other: Results) -> Found:
     source=f"{PAPER}, section 5",
     groups="plain",
     group=plain,
+    leads=[(TEST_HALF, AGREES)],
 )
 def agreement_late_when_plain(results: Results) -> Found:
     """Agreement is below 90 % at memorisation, and still when test accuracy passes 50 %."""
@@ -194,6 +195,7 @@ def agreement_late_when_plain(results: Results) -> Found:
     half = math.nan if math.isnan(rise) else courses.at(results, AGREEMENT, rise)
     known = courses.once_memorised(results, AGREEMENT)
     found = {"agreement (%) at memorisation": 100 * known, "at test accuracy 50 %": 100 * half}
+    found |= {TEST_HALF: rise, AGREES: _agrees(results)}
     return courses.least(LEARNED - known, LEARNED - half), found
 
 
@@ -205,12 +207,19 @@ def agreement_late_when_plain(results: Results) -> Found:
     groups="perturbed",
     group=perturbed,
     chance=0.7,  # of random walks that begin near 1
+    leads=[(MEMORISED, AGREES)],
 )
 def agreement_early_when_perturbed(results: Results) -> Found:
     """Agreement is above 90 % at the first checkpoint from memorisation on."""
     known = courses.once_memorised(results, AGREEMENT)
-    found = {"memorised at step": courses.memorised(results), "agreement (%) there": 100 * known}
-    return known - LEARNED, found
+    found = {MEMORISED: courses.memorised(results), "agreement (%) there": 100 * known}
+    return known - LEARNED, {**found, AGREES: _agrees(results)}
+
+
+def _agrees(results: Results) -> float:
+    """The first step from memorisation on at which the commutative law counts as learned, or NaN."""
+    start = courses.memorised(results)
+    return courses.first_step(results, AGREEMENT, lambda value: value > LEARNED, start)
 
 
 @hypothesis(

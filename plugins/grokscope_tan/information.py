@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from grokscope_tan.claims import Found
 
 PC, CD, MID, ED = "pc.pc", "cd.cd", "mid.mid", "ed.ed"
+CHANGES, UP = "{} changes at step", "grokking step"
 PMI, PE, LABELS = "pmi.pmi", "pe.pe", "pmi_label.pmi_label"
 SMALL = 0.1  # nats: "very small"
 SHARPLY = 2  # a phase of decrease, by this factor at least
@@ -34,10 +35,11 @@ def _share_in_rise(results: Results, column: str) -> float:
     return 100 * float(moves[(steps >= begins) & (steps <= up)].sum() / moves.sum())
 
 
-def _timely(results: Results, column: str) -> Found:
+def _timely(results: Results, column: str, what: str) -> Found:
     moved, norm = _share_in_rise(results, column), _share_in_rise(results, L2)
     begins, up = courses.rise_begins(results), courses.generalised(results)
-    found = {f"% of {column}": moved, "% of the norm": norm, "rises from step": begins, "to step": up}
+    found = {f"% of {column}": moved, "% of the norm": norm, "rises from step": begins, UP: up}
+    found[CHANGES.format(what)] = courses.changed(results, column, courses.memorised(results))
     return moved - norm, found
 
 
@@ -47,13 +49,14 @@ def _timely(results: Results, column: str) -> Found:
     source=f"{PAPER}, section 6",
     groups="that grok",
     group=courses.groks,
+    leads=[(CHANGES.format("PMI"), UP)],
 )
 def pmi_timely(results: Results) -> Found:
     """More of what PMI moves than of what the l2 norm does falls into the rise of test accuracy.
 
     Shares of all that each moves from memorisation on; the rise is from a tenth of it to the grokking step.
     """
-    return _timely(results, PMI)
+    return _timely(results, PMI, "PMI")
 
 
 @hypothesis(
@@ -62,13 +65,14 @@ def pmi_timely(results: Results) -> Found:
     source=f"{PAPER}, section 6",
     groups="that grok",
     group=courses.groks,
+    leads=[(CHANGES.format("PE"), UP)],
 )
 def pe_timely(results: Results) -> Found:
     """More of what PE moves than of what the l2 norm does falls into the rise of test accuracy.
 
     Shares of all that each moves from memorisation on; the rise is from a tenth of it to the grokking step.
     """
-    return _timely(results, PE)
+    return _timely(results, PE, "PE")
 
 
 def _alike(first: Results, second: Results, column: str) -> Found:
@@ -106,13 +110,13 @@ def pe_tendency_stays(first: Results, second: Results) -> Found:
     source=f"{PAPER}, appendix C",
     groups="that grok",
     group=courses.groks,
-    leads=[("PMI changes at step", "grokking step"), ("label information", "grokking step")],
+    leads=[(CHANGES.format("PMI"), UP), ("label information", UP)],
 )
 def pmi_timelier_than_labels(results: Results) -> Found:
     """From memorisation on PMI changes nearer to the grokking step, in log steps, than label information."""
     up, start = courses.generalised(results), courses.memorised(results)
     first, second = (courses.changed(results, column, start) for column in (PMI, LABELS))
-    found = {"PMI changes at step": first, "label information": second, "grokking step": up}
+    found = {CHANGES.format("PMI"): first, "label information": second, UP: up}
     return courses.log_distance(second, up) - courses.log_distance(first, up), found
 
 
@@ -157,18 +161,23 @@ def pc_turns(results: Results) -> Found:
     claim="On modular addition PC turns when test accuracy undergoes its quick increase.",
     columns=[PC],
     source=f"{PAPER}, appendix B.1",
-    leads=[("PC turns at step", "grokking step")],
+    leads=[("PC turns at step", UP)],
 )
 def pc_turns_in_time(results: Results) -> Found:
-    """PC turns as test accuracy rises, from a tenth of that to the grokking step."""
+    """PC turns as test accuracy rises, from a tenth of that to the grokking step.
+
+    It turns where it begins to fall furthest, from memorisation to the end of training, and not at all where
+    it never falls.
+    """
     up, begins = courses.generalised(results), courses.rise_begins(results)
-    turn = courses.peak(results, PC, end=up)[0]
+    turn = courses.turn(results, PC, courses.memorised(results))
     found = {
         "PC turns at step": turn,
         f"test accuracy is at {courses.BEGINS:.0%} of its rise": begins,
-        "grokking step": up,
+        UP: up,
     }
-    return turn + 1 - begins, found
+    never = math.isnan(turn) and math.isfinite(courses.last(results, PC))
+    return (-1.0 if never else courses.least(turn + 1 - begins, up + 1 - turn)), found
 
 
 @hypothesis(

@@ -29,8 +29,7 @@ def _baseline(results: Results) -> float:
 def onset(results: Results) -> float:
     """Return the first step at which the defect is above 20 and ten times the median of its first three."""
     enough = max(LEAST, TIMES * _baseline(results))
-    values = courses.course(results, DEFECT)
-    return next((float(s) for s, v in zip(results.steps, values, strict=True) if v > enough), math.nan)
+    return courses.first_step(results, DEFECT, lambda value: value > enough)
 
 
 @hypothesis(

@@ -42,6 +42,7 @@ def test_csv_and_json(cli, runs, tmp_path):
     told = json.loads(cli(*arguments, "--json").out)
     assert told["until"] == 10
     assert list(told["runs"].values()) == [False, False]
+    assert told["settings"].keys() == told["runs"].keys()
     assert told["predictors"][0]["auroc"] is None
     (norm,) = [each for each in told["hypotheses"] if each["name"] == "norm_not_needed"]
     assert norm["verdict"] == "undecided"

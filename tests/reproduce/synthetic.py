@@ -142,9 +142,12 @@ def decays(low, high):
 
 
 def synergies(good, bad):
-    names = {"weight decay 0.1": good, "weight decay 2": good, "weight decay 10": bad, "weight decay 50": bad}
-    names |= {"alpha 1": bad, "alpha 8": good, "alpha 50": bad}
-    return {name: group(oinfo__synergy=level(0, value, 300)) for name, value in names.items()}
+    """Up to `good` before they grok, down to `bad` where they do not."""
+    early = bumps((0, 0.2), (50, 0.05), (500, good), (5000, 0.05))
+    low = bumps((0, 1), (50, bad), (5000, bad))
+    found = {name: group(GROKS, oinfo__synergy=early) for name in (*DECAYS, "alpha 8")}
+    names = ("weight decay 10", "weight decay 50", "alpha 1", "alpha 50")
+    return found | {name: group(FAILS, oinfo__synergy=low) for name in names}
 
 
 def parts(whole, units, others, names):

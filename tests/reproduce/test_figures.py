@@ -26,6 +26,7 @@ from synthetic import (
     real_data,
     run,
     sooner,
+    synergies,
     verdict,
 )
 
@@ -34,6 +35,7 @@ from grokscope.reproduce.checking import Part, check
 from grokscope.statistics import courses
 from grokscope.statistics.judging import decide_all
 from grokscope.training import resolve_config
+from grokscope_tan import information
 
 THREE = {"clauw", "golechha", "tan"}  # the papers that grokscope is about
 OTHERS = {"nanda", "omnigrok", "kumar", "prieto", "demoss", "xu"}
@@ -118,13 +120,24 @@ ALL_BUT_ONE = {
         on_both(weight_norm__l2_all=bumps((0, 5), (100, 10), (1500, 10), (2000, 5), (5000, 5))),
         "its fall begins first",
     ),
-    "PC stays where it has risen to on addition": (
+    "PC rises until addition is grokked": (
         "tan-12",
         {
             "images": group(pc__pc=level(50, 90, 1000)),
-            "modular addition": group(RISES_SLOWLY, pc__pc=bumps((0, 2), (2500, 99), (5000, 99))),
+            "modular addition": group(RISES_SLOWLY, pc__pc=bumps((0, 2), (2900, 99), (5000, 95))),
         },
         "PC rises, then falls",
+    ),
+    "PC falls further long after addition is grokked": (
+        "tan-12",
+        {
+            "images": group(pc__pc=level(50, 90, 1000)),
+            "modular addition": group(
+                RISES_SLOWLY,
+                pc__pc=bumps((0, 2), (2500, 98), (2800, 97), (4500, 99), (5000, 70)),
+            ),
+        },
+        "turns as test accuracy rises",
     ),
     "PC turns before test accuracy rises": (
         "tan-12",
@@ -141,6 +154,18 @@ ALL_BUT_ONE = {
             "modular addition": group(RISES_SLOWLY, pc__pc=TURNS),
         },
         "images: from memorisation on, PC and test accuracy rise together",
+    ),
+    "synergy peaks once it has grokked": (
+        "clauw-5",
+        synergies(0.3, 0.1)
+        | {"alpha 8": group(GROKS, oinfo__synergy=bumps((0, 0.2), (1500, 0.3), (5000, 0.05)))},
+        "alpha 8: synergy is highest before the grokking step",
+    ),
+    "synergy comes back where nothing is learnt": (
+        "clauw-5",
+        synergies(0.3, 0.1)
+        | {"alpha 50": group(FAILS, oinfo__synergy=bumps((0, 0.1), (50, 0.01), (1000, 0.01), (5000, 0.2)))},
+        "alpha 50: synergy is halved",
     ),
     "MID rises on addition": (
         "tan-14",
@@ -172,6 +197,20 @@ def test_each_part_of_a_claim_can_fail_by_itself(name):
     assert set(failed.values()) == {NOT_HELD}
     assert all(words in rule for rule in failed)
     assert failed
+
+
+def test_what_never_turns_does_not_turn_in_time():
+    still = run(RISES_SLOWLY, pc__pc=bumps((0, 2), (2500, 99), (5000, 99)))
+    turned, never = (run(RISES_SLOWLY, pc__pc=course) for course in (TURNS, ramp(100, 5000, 2, 99)))
+    assert courses.turn(turned, "pc.pc") == 2500
+    assert math.isnan(courses.turn(never, "pc.pc"))
+    falls = bumps((0, 5), (100, 9), (300, 1), (1000, 6), (5000, 4))
+    assert courses.turn(run(pc__pc=falls), "pc.pc") == 100
+    assert courses.turn(run(pc__pc=falls), "pc.pc", start=300) == 1000
+    for results in (still, never):
+        effect, _ = information.pc_turns_in_time(results)
+        assert effect < 0
+    assert math.isnan(information.pc_turns_in_time(run(RISES_SLOWLY))[0]), "nothing was measured"
 
 
 @pytest.mark.parametrize("name", FIGURES)
