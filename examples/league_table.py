@@ -13,8 +13,9 @@ CONTROL = "control."
 def main(path: str, rows: str = "10") -> None:
     with Path(path).open(encoding="utf-8", newline="") as stream:
         places = list(csv.DictReader(stream))
-    print(row("place", "rank", "column", "foresight", "ahead", "first", "alarms", "AUROC", "ms", "must know"))
-    print(row(*["---"] * 10))
+    head = "place", "rank", "column", "foresight", "ahead", "first", "alarms"
+    print(row(*head, "partial", "AUROC", "ms", "must know"))
+    print(row(*["---"] * 11))
     for at, place in enumerate(places, 1):
         if at <= int(rows) or place["column"].startswith(CONTROL):
             print(
@@ -26,6 +27,7 @@ def main(path: str, rows: str = "10") -> None:
                     interval(place, "ahead"),
                     share(place, "first"),
                     share(place, "alarms"),
+                    number(place["partial"], "{:+.2f}"),
                     number(place["auroc"], "{:.2f}"),
                     short(place["ms"]),
                     place["must_know"] or "–",
@@ -41,8 +43,8 @@ def interval(place: dict[str, str], name: str) -> str:
 
 
 def share(place: dict[str, str], name: str) -> str:
-    """In how many runs, of how many."""
-    return f"{place[f'{name}_runs']}/{place[f'{name}_of_runs']}"
+    """In how many runs, of how many, and in brackets in how many settings in most of them."""
+    return f"{place[f'{name}_runs']}/{place[f'{name}_of_runs']} ({place[f'{name}_settings']})"
 
 
 def number(text: str, shown: str) -> str:

@@ -65,9 +65,9 @@ def _fields(known: Knowledge) -> Sequence[Field]:
         Field("p", lambda p: p_value(p.p_adjusted), 4),
         Field("ahead", lambda p: signed(p.ahead.mean), 2),
         Field("interval", lambda p: interval(p.ahead), 8, "left"),
-        Field("changes", lambda p: _share(p.changes), 14),
-        Field("first", lambda p: _share(p.first), 5),
-        Field("alarms", lambda p: _share(p.alarms), 6),
+        Field("changes", lambda p: Text(share(p.changes)), 14),
+        Field("first", lambda p: Text(share(p.first)), 5),
+        Field("alarms", lambda p: Text(share(p.alarms)), 6),
         Field("partial", lambda p: signed(p.partial.mean), 9),
         Field("AUROC", lambda p: Text(number(round(p.value.value, 2))), 7),
         Field("moved", lambda p: Text(number(round(p.moved.value, 2))), 10),
@@ -86,8 +86,9 @@ def _few(value: float, digits: int) -> Text:
     return Text("–" if math.isnan(value) else f"{value:.{digits}g}")
 
 
-def _share(of: Share) -> Text:
-    return Text(f"{of.runs}/{of.of_runs}" if of.of_runs else "–")
+def share(of: Share) -> str:
+    """Return in how many runs of how many, and in brackets in how many settings in most of them."""
+    return f"{of.runs}/{of.of_runs} ({of.settings})" if of.of_runs else "–"
 
 
 def _settings(league: League) -> Table:
@@ -104,7 +105,7 @@ def _legend(league: League, shown: Sequence[str]) -> Iterable[Text]:
         "p": f"that it is 0, after Holm over {league.tested} columns",
         "ahead": "log10 steps before test accuracy's own change, in runs that grok in which it changes",
         "changes": "the runs that grok in which it does, before test accuracy or after",
-        "first": "of the runs that grok, those in which it changes before test accuracy",
+        "first": "of the runs that grok, those in which it changes before test accuracy (settings)",
         "alarms": "of the runs that never do, those in which it changes likewise",
         "partial": "rank correlation with test accuracy, weight norm and train loss taken out",
         "AUROC": "of `will grok` by its value at memorisation, both settings of a pair left out",

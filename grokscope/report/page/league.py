@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from string import Template
 
-from grokscope.report.league import Knowledge, answer, known_of
+from grokscope.report.league import Knowledge, answer, known_of, share
 from grokscope.report.page.document import read_part, source_hash, style_elements
 from grokscope.report.text import number, printable
 from grokscope.statistics.league import RULE, League, Place
@@ -112,9 +112,7 @@ def _table(league: League, known: Knowledge) -> str:
 def _cells(place: Place, known: Knowledge) -> Iterable[str]:
     yield f'<td class="number">{"–" if place.rank is None else place.rank}</td>'
     yield _name(place)
-    shares = [
-        f"{of.runs}/{of.of_runs}" if of.of_runs else "–" for of in (place.changes, place.first, place.alarms)
-    ]
+    shares = map(share, (place.changes, place.first, place.alarms))
     numbers: Sequence[str] = (
         *(_interval(place.foresight), _number(place.p_adjusted), _interval(place.ahead), *shares),
         *(_interval(place.partial), _number(place.value.value), _number(place.moved.value)),
