@@ -1,7 +1,7 @@
 """Makes the tables of guides/papers-*.md, and beside the data the page of all that was checked and found.
 
-`python examples/paper_tables.py PAPER` prints what became of the claims, and the leads of those about timing;
-with `--page` what was found of each part: examples/results/PAPER.md. PAPER is clauw, tan or golechha; all is
+`python examples/paper_tables.py PAPER` prints what became of the claims; with `--page` what was found of each
+part, and the leads of claims about timing: examples/results/PAPER.md. PAPER is clauw, tan or golechha; all is
 judged anew from what `grokscope reproduce PAPER --rows examples/results/PAPER` wrote.
 """
 
@@ -22,7 +22,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def main(paper: str, *flags: str) -> None:
     found = judged(paper)
-    print(page(paper, found) if "--page" in flags else tables(found))
+    print(page(paper, found) if "--page" in flags else "\n".join(verdicts(found)))
 
 
 def judged(paper: str) -> list[Reproduction]:
@@ -30,11 +30,6 @@ def judged(paper: str) -> list[Reproduction]:
     plugins, kept = load_plugins(), Kept.read(RESULTS / paper)
     figures = [each for each in find_figures([paper], plugins.figures) if each.name in kept.figures]
     return [kept.reproduction(figure, plugins) for figure in figures]
-
-
-def tables(found: list[Reproduction]) -> str:
-    """What the guide shows."""
-    return "\n".join([*verdicts(found), "", *leads(found)])
 
 
 def page(paper: str, found: list[Reproduction]) -> str:
@@ -49,6 +44,14 @@ def page(paper: str, found: list[Reproduction]) -> str:
             "the share of seeds in which it is true.",
             "",
             *parts(found),
+            "",
+            "## By how much sooner",
+            "",
+            "By how many decades of steps (0.3 is a factor of two) one thing comes before another, or a time",
+            "is shorter than another: means over the seeds, Student's intervals; negative where it is the",
+            "other way round than the claim has it.",
+            "",
+            *leads(found),
         ]
     )
 

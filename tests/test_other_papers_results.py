@@ -1,12 +1,17 @@
 """The guide to other papers tells what the committed verdicts say, and these are of claims that there are."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from grokscope import load_plugins
-from grokscope.statistics.judging import decide
+from grokscope.statistics import CONFIDENCE
+from grokscope.statistics.judging import Decision, decide, share_decides
+from grokscope.statistics.over_runs import clopper_pearson
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 FILES = sorted((EXAMPLES / "results" / "others").glob("*.json"))
@@ -47,9 +52,23 @@ def test_verdicts_follow_from_what_was_found():
             assert part["verdict"] == decide(part["outcomes"]), part
         for claim in found.get("hypotheses", ()):
             numbers = claim["numbers"]
+            assert numbers["p"] <= numbers["p_adjusted"] <= 1
             if "hold" in numbers:
                 assert numbers["hold"] == sum(effect > 0 for effect in claim["effects"].values())
                 assert numbers["runs"] == len(claim["effects"])
+                limits = clopper_pearson(int(numbers["hold"]), int(numbers["runs"]), CONFIDENCE)
+                assert (numbers["low"], numbers["high"]) == pytest.approx(limits)
+                assert numbers["share"] == numbers["hold"] / numbers["runs"]
+                # Where it can be said of less than half of those that it is about, it is undecided too.
+                silent = 2 * numbers["runs"] < silence(claim) + numbers["runs"]
+                expected = Decision.UNDECIDED if silent else share_decides(numbers["share"])
+                assert claim["verdict"] == expected, claim["name"]
+
+
+def silence(claim):
+    """How many cases of a claim cannot be said."""
+    said = re.search(r", (\d+) cannot be said", claim["text"])
+    return int(said[1]) if said else 0
 
 
 def test_the_data_is_small():
