@@ -101,11 +101,11 @@ class Source:
         return f"{self.step}{':inverse' if self.inverse else ''}{words}"
 
     def _check_where(self) -> None:
-        """Refuse settings that no measure of multiplets has, and values that none of these takes."""
+        """Refuse settings that no such measure has, and values that none of these takes."""
         titles = ", ".join(found.title for found in self._finders.values())
         if not titles:
             raise SettingError(
-                f"training.{self.setting} must be left out where no measure that finds multiplets is "
+                f"training.{self.setting} must be left out where no measure of sub-networks is "
                 "installed: `grokscope plugins` shows what is"
             )
         for name, value in self.where.items():

@@ -102,8 +102,6 @@ def test_a_sub_network_can_have_synergistic_dropout_of_its_own(source):
     both = {"training.subnetwork": f"{source}@{STEP}", "training.synergistic_dropout": f"{source}@{STEP}"}
     training = resolve_config("modadd", settings=both)["training"]
     assert sorted(training["masked_units"] + training["dropped_units"]) == list(range(24))
-    alone = resolve_config("modadd", settings={"training.synergistic_dropout_share": 0.2})
-    assert alone == resolve_config("modadd")  # without units it says nothing
 
 
 def test_the_same_command_finds_its_run_and_where_the_source_lies_does_not_matter(source, tmp_path):
@@ -184,7 +182,7 @@ def test_where_there_is_no_multiplet_it_does_not_say_to_look_again(source, tmp_p
 
 def test_without_a_measure_of_multiplets_it_names_none(source, monkeypatch):
     monkeypatch.setenv("GROKSCOPE_DISABLE_PLUGINS", "oinfo")
-    with pytest.raises(SettingError, match="where no measure that finds multiplets is installed"):
+    with pytest.raises(SettingError, match="where no measure of sub-networks is installed"):
         resolve_config("modadd", settings={"training.subnetwork": f"{source}@{STEP}"})
 
 
@@ -207,6 +205,16 @@ def test_what_cannot_be_dropped_is_refused_by_the_setting_that_was_given(source,
     monkeypatch.setattr("grokscope.models.mlp.MLP.drops", False)
     with pytest.raises(SettingError, match=r"training\.synergistic_dropout must be left out with model mlp"):
         train("modadd", settings={"training.synergistic_dropout": f"{source}@{STEP}"}, out=tmp_path / "sub")
+
+
+@pytest.mark.parametrize(
+    ("setting", "layer"), [("subnetwork", "masked_layer"), ("synergistic_dropout", "dropped_layer")]
+)
+def test_a_layer_beside_a_result_that_has_one_is_refused(source, setting, layer):
+    given = {setting: f"{source}@{STEP}", layer: "layers.0_post"}
+    with pytest.raises(SettingError, match=f"`{layer}` must be left out with `{setting}`"):
+        resolve_config("modadd", settings=given)
+    assert resolve_config("modadd", settings={**given, layer: "none"})
 
 
 def test_another_start_is_refused(source, tmp_path):
