@@ -51,7 +51,7 @@ def resolve_config(
     Raises:
         UnknownName: no such task, recipe, model or setting.
         SettingError: a value of the wrong type or out of bounds, a bare name that two tables have, a setting
-            given twice, or a recipe of another task.
+            given twice, one that has no effect for want of another, or a recipe of another task.
         RunError: `training.subnetwork` or `training.synergistic_dropout` names no run.
     """
     config, acting = config_and_effects(task, recipe, settings or {}, tasks, models)
