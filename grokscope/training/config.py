@@ -12,10 +12,11 @@ from grokscope.models import MODELS
 from grokscope.run.code import places_of, settings_of
 from grokscope.run.outcome import OUTCOME
 from grokscope.tasks import TASKS
+from grokscope.training.depending import effects, founded
 from grokscope.training.recipes import Recipe, load_recipe, load_recipes
 from grokscope.training.schedule import checkpoint_steps
-from grokscope.training.settings import OF_OPTIMIZER, TRAINING
-from grokscope.training.subnetwork import Source, find_sources
+from grokscope.training.settings import TRAINING
+from grokscope.training.subnetwork import UNITS, Source, find_sources
 
 Config = dict[str, Any]
 MODEL_NAMES = ("model.name", "model")
@@ -50,15 +51,38 @@ def resolve_config(
     Raises:
         UnknownName: no such task, recipe, model or setting.
         SettingError: a value of the wrong type or out of bounds, a bare name that two tables have, a setting
-            given twice, or a recipe of another task.
+            given twice, one that has no effect for want of another, or a recipe of another task.
         RunError: `training.subnetwork` or `training.synergistic_dropout` names no run.
+    """
+    config, acting = config_and_effects(task, recipe, settings or {}, tasks, models)
+    for why in acting.values():
+        if why:
+            raise SettingError(why)
+    return config
+
+
+def config_and_effects(
+    task: str,
+    recipe: str | None,
+    settings: Mapping[str, Any],
+    tasks: Mapping[str, Factory] | None,
+    models: Mapping[str, Factory] | None,
+) -> tuple[Config, dict[str, str]]:
+    """Return the configuration as `resolve_config` does, and which settings are given in vain.
+
+    These by bare name, of all given ones that act beside another one: why it has no effect, or "" where it
+    has one.
     """
     start = starting_point(task, recipe=recipe, settings=settings, tasks=tasks, models=models)
     tables = {name: dict(table) for name, table in start.tables.items()}
-    for (table, name), value in placed(_without_model(settings or {}), start.declared).items():
+    given = {}
+    for (table, name), value in placed(_without_model(settings), start.declared).items():
         tables[table][name] = value
+        if table == "training":
+            given[name] = value
     sources = {source.setting: source for source in (*find_sources(tables["training"]), *start.sources)}
     for source in sources.values():
+        _refuse_layer(source, given)
         tables["training"] |= source.settings()
         if source.run.config["task"]["name"] == task:
             tables["task"] = places_of(source.run.path, source.run.config, start.task) | tables["task"]
@@ -68,6 +92,7 @@ def resolve_config(
         for name in list(task_settings)
         if start.task.parameters[name].param.local
     }
+    training, acting = _training(tables["training"], given, start)
     return {
         "recipe": start.recipe,
         **({"local": local} if local else {}),
@@ -76,9 +101,9 @@ def resolve_config(
             "name": start.model.name,
             **recorded(start.model.parameters, start.model.settings(tables["model"])),
         },
-        "training": _training(tables["training"]),
+        "training": training,
         **({OUTCOME: dict(start.outcome)} if start.outcome else {}),
-    }
+    }, acting
 
 
 @dataclass(frozen=True)
@@ -167,6 +192,16 @@ def _refuse_local(recipe: Recipe, task: Factory) -> None:
             raise SettingError(f"recipe {recipe.name} sets task.{name}, which is for the command line alone")
 
 
+def _refuse_layer(source: Source, given: Mapping[str, Any]) -> None:
+    """Refuse a layer given beside a run whose result says the layer."""
+    layer = UNITS[source.setting][1]
+    if str(given.get(layer, "none")).lower() != "none":
+        raise SettingError(
+            f"`{layer}` must be left out with `{source.setting}`, whose multiplet is of one layer, got "
+            f"{given[layer]!r}: add :layer={given[layer]} to {source.text} instead"
+        )
+
+
 def _as_trained(task: str, source: Source) -> Recipe:
     """Return what the source of some units was trained with. Raises SettingError for another task."""
     config = source.run.config
@@ -224,33 +259,22 @@ def _split(given: str, declared: Mapping[str, Mapping[str, Any]]) -> tuple[str, 
     return found[0]
 
 
-def _training(given: Mapping[str, Any]) -> dict[str, Any]:
-    values = recorded(TRAINING, resolve(TRAINING, given, "training"))
+def _training(
+    table: Mapping[str, Any], given: Mapping[str, Any], start: Start
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the settings of training, checked, and which of those given have an effect."""
+    values = resolve(TRAINING, table, "training")
     values["checkpoint_every"] = str(values["checkpoint_every"]).strip()
     checkpoint_steps(values["checkpoint_every"], values["steps"])
     for name in PAIRS:
         if values[name] is not None and len(values[name]) != 2:
-            raise SettingError(f"training.{name} must be two numbers, got {values[name]}")
+            raise SettingError(f"training.{name} must be two numbers, got {list(values[name])}")
     _check_grokfast(values)
-    _check_optimizer(values)
-    if values["abelian"] is None:
-        values.pop("abelian_reduction", None)
-    for units in ("masked_units", "dropped_units"):
-        if values.get(units) == []:
-            values[units] = None
-    if values.get("dropped_units") is None:
-        values.pop("synergistic_dropout_share", None)
-    return values
-
-
-def _check_optimizer(values: Mapping[str, Any]) -> None:
-    """Refuse what is set of another optimiser. At its default a setting is left out, see `Param.later`."""
-    given = values["optimizer"]
-    for name, of in OF_OPTIMIZER.items():
-        if name in values and given != of:
-            raise SettingError(f"training.{name} must be left out with optimizer {given}: it is one of {of}")
-    if values.get("nesterov") and not values.get("momentum", TRAINING["momentum"].default):
-        raise SettingError("training.nesterov must be left out where training.momentum is 0")
+    for units, _ in UNITS.values():
+        values[units] = values[units] or None
+    before = start.tables["training"]
+    acting = effects(given, values, before)
+    return recorded(TRAINING, founded(given, values, {} if start.sources else before)), acting
 
 
 def _check_grokfast(values: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from grokscope.run.sites import Site, site_of
 from grokscope.run.store import exists
 from grokscope.training.config import Config, known, resolve_config, training_of
 from grokscope.training.progress import Progress
-from grokscope.training.subnetwork import Source, find_sources
+from grokscope.training.subnetwork import DROPPING, UNITS, Source, find_sources
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +133,7 @@ def prepared(
 
     task, network, drawn = build(config, tasks, models)
     for source in sources:
-        check_start(source, network)
+        check_source(source, network, config["training"])
     beside = interventions(config["training"], task, network, drawn)
     if compile:
         from grokscope.training.compiling import compiled
@@ -206,18 +206,43 @@ def build(
     return task.to(device), network.to(device, getattr(torch, training["dtype"])), drawn.to(device)
 
 
-def check_start(source: Source, network: Network) -> None:
-    """Check that units of a source mean the same here: both start from the same weights, or SettingError."""
+def check_source(source: Source, network: Network, training: Mapping[str, Any]) -> None:
+    """Check that units of a source mean the same here and can be masked or dropped, or SettingError."""
+    _check_start(source, network)
+    layer = training.get(UNITS[source.setting][1])
+    if not network.hidden:
+        raise SettingError(
+            f"training.{source.setting} must be left out with model {network.kind}, which has no hidden layer"
+        )
+    if layer is not None and layer not in network.hidden:
+        raise SettingError(
+            f"training.{source.setting} must name a multiplet of units of {' or '.join(network.hidden)}, got "
+            f"{source.text}, one of {layer}: take :layer={network.hidden[0]}, which "
+            f"{source.command(layer=network.hidden[0])} stores"
+        )
+    if source.setting == DROPPING and not network.drops:
+        raise SettingError(
+            f"training.{source.setting} must be left out with model {network.kind}, whose hidden activations "
+            "cannot be dropped (Network.drops, Network.dropped)"
+        )
+
+
+def _check_start(source: Source, network: Network) -> None:
+    """Check that both start from the same weights, or SettingError."""
     import torch
 
+    if 0 not in source.run.steps:
+        raise SettingError(
+            f"training.{source.setting} must name a run that has its initial weights, got {source.run.path}, "
+            "which has no checkpoint at step 0: train that run anew"
+        )
     own = {name: weight.float().cpu() for name, weight in network.state_dict().items()}
-    theirs = source.run.weights(0) if 0 in source.run.steps else {}
+    theirs = source.run.weights(0)
     same = own.keys() == theirs.keys() and all(torch.equal(own[name], theirs[name].float()) for name in own)
     if not same:
         raise SettingError(
             f"training.{source.setting} must name a run with the same initial weights, got "
-            f"{source.run.path}, whose step 0 has others, or is missing: train with its task, model, "
-            "seed and init settings"
+            f"{source.run.path}, whose step 0 has others: train with its task, model, seed and init settings"
         )
 
 

@@ -20,6 +20,10 @@ def _places(
     Raises SettingError where there is no such layer, where units have no weights of their own, or where
     `units` are not some of them.
     """
+    if not network.hidden:
+        raise SettingError(
+            f"training.{done}_units must be left out with model {network.kind}, which has no hidden layer"
+        )
     layer = network.hidden[0] if layer is None else layer
     if layer not in network.hidden:
         raise SettingError(f"training.{done}_layer must be one of {', '.join(network.hidden)}, got {layer!r}")

@@ -74,6 +74,10 @@ def test_failures_are_named_and_end_with_3_or_1(cli, tmp_path):
         (("--grid", "lr=1", "--grid", "lr=2"), "--grid lr must be given once, got it twice"),
         (("--seeds", "five"), "seeds must be a number N"),
         (("--set", "steps=0"), "training.steps must be int >= 1"),
+        (
+            ("--grid", "abelian_reduction=mean,sum"),
+            "--abelian-reduction must be given with --abelian, got none",
+        ),
     ],
 )
 def test_refusals_are_one_sentence(cli, tmp_path, arguments, sentence):

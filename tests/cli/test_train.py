@@ -31,7 +31,8 @@ def test_it_prints_the_run_and_finds_it_again(cli, tmp_path, monkeypatch):
 def test_every_intervention_has_a_flag(cli, tmp_path):
     beside = (
         *("--perturb", "0.5,0.4", "--abelian", "100", "--anti-norm", "2e-10", "--dropout", "0.3"),
-        *("--constrain-norm", "--init-scale-only", "weights", "--init-zero", "last_layer"),
+        *("--constrain-norm", "--init-scale", "2", "--init-scale-only", "weights"),
+        *("--init-zero", "last_layer"),
         *("--grokfast-ema", "0.98,2", "--orthogonal-gradient", "tensor"),
         *("--loss", "stablemax_cross_entropy"),
     )
@@ -88,6 +89,18 @@ def test_quiet_says_nothing(cli, tmp_path):
         (("train", "modadd", "--lr", "-1"), "lr must be"),
         (("train", "modadd", "--dtype", "float16"), "dtype must be float32 | float64"),
         (("train", "modadd", "--device", "cuda:99"), "device"),
+        (
+            ("train", "modadd", "--synergistic-dropout-share", "0.3"),
+            "--synergistic-dropout-share must be given with --synergistic-dropout or --dropped-units, got",
+        ),
+        (
+            ("train", "modadd", "--abelian-reduction", "sum"),
+            "-reduction must be given with --abelian, got none",
+        ),
+        (
+            ("train", "modadd", "--set", "momentum=0.5"),
+            "--momentum must be given with --optimizer sgd, got adamw",
+        ),
     ],
 )
 def test_impossible_settings_get_one_sentence(cli, tmp_path, arguments, sentence):

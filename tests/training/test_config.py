@@ -6,7 +6,7 @@ from grokscope.declare import Param, task
 from grokscope.errors import SettingError, UnknownName
 from grokscope.tasks import TASKS
 from grokscope.training.config import resolve_config
-from grokscope.training.recipes import recipe_text
+from grokscope.training.recipes import load_recipes, recipe_text
 
 
 def test_settings_go_over_the_recipe():
@@ -67,10 +67,10 @@ def test_the_abelian_term_is_a_mean_where_it_is_given_anew_and_a_sum_where_it_wa
         return resolve_config("modadd", **options)["training"].get("abelian_reduction", "left out")
 
     assert reduction() == "left out"
-    assert reduction(settings={"abelian_reduction": "mean"}) == "left out"  # without a term it says nothing
     assert reduction(settings={"abelian": 100}) == "mean"
     assert reduction(recipe="nanda", settings={"abelian": 100}) == "mean"
     assert reduction(recipe="nanda-abelian") == "mean"
+    assert reduction(recipe="nanda-abelian", settings={"abelian": "none"}) == "left out"
     assert reduction(settings={"abelian": 100, "abelian_reduction": "sum"}) == "left out"
     before = recipe_text("nanda-abelian").replace('abelian_reduction = "mean"', "")
     (tmp_path / "before.toml").write_text(before)
@@ -160,3 +160,71 @@ def test_two_grokfast_filters_are_one_too_many():
     given = {"training.grokfast_ema": "0.98,2", "training.grokfast_ma": "100,5"}
     with pytest.raises(SettingError, match=r"grokfast_ema and training\.grokfast_ma must not both be set"):
         resolve_config("modadd", settings=given)
+
+
+IN_VAIN = [
+    ("synergistic_dropout_share", 0.3, "`synergistic_dropout` or `dropped_units`, got none"),
+    ("synergistic_dropout_share", 0.5, "`synergistic_dropout` or `dropped_units`, got none"),
+    ("dropped_layer", "layers.0_post", "`synergistic_dropout` or `dropped_units`, got none"),
+    ("masked_layer", "layers.0_post", "`subnetwork` or `masked_units`, got none"),
+    ("abelian_reduction", "sum", "`abelian`, got none"),
+    ("abelian_reduction", "mean", "`abelian`, got none"),
+    ("init_scale_only", "weights", "an `init_scale` other than 1, got 1.0"),
+    ("momentum", 0.9, "`optimizer` sgd, got adamw"),
+    ("nesterov", True, "`optimizer` sgd, got adamw"),
+    ("muon_ns_steps", 6, "`optimizer` muon, got adamw"),
+    ("muon_nesterov", False, "`optimizer` muon, got adamw"),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        *(({name: value}, f"`{name}` must be given with {words}") for name, value, words in IN_VAIN),
+        ({"optimizer": "sgd", "betas": "0.9,0.99"}, "with `optimizer` adamw, adam or muon, got sgd"),
+        ({"optimizer": "sgd", "eps": 1e-9}, "`eps` must be given with `optimizer` adamw, adam or muon"),
+        ({"dtype": "float64", "loss_dtype": "float32"}, "with `dtype` float32, got float64"),
+        ({"dropped_units": [], "synergistic_dropout_share": 0.3}, "got none: it has no effect otherwise"),
+    ],
+    ids=str,
+)
+def test_a_setting_that_would_have_no_effect_is_refused(given, words):
+    with pytest.raises(SettingError) as caught:
+        resolve_config("modadd", settings={f"training.{name}": value for name, value in given.items()})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"masked_layer": "none", "dropped_layer": "none", "init_scale_only": "none", "muon_lr": "none"},
+        {"betas": "0.9,0.99", "eps": 1e-9},
+        {"optimizer": "muon", "betas": "0.9,0.99", "muon_lr": 0.1},
+        {"dtype": "float64", "loss_dtype": "float64"},
+        {"dropped_units": "1", "dropped_layer": "layers.0_post", "synergistic_dropout_share": 0.3},
+        {"masked_units": "1", "masked_layer": "layers.0_post"},
+    ],
+    ids=str,
+)
+def test_a_setting_that_is_off_or_has_an_effect_is_taken(given):
+    training = resolve_config("modadd", settings=given)["training"]
+    assert resolve_config("modadd", settings=training)["training"] == training
+
+
+@pytest.mark.parametrize("name", load_recipes())
+def test_what_a_recipe_trains_can_be_trained_from_its_stored_configuration(name):
+    recipe = load_recipes()[name]
+    stored = resolve_config(recipe.task, recipe=name)
+    settings = {f"training.{key}": value for key, value in stored["training"].items()}
+    assert resolve_config(recipe.task, recipe=name, settings=settings) == stored
+
+
+def test_a_recipe_may_have_what_acts_only_beside_what_is_given(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(recipe_text("clauw") + "synergistic_dropout_share = 0.3\ninit_scale_only = 'weights'\n")
+    plain = resolve_config("modadd", recipe=str(path))["training"]
+    assert "synergistic_dropout_share" not in plain
+    given = {"dropped_units": "1,2", "init_scale": 2}
+    training = resolve_config("modadd", recipe=str(path), settings=given)["training"]
+    assert training["synergistic_dropout_share"] == 0.3
+    assert resolve_config("modadd", recipe=str(path), settings=plain)["training"] == plain

@@ -57,7 +57,7 @@ def test_random_labels_are_learnt_by_heart_alone(tmp_path):
     assert run.curves["test_accuracy"].max() < 0.03
 
 
-def test_nanda_without_weight_decay_has_not_grokked_where_nanda_has(tmp_path):
+def test_nanda_without_weight_decay_has_not_grokked_at_7000(tmp_path):
     reached = []
 
     def progress(state):

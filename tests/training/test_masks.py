@@ -7,8 +7,9 @@ import torch
 
 from grokscope.errors import SettingError
 from grokscope.models.factories import mlp
+from grokscope.models.network import Network
 from grokscope.tasks import modadd
-from grokscope.training.units import Subnetwork
+from grokscope.training.units import Subnetwork, UnitDropout
 
 MASKED = [0, 3, 4, 11]
 
@@ -90,6 +91,16 @@ def test_impossible_masks_write_nothing(trainer, settings, words):
         trainer(**{f"training__{name}": value for name, value in settings.items()})
     assert words in str(caught.value)
     assert not (trainer.folder / "run").exists()
+
+
+def test_a_network_without_hidden_layers_has_no_units():
+    class Linear(Network):
+        kind, hidden = "linear", ()
+
+    with pytest.raises(SettingError, match=r"training\.masked_units must be left out with model linear"):
+        Subnetwork(Linear(), [1], None)
+    with pytest.raises(SettingError, match=r"training\.dropped_units must be left out with model linear"):
+        UnitDropout(Linear(), [1], None, 0.5)
 
 
 def test_a_layer_can_be_chosen(trainer):

@@ -12,6 +12,7 @@ from grokscope.tasks import modadd
 from grokscope.testing import example_task
 from grokscope.training.config import resolve_config
 from grokscope.training.optimizers import Optimizer
+from grokscope.training.recipes import recipe_text
 
 ADAM = {"betas": (0.8, 0.9), "eps": 1e-7}
 TEXTBOOK = {
@@ -50,7 +51,7 @@ def network_of(task):
 
 @pytest.mark.parametrize("name", TEXTBOOK)
 def test_training_is_torchs_own_optimiser_on_the_parameters_that_it_is_for(trainer, name):
-    given = {"lr": 0.02, "betas": [0.8, 0.9], "eps": 1e-7, "weight_decay": 0.5, **SETTINGS.get(name, {})}
+    given = {"lr": 0.02, "weight_decay": 0.5, **SETTINGS.get(name, {}), **({} if name == "sgd" else ADAM)}
     run = trainer(
         model__hidden=[12, 10],
         model__last_bias=True,
@@ -120,12 +121,12 @@ def test_muon_is_refused_where_it_has_nothing_to_do():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"momentum": 0.5}, "training.momentum must be left out with optimizer adamw: it is one of sgd"),
+        ({"momentum": 0.5}, "`momentum` must be given with `optimizer` sgd, got adamw"),
         (
             {"optimizer": "sgd", "muon_lr": 0.1},
-            "training.muon_lr must be left out with optimizer sgd: it is one of muon",
+            "`muon_lr` must be given with `optimizer` muon, got sgd: it has no effect otherwise",
         ),
-        ({"optimizer": "sgd", "momentum": 0, "nesterov": True}, "left out where training.momentum is 0"),
+        ({"optimizer": "sgd", "momentum": 0, "nesterov": True}, "with a `momentum` above 0, got 0.0"),
         ({"optimizer": "muon", "muon_ns_steps": 100}, "training.muon_ns_steps must be int >= 1, <= 99"),
     ],
 )
@@ -135,7 +136,24 @@ def test_what_an_optimiser_does_not_have_is_refused(settings, words):
     assert words in str(caught.value)
 
 
-def test_at_its_defaults_a_setting_of_another_optimiser_says_nothing():
+def test_what_is_off_and_what_holds_anyway_says_nothing_of_another_optimiser():
     plain = resolve_config("modadd")
-    given = {"momentum": 0.9, "nesterov": False, "muon_lr": "none", "muon_adjust_lr": "original"}
-    assert resolve_config("modadd", settings=given) == plain
+    assert resolve_config("modadd", settings={"nesterov": False, "muon_lr": "none"}) == plain
+    sgd = resolve_config("modadd", settings={"optimizer": "sgd"})
+    given = {**sgd["training"], "betas": "0.9,0.98"}  # as who trains a stored configuration again
+    assert resolve_config("modadd", settings={f"training.{n}": v for n, v in given.items()}) == sgd
+
+
+@pytest.mark.parametrize(("recipe", "task"), [("muon", "modadd"), ("polynomial", "polynomial")])
+def test_a_recipes_settings_of_its_optimiser_go_with_it(recipe, task):
+    own = resolve_config(task, recipe=recipe)["training"]
+    other = resolve_config(task, recipe=recipe, settings={"optimizer": "adam"})["training"]
+    gone = {"muon_lr"} if recipe == "muon" else {"momentum"}
+    assert other == {**{name: value for name, value in own.items() if name not in gone}, "optimizer": "adam"}
+
+
+def test_a_recipe_that_does_not_take_the_optimiser_of_its_settings_is_refused(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(recipe_text("muon").replace('optimizer = "muon"', 'optimizer = "adam"'))
+    with pytest.raises(SettingError, match="`muon_lr` must be given with `optimizer` muon, got adam"):
+        resolve_config("modadd", recipe=str(path))

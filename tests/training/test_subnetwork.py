@@ -1,12 +1,16 @@
 """`--subnetwork`: which units stay, what the run holds of it, and what is said where they cannot be known."""
 
+import re
+import shlex
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from grokscope import Run, analyze, train
+from grokscope.cli import app
 from grokscope.errors import RunError, SettingError, UnknownName
 from grokscope.training import resolve_config
 
@@ -98,8 +102,6 @@ def test_a_sub_network_can_have_synergistic_dropout_of_its_own(source):
     both = {"training.subnetwork": f"{source}@{STEP}", "training.synergistic_dropout": f"{source}@{STEP}"}
     training = resolve_config("modadd", settings=both)["training"]
     assert sorted(training["masked_units"] + training["dropped_units"]) == list(range(24))
-    alone = resolve_config("modadd", settings={"training.synergistic_dropout_share": 0.2})
-    assert alone == resolve_config("modadd")  # without units it says nothing
 
 
 def test_the_same_command_finds_its_run_and_where_the_source_lies_does_not_matter(source, tmp_path):
@@ -129,11 +131,101 @@ def test_without_a_stored_multiplet_it_says_what_to_run(trained, tmp_path):
     assert not (tmp_path / "sub").exists()
 
 
+SETTINGS = ("subnetwork", "synergistic_dropout")
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_the_command_that_it_says_stores_what_was_missing(source, tmp_path, setting):
+    copy = shutil.copytree(source, tmp_path / "a copy")
+    given = {f"training.{setting}": f"{copy}@{STEP}:clusters=7:inverse:min_size=3"}
+    with pytest.raises(SettingError, match="stored at step 30, got none with clusters=7 with min_size=3"):
+        resolve_config("modadd", settings=given)
+    with pytest.raises(SettingError) as caught:
+        resolve_config("modadd", settings=given)
+    command = shlex.split(re.search("run `grokscope (.*)` first", str(caught.value))[1])
+    assert command[-4:] == ["--set", "oinfo.clusters=7", "--set", "oinfo.min_size=3"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    found = resolve_config("modadd", settings=given)["training"]
+    assert found[setting] == f"{Run.open(source).id}@{STEP}:inverse:clusters=7:min_size=3"
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    ("suffix", "error", "words"),
+    [
+        (":nosuch=7", UnknownName, "unknown parameter of oinfo 'nosuch': did you mean search"),
+        (":cluster=7", UnknownName, "unknown parameter of oinfo 'cluster': did you mean clusters"),
+        (":clusters=few", SettingError, "oinfo.clusters must be int >= 2, <= 62, got 'few'"),
+        (":clusters=7:clusters=8", SettingError, "must say each thing once"),
+    ],
+)
+def test_settings_that_no_result_can_have_are_refused(source, setting, suffix, error, words):
+    with pytest.raises(error) as caught:
+        resolve_config("modadd", settings={f"training.{setting}": f"{source}@{STEP}{suffix}"})
+    assert words in str(caught.value)
+
+
+def test_where_there_is_no_multiplet_it_does_not_say_to_look_again(source, tmp_path):
+    copy = shutil.copytree(source, tmp_path / "copy")
+    run = Run.open(copy)
+    (cell,) = (cell for key, cell in run.cells().items() if key.measure == "oinfo:oinfo")
+    row = cell.rows[0]
+    empty = row._replace(arrays={**row.arrays, "synergy_multiplet": np.zeros(0, int)})
+    for version, found in ((98, {"rows": (empty,)}), (99, {"rows": (), "note": "it makes no sense here"})):
+        run.store([cell._replace(key=cell.key._replace(version=version), **found)])
+        with pytest.raises(
+            SettingError, match=r"a step with a synergistic multiplet, got .*: take another"
+        ) as e:
+            resolve_config("modadd", settings={"training.subnetwork": f"{copy}@{STEP}"})
+        assert ("(it makes no sense here)" in str(e.value)) == (version == 99)
+
+
+def test_without_a_measure_of_multiplets_it_names_none(source, monkeypatch):
+    monkeypatch.setenv("GROKSCOPE_DISABLE_PLUGINS", "oinfo")
+    with pytest.raises(SettingError, match="where no measure of sub-networks is installed"):
+        resolve_config("modadd", settings={"training.subnetwork": f"{source}@{STEP}"})
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_multiplet_of_what_is_no_hidden_layer_is_refused_as_it_was_given(source, tmp_path, setting):
+    copy = shutil.copytree(source, tmp_path / "copy")
+    analyze(copy, "oinfo", steps=str(STEP), settings={"oinfo.layer": "layers.0_pre"})
+    given = f"{copy}@{STEP}:layer=layers.0_pre"
+    with pytest.raises(SettingError) as caught:
+        train("modadd", settings={f"training.{setting}": given}, out=tmp_path / "sub")
+    command = f"`grokscope analyze {copy} --measure oinfo --steps 30 --set oinfo.layer=layers.0_post`"
+    assert str(caught.value) == (
+        f"training.{setting} must name a multiplet of units of layers.0_post, got {given}, one of "
+        f"layers.0_pre: take :layer=layers.0_post, which {command} stores"
+    )
+    assert not (tmp_path / "sub").exists()
+
+
+def test_what_cannot_be_dropped_is_refused_by_the_setting_that_was_given(source, tmp_path, monkeypatch):
+    monkeypatch.setattr("grokscope.models.mlp.MLP.drops", False)
+    with pytest.raises(SettingError, match=r"training\.synergistic_dropout must be left out with model mlp"):
+        train("modadd", settings={"training.synergistic_dropout": f"{source}@{STEP}"}, out=tmp_path / "sub")
+
+
+@pytest.mark.parametrize(
+    ("setting", "layer"), [("subnetwork", "masked_layer"), ("synergistic_dropout", "dropped_layer")]
+)
+def test_a_layer_beside_a_result_that_has_one_is_refused(source, setting, layer):
+    given = {setting: f"{source}@{STEP}", layer: "layers.0_post"}
+    with pytest.raises(SettingError, match=f"`{layer}` must be left out with `{setting}`"):
+        resolve_config("modadd", settings=given)
+    assert resolve_config("modadd", settings={**given, layer: "none"})
+
+
 def test_another_start_is_refused(source, tmp_path):
     for settings in ({"training.seed": 1}, {"training.init_scale": 2.0}, {"model.hidden": [30]}):
         with pytest.raises(SettingError, match="must name a run with the same initial weights"):
             subnetwork(source, tmp_path / "sub", **settings)
     assert not (tmp_path / "sub").exists()
+    copy = shutil.copytree(source, tmp_path / "copy")
+    next((copy / "checkpoints").glob("*00000.safetensors")).unlink()
+    with pytest.raises(SettingError, match="which has no checkpoint at step 0"):
+        subnetwork(copy, tmp_path / "sub")
 
 
 def test_a_step_without_checkpoint_and_a_directory_without_run_are_refused(source, tmp_path):

@@ -102,6 +102,41 @@ def test_equal_configurations_are_one_run(tmp_path):
     assert len(done.paths) == 1
 
 
+@pytest.mark.parametrize(
+    ("grid", "settings", "name"),
+    [
+        ({"synergistic_dropout_share": "0.1,0.3"}, {}, "synergistic_dropout_share"),
+        ({"training.abelian_reduction": "mean,sum"}, {}, "abelian_reduction"),
+        ({"muon_lr": "none,0.1"}, {}, "muon_lr"),
+        ({"optimizer": "adam,adamw"}, {"momentum": 0.9}, "momentum"),
+    ],
+    ids=str,
+)
+def test_a_setting_without_effect_in_any_run_is_refused_before_anything_is_trained(
+    tmp_path, grid, settings, name
+):
+    with pytest.raises(SettingError, match=f"`{name}` must be given with"):
+        sweep("modadd", grid=grid, settings={**FIXED, **settings}, out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_setting_is_left_out_where_others_of_the_grid_give_it_no_effect(tmp_path):
+    grid = {"optimizer": "sgd,adamw", "training.momentum": "0.5,0.8", "init_scale": "1,2"}
+    fixed = {**FIXED, "init_scale_only": "weights"}
+    done = sweep("modadd", grid=grid, settings=fixed, out=tmp_path)
+    assert not done.failures
+    found = [Run.open(path).config["training"] for path in done.finished]
+    names = ("optimizer", "momentum", "init_scale", "init_scale_only")
+    assert [tuple(each.get(name) for name in names) for each in found] == [
+        ("sgd", 0.5, 1, None),
+        ("sgd", 0.5, 2, "weights"),
+        ("sgd", 0.8, 1, None),
+        ("sgd", 0.8, 2, "weights"),
+        ("adamw", None, 1, None),
+        ("adamw", None, 2, "weights"),
+    ]
+
+
 def test_lists_are_swept_with_semicolons(tmp_path):
     fixed = {name: value for name, value in FIXED.items() if name != "hidden"}
     done = sweep("modadd", grid={"hidden": "6;5,4;"}, settings=fixed, out=tmp_path)

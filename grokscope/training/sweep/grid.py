@@ -11,7 +11,7 @@ from grokscope.errors import SettingError
 from grokscope.registry import Plugins
 from grokscope.run import default_directory
 from grokscope.run.sites import Site
-from grokscope.training.config import Config, resolve_config
+from grokscope.training.config import Config, config_and_effects
 from grokscope.training.session import lasting, with_data
 
 SEED = "training.seed"
@@ -45,7 +45,10 @@ def plan_runs(
 ) -> list[PlannedRun]:
     """Return the runs, seeds changing fastest; combinations that come to the same configuration are one.
 
-    Raises UnknownName and SettingError for what cannot be, in whichever combination.
+    A setting that acts beside another one is left out of combinations where it has no effect.
+
+    Raises UnknownName and SettingError for what cannot be, in whichever combination, and for a setting that
+    has an effect in none.
     """
     axes = {name: _values(name, values) for name, values in grid.items()}
     if seeds is not None:
@@ -56,15 +59,35 @@ def plan_runs(
     if twice:
         raise SettingError(f"{twice[0]} must be swept or fixed, got it in `grid` and in `settings`")
     runs: dict[Site, PlannedRun] = {}
+    effects: list[dict[str, str]] = []
     for combination in product(*axes.values()):
         given = {**settings, **dict(zip(axes, combination, strict=True))}
-        config = resolve_config(
-            task, recipe=recipe, settings=given, tasks=plugins.tasks, models=plugins.models
-        )
+        config, acting = config_and_effects(task, recipe, given, plugins.tasks, plugins.models)
+        effects.append(acting)
+        if any(acting.values()):
+            given = _without(given, [name for name, why in acting.items() if why])
+            config, _ = config_and_effects(task, recipe, given, plugins.tasks, plugins.models)
         config = lasting(with_data(config, plugins.tasks))
         path = out / default_directory(config).name
         runs.setdefault(path, PlannedRun(path, task, recipe, given, config))
+    _refuse_in_vain(effects)
     return list(runs.values())
+
+
+def _refuse_in_vain(effects: Iterable[Mapping[str, str]]) -> None:
+    """Raise SettingError for a setting that has an effect in no combination."""
+    pairs = [pair for acting in effects for pair in acting.items()]
+    effective = {name for name, why in pairs if not why}
+    for name, why in pairs:
+        if name not in effective:
+            raise SettingError(why)
+
+
+def _without(settings: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    dotted = [f"training.{name}" for name in names]
+    return {
+        given: value for given, value in settings.items() if not any(_same(given, name) for name in dotted)
+    }
 
 
 def _same(one: str, other: str) -> bool:
