@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from grokscope.declare import Parameter, read_parameters, resolve, signature
 from grokscope.errors import PluginError, ResultError
+from grokscope.knowledge import LATER, knowing_less, knowledge_problem
 
 INPUTS = {
     "weights": "parameters by name, each once, without buffers; no forward pass is run",
@@ -22,12 +23,6 @@ INPUTS = {
     "baseline": "another checkpoint's probe: first, last, previous or a step",
     "rng": "a seeded torch.Generator; asking for it says that the measure is random",
 }
-KNOWLEDGE = {
-    "labels": "what the right answers are",
-    "test": "examples that the network was not trained on",
-    "task": "what the task is: two operands, a group, frequencies",
-}
-LATER = "end"  # of a measure that compares with the last checkpoint: known only afterwards
 DIRECTIONS = ("", "up", "down", "peak")
 BASELINES = ("first", "last", "previous")
 MOST_ROWS = 100_000
@@ -136,11 +131,7 @@ class Measure:
     @property
     def knowing_less(self) -> dict[tuple[str, ...], list[str]]:
         """The columns that must know less than the measure, by what they must know."""
-        found: dict[tuple[str, ...], list[str]] = {}
-        for column in self.columns:
-            if column.knows is not None:
-                found.setdefault(tuple(column.knows), []).append(column.name)
-        return found
+        return knowing_less((column.name, column.knows) for column in self.columns)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function that it was made from."""
@@ -389,12 +380,10 @@ def _problem(measure: Measure) -> str:
         return f"version must be a whole number from 1, got {measure.version!r}"
     if measure.baseline not in BASELINES and not measure.baseline.isdecimal():
         return f"baseline must be {', '.join(BASELINES)} or a step, got {measure.baseline!r}"
-    if strange := [word for word in measure.knows or () if word not in KNOWLEDGE]:
-        return f"knows must be of {', '.join(KNOWLEDGE)}, got {strange[0]!r}"
     problems = (
+        knowledge_problem(measure.knows, measure.known, {each.name: each.knows for each in measure.columns}),
         _naming_problem(measure),
         *map(_column_problem, measure.columns),
-        *(_knowledge_problem(measure, column) for column in measure.columns),
         _array_problem(measure),
     )
     return next(filter(None, problems), "")
@@ -423,14 +412,6 @@ def _column_problem(column: Column) -> str:
         return f"bounds of {column.name} must be in order, got [{column.min}, {column.max}]"
     if column.role and column.role not in ROLES:
         return f"role of {column.name} must be {', '.join(ROLES)} or nothing, got {column.role!r}"
-    return ""
-
-
-def _knowledge_problem(measure: Measure, column: Column) -> str:
-    known = measure.known or ()
-    if strange := [word for word in column.knows or () if word not in known]:
-        told = ", ".join(known) or "nothing"
-        return f"knows of {column.name} must be of what the measure knows ({told}), got {strange[0]!r}"
     return ""
 
 

@@ -21,7 +21,7 @@ PLUGINS = ROOT / "plugins"
 
 FLOORS = [
     ["errors", "surroundings", "sections", "lazily", "installed"],
-    ["declare", "extras"],
+    ["declare", "extras", "knowledge"],
     ["importable"],
     ["measure", "hypothesis"],
     ["figure"],

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from grokscope.measure import LATER
+from grokscope.knowledge import LATER
 from grokscope.report.figures.axes import Drawing, heading_of, note_below
 from grokscope.report.figures.style import FAINT, INK, PALETTE, QUIET, drawable, look
 from grokscope.report.league import Knowledge, known_of, outcome
