@@ -256,9 +256,14 @@ def _clusters(
 ) -> torch.Tensor:
     """Return each unit's cluster, (units,); all settings that cluster alike share it."""
     from grokscope_oinfo.clusters import cluster_units
+    from grokscope_oinfo.functional import is_constant
 
-    key = ("oinfo", "cluster", layer, split, clusters, grouping)
-    return probe.shared(key, lambda: cluster_units(values, clusters, grouping))
+    def compute() -> torch.Tensor:
+        varying = int((~is_constant(values)).sum())
+        probe.require_room(f"oinfo: the correlations of the units of {layer}", varying)
+        return cluster_units(values, clusters, grouping)
+
+    return probe.shared(("oinfo", "cluster", layer, split, clusters, grouping), compute)
 
 
 def _heads(probe: Probe, layer: str | None, values: torch.Tensor, heads: int, search: str) -> torch.Tensor:

@@ -5,8 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from grokscope import NotApplicable, Task
 from grokscope.models.plain import Plain
@@ -273,23 +271,11 @@ def test_all_positions_are_looked_at_or_as_many_as_the_operations_are_for(small,
     assert found["samples"] == 16 // apart
 
 
-class Largest(TorchDispatchMode):
-    """Notes how many numbers the largest tensor of the block has."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        found = func(*args, **(kwargs or {}))
-        made = [each for each in pytree.tree_leaves(found) if isinstance(each, torch.Tensor)]
-        self.numbers = max([self.numbers, *(each.numel() for each in made)])
-        return found
-
-
-def test_rows_are_not_held_together(monkeypatch):
+def test_rows_are_not_held_together(largest, monkeypatch):
     """Of 27840 rows of 64 numbers; a pass has 30720 logits."""
     probe = language(vocabulary=120, length=16, examples=20)
     monkeypatch.setattr(jacobians, "ROWS", 100)
-    with Largest() as largest:
+    with largest:
         measured(jacobian_alignment, probe)
     assert largest.numbers <= 16 * 16 * 120
 
