@@ -74,6 +74,11 @@ def jacobian_alignment(
     Source:
         Walker, Humayun, Balestriero & Baraniuk 2025, "GrokAlign: geometric characterisation and acceleration
         of grokking", whose code centres the rows and takes centroids so.
+
+    Raises:
+        MeasureError: derivatives that are not finite.
+        NotApplicable: no position of the samples has a label, or their Jacobians take more than
+            `operations`, or products of more than 4096 x 4096.
     """
     from grokscope_landscape import functional, jacobians
 

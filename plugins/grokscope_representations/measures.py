@@ -72,6 +72,10 @@ def linear_probe(
     Source:
         Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes", who fit
         theirs by gradient descent on cross-entropy.
+
+    Raises:
+        MeasureError: activations that are not finite, or no room for all pairs of units or of examples.
+        NotApplicable: labels are no classes, there is no hidden layer, or a layer has other rows than labels.
     """
     from grokscope_representations.functional import ridge_readout
 
@@ -170,6 +174,11 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
     Source:
         Papyan, Han & Donoho 2020, "Prevalence of neural collapse during the terminal phase of deep learning
         training".
+
+    Raises:
+        MeasureError: activations or logits that are not finite.
+        NotApplicable: labels are no classes, there is no hidden layer or a single logit, or a layer has
+            other rows than labels.
     """
     probe.require_classes()
     layer = probe.require_hidden()[-1]
@@ -307,6 +316,10 @@ def feature_rank(
     Source:
         Fan et al. 2024, "Deep grokking: would deep neural networks generalize better?", who see feature rank
         fall in two stages as a deep network generalises.
+
+    Raises:
+        MeasureError: activations that are not finite, or no room for all pairs of units or of examples.
+        NotApplicable: there is no hidden layer.
     """
     from grokscope_representations.functional import feature_rank as formula
 

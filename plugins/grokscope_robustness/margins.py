@@ -62,6 +62,10 @@ def margin(probe: Probe, *, split: Split = "train") -> dict[str, float | str]:
         Lyu & Li 2020, "Gradient descent maximizes the margin of homogeneous neural networks", section 3; of
         grokking: Lyu et al. 2023, "Dichotomy of early and late phase implicit biases can provably induce
         grokking".
+
+    Raises:
+        MeasureError: logits that are not finite.
+        NotApplicable: labels are no classes, or the split is empty.
     """
     from grokscope_robustness import functional
 
