@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from grokscope.errors import SettingError
+from grokscope.errors import SettingError, told
 
 T = TypeVar("T")
 VARIABLE = "GROKSCOPE_MAX_MEMORY"
@@ -23,6 +23,7 @@ MUCH = 64  # a 64th
 LARGE = 100  # larger than a hundredth of what is kept
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 CGROUP = Path("/sys/fs/cgroup/memory.max")
+NO_MEMORY = r"not enough memory|can't allocate memory|Cannot allocate memory|out of memory"  # torch's words
 STATM = Path("/proc/self/statm")
 
 
@@ -101,6 +102,27 @@ def resident() -> int:
         return 0
 
 
+def lacking(error: BaseException) -> str:
+    """Return in a sentence what memory an error of Python, numpy or torch says is lacking; else nothing.
+
+    >>> lacking(MemoryError("Unable to allocate 4.69 GiB for an array"))[:44]
+    'there is no memory for 4.69 GiB that it asks'
+    >>> lacking(ValueError("no"))
+    ''
+    """
+    said = told(error)
+    if not isinstance(error, MemoryError) and not re.search(NO_MEMORY, said):
+        return ""
+    found = re.search(r"allocate ([\d.]+) ?([KMGT]iB|bytes)", said)
+    size = " ".join(found.groups()) if found else "what"
+    if size.endswith("bytes"):
+        size = f"{int(size.split()[0]) / 1e9:.2g} GB"
+    return (
+        f"there is no memory for {size} that it asks for at once: fewer --workers and a smaller "
+        "--max-memory leave more of it, other layers or fewer examples need less"
+    )
+
+
 class Memory:
     """How many bytes of values are kept at most, on several shelves; what was not asked for longest goes.
 
@@ -108,11 +130,12 @@ class Memory:
 
     Attributes:
         most: bytes kept; None is no bound.
+        whole: bytes that the process may take; None is no bound.
         held: bytes kept now.
     """
 
-    def __init__(self, most: int | None = None) -> None:
-        self.most, self.held = most, 0
+    def __init__(self, most: int | None = None, whole: int | None = None) -> None:
+        self.most, self.whole, self.held = most, whole, 0
         self._sizes: dict[tuple[int, Hashable], int] = {}  # in the order in which they were asked for
         self._shelves: dict[int, weakref.ref[Shelf]] = {}
 

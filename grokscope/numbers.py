@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     import torch
 
 ROWS = 2048  # taken to float64 at once
+VALUES = 1 << 22  # of columns taken to float64 at once
 
-__all__ = ["all_finite", "gini", "moments", "products", "require_finite"]
+__all__ = ["all_finite", "gini", "gram", "moments", "products", "require_finite"]
 
 
 def require_finite(what: str, *numbers: torch.Tensor | float) -> None:
@@ -53,6 +54,25 @@ def moments(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     for rows in values.split(ROWS):
         scatter += products(rows - mean)
     return mean, scatter
+
+
+def gram(values: torch.Tensor) -> torch.Tensor:
+    """Return the products of all pairs of rows of values (n, d), less their mean, (n, n) float64.
+
+    By parts of the columns. Its eigenvalues are those of the scatter matrix, which is larger where d > n.
+
+    >>> import torch
+    >>> gram(torch.tensor([[1.0], [3.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]], dtype=torch.float64)
+    """
+    import torch
+
+    found = torch.zeros(len(values), len(values), dtype=torch.float64, device=values.device)
+    for columns in values.split(max(1, VALUES // max(1, len(values))), dim=1):
+        exact = columns.double()
+        found += products((exact - exact.mean(dim=0)).T)
+    return found
 
 
 def products(matrix: torch.Tensor) -> torch.Tensor:

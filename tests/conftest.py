@@ -227,3 +227,22 @@ def dask_client():
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def largest():
+    """A context that notes how many `numbers` the largest tensor has that torch makes in it."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    class Largest(TorchDispatchMode):
+        numbers = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            made = func(*args, **(kwargs or {}))
+            sizes = [each.numel() for each in tree_leaves(made) if isinstance(each, torch.Tensor)]
+            self.numbers = max([self.numbers, *sizes])
+            return made
+
+    return Largest()

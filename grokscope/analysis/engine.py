@@ -38,7 +38,7 @@ from grokscope.errors import (
     told,
 )
 from grokscope.measure import call_measure
-from grokscope.memory import give_back, hold_freed
+from grokscope.memory import give_back, hold_freed, lacking
 from grokscope.models.glue import fingerprint
 from grokscope.models.making import make_network_apart, make_task
 from grokscope.models.network import Network
@@ -430,7 +430,7 @@ def _measured(cell: PlannedCell, source: _Inputs, isolated: Isolation) -> Cell |
         return failure(cell, told(error))
     except BaseException as error:  # also a plugin's own sys.exit or KeyboardInterrupt
         isolated.interrupts.raise_any()
-        return failure(cell, described(error), _traceback())
+        return failure(cell, lacking(error) or described(error), _traceback())
     return Cell(cell.key, cell.checkpoint.step, tuple(rows), "")
 
 

@@ -20,7 +20,7 @@ class Given:
     """
 
     def __init__(self, seed: str, most: int | None) -> None:
-        self.memory, self.kept = Memory(None if most is None else most // KEPT), (kept := Kept())
+        self.memory, self.kept = Memory(None if most is None else most // KEPT, most), (kept := Kept())
         self.noise = NoiseSource(seed, self.memory, lambda key: kept.forget(_named(key)))
         self.of_task = Shelf(self.memory)
 

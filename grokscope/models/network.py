@@ -113,6 +113,14 @@ class Network(nn.Module):
         """
         return {}
 
+    def mixes_heads(self, layer: str, heads: int, encoded: torch.Tensor, inputs: torch.Tensor) -> bool:
+        """Return whether a layer of the trace is what so many attention heads mix, one head after the other.
+
+        By its name, `X_heads` of the attention `X`, unless a network has another way to see it.
+        """
+        seen = self.attention(encoded, inputs)
+        return any(layer == f"{name}_heads" and reads.shape[1] == heads for name, reads in seen.items())
+
     def every_hidden(self) -> tuple[str, ...]:
         """Return the names of all hidden layers, also where `hidden` is a choice among them."""
         return self.hidden

@@ -172,6 +172,33 @@ class Plain(Network):
             logits = self._run(noted, inputs, None if self._tokens else encoded)
         return {name: read for name, read in noted.attention.items() if read.data_ptr() != logits.data_ptr()}
 
+    def mixes_heads(self, layer: str, heads: int, encoded: torch.Tensor, inputs: torch.Tensor) -> bool:
+        """Return whether a layer is what so many heads mix: whether each head moves its own units alone."""
+        if layer not in self.hidden:
+            return False
+        seen = self.attention(encoded, inputs)
+        before = self._with_louder(None, layer, encoded, inputs)
+        own = torch.arange(before.shape[1], device=before.device) * heads // before.shape[1]
+
+        def moves_its_own(name: str, head: int) -> bool:
+            moved = (self._with_louder((name, head), layer, encoded, inputs) != before).any(dim=0)
+            return bool(moved.any() and (own[moved] == head).all())
+
+        made = (name for name, reads in seen.items() if reads.shape[1] == heads)
+        return not before.shape[1] % heads and any(
+            all(moves_its_own(name, head) for head in range(heads)) for name in made
+        )
+
+    def _with_louder(
+        self, louder: tuple[str, int] | None, layer: str, encoded: torch.Tensor, inputs: torch.Tensor
+    ) -> torch.Tensor:
+        """Return a layer as rows, one head of an attention made louder."""
+        noted = self._pass(inputs, wanted=frozenset([layer]), copied=self._copied, louder=louder)
+        noted.encoded = encoded if self._tokens else None
+        with torch.no_grad(), Softmaxes(noted):
+            self._run(noted, inputs, None if self._tokens else encoded)
+        return _as_rows(noted.layers[layer], self._positions)
+
     def every_hidden(self) -> tuple[str, ...]:
         """Return the names of the outputs of all non-linearities."""
         return self._every

@@ -59,6 +59,7 @@ class Pass:
         only_input: end the pass when the encoded input is found.
         copied: whether the network is given copies, because it goes on to change what was noted.
         changes: what the network is given instead of a layer's value, by the layer's name.
+        louder: an attention by the name that `read` gives it, and the head that reads twice as much there.
         attention: what `read` noted, (examples, heads, readers, positions) by the module that it is in.
         layers: values by name, in the order in which they were computed.
         entered: the encoded input.
@@ -73,6 +74,7 @@ class Pass:
     only_input: bool = False
     copied: bool = False
     changes: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
+    louder: tuple[str, int] | None = None
     attention: dict[str, torch.Tensor] = field(default_factory=dict)
     layers: dict[str, torch.Tensor] = field(default_factory=dict)
     entered: torch.Tensor | None = None
@@ -137,10 +139,13 @@ class Pass:
         if weights.ndim not in (3, 4) or len(weights) % self.examples:
             return
         parts = weights.unflatten(0, (self.examples, -1))  # heads of a module, or windows of pictures
-        weights = parts if weights.ndim == 3 else parts.transpose(1, 2).flatten(2, 3)
+        by_head = parts if weights.ndim == 3 else parts.transpose(1, 2)
         name = (self._inside[-1][0] if self._inside else "") or "attention"
         self._reads[name] += 1
-        self.attention[name if self._reads[name] == 1 else f"{name}#{self._reads[name]}"] = weights
+        name = name if self._reads[name] == 1 else f"{name}#{self._reads[name]}"
+        if self.louder is not None and self.louder[0] == name:
+            by_head[:, self.louder[1]] *= 2
+        self.attention[name] = by_head if weights.ndim == 3 else by_head.flatten(2, 3)
 
     def call(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """One of torch's functions is called: run it, and note what it is to the network."""

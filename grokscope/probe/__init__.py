@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from grokscope.errors import NotApplicable
+from grokscope.errors import MeasureError, NotApplicable
 from grokscope.memory import Memory, Shelf
 from grokscope.models.chain import Chain, is_linear_in, relu_chain
 from grokscope.models.network import Network
-from grokscope.numbers import all_finite, moments, require_finite
+from grokscope.numbers import all_finite, gram, moments, require_finite
 from grokscope.objective import Objective, predictions
 from grokscope.probe.noise import NoiseSource, generator_for
 from grokscope.probe.passes import Passes, Trace
@@ -217,9 +217,46 @@ class Probe:
     def moments(self, layer: str, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean (d,) and the scatter matrix (d, d) of a hidden layer's activations, float64.
 
-        The scatter matrix is the sum over examples of (h - mean)(h - mean)^T.
+        The scatter matrix is the sum over examples of (h - mean)(h - mean)^T. Raises MeasureError where there
+        is no room for it.
         """
-        return self.shared(("moments", layer, split), lambda: moments(self.activations(split)[layer]))
+
+        def compute() -> tuple[torch.Tensor, torch.Tensor]:
+            values = self.activations(split)[layer]
+            self.require_room(f"the products of the units of {layer}", values.shape[1])
+            return moments(values)
+
+        return self.shared(("moments", layer, split), compute)
+
+    def gram(self, layer: str, split: str) -> torch.Tensor:
+        """Return the products of all pairs of a hidden layer's activations less their mean, (n, n) float64.
+
+        Smaller than the scatter matrix where there are more units than examples. Raises MeasureError where
+        there is no room for it.
+        """
+
+        def compute() -> torch.Tensor:
+            values = self.activations(split)[layer]
+            self.require_room(f"the products of the examples' activations in {layer}", len(values))
+            return gram(values)
+
+        return self.shared(("gram", layer, split), compute)
+
+    def require_room(self, what: str, side: int, matrices: int = 3) -> None:
+        """Raise MeasureError where so many float64 matrices (side, side) are more than may be taken.
+
+        Args:
+            what: what they hold, for the sentence.
+            side: their rows, and columns.
+            matrices: how many there are at once.
+        """
+        size = matrices * 8 * side**2
+        if self._budget.whole is not None and size > self._budget.whole:
+            raise MeasureError(
+                f"{what}, {side} x {side}, take {size / 1e9:.2g} GB, and this process may take "
+                f"{self._budget.whole / 1e9:.2g} GB: give it more by --max-memory, or choose other layers or "
+                "fewer examples"
+            )
 
     def first_layer(self, split: str, sigma: float = 0.0) -> torch.Tensor:
         """Return the first layer of the matrix information measures, (n, d).

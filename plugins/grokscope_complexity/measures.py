@@ -81,6 +81,10 @@ def compression(
     Source:
         DeMoss et al. 2024, "The complexity dynamics of grokking", sections 3 and 4: complexity rises with
         memorisation and falls as networks generalise.
+
+    Raises:
+        MeasureError: weights or a training loss that are not finite.
+        NotApplicable: the network has no parameters.
     """
     from grokscope_complexity import functional
 

@@ -124,6 +124,12 @@ def moments(features: torch.Tensor) -> Moments:
 Moments = tuple[torch.Tensor, torch.Tensor]  # mean (d,), scatter matrix (d, d)
 
 
+def cka_of_kernels(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Return `cka` from the centred kernels X X^T and Y Y^T (n, n): the same number, `<K, L> / (|K| |L|)`."""
+    sizes = (x.norm() * y.norm()).item()
+    return min((x * y).sum().item() / sizes, 1.0) if sizes else math.nan
+
+
 def cka(
     x: torch.Tensor, y: torch.Tensor, x_moments: Moments | None = None, y_moments: Moments | None = None
 ) -> float:

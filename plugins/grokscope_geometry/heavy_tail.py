@@ -57,6 +57,10 @@ def heavy_tail(weights: Mapping[str, torch.Tensor], rng: torch.Generator) -> Ite
         Clauset, Shalizi & Newman 2009, "Power-law distributions in empirical data". Of grokking: Prakash &
         Martin 2025 (2506.04434), where alpha falls to 2 as networks generalise and traps come with
         over-training.
+
+    Raises:
+        MeasureError: a weight that is not finite.
+        NotApplicable: the network has no parameter with two or more dimensions.
     """
     from grokscope_geometry.functional import as_matrix
     from grokscope_geometry.tails import power_law, spectrum, traps

@@ -48,7 +48,8 @@ def cka(
         to 1.
 
     How it is computed:
-        In the feature-space form, float64. The baseline is the first checkpoint unless `--baseline` says
+        In the feature-space form or, with more units than examples, from the n x n kernels, which gives the
+        same; float64. The baseline is the first checkpoint unless `--baseline` says
         else.
 
     Cost:
@@ -61,11 +62,16 @@ def cka(
         Kornblith et al. 2019, "Similarity of neural network representations revisited", section 3.
     """
     from grokscope_geometry.functional import cka as formula
+    from grokscope_geometry.functional import cka_of_kernels
 
     other = baseline.activations(split)
     for layer, activations in probe.activations(split).items():
         for each in (probe, baseline):
             each.require_finite(f"cka: {layer}", layer, split)
+        if activations.shape[1] > len(activations):
+            kernels = (each.gram(layer, split) for each in (probe, baseline))
+            yield {"layer": layer, "cka": cka_of_kernels(*kernels)}
+            continue
         own, its = probe.moments(layer, split), baseline.moments(layer, split)
         yield {"layer": layer, "cka": formula(activations, other[layer], own, its)}
 

@@ -50,22 +50,6 @@ def median_and_error(values: Sequence[float]) -> tuple[float, float]:
     return known.quantile(0.5).item(), error
 
 
-def first_component(rows: torch.Tensor) -> float:
-    """Return the share of the variance of rows (n, d) along their first principal component; NaN without any.
-
-    1 where all rows lie on one line, 1 / min(n - 1, d) where they spread evenly; unchanged by scale, rotation
-    and a common offset.
-
-    >>> round(first_component(torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])), 12)
-    1.0
-    """
-    values = rows.double()
-    mean = values.mean(dim=0)
-    centred = values - mean
-    gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
-    return largest_share(gram, len(rows) * mean.square().sum().item())
-
-
 def largest_share(gram: torch.Tensor, offset: float) -> float:
     """Return the largest eigenvalue of a Gram matrix over its trace; NaN where that is rounding.
 
@@ -77,21 +61,26 @@ def largest_share(gram: torch.Tensor, offset: float) -> float:
     return (torch.linalg.eigvalsh(gram)[-1] / total).item()
 
 
-def chain_jacobians(layers: Sequence[Layer], inputs: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield the Jacobians (m, K, d) of a chain of Linear and ReLU at inputs (n, d), some inputs at a time.
+def chain_rows(layers: Sequence[Layer], inputs: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the rows of the Jacobians of a chain of Linear and ReLU at inputs (n, d), and whose they are.
 
-    `W_L D_(L-1) ... D_1 W_1`, D_l the 0 and 1 of the ReLUs that are active.
+    `W_L D_(L-1) ... D_1 W_1`, D_l the 0 and 1 of the ReLUs that are active: (m, d), and (m,) the input of
+    each, as many at a time as stay in a core's cache.
     """
-    largest = len(layers[-1][0]) * max(len(weight.T) for weight, _ in layers)
-    for rows in inputs.split(max(1, JACOBIAN_VALUES // largest)):
-        active, values = [], rows
+    widest = max(len(weight.T) for weight, _ in layers)
+    outputs = layers[-1][0].split(max(1, JACOBIAN_VALUES // widest))
+    for start in range(0, len(inputs), size := max(1, JACOBIAN_VALUES // (len(outputs[0]) * widest))):
+        rows, active = inputs[start : start + size], []
+        values = rows
         for weight, bias in layers[:-1]:
             values = torch.nn.functional.linear(values, weight, bias).relu()
             active.append(values > 0)
-        found = layers[-1][0].expand(len(rows), *layers[-1][0].shape)
-        for (weight, _), there in zip(reversed(layers[:-1]), reversed(active), strict=True):
-            found = (found * there[:, None]) @ weight
-        yield found
+        owners = torch.arange(start, start + len(rows), device=inputs.device)
+        for last in outputs:
+            found = last.expand(len(rows), *last.shape)
+            for (weight, _), there in zip(reversed(layers[:-1]), reversed(active), strict=True):
+                found = (found * there[:, None]) @ weight
+            yield found.flatten(0, 1), owners.repeat_interleave(len(last))
 
 
 def scatter_of_two_layers(layers: Sequence[Layer], inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -55,6 +55,11 @@ def embedding_ipr(probe: Probe) -> dict[str, float]:
 
     Source:
         Gromov 2023, "Grokking modular arithmetic", whose networks of quadratic units become pure waves.
+
+    Raises:
+        MeasureError: a first layer that is not finite.
+        NotApplicable: the task is no modular arithmetic on all pairs, or the first layer has several
+            rows for a pair.
     """
     import torch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from grokscope import Column, MeasureError, Param, measure
+from grokscope import Column, MeasureError, NotApplicable, Param, measure
 
 if TYPE_CHECKING:
     import torch
@@ -156,11 +156,11 @@ def oinfo(
         & Weiss 2001; labels by pivoted QR, Damle et al. 2019, so nothing is drawn at random; now and then it
         finds fewer clusters than asked for).
 
-        Attention heads: `heads=4` with `layer=blocks.0.attn_heads` (or another layer of equally wide heads in
-        a row) makes each head one variable of as many numbers as it is wide. Omega is then that of vectors,
-        H(Z) = 1/2 log det of its numbers' R; `variables`, `clusters` and `grouping` play no part, and a bin
-        is a head. It takes one factorisation for each of 2^heads sets: 3 ms for 4 heads of 32, 11 s for 12 of
-        64.
+        Attention heads: `heads=4` with `layer=blocks.0.attn_heads` (or a layer of another network's of which
+        each head is seen to move its own units alone, before they are mixed) makes each head one variable of
+        as many numbers as it is wide. Omega is then that of vectors, H(Z) = 1/2 log det of its numbers' R;
+        `variables`, `clusters` and `grouping` play no part, and a bin is a head. It takes one factorisation
+        for each of 2^heads sets: 3 ms for 4 heads of 32, 11 s for 12 of 64.
 
     Cost:
         3763 x 250 activations take 65 ms, half of them for the unions, a quarter for the units' ranks; with
@@ -196,7 +196,10 @@ def oinfo(
 
     Raises:
         MeasureError: an exhaustive search beyond 20 clusters, min_size above max_size, no such layer, fewer
-        than 2 examples, or activations that are not finite.
+            than 2 examples, activations that are not finite, no room for all pairs of units, or another
+            number of heads than the layer's.
+        NotApplicable: the network has no hidden layer, or `heads` is asked of a layer that is not made of
+            attention heads.
     """
     from grokscope_oinfo.clusters import DROPPED, chosen_units
 
@@ -256,9 +259,14 @@ def _clusters(
 ) -> torch.Tensor:
     """Return each unit's cluster, (units,); all settings that cluster alike share it."""
     from grokscope_oinfo.clusters import cluster_units
+    from grokscope_oinfo.functional import is_constant
 
-    key = ("oinfo", "cluster", layer, split, clusters, grouping)
-    return probe.shared(key, lambda: cluster_units(values, clusters, grouping))
+    def compute() -> torch.Tensor:
+        varying = int((~is_constant(values)).sum())
+        probe.require_room(f"oinfo: the correlations of the units of {layer}", varying)
+        return cluster_units(values, clusters, grouping)
+
+    return probe.shared(("oinfo", "cluster", layer, split, clusters, grouping), compute)
 
 
 def _heads(probe: Probe, layer: str | None, values: torch.Tensor, heads: int, search: str) -> torch.Tensor:
@@ -271,11 +279,16 @@ def _heads(probe: Probe, layer: str | None, values: torch.Tensor, heads: int, se
         raise MeasureError("oinfo.layer must name the layer that the heads make, blocks.0.attn_heads for one")
     if search != "exhaustive":
         raise MeasureError(f"oinfo.search must be exhaustive with oinfo.heads, got {search}")
-    first = torch.arange(1)
-    seen = probe.model.attention(probe.encoded_some("train", first), probe.inputs("train")[:1])
-    real = {reads.shape[1] for reads in seen.values()}
-    if (real and heads not in real) or values.shape[1] % heads:
-        have = " or ".join(map(str, sorted(real))) or f"a divisor of the {values.shape[1]} units of {layer}"
+    first = probe.encoded_some("train", torch.arange(1)), probe.inputs("train")[:1]
+    real = {reads.shape[1] for reads in probe.model.attention(*first).values()}
+    made_of = [count for count in sorted(real) if probe.model.mixes_heads(layer, count, *first)]
+    if not made_of:
+        raise NotApplicable(
+            "oinfo.heads is of a layer made of attention heads one after the other, as blocks.0.attn_heads: "
+            f"{layer} is none"
+        )
+    if heads not in made_of:
+        have = " or ".join(map(str, made_of))
         raise MeasureError(f"oinfo.heads must be as many as the attention has, {have}, got {heads}")
     return head_units(values, heads)
 

@@ -68,6 +68,11 @@ def dropout_robustness(
     Source:
         Salah & Yevick 2025, "Tracing the path to grokking: embeddings, dropout, and network activation",
         whose dropout robustness curve this is; they draw a mask per example.
+
+    Raises:
+        MeasureError: logits that are not finite.
+        NotApplicable: labels are no classes, there is no hidden layer or no example, or hidden units cannot
+            be scaled.
     """
     import torch
 

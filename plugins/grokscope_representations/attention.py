@@ -53,6 +53,10 @@ def attention_entropy(
     Source:
         Clark et al. 2019, "What does BERT look at?", section 3.2; Zhai et al. 2023, "Stabilizing transformer
         training by preventing attention entropy collapse", section 2.
+
+    Raises:
+        MeasureError: attention that is not finite.
+        NotApplicable: the network computes no softmax over positions.
     """
     import torch
 

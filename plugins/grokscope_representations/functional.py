@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 
-EXAMPLES = 2048  # scored at once
+EXAMPLES = 2048  # scored at once, unless they are wide
+VALUES = 1 << 22  # taken to float64 at once: 34 MB
 ROUNDING = 2.0**-22  # four times what one operation in float32 is off by
 
 
@@ -78,9 +80,14 @@ class LinearReadout(NamedTuple):
         return weight, self.offset - self.centre @ weight
 
 
+def _examples(values: torch.Tensor) -> int:
+    """Return how many rows of (n, d) are taken at once."""
+    return max(1, min(EXAMPLES, VALUES // max(1, values.shape[1])))
+
+
 def _highest(values: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
     """Return where the scores `values @ weight + offset` of each row are highest, (n,) int64, in float64."""
-    parts = values.split(EXAMPLES)
+    parts = values.split(_examples(values))
     return torch.cat([torch.addmm(offset, rows.double(), weight).max(dim=1).indices for rows in parts])
 
 
@@ -95,7 +102,7 @@ def _are_highest(
     if values.dtype != torch.float32:
         return _highest(values, weight, offset) == places
     found, close = torch.empty_like(places, dtype=torch.bool), torch.empty_like(places, dtype=torch.bool)
-    cut = (each.split(EXAMPLES) for each in (values, places, found, close))
+    cut = (each.split(_examples(values)) for each in (values, places, found, close))
     single, shift = weight.float(), offset.float()
     sizes = single.norm(dim=0).amax(), shift.abs().amax()
     for rows, own, is_highest, is_close in zip(*cut, strict=True):
@@ -126,7 +133,8 @@ def ridge_readout(
         min_W sum_i ||y_i - mean(y) - x_i W||^2 + penalty n ||W||_F^2,   x the columns of `values`, centred
         and divided by their standard deviation
 
-    solved by W = (X^T X + penalty n I)^-1 X^T Y, through the d x d Cholesky factor. Its predictions are those
+    solved by W = (X^T X + penalty n I)^-1 X^T Y, through the d x d Cholesky factor or, with more units than
+    examples, by the same W = X^T (X X^T + penalty n I)^-1 Y, through the n x n one. Its predictions are those
     of scikit-learn's RidgeClassifier with alpha = penalty n on the same standardised columns.
 
     Args:
@@ -139,23 +147,54 @@ def ridge_readout(
     >>> readout.predictions(torch.tensor([[2.0], [4.0]])).tolist()
     [0, 1]
     """
-    n, (centre, scatter, varies) = len(values), known or moments(values)
+    n, means_of = len(values), known_means or class_means(values, labels, classes)
+    offset = torch.zeros(classes, dtype=torch.float64, device=values.device)
+    offset[means_of.there] = means_of.counts.double() / n
+    if known is None and values.shape[1] > n:
+        return _dual_readout(values, labels, offset, penalty)
+    centre, scatter, varies = known or moments(values)
     scale = torch.where(varies, (scatter.diagonal() / n).sqrt(), torch.inf)
     normal = scatter / scale / scale[:, None]
     normal.diagonal().add_(penalty * n)
-    means, there, counts = known_means or class_means(values, labels, classes)
+    means, there, counts = means_of
     targets = torch.zeros(len(centre), classes, dtype=torch.float64, device=values.device)
     targets[:, there] = ((means - centre) * counts[:, None] / scale).T
     weight = torch.cholesky_solve(targets, torch.linalg.cholesky(normal))
-    offset = torch.zeros(classes, dtype=torch.float64, device=values.device)
-    return LinearReadout(centre, scale, weight, offset.index_copy(0, there, counts.double() / n))
+    return LinearReadout(centre, scale, weight, offset)
+
+
+def _dual_readout(
+    values: torch.Tensor, labels: torch.Tensor, offset: torch.Tensor, penalty: float
+) -> LinearReadout:
+    """Return the readout by the n x n products of the examples, by parts of the columns."""
+    n = len(values)
+    centre = values.mean(dim=0, dtype=torch.float64)
+    parts = values.split(max(1, VALUES // n), dim=1)
+    squares = torch.cat([(part - own).square().mean(dim=0) for part, own in _with(parts, centre)])
+    scale = torch.where(varying(values), squares.sqrt(), torch.inf)
+    normal = torch.zeros(n, n, dtype=torch.float64, device=values.device)
+    normal.diagonal().add_(penalty * n)
+    for part, own, size in _with(parts, centre, scale):
+        standard = (part - own) / size
+        normal += standard @ standard.T
+    targets = torch.nn.functional.one_hot(labels, len(offset)).double() - offset
+    solved = torch.cholesky_solve(targets, torch.linalg.cholesky(normal))
+    weight = [((part - own) / size).T @ solved for part, own, size in _with(parts, centre, scale)]
+    return LinearReadout(centre, scale, torch.cat(weight), offset)
+
+
+def _with(parts: Sequence[torch.Tensor], *of_columns: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Yield each part of the columns with its part of vectors (d,)."""
+    sizes = [part.shape[1] for part in parts]
+    return zip(parts, *(each.split(sizes) for each in of_columns), strict=True)
 
 
 def class_means(values: torch.Tensor, labels: torch.Tensor, classes: int) -> ClassMeans:
     """Return the means of values (n, d) whose labels (n,) are 0 to `classes` - 1."""
     counts = torch.bincount(labels, minlength=classes)
     sums = torch.zeros(classes, values.shape[1], dtype=torch.float64, device=values.device)
-    for rows, own in zip(values.split(EXAMPLES), labels.split(EXAMPLES), strict=True):
+    size = _examples(values)
+    for rows, own in zip(values.split(size), labels.split(size), strict=True):
         sums.index_add_(0, own, rows.double())
     there = torch.nonzero(counts)[:, 0]
     return ClassMeans(sums[there] / counts[there, None], there, counts[there])
@@ -187,8 +226,8 @@ def within_over_between(values: torch.Tensor, labels: torch.Tensor, classes: Cla
     if not kept.any():
         return math.nan
     along = directions[kept].T / lengths[kept]
-    centres, within = means @ along, 0.0
-    for rows, own in zip(values.split(EXAMPLES), classes.places(labels).split(EXAMPLES), strict=True):
+    centres, within, size = means @ along, 0.0, _examples(values)
+    for rows, own in zip(values.split(size), classes.places(labels).split(size), strict=True):
         apart = torch.addmm(centres[own], rows.double(), along, beta=-1).flatten()
         within += torch.dot(apart, apart).item()
     return within / len(values) / len(there)
@@ -243,18 +282,19 @@ def _nearness(means: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def feature_rank(
-    values: torch.Tensor, share: float = 1e-3, known: Moments | None = None
+    values: torch.Tensor, share: float = 1e-3, products: torch.Tensor | None = None
 ) -> tuple[int, float]:
     """Return how many singular values of the centred activations are large, and exp of their entropy.
 
     Large is above `share` of the largest.
 
-    Fan et al. 2024 (arXiv 2405.19454) count features so. Singular values come from the d x d Gram matrix in
-    float64, which resolves them down to 1e-8 of the largest.
+    Fan et al. 2024 (arXiv 2405.19454) count features so. Singular values come from the products
+    of all pairs of rows or of columns, whichever are fewer, in float64, which resolves them down to 1e-8 of
+    the largest.
 
     Args:
         values: (n, d).
-        known: the moments of `values`, where they are known.
+        products: these of the centred values, where they are known.
 
     Returns:
         (rank, effective rank); (0, NaN) where no column varies.
@@ -262,13 +302,11 @@ def feature_rank(
     >>> feature_rank(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
     (2, 2.0)
     """
-    if known is None and values.shape[1] > len(values):
+    if products is None:
         centred = values.double() - values.double().mean(dim=0)
-        gram, varies = centred @ centred.T, varying(values)
-    else:
-        _, gram, varies = known or moments(values)
-    found = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
-    if not varies.any() or found[-1] == 0:
+        products = centred @ centred.T if values.shape[1] > len(values) else centred.T @ centred
+    found = torch.linalg.eigvalsh(products).clamp(min=0).sqrt()
+    if not varying(values).any() or found[-1] == 0:
         return 0, math.nan
     shares = found / found.sum()
     return int((found > share * found[-1]).sum()), torch.special.entr(shares).sum().exp().item()

@@ -58,8 +58,8 @@ def linear_probe(
 
     How it is computed:
         Each unit is centred and divided by its standard deviation over the training split; constant units are
-        left out. Closed form, float64: the Cholesky factor of the d x d normal matrix. No step size, no
-        randomness.
+        left out. Closed form, float64: the Cholesky factor of the d x d normal matrix or, with more units
+        than examples, of the n x n one. No step size, no randomness.
 
     Cost:
         3763 x 250 activations and 97 classes take some 10 ms, without moments that measures share.
@@ -72,6 +72,10 @@ def linear_probe(
     Source:
         Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes", who fit
         theirs by gradient descent on cross-entropy.
+
+    Raises:
+        MeasureError: activations that are not finite, or no room for all pairs of units or of examples.
+        NotApplicable: labels are no classes, there is no hidden layer, or a layer has other rows than labels.
     """
     from grokscope_representations.functional import ridge_readout
 
@@ -83,11 +87,10 @@ def linear_probe(
         probe.require_rows("train", values)
         for split in labels:
             probe.require_finite(f"linear_probe: the activations of {layer}", layer, split)
-        known = _moments(probe, layer, values)
-        if not known.varying.any():
+        if not _varying(probe, layer, values).any():
             yield {"layer": layer, "train": math.nan, "test": math.nan}
             continue
-        means = _means(probe, layer, "train", values)
+        known, means = _moments(probe, layer, values), _means(probe, layer, "train", values)
         readout = ridge_readout(values, labels["train"], probe.task.classes, penalty, known, means)
         yield {
             "layer": layer,
@@ -171,6 +174,11 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
     Source:
         Papyan, Han & Donoho 2020, "Prevalence of neural collapse during the terminal phase of deep learning
         training".
+
+    Raises:
+        MeasureError: activations or logits that are not finite.
+        NotApplicable: labels are no classes, there is no hidden layer or a single logit, or a layer has
+            other rows than labels.
     """
     probe.require_classes()
     layer = probe.require_hidden()[-1]
@@ -191,11 +199,20 @@ def neural_collapse(probe: Probe) -> Iterator[dict[str, Any]]:
         }
 
 
-def _moments(probe: Probe, layer: str, values: torch.Tensor) -> Moments:
-    from grokscope_representations.functional import Moments, varying
+def _varying(probe: Probe, layer: str, values: torch.Tensor) -> torch.Tensor:
+    from grokscope_representations.functional import varying
 
-    varies = probe.shared(("representations", "varying", layer), lambda: varying(values))
-    return Moments(*probe.moments(layer, "train"), varies)
+    return probe.shared(("representations", "varying", layer), lambda: varying(values))
+
+
+def _moments(probe: Probe, layer: str, values: torch.Tensor) -> Moments | None:
+    """Return a layer's moments; None with more units than examples, where the products of these do."""
+    from grokscope_representations.functional import Moments
+
+    if values.shape[1] > len(values):
+        probe.require_room(f"linear_probe: the products of the examples' activations in {layer}", len(values))
+        return None
+    return Moments(*probe.moments(layer, "train"), _varying(probe, layer, values))
 
 
 def _means(probe: Probe, layer: str, split: str, values: torch.Tensor) -> ClassMeans:
@@ -299,6 +316,10 @@ def feature_rank(
     Source:
         Fan et al. 2024, "Deep grokking: would deep neural networks generalize better?", who see feature rank
         fall in two stages as a deep network generalises.
+
+    Raises:
+        MeasureError: activations that are not finite, or no room for all pairs of units or of examples.
+        NotApplicable: there is no hidden layer.
     """
     from grokscope_representations.functional import feature_rank as formula
 
@@ -306,8 +327,8 @@ def feature_rank(
     for layer, values in probe.activations("train").items():
         probe.require_finite(f"feature_rank: the activations of {layer}", layer, "train")
         wide = values.shape[1] > len(values)
-        known = None if wide else _moments(probe, layer, values)
-        rank, effective = formula(values, share, known)
+        products = probe.gram(layer, "train") if wide else probe.moments(layer, "train")[1]
+        rank, effective = formula(values, share, products)
         yield {"layer": layer, "rank": rank, "effective_rank": effective}
 
 

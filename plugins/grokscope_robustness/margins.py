@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 PROVEN_ON = 16  # examples
 NOT_HOMOGENEOUS = "when the network is not homogeneous in its weights: `note` says so"
+OR_ZERO = "when the network is not homogeneous in its weights, or all are zero: `note` says so"
 
 
 @measure(
@@ -20,7 +21,7 @@ NOT_HOMOGENEOUS = "when the network is not homogeneous in its weights: `note` sa
         Column("minimum", "smallest margin", "logits", "up"),
         Column("p10", "10th percentile of the margins", "logits", "up"),
         Column("median", "median of the margins", "logits", "up"),
-        Column("normalised", "minimum / ||theta||^degree", direction="up", missing=NOT_HOMOGENEOUS),
+        Column("normalised", "minimum / ||theta||^degree", direction="up", missing=OR_ZERO),
         Column(
             "degree",
             "the degree in which the logits grow with the weights",
@@ -61,6 +62,10 @@ def margin(probe: Probe, *, split: Split = "train") -> dict[str, float | str]:
         Lyu & Li 2020, "Gradient descent maximizes the margin of homogeneous neural networks", section 3; of
         grokking: Lyu et al. 2023, "Dichotomy of early and late phase implicit biases can provably induce
         grokking".
+
+    Raises:
+        MeasureError: logits that are not finite.
+        NotApplicable: labels are no classes, or the split is empty.
     """
     from grokscope_robustness import functional
 
@@ -73,13 +78,17 @@ def margin(probe: Probe, *, split: Split = "train") -> dict[str, float | str]:
         "p10": margins.quantile(0.1).item(),
         "median": margins.quantile(0.5).item(),
         "normalised": math.nan,
-        "degree": math.nan,
-        "note": "its logits do not grow by a power when all weights are doubled: not homogeneous",
+        "degree": math.nan if degree is None else degree,
+        "note": "",
     }
     norm = functional.l2_norm(probe.weights.values())
-    if degree is None or norm == 0:
-        return found
-    return {**found, "normalised": lowest / norm**degree, "degree": degree, "note": ""}
+    if degree is None:
+        found["note"] = "its logits do not grow by a power when all weights are doubled: not homogeneous"
+    elif norm == 0:
+        found["note"] = "all weights are zero: there is no norm to divide by"
+    else:
+        found["normalised"] = lowest / norm**degree
+    return found
 
 
 def _degree(probe: Probe) -> int | None:

@@ -2,13 +2,14 @@
 
 import gc
 import runpy
+import types
 import weakref
 from pathlib import Path
 
 import pytest
 import torch
 
-from grokscope import SettingError, analyze
+from grokscope import Column, SettingError, analyze, hookimpl, load_plugins, measure
 from grokscope.analysis import given, guard
 from grokscope.analysis.guard import GuardedProbe
 from grokscope.memory import hold_freed
@@ -84,6 +85,48 @@ def test_freed_memory_is_held_only_where_there_is_much(monkeypatch):
 def test_a_size_that_is_none_is_refused(run_path):
     with pytest.raises(SettingError, match="max_memory must be a size such as 2GB"):
         analyze(run_path, "fit", max_memory="plenty")
+
+
+FAILED = [  # of torch on CPU and CUDA, of numpy, of Python
+    (
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+            "tried to allocate 5035261952 bytes. Error code 12 (Cannot allocate memory)"
+        ),
+        "5 GB that",
+    ),
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has"), "20.00 GiB that"),
+    (MemoryError("Unable to allocate 4.69 GiB for an array with shape (25088, 25088)"), "4.69 GiB that"),
+    (MemoryError(), "what that"),
+]
+
+
+@pytest.mark.parametrize(("error", "size"), FAILED)
+def test_memory_that_is_lacking_is_told_in_a_sentence(error, size, run_path):
+    @measure(columns=[Column("value", "a number")])
+    def greedy(weights):
+        """Ask for much."""
+        raise error
+
+    module = types.ModuleType("greedy_plugin")
+    module.grokscope_measures = hookimpl(lambda: [greedy])
+    module.grokscope_measures.__name__ = "grokscope_measures"
+    found = analyze(run_path, "greedy", steps="last", plugins=load_plugins(extra=[module]))
+    (failed,) = found.failures
+    assert failed.message == (
+        f"there is no memory for {size} it asks for at once: fewer --workers and a smaller --max-memory "
+        "leave more of it, other layers or fewer examples need less"
+    )
+    assert "Traceback" in failed.detail
+
+
+def test_what_takes_more_than_may_be_taken_is_refused_before(run_path, monkeypatch):
+    monkeypatch.setattr("grokscope.memory.LEAST", 1)
+    found = analyze(run_path, "oinfo,cka", steps="last", refresh=True, max_memory=2000)
+    said = {failed.measure: failed.message for failed in found.failures}
+    assert said.keys() == {"oinfo", "cka"}
+    assert said["oinfo"].startswith("oinfo: the correlations of the units of layers.0_post, ")
+    assert "and this process may take 2e-06 GB: give it more by --max-memory, or choose" in said["cka"]
 
 
 @pytest.mark.slow

@@ -7,11 +7,12 @@ import math
 import pytest
 import torch
 
-from grokscope.numbers import gini
+from grokscope.numbers import gini, gram
 from grokscope_geometry import functional
 from grokscope_geometry.functional import (
     as_matrix,
     cka,
+    cka_of_kernels,
     collapsed,
     condition_number,
     effective_rank,
@@ -114,6 +115,8 @@ def test_cka_is_the_alignment_of_the_kernels() -> None:
     k, kk = x @ x.T, y @ y.T
     expected = hsic(k, kk) / (hsic(k, k) * hsic(kk, kk)).sqrt()
     assert cka(x, y) == pytest.approx(expected.item(), rel=1e-10)
+    assert cka_of_kernels(gram(x), gram(y)) == pytest.approx(cka(x, y), rel=1e-10)
+    assert math.isnan(cka_of_kernels(gram(torch.ones(30, 40)), gram(y)))
 
 
 def test_cka_does_not_see_rotation_scale_shift_and_order() -> None:

@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 import torch
 
+from grokscope import NotApplicable, Task
+from grokscope.models.plain import Plain
 from grokscope.probe import generator_for
-from grokscope.testing import example_probe
+from grokscope.testing import example_probe, probe_of
+from grokscope_landscape import jacobians
 from grokscope_landscape.functional import (
-    chain_jacobians,
+    chain_rows,
     commutator_defect,
     cosines,
-    first_component,
     lanczos,
     median_and_error,
     scatter_of_two_layers,
     smoothed,
 )
 from grokscope_landscape.inputs import jacobian_alignment
+from grokscope_landscape.jacobians import spread
 from grokscope_landscape.weights import _flat, _gradient, _hessian_product, hessian_spectrum
 from grokscope_landscape.weights import commutator_defect as defect_measure
 
@@ -166,22 +169,144 @@ def test_alignment_is_that_of_the_authors_code(probe):
 def test_what_jacobians_of_two_layers_come_to_is_what_all_of_them_do():
     layers = [(drawn(9, 5), drawn(9)), (drawn(4, 9), None)]
     inputs = drawn(30, 5)
-    every = torch.cat(list(chain_jacobians(layers, inputs)))
+    rows, owners = map(torch.cat, zip(*chain_rows(layers, inputs), strict=True))
     scatter, sums = scatter_of_two_layers(layers, inputs)
-    rows = every.flatten(0, 1)
+    wanted = torch.zeros(30, 5, dtype=torch.float64).index_add(0, owners, rows)
     assert scatter.flatten().tolist() == pytest.approx((rows.T @ rows).flatten().tolist(), rel=1e-12)
-    assert sums.flatten().tolist() == pytest.approx(every.sum(dim=1).flatten().tolist(), rel=1e-12, abs=1e-12)
+    assert sums.flatten().tolist() == pytest.approx(wanted.flatten().tolist(), rel=1e-12, abs=1e-12)
 
 
-def test_components_are_numpys_and_ignore_scale_offset_and_rotation():
-    rows = drawn(30, 7) @ torch.diag(torch.arange(1.0, 8.0, dtype=torch.float64))
+def spread_of(rows, inputs=3):
+    """What rows that come in three parts have along their first component, and their sums by input."""
+    owners = torch.arange(len(rows)) % inputs
+    parts = list(zip(rows.chunk(3), owners.chunk(3), strict=True))
+    return spread(lambda: iter(parts), len(rows), torch.zeros(inputs, rows.shape[1], dtype=rows.dtype))
+
+
+@pytest.mark.parametrize("shape", [(30, 7), (7, 30)])
+def test_components_are_numpys_and_ignore_scale_offset_and_rotation(shape, monkeypatch):
+    n, d = shape
+    rows = drawn(n, d) @ torch.diag(torch.linspace(1, 8, d, dtype=torch.float64))
     singular = np.linalg.svd((rows - rows.mean(0)).numpy(), compute_uv=False)
-    wanted = singular[0] ** 2 / (singular**2).sum()
-    turned = 3 * rows @ torch.linalg.qr(drawn(7, 7)).Q + drawn(7)
-    assert first_component(rows) == pytest.approx(wanted)
-    assert first_component(turned) == pytest.approx(wanted)
-    assert first_component(rows[:4]) == pytest.approx(first_component(turned[:4]))
-    assert math.isnan(first_component(torch.ones(5, 3)))
+    share, sums = spread_of(rows)
+    assert share == pytest.approx(singular[0] ** 2 / (singular**2).sum())
+    assert torch.allclose(sums, torch.stack([rows[of::3].sum(dim=0) for of in range(3)]))
+    turned = 3 * rows @ torch.linalg.qr(drawn(d, d)).Q + 1e3 * drawn(d)
+    assert spread_of(turned)[0] == pytest.approx(share)
+    monkeypatch.setattr(jacobians, "HELD_VALUES", 40)  # a few columns at a time
+    monkeypatch.setattr(jacobians, "ROWS", 2)
+    again, sums_again = spread_of(rows)
+    assert again == pytest.approx(share, rel=1e-12)
+    assert torch.allclose(sums_again, sums)
+    assert math.isnan(spread_of(torch.ones(5, 3))[0])
+
+
+def brute_force(probe, chosen, places):
+    """The share of numpy's singular values of all rows, and the mean cosine, from every row held at once."""
+    inputs, counted = probe.inputs("train")[chosen], probe.counted("train")
+    encoded = probe.encoded_some("train", chosen)
+
+    def logits(one, raw):
+        return probe.model.trace_from(one[None], raw[None])["logits"]
+
+    every = torch.stack(
+        [
+            torch.autograd.functional.jacobian(lambda x, raw=raw: logits(x, raw), one).flatten(2)
+            for one, raw in zip(encoded, inputs, strict=True)
+        ]
+    )
+    kept = torch.ones(every.shape[:2], dtype=torch.bool)
+    if counted is not None:
+        kept = counted.view(-1, every.shape[1])[chosen].clone()
+    kept &= torch.isin(torch.arange(every.shape[1]), torch.tensor(places))
+    rows = every[kept].flatten(0, 1).double().numpy()
+    singular = np.linalg.svd(rows - rows.mean(0), compute_uv=False)
+    sums = (every.double() * kept[:, :, None, None]).sum(dim=(1, 2))
+    return singular[0] ** 2 / (singular**2).sum(), cosines(sums, encoded.flatten(1)).nanmean().item()
+
+
+def language(vocabulary=9, length=6, width=4, examples=20):
+    """A small causal language model of somebody's own; its last position has no label."""
+    tokens = torch.from_numpy(np.random.RandomState(0).randint(0, vocabulary, (examples, length)))
+    labels = tokens.roll(-1, 1)
+    labels[:, -1] = -100
+    task = Task(
+        "language",
+        "own",
+        inputs=tokens,
+        labels=labels,
+        classes=vocabulary,
+        train=torch.arange(examples - 4),
+        test=torch.arange(examples - 4, examples),
+    )
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Embedding(vocabulary, width), torch.nn.Linear(width, 8), torch.nn.GELU()
+    )
+    module.append(Summed()).append(torch.nn.Linear(8, vocabulary))
+    return probe_of(Plain(module, tokens, labels), task)
+
+
+class Summed(torch.nn.Module):
+    """What was read so far."""
+
+    def forward(self, values):
+        return values.tanh().cumsum(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("small", "places", "apart"),
+    [(True, range(5), 1), (False, range(5), 1), (False, [0, 2, 4], 1), (False, [2], 2)],
+)
+def test_all_positions_are_looked_at_or_as_many_as_the_operations_are_for(small, places, apart, monkeypatch):
+    monkeypatch.setattr(jacobians, "SMALL_VALUES", small << 20)
+    monkeypatch.setattr(jacobians, "A_PASS", 0)
+    probe, chosen = language(), torch.arange(16)
+    whole = jacobians.Differentiated(probe, chosen, math.inf)
+    most = whole._operations(len(places), 16 // apart, 9 * len(places) * 16 // apart)
+    found = measured(jacobian_alignment, probe, operations=most / 1e9).values
+    share, cosine = brute_force(probe, chosen[::apart], list(places))
+    assert found["first_component"] == pytest.approx(share, rel=1e-5)
+    assert found["centroid_cosine"] == pytest.approx(cosine, rel=1e-5)
+    assert found["samples"] == 16 // apart
+
+
+def test_rows_are_not_held_together(largest, monkeypatch):
+    """Of 27840 rows of 64 numbers; a pass has 30720 logits."""
+    probe = language(vocabulary=120, length=16, examples=20)
+    monkeypatch.setattr(jacobians, "ROWS", 100)
+    with largest:
+        measured(jacobian_alignment, probe)
+    assert largest.numbers <= 16 * 16 * 120
+
+
+def test_examples_apart_have_the_same_jacobians(monkeypatch):
+    monkeypatch.setattr(jacobians, "SMALL_VALUES", 0)
+    whole = measured(jacobian_alignment, language()).values
+    monkeypatch.setattr(jacobians, "GRAPH_VALUES", 1)  # one at a time
+    assert measured(jacobian_alignment, language()).values == pytest.approx(whole, rel=1e-6)
+
+
+def test_what_takes_too_long_or_spans_too_much_says_what_to_set(monkeypatch):
+    monkeypatch.setattr(jacobians, "SMALL_VALUES", 0)
+    monkeypatch.setattr(jacobians, "A_PASS", 0)
+    probe = language()
+    with pytest.raises(
+        NotApplicable, match="derivatives of 9 logits by 24 inputs take more than 1e-06 x 10"
+    ) as said:
+        measured(jacobian_alignment, probe, operations=1e-6)
+    assert said.value.settings == {"operations": 1}
+    assert measured(jacobian_alignment, probe, **said.value.settings)
+    monkeypatch.setattr(jacobians, "SIDE", 19)
+    for network, samples in (
+        (probe, 2),
+        (example_probe("mlp", task="images"), 3),
+        (example_probe("mlp"), None),
+    ):
+        with pytest.raises(NotApplicable) as said:
+            measured(jacobian_alignment, network)
+        assert said.value.settings.get("samples") == samples
+        assert not samples or measured(jacobian_alignment, network, **said.value.settings)
 
 
 def test_a_network_that_reads_its_input_along_one_line_is_aligned():

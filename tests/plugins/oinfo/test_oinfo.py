@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from grokscope.errors import MeasureError, SettingError
+from grokscope.errors import MeasureError, NotApplicable, SettingError
 from grokscope.models.plain import Plain
 from grokscope.tasks.task import Task
 from grokscope.testing import example_probe, probe_of
@@ -303,20 +303,38 @@ def test_heads_of_a_module_of_anybodys_are_counted_as_it_runs():
     row = row_of(probe, layer="mixed", heads=2)
     assert row.arrays["cluster"].tolist() == [0] * 4 + [1] * 4
     assert (row.values["synergy"], row.values["redundancy"]) == (0, 0)  # of two variables there is neither
+    everywhere = Plain(Attention(), inputs, labels, layers=["tokens", "mixed", "out"], positions="last")
+    seen = everywhere.encode(inputs[:1]), inputs[:1]
+    assert [name for name in everywhere.hidden if everywhere.mixes_heads(name, 2, *seen)] == ["mixed"]
+    assert not everywhere.mixes_heads("mixed", 4, *seen)
     with pytest.raises(MeasureError, match="as many as the attention has, 2, got 4"):
         row_of(probe, layer="mixed", heads=4)
+
+
+@pytest.mark.parametrize("layer", ["blocks.0.resid_post", "blocks.0.mlp_post", "blocks.0.attn_out", "first"])
+def test_heads_are_of_what_they_make_alone(layer):
+    """Elsewhere they were as many blocks of units as heads were asked for, of no meaning."""
+    with pytest.raises(NotApplicable, match=f"as blocks.0.attn_heads: {layer} is none"):
+        row_of(example_probe("transformer"), layer=layer, heads=2)
+
+
+def made_of_heads(probe):
+    """The probe, where the hidden layer is what three heads make."""
+    probe.model.attention = lambda encoded, inputs: {"attention": torch.ones(1, 3, 1, 1)}
+    probe.model.mixes_heads = lambda layer, heads, encoded, inputs: True
+    return probe
 
 
 def test_three_heads_of_which_one_is_the_sum_of_the_others_are_synergistic(probe_with):
     draw = torch.Generator().manual_seed(0)
     a, b, noise = torch.randn(3, 500, 4, generator=draw, dtype=torch.float64)
     probe = probe_with(torch.cat([a, b, a + b + 0.1 * noise], dim=1))
-    row = row_of(probe, layer="layers.0_post", heads=3)
+    row = row_of(made_of_heads(probe), layer="layers.0_post", heads=3)
     assert row.values["synergy"] > 5
     assert (row.values["synergy_bins"], row.values["synergy_neurons"]) == (3, 12)
     assert row.values["redundancy"] == 0
     same = probe_with(torch.cat([a, a + 0.1 * b, a + 0.1 * noise], dim=1))
-    assert row_of(same, layer="layers.0_post", heads=3).values["redundancy"] > 5
+    assert row_of(made_of_heads(same), layer="layers.0_post", heads=3).values["redundancy"] > 5
 
 
 def test_heads_that_cannot_be_are_refused(probe_with, relu_units):
@@ -327,8 +345,8 @@ def test_heads_that_cannot_be_are_refused(probe_with, relu_units):
         row_of(probe, layer="blocks.0.attn_heads", heads=7)
     with pytest.raises(MeasureError, match=r"search must be exhaustive with oinfo.heads, got greedy"):
         row_of(probe, layer="blocks.0.attn_heads", heads=2, search="greedy")
-    with pytest.raises(MeasureError, match=r"a divisor of the 30 units of layers.0_post, got 4"):
-        row_of(probe_with(relu_units()), layer="layers.0_post", heads=4)
+    with pytest.raises(NotApplicable, match=r"as blocks.0.attn_heads: layers.0_post is none"):
+        row_of(probe_with(relu_units()), layer="layers.0_post", heads=3)
 
 
 def test_a_dead_layer_gives_no_number():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from grokscope_representations import functional
 from grokscope_representations.functional import (
     LinearReadout,
     class_means,
@@ -13,6 +14,7 @@ from grokscope_representations.functional import (
     equal_norms,
     feature_rank,
     is_nearest_mean,
+    moments,
     nearest_mean,
     ridge_readout,
     self_duality,
@@ -52,6 +54,17 @@ def test_a_readout_predicts_as_scikit_learns_ridge_classifier(n, d, classes, pen
     assert ours.predictions(fresh).tolist() == rival.predict(fresh_standard.numpy()).tolist()
     if classes > 2:  # its targets are -1 and 1, ours 0 and 1: coefficients are twice ours
         np.testing.assert_allclose(2 * ours.weight.T.numpy(), rival.coef_, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("values_at_once", [1 << 22, 100])
+def test_with_more_units_than_examples_the_readout_is_that_of_the_moments(values_at_once, monkeypatch):
+    monkeypatch.setattr(functional, "VALUES", values_at_once)
+    values, labels = drawn(30, 70).relu(), 2 * labels_of(30, 3)  # two of five classes have no example
+    values[:, 5] = 0.1
+    dual, primal = ridge_readout(values, labels, 5), ridge_readout(values, labels, 5, known=moments(values))
+    for ours, wanted in zip(dual, primal, strict=True):
+        np.testing.assert_allclose(ours.numpy(), wanted.numpy(), rtol=1e-9, atol=1e-12)
+    assert dual.weight[5].abs().max() == 0
 
 
 def test_a_readout_is_the_minimum_of_its_objective():

@@ -1,14 +1,18 @@
 """What the measures read from a probe, and where they have no answer."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
-from grokscope import analyze
+from grokscope import analyze, load_plugins
 from grokscope.errors import NotApplicable
+from grokscope.measure import call_measure
+from grokscope.models.plain import Plain
 from grokscope.probe import NoiseSource, Probe
-from grokscope.testing import example_probe
+from grokscope.testing import example_probe, example_task, probe_of
 from grokscope_representations.functional import feature_rank as rank_of
 from grokscope_representations.functional import ridge_readout
 from grokscope_representations.measures import feature_rank, linear_probe, neural_collapse
@@ -27,6 +31,26 @@ def test_the_probe_is_fitted_to_train_and_read_on_both_splits():
         for split in ("train", "test"):
             right = readout.predictions(probe.activations(split)[layer]) == probe.labels(split)
             assert found[layer][split] == pytest.approx(right.double().mean().item())
+
+
+def wide_probe(seed=0):
+    """A convolution of 32 channels on a few pictures: 640 units, 80 examples."""
+    task = example_task("own")
+    task = replace(task, train=task.train[:80])
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(640, 5))
+    return probe_of(Plain(module, task.inputs, task.labels), task)
+
+
+@pytest.mark.parametrize("name", ["linear_probe", "feature_rank", "neural_collapse", "cka"])
+def test_nothing_is_as_large_as_the_products_of_many_units(name, largest):
+    """With those of 25 088 it took 5 GB, thrice."""
+    measure = {entry.measure.name: entry.measure for entry in load_plugins().registered}[name]
+    given = {"probe": wide_probe, "baseline": lambda: wide_probe(1)}
+    with largest:
+        found = list(call_measure(measure, {}, weights=dict, rng=torch.Generator, **given))
+    assert found
+    assert largest.numbers <= 240 * 640
 
 
 def test_random_labels_are_not_read_on_test(tmp_path):

@@ -66,6 +66,18 @@ def test_scaling_all_weights_changes_no_normalised_margin(depth, bias):
     assert scaled["normalised"] == pytest.approx(found["normalised"], rel=1e-5)
 
 
+def test_weights_that_are_all_zero_have_a_degree_and_no_norm():
+    hidden = nn.Linear(20, 9, bias=False), nn.ReLU(), nn.Linear(9, 9, bias=False), nn.ReLU()
+    probe = plain(nn.Flatten(), *hidden, nn.Linear(9, 5, bias=False))
+    with torch.no_grad():
+        for weight in probe.model.parameters():
+            weight.zero_()
+    found = measured(probe_of(probe.model, probe.task))
+    assert (found["degree"], found["minimum"]) == (3, 0)
+    assert math.isnan(found["normalised"])
+    assert found["note"] == "all weights are zero: there is no norm to divide by"
+
+
 def test_a_convolution_without_biases_is_homogeneous_too():
     conv = nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
     assert measured(plain(*conv, nn.Linear(16, 5, bias=False)))["degree"] == 2
