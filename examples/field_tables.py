@@ -14,7 +14,7 @@ from grokscope.statistics import CONFIDENCE
 from grokscope.statistics.over_runs import Mean
 
 PAPERS = ("Nanda", "Liu", "Kumar", "Prieto", "DeMoss", "Xu")
-OVER = {"league-rise": "league, 1 nat"}
+OVER = {"league-rise": "small league, 1 nat"}
 HEAD = ("claim", "over", "verdict", "holds in", "p", "in all seeds of", "in none of")
 
 

@@ -106,7 +106,7 @@ def lacking(error: BaseException) -> str:
     """Return in a sentence what memory an error of Python, numpy or torch says is lacking; else nothing.
 
     >>> lacking(MemoryError("Unable to allocate 4.69 GiB for an array"))[:44]
-    'there is no memory for 4.69 GiB that it asks'
+    'there is no memory for 4.69 GiB asked for at'
     >>> lacking(ValueError("no"))
     ''
     """
@@ -114,12 +114,12 @@ def lacking(error: BaseException) -> str:
     if not isinstance(error, MemoryError) and not re.search(NO_MEMORY, said):
         return ""
     found = re.search(r"allocate ([\d.]+) ?([KMGT]iB|bytes)", said)
-    size = " ".join(found.groups()) if found else "what"
+    size = " ".join(found.groups()) if found else "what is"
     if size.endswith("bytes"):
         size = f"{int(size.split()[0]) / 1e9:.2g} GB"
     return (
-        f"there is no memory for {size} that it asks for at once: fewer --workers and a smaller "
-        "--max-memory leave more of it, other layers or fewer examples need less"
+        f"there is no memory for {size} asked for at once: fewer `workers` and a smaller `max_memory` leave "
+        "more of it, other layers or fewer examples need less"
     )
 
 

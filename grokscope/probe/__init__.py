@@ -254,7 +254,7 @@ class Probe:
         if self._budget.whole is not None and size > self._budget.whole:
             raise MeasureError(
                 f"{what}, {side} x {side}, take {size / 1e9:.2g} GB, and this process may take "
-                f"{self._budget.whole / 1e9:.2g} GB: give it more by --max-memory, or choose other layers or "
+                f"{self._budget.whole / 1e9:.2g} GB: give it more by `max_memory`, or choose other layers or "
                 "fewer examples"
             )
 

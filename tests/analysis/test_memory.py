@@ -95,9 +95,9 @@ FAILED = [  # of torch on CPU and CUDA, of numpy, of Python
         ),
         "5 GB that",
     ),
-    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has"), "20.00 GiB that"),
-    (MemoryError("Unable to allocate 4.69 GiB for an array with shape (25088, 25088)"), "4.69 GiB that"),
-    (MemoryError(), "what that"),
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has"), "20.00 GiB"),
+    (MemoryError("Unable to allocate 4.69 GiB for an array with shape (25088, 25088)"), "4.69 GiB"),
+    (MemoryError(), "what is"),
 ]
 
 
@@ -114,7 +114,7 @@ def test_memory_that_is_lacking_is_told_in_a_sentence(error, size, run_path):
     found = analyze(run_path, "greedy", steps="last", plugins=load_plugins(extra=[module]))
     (failed,) = found.failures
     assert failed.message == (
-        f"there is no memory for {size} it asks for at once: fewer --workers and a smaller --max-memory "
+        f"there is no memory for {size} asked for at once: fewer `workers` and a smaller `max_memory` "
         "leave more of it, other layers or fewer examples need less"
     )
     assert "Traceback" in failed.detail
@@ -126,7 +126,7 @@ def test_what_takes_more_than_may_be_taken_is_refused_before(run_path, monkeypat
     said = {failed.measure: failed.message for failed in found.failures}
     assert said.keys() == {"oinfo", "cka"}
     assert said["oinfo"].startswith("oinfo: the correlations of the units of layers.0_post, ")
-    assert "and this process may take 2e-06 GB: give it more by --max-memory, or choose" in said["cka"]
+    assert "and this process may take 2e-06 GB: give it more by `max_memory`, or choose" in said["cka"]
 
 
 @pytest.mark.slow

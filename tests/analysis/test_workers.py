@@ -333,12 +333,9 @@ def test_what_a_measure_raises_is_its_own_and_what_a_signal_raises_is_not(run_pa
         raise {0: KeyboardInterrupt, 10: GeneratorExit, 20: SystemExit}.get(probe.step, MemoryError)
 
     failures = analyze(run_path, "raises", plugins=plugin_of(raises)).failures
-    assert [failure.message for failure in failures[:4]] == [
-        "KeyboardInterrupt",
-        "GeneratorExit",
-        "SystemExit",
-        "MemoryError",
-    ]
+    told = [failure.message for failure in failures[:4]]
+    assert told[:3] == ["KeyboardInterrupt", "GeneratorExit", "SystemExit"]
+    assert told[3].startswith("there is no memory for what is asked for at once: fewer `workers`")
 
     def swallows(probe):
         """Be interrupted, and keep it secret."""
