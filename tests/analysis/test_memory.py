@@ -93,7 +93,7 @@ FAILED = [  # of torch on CPU and CUDA, of numpy, of Python
             "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
             "tried to allocate 5035261952 bytes. Error code 12 (Cannot allocate memory)"
         ),
-        "5 GB that",
+        "5 GB",
     ),
     (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has"), "20.00 GiB"),
     (MemoryError("Unable to allocate 4.69 GiB for an array with shape (25088, 25088)"), "4.69 GiB"),
