@@ -1,7 +1,7 @@
 """Makes the tables of guides/papers-others.md of `examples/results/others/*.json`, which it is called with.
 
-Each file is what `grokscope reproduce FIGURE --json` printed, or what `--keep FILE` prints of what `grokscope
-predict RUNS --json` did: the claims of these papers, and what the runs that they are about are seeds of.
+Each file is what `grokscope reproduce FIGURE --json` printed, or what `--keep FILE [PAPER...]` prints of what
+`grokscope predict RUNS --json` did: the claims of these papers, and of what their runs are seeds.
 """
 
 import json
@@ -14,13 +14,14 @@ from grokscope.statistics import CONFIDENCE
 from grokscope.statistics.over_runs import Mean
 
 PAPERS = ("Nanda", "Liu", "Kumar", "Prieto", "DeMoss", "Xu")
-OVER = {"league-rise": "small league, 1 nat"}
+OVER = {"league-rise": "league, 1 nat"}
 HEAD = ("claim", "over", "verdict", "holds in", "p", "in all seeds of", "in none of")
 
 
 def main(*paths: str) -> None:
     if paths[0] == "--keep":
-        print(json.dumps(kept(json.loads(Path(paths[1]).read_text(encoding="utf-8"))), indent=1))
+        told = json.loads(Path(paths[1]).read_text(encoding="utf-8"))
+        print(json.dumps(kept(told, paths[2:] or PAPERS), indent=1))
         return
     told = {Path(path).stem: json.loads(Path(path).read_text(encoding="utf-8")) for path in paths}
     papers = {row[0]: at for at, row in enumerate(sorted(of_runs(told), key=lambda row: row[-1]))}
@@ -29,9 +30,9 @@ def main(*paths: str) -> None:
     print_table(("figure", "claim", "of", "reading", "holds in", "sooner by"), of_figures(told))
 
 
-def kept(found: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of what `predict` told."""
-    claims = [claim for claim in found["hypotheses"] if claim["source"].startswith(PAPERS)]
+def kept(found: dict[str, Any], papers: tuple[str, ...]) -> dict[str, Any]:
+    """What is kept of what `predict` told: the claims of papers."""
+    claims = [claim for claim in found["hypotheses"] if claim["source"].startswith(papers)]
     runs = {run for claim in claims for pair in claim["effects"] for run in pair.split(" and ")}
     settings = {run: name for run, name in found["settings"].items() if run in runs}
     return {"settings": settings, "hypotheses": [claim for claim in claims if claim["effects"]]}
