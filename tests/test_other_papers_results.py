@@ -71,5 +71,10 @@ def silence(claim):
     return int(said[1]) if said else 0
 
 
+def test_the_data_names_no_path_of_a_machine():
+    for path in FILES:
+        assert '"/' not in path.read_text(), f"{path.name} names a path: make it with --out runs"
+
+
 def test_the_data_is_small():
     assert sum(path.stat().st_size for path in FILES) < 200_000
